@@ -1,0 +1,217 @@
+package segmentapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/segmentio/public-api-sdk-go/api"
+)
+
+// A Client reads one Segment workspace. Make it with [New]. It does not change
+// after that and is safe for concurrent use.
+type Client struct {
+	Workspace *WorkspaceService
+	Users     *UserService
+	Groups    *GroupService
+	Roles     *RoleService
+
+	raw       *api.APIClient
+	transport *transport
+	pageSize  int
+}
+
+// New returns a client for the workspace that token belongs to. It does no
+// network I/O; use [WorkspaceService.Get] to find out whether the token works.
+// Errors match [ErrInvalidArgument].
+func New(token string, opts ...Option) (*Client, error) {
+	if token == "" {
+		return nil, invalidArgument("the token is empty: create one in Segment under Workspace Settings, Access Management, Tokens")
+	}
+	if hasControl(token) || strings.ContainsAny(token, " \u00a0") {
+		return nil, invalidArgument("the token contains a space or a line break: pass it exactly as Segment shows it")
+	}
+	s := defaults()
+	for _, opt := range opts {
+		if err := opt(&s); err != nil {
+			return nil, err
+		}
+	}
+	t := newTransport(token, s)
+	c := &Client{
+		raw: api.NewAPIClient(&api.Configuration{
+			UserAgent:  s.userAgent,
+			Servers:    api.ServerConfigurations{{URL: s.baseURL.String()}},
+			HTTPClient: &http.Client{Transport: t, CheckRedirect: refuseRedirect},
+		}),
+		transport: t,
+		pageSize:  s.pageSize,
+	}
+	c.Workspace = &WorkspaceService{c: c}
+	c.Users = &UserService{c: c}
+	c.Groups = &GroupService{c: c}
+	c.Roles = &RoleService{c: c, cache: newRoleCache(s.cacheSize, s.cacheTTL)}
+	return c, nil
+}
+
+// Raw returns the official generated client, for operations that this package
+// does not cover. Its requests carry the token, are retried and paced as all
+// others; its errors are its own. Do not change its configuration.
+func (c *Client) Raw() *api.APIClient { return c.raw }
+
+// CloseIdleConnections closes connections that no request is using.
+func (c *Client) CloseIdleConnections() { c.transport.closeIdleConnections() }
+
+// A call names one operation for errors and logs.
+type call struct {
+	operation string
+	method    string
+	path      string
+}
+
+// execute runs one operation of the official client and turns every way in
+// which it can fail into an *Error or a *RateLimitError. On success it returns
+// a value that is not nil.
+func execute[T any](ctx context.Context, c *Client, what call, do func(context.Context) (*T, *http.Response, error)) (*T, *http.Response, error) {
+	st := &callState{operation: what.operation}
+	out, resp, err := do(context.WithValue(ctx, callKey{}, st))
+	fail := &Error{Operation: what.operation, Method: what.method, Path: what.path, Attempts: st.attempts}
+	if resp == nil {
+		var limited *RateLimitError
+		if errors.As(err, &limited) {
+			fail.kind = ErrRateLimited
+			return nil, nil, &RateLimitError{Wait: limited.Wait, Reset: limited.Reset, err: fail}
+		}
+		fail.kind, fail.cause = ErrConnection, c.transport.redact(err)
+		if cause := ctx.Err(); cause != nil {
+			fail.kind, fail.cause = nil, cause
+		}
+		return nil, nil, fail
+	}
+	fail.StatusCode = resp.StatusCode
+	switch {
+	case resp.StatusCode >= 300 && resp.StatusCode < 400:
+		fail.kind, fail.cause = ErrBadResponse, fmt.Errorf("status %d is a redirect, which is not followed: check the base URL and the region", resp.StatusCode)
+		return nil, nil, fail
+	case resp.StatusCode >= 300:
+		fail.Details = c.transport.details(resp.Body)
+		if resp.StatusCode == http.StatusTooManyRequests {
+			opens := c.transport.opens(what.method)
+			return nil, nil, &RateLimitError{Wait: max(time.Until(opens), 0), Reset: opens, err: fail}
+		}
+		return nil, nil, fail
+	case err != nil && !strings.Contains(resp.Header.Get("Content-Type"), "json"):
+		fail.kind, fail.cause = ErrBadResponse, fmt.Errorf("the answer is not JSON (content type %q)", c.transport.hide(resp.Header.Get("Content-Type")))
+		return nil, nil, fail
+	case err != nil:
+		fail.kind, fail.cause = ErrBadResponse, c.transport.redact(err)
+		return nil, nil, fail
+	case out == nil:
+		fail.kind, fail.cause = ErrBadResponse, errors.New("the answer is empty")
+		return nil, nil, fail
+	}
+	return out, resp, nil
+}
+
+// bad reports an answer that was decoded but cannot be used.
+func (w call) bad(format string, args ...any) error {
+	return &Error{
+		Operation: w.operation, Method: w.method, Path: w.path, StatusCode: http.StatusOK,
+		kind: ErrBadResponse, cause: fmt.Errorf(format, args...),
+	}
+}
+
+// A lister says how to run and read one list operation of the official client:
+// O is its answer, R a row as generated, T a row as returned.
+type lister[O, R, T any] struct {
+	call
+	run func(context.Context, api.PaginationInput) (*O, *http.Response, error)
+	// read returns false when the answer has no data.
+	read    func(*O) ([]R, api.PaginationOutput, bool)
+	convert func(R) T
+	id      func(T) string
+}
+
+// list runs one list operation and checks that its answer is a whole page:
+// a list cut short must never look like a complete one.
+func list[O, R, T any](ctx context.Context, c *Client, opts ListOptions, l lister[O, R, T]) (*Page[T], error) {
+	in, err := c.pagination(opts)
+	if err != nil {
+		return nil, err
+	}
+	out, resp, err := execute(ctx, c, l.call, func(ctx context.Context) (*O, *http.Response, error) { return l.run(ctx, in) })
+	if err != nil {
+		return nil, err
+	}
+	rows, p, ok := l.read(out)
+	if !ok {
+		return nil, l.bad("the answer has no data")
+	}
+	if rows == nil {
+		return nil, l.bad("the answer has no rows, not even an empty list")
+	}
+	if p.Current == "" && !p.Next.IsSet() && p.TotalEntries == nil && !hasPagination(resp.Body) {
+		return nil, l.bad("the answer has no pagination: it may be cut short")
+	}
+	page := &Page[T]{Items: make([]T, len(rows)), Total: -1}
+	for i, r := range rows {
+		page.Items[i] = l.convert(r)
+		if l.id(page.Items[i]) == "" {
+			return nil, l.bad("row %d has no id", i+1)
+		}
+	}
+	if p.TotalEntries != nil {
+		page.Total = int(*p.TotalEntries)
+	}
+	if next := p.Next.Get(); next != nil {
+		page.Next = *next
+	}
+	if page.Next != "" && page.Next == opts.Cursor {
+		return nil, l.bad("the next cursor is the one just used")
+	}
+	return page, nil
+}
+
+// hasPagination tells an empty pagination object from none: both decode alike.
+func hasPagination(body io.Reader) bool {
+	var answer struct {
+		Data struct {
+			Pagination *struct{} `json:"pagination"`
+		} `json:"data"`
+	}
+	return json.NewDecoder(body).Decode(&answer) == nil && answer.Data.Pagination != nil
+}
+
+func (c *Client) pagination(opts ListOptions) (api.PaginationInput, error) {
+	count := opts.Count
+	if count == 0 {
+		count = c.pageSize
+	}
+	if count < 1 || count > MaxPageSize {
+		return api.PaginationInput{}, invalidArgument("count %d is not between 1 and %d", count, MaxPageSize)
+	}
+	in := api.PaginationInput{Count: int32(count)} //nolint:gosec // Bounded two lines above.
+	if opts.Cursor != "" {
+		in.Cursor = &opts.Cursor
+	}
+	return in, nil
+}
+
+// checkID refuses ids that would address another path. (Documented length: 1
+// to 255.)
+func checkID(what, id string) error {
+	switch {
+	case id == "":
+		return invalidArgument("the %s id is empty", what)
+	case id == "." || id == "..":
+		return invalidArgument("%q is not a %s id", id, what)
+	case len(id) > 255:
+		return invalidArgument("the %s id has %d bytes, more than 255", what, len(id))
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package segmentapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Sentinels for [errors.Is]. An [*Error] matches by its HTTP status, never by
+// its text; the last three describe failures that have no telling status.
+var (
+	// ErrBadRequest matches status 400.
+	ErrBadRequest = errors.New("bad request")
+	// ErrUnauthorized matches status 401: no token, a wrong token, a token of
+	// another region, or one whose role does not allow the operation.
+	ErrUnauthorized = errors.New("unauthorized")
+	// ErrForbidden matches status 403.
+	ErrForbidden = errors.New("forbidden")
+	// ErrNotFound matches status 404.
+	ErrNotFound = errors.New("not found")
+	// ErrConflict matches status 409.
+	ErrConflict = errors.New("conflict")
+	// ErrInvalid matches status 422: Segment understood the request and
+	// refuses a value in it.
+	ErrInvalid = errors.New("invalid value")
+	// ErrRateLimited matches status 429 and every [*RateLimitError].
+	ErrRateLimited = errors.New("rate limited")
+	// ErrServer matches every status from 500.
+	ErrServer = errors.New("server error")
+
+	// ErrInvalidArgument is returned before any request when an argument or
+	// option cannot be used.
+	ErrInvalidArgument = errors.New("invalid argument")
+	// ErrBadResponse means that an answer cannot be trusted: a redirect, an
+	// empty or undecodable body, a page without pagination, a cursor that
+	// repeats, a row without an id.
+	ErrBadResponse = errors.New("bad response")
+	// ErrConnection means that no answer arrived.
+	ErrConnection = errors.New("no answer")
+)
+
+// An Error is a failed operation. Use [errors.Is] with the sentinels of this
+// package, or [errors.As] to read the fields. It never contains the token.
+type Error struct {
+	// Operation is the API operation, such as "listUsers".
+	Operation string
+	Method    string
+	// Path is the request's path, without the query.
+	Path string
+	// StatusCode is the HTTP status, 0 when no answer arrived.
+	StatusCode int
+	// Details is Segment's error envelope. It is empty when the answer did not
+	// carry one, as with a proxy's error page.
+	Details []ErrorDetail
+	// Attempts is how many requests were sent.
+	Attempts int
+
+	kind  error
+	cause error
+}
+
+// An ErrorDetail is one entry of Segment's error envelope.
+type ErrorDetail struct {
+	Type    string
+	Message string
+	// Field names the refused input, where Segment says so.
+	Field string
+}
+
+// Error names the operation, what was asked, and what came back.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "segment %s (%s %s): ", e.Operation, e.Method, e.Path)
+	switch {
+	case e.StatusCode != 0 && e.kind == nil:
+		fmt.Fprintf(&b, "%d %s", e.StatusCode, http.StatusText(e.StatusCode))
+	case e.kind != nil && e.cause != nil:
+		fmt.Fprintf(&b, "%v: %v", e.kind, e.cause)
+	case e.kind != nil:
+		b.WriteString(e.kind.Error())
+	default:
+		fmt.Fprintf(&b, "%v", e.cause)
+	}
+	for _, d := range e.Details {
+		fmt.Fprintf(&b, "; %s", d)
+	}
+	if e.Attempts > 1 {
+		fmt.Fprintf(&b, " (after %d attempts)", e.Attempts)
+	}
+	return b.String()
+}
+
+// String is the detail on one line.
+func (d ErrorDetail) String() string {
+	s := d.Message
+	if s == "" {
+		s = d.Type
+	}
+	if d.Field != "" {
+		s += " (field " + d.Field + ")"
+	}
+	return s
+}
+
+// Unwrap returns the underlying failure, such as a context's error.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Is reports whether target is the sentinel for e's status or kind.
+func (e *Error) Is(target error) bool {
+	if e.kind != nil {
+		return target == e.kind
+	}
+	switch e.StatusCode {
+	case http.StatusBadRequest:
+		return target == ErrBadRequest
+	case http.StatusUnauthorized:
+		return target == ErrUnauthorized
+	case http.StatusForbidden:
+		return target == ErrForbidden
+	case http.StatusNotFound:
+		return target == ErrNotFound
+	case http.StatusConflict:
+		return target == ErrConflict
+	case http.StatusUnprocessableEntity:
+		return target == ErrInvalid
+	case http.StatusTooManyRequests:
+		return target == ErrRateLimited
+	}
+	return e.StatusCode >= http.StatusInternalServerError && target == ErrServer
+}
+
+// A RateLimitError means that the token has used up its share and that waiting
+// for more would exceed the client's [RetryPolicy]. Nothing was changed.
+type RateLimitError struct {
+	// Wait is how long to wait, counted from when the error was made.
+	Wait time.Duration
+	// Reset is the instant at which this client sends again.
+	Reset time.Time
+
+	err *Error
+}
+
+// Error names the operation and the time to wait.
+func (e *RateLimitError) Error() string {
+	return fmt.Sprintf("%v: try again in %s", e.err, e.Wait.Round(time.Millisecond))
+}
+
+// Unwrap returns the [*Error] behind it.
+func (e *RateLimitError) Unwrap() error { return e.err }
+
+// Is makes a RateLimitError match [ErrRateLimited], also when the client held
+// the request back before Segment had to refuse it.
+func (e *RateLimitError) Is(target error) bool { return target == ErrRateLimited }
+
+func invalidArgument(format string, args ...any) error {
+	return fmt.Errorf("segmentapi: %w: %s", ErrInvalidArgument, fmt.Sprintf(format, args...))
+}

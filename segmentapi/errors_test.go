@@ -1,0 +1,351 @@
+package segmentapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const testToken = "sgp_testtoken"
+
+// serve answers every request with handler, in process so that time may be
+// faked, and returns a client for it and the number of requests sent.
+func serve(t *testing.T, handler http.HandlerFunc, opts ...Option) (*Client, *int) {
+	t.Helper()
+	sent := 0
+	hc := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		sent++
+		if r.Body != nil {
+			defer func() { _ = r.Body.Close() }()
+		}
+		w := httptest.NewRecorder()
+		handler(w, r)
+		resp := w.Result()
+		resp.Request = r
+		return resp, nil
+	})}
+	c, err := New(testToken, append([]Option{WithBaseURL("http://localhost"), WithHTTPClient(hc)}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, &sent
+}
+
+type roundTripFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func answer(status int, contentType, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+const jsonType = "application/json"
+
+func TestErrorsAreClassifiedByStatus(t *testing.T) {
+	t.Parallel()
+	const envelope = `{"errors":[{"type":"some-type","message":"Some message","field":"id"}]}`
+	detail := []ErrorDetail{{Type: "some-type", Message: "Some message", Field: "id"}}
+	for status, want := range map[int]error{
+		400: ErrBadRequest, 401: ErrUnauthorized, 403: ErrForbidden, 404: ErrNotFound, 409: ErrConflict,
+		413: nil, 422: ErrInvalid, 429: ErrRateLimited, 501: ErrServer, 500: ErrServer, 503: ErrServer,
+	} {
+		bodies := map[string]struct {
+			contentType, body string
+			details           []ErrorDetail
+		}{
+			"envelope":   {jsonType, envelope, detail},
+			"vendor":     {"application/vnd.segment.v1+json", envelope, detail},
+			"html":       {"text/html", "<html>" + envelope, nil},
+			"empty":      {jsonType, "", nil},
+			"bad json":   {jsonType, "{", nil},
+			"wrong type": {jsonType, `{"errors":"no"}`, nil},
+		}
+		for name, b := range bodies {
+			t.Run(fmt.Sprintf("%d %s", status, name), func(t *testing.T) {
+				t.Parallel()
+				c, _ := serve(t, answer(status, b.contentType, b.body), WithRetry(RetryPolicy{MaxAttempts: 1}))
+				_, err := c.Users.List(t.Context(), ListOptions{})
+				var e *Error
+				if !errors.As(err, &e) {
+					t.Fatalf("error %v is not an *Error", err)
+				}
+				if want != nil && !errors.Is(err, want) {
+					t.Errorf("error %v does not match %v", err, want)
+				}
+				for _, other := range []error{ErrBadRequest, ErrUnauthorized, ErrForbidden, ErrNotFound, ErrConflict, ErrInvalid, ErrRateLimited, ErrServer, ErrBadResponse, ErrConnection} {
+					if other != want && errors.Is(err, other) {
+						t.Errorf("error %v also matches %v", err, other)
+					}
+				}
+				if e.StatusCode != status || e.Operation != "listUsers" || e.Method != http.MethodGet || e.Path != "/users" || e.Attempts != 1 {
+					t.Errorf("got %+v", e)
+				}
+				if diff := cmp.Diff(b.details, e.Details); diff != "" {
+					t.Errorf("details (-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+func TestAnswersThatCannotBeTrusted(t *testing.T) {
+	t.Parallel()
+	page := func(rest string) string { return `{"data":{"users":[{"id":"u1","name":"","email":"a@example.com"}]` + rest + `}}` }
+	tests := map[string]struct {
+		status            int
+		contentType, body string
+		says              string
+	}{
+		"redirect":           {302, jsonType, "", "redirect"},
+		"permanent redirect": {308, jsonType, "", "redirect"},
+		"empty":              {200, jsonType, "", "empty"},
+		"no content":         {204, jsonType, "", "empty"},
+		"null":               {200, jsonType, "null", "empty"},
+		"no data":            {200, jsonType, "{}", "no data"},
+		"null data":          {200, jsonType, `{"data":null}`, "no data"},
+		"errors with 200":    {200, jsonType, `{"errors":[{"type":"x"}]}`, "no data"},
+		"html with 200":      {200, "text/html", "<html></html>", "not JSON"},
+		"json as html":       {200, "text/html", page(`,"pagination":{"current":"MA=="}`), "not JSON"},
+		"not json":           {200, jsonType, "{", "bad response"},
+		"wrong type":         {200, jsonType, `{"data":{"users":[{"id":7}],"pagination":{"current":"MA=="}}}`, "bad response"},
+		"no rows":            {200, jsonType, `{"data":{"pagination":{"current":"MA=="}}}`, "no rows"},
+		"null rows":          {200, jsonType, `{"data":{"users":null,"pagination":{"current":"MA=="}}}`, "no rows"},
+		"no pagination":      {200, jsonType, page(""), "no pagination"},
+		"null pagination":    {200, jsonType, page(`,"pagination":null`), "no pagination"},
+		"row without id":     {200, jsonType, `{"data":{"users":[{"id":"u1"},{"email":"x"}],"pagination":{"current":"MA=="}}}`, "row 2 has no id"},
+		"cursor of the page": {200, jsonType, page(`,"pagination":{"current":"Mg==","next":"here"}`), "next cursor"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, sent := serve(t, answer(tt.status, tt.contentType, tt.body))
+			_, err := c.Users.List(t.Context(), ListOptions{Cursor: "here"})
+			if !errors.Is(err, ErrBadResponse) || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("got %v, want a bad response that says %q", err, tt.says)
+			}
+			if *sent != 1 {
+				t.Errorf("sent %d requests, want 1", *sent)
+			}
+		})
+	}
+}
+
+func TestEmptyPaginationIsPagination(t *testing.T) {
+	t.Parallel()
+	c, _ := serve(t, answer(200, jsonType, `{"data":{"users":[],"pagination":{"current":""}}}`))
+	page, err := c.Users.List(t.Context(), ListOptions{})
+	if err != nil || len(page.Items) != 0 || page.Next != "" || page.Total != -1 {
+		t.Errorf("got %+v, %v", page, err)
+	}
+}
+
+func TestDetailAboutSomethingElse(t *testing.T) {
+	t.Parallel()
+	c, _ := serve(t, answer(200, jsonType, `{"data":{"user":{"id":"u2"},"userGroup":{"id":"g2"},"workspace":{}}}`))
+	_, err := c.Users.Get(t.Context(), "u1")
+	if !errors.Is(err, ErrBadResponse) {
+		t.Errorf("user: %v", err)
+	}
+	if _, err = c.Groups.Get(t.Context(), "g1"); !errors.Is(err, ErrBadResponse) {
+		t.Errorf("group: %v", err)
+	}
+	if _, err = c.Workspace.Get(t.Context()); !errors.Is(err, ErrBadResponse) {
+		t.Errorf("workspace: %v", err)
+	}
+}
+
+func TestTokenIsInNoError(t *testing.T) {
+	t.Parallel()
+	echo := fmt.Sprintf(`{"errors":[{"type":%q,"message":"token %s is bad","field":%q}]}`, testToken, testToken, testToken)
+	tests := map[string]http.HandlerFunc{
+		"envelope":  answer(401, jsonType, echo),
+		"not json":  answer(200, jsonType, testToken),
+		"html":      answer(200, "text/"+testToken, echo),
+		"wrong row": answer(200, jsonType, `{"data":"`+testToken+`"}`),
+	}
+	for name, handler := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, _ := serve(t, handler)
+			_, err := c.Users.List(t.Context(), ListOptions{})
+			if err == nil || strings.Contains(err.Error(), testToken) || strings.Contains(fmt.Sprintf("%+v", err), testToken) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestRetriesByMethodAndStatus(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		status int
+		again  map[string]bool
+	}{
+		{429, map[string]bool{"GET": true, "PUT": true, "DELETE": true, "POST": true}},
+		{500, map[string]bool{"GET": true}},
+		{502, map[string]bool{"GET": true, "PUT": true, "DELETE": true}},
+		{503, map[string]bool{"GET": true, "PUT": true, "DELETE": true}},
+		{504, map[string]bool{"GET": true, "PUT": true, "DELETE": true}},
+		{0, map[string]bool{"GET": true, "PUT": true, "DELETE": true}}, // A broken connection.
+		{400, nil}, {401, nil}, {403, nil}, {404, nil}, {409, nil}, {422, nil}, {501, nil},
+	}
+	for _, tt := range tests {
+		for _, method := range []string{"GET", "PUT", "DELETE", "POST"} {
+			t.Run(fmt.Sprintf("%d %s", tt.status, method), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					sent := 0
+					hc := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+						sent++
+						if got := r.Header["Authorization"]; len(got) != 1 || got[0] != "Bearer "+testToken {
+							t.Errorf("Authorization is %d values, want the token once", len(got))
+						}
+						body := ""
+						if r.Body != nil {
+							b, err := io.ReadAll(r.Body)
+							if err != nil {
+								t.Error(err)
+							}
+							body = string(b)
+						}
+						if method == "POST" || method == "PUT" {
+							if body != "the body" {
+								t.Errorf("attempt %d sent body %q", sent, body)
+							}
+						}
+						if tt.status == 0 {
+							return nil, io.ErrUnexpectedEOF
+						}
+						return &http.Response{StatusCode: tt.status, Header: http.Header{"Retry-After": {"1"}}, Body: http.NoBody, Request: r}, nil
+					})}
+					c, err := New(testToken, WithBaseURL("http://localhost"), WithHTTPClient(hc), WithRetry(RetryPolicy{MaxAttempts: 3, MaxWait: time.Minute}))
+					if err != nil {
+						t.Fatal(err)
+					}
+					var body io.Reader
+					if method == "POST" || method == "PUT" {
+						body = strings.NewReader("the body")
+					}
+					req, err := http.NewRequestWithContext(t.Context(), method, "http://localhost/x", body)
+					if err != nil {
+						t.Fatal(err)
+					}
+					resp, err := c.Raw().GetConfig().HTTPClient.Do(req)
+					if err == nil {
+						_ = resp.Body.Close()
+					}
+					want := 1
+					if tt.again[method] {
+						want = 3
+					}
+					if sent != want {
+						t.Errorf("sent %d requests, want %d", sent, want)
+					}
+					if tt.status != 0 && (err != nil || resp.StatusCode != tt.status) {
+						t.Errorf("the last answer did not come through: %v", err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestBrokenBodyIsRetriedAndReported(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sent := 0
+		hc := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			sent++
+			body := io.MultiReader(strings.NewReader(`{"data":`), failingReader{})
+			return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {jsonType}}, Body: io.NopCloser(body), Request: r}, nil
+		})}
+		c, err := New(testToken, WithBaseURL("http://localhost"), WithHTTPClient(hc), WithRetry(RetryPolicy{MaxAttempts: 3}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Users.List(t.Context(), ListOptions{})
+		var e *Error
+		if !errors.Is(err, ErrConnection) || !errors.Is(err, io.ErrUnexpectedEOF) || !errors.As(err, &e) || e.Attempts != 3 || sent != 3 {
+			t.Errorf("got %v after %d requests", err, sent)
+		}
+	})
+}
+
+type failingReader struct{}
+
+func (failingReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func TestAnswerTooLarge(t *testing.T) {
+	t.Parallel()
+	sent := 0
+	hc := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		sent++
+		return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {jsonType}}, Body: io.NopCloser(endless{}), Request: r}, nil
+	})}
+	c, err := New(testToken, WithBaseURL("http://localhost"), WithHTTPClient(hc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = c.Users.List(t.Context(), ListOptions{}); !errors.Is(err, errTooLarge) || sent != 1 {
+		t.Errorf("got %v after %d requests", err, sent)
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestCancelledCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		c, sent := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			cancel()
+			answer(503, jsonType, "")(w, r)
+		})
+		_, err := c.Users.List(ctx, ListOptions{})
+		if !errors.Is(err, context.Canceled) || *sent != 1 {
+			t.Errorf("got %v after %d requests", err, *sent)
+		}
+	})
+}
+
+func TestClientTimeoutIsPerAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sent := 0
+		hc := &http.Client{Timeout: 2 * time.Second, Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			sent++
+			switch sent {
+			case 1: // Longer than the timeout, but waited for, not worked on.
+				return &http.Response{StatusCode: 429, Header: http.Header{"Retry-After": {"30"}}, Body: http.NoBody, Request: r}, nil
+			case 2: // An answer that never comes.
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}
+			w := httptest.NewRecorder()
+			answer(200, jsonType, `{"data":{"workspace":{"id":"w1"}}}`)(w, r)
+			return w.Result(), nil
+		})}
+		c, err := New(testToken, WithBaseURL("http://localhost"), WithHTTPClient(hc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w, err := c.Workspace.Get(t.Context()); err != nil || w.ID != "w1" || sent != 3 {
+			t.Errorf("got %v, %v after %d requests", w, err, sent)
+		}
+	})
+}

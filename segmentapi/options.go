@@ -1,0 +1,236 @@
+package segmentapi
+
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// A Region is where a workspace's data lives. A token works in one region only.
+type Region string
+
+// Segment's two regions.
+const (
+	RegionUS Region = "us"
+	RegionEU Region = "eu"
+)
+
+// BaseURL returns the region's API endpoint, and whether there is such a region.
+func (r Region) BaseURL() (string, bool) {
+	switch r {
+	case RegionUS:
+		return "https://api.segmentapis.com", true
+	case RegionEU:
+		return "https://eu1.api.segmentapis.com", true
+	}
+	return "", false
+}
+
+// A RetryPolicy bounds what one call does before it gives up.
+type RetryPolicy struct {
+	// MaxAttempts is how often a request is sent at most, at least 1.
+	MaxAttempts int
+	// MaxWait bounds the time that one call waits for the rate limit, all its
+	// attempts together. Beyond it the caller gets a [*RateLimitError] at once.
+	MaxWait time.Duration
+}
+
+// Limits say how the client paces itself. Segment tells what is left of a
+// window with each answer; the client adapts to that on its own.
+type Limits struct {
+	// WritesPerMinute is how many changes are sent per minute, evenly spaced.
+	// Segment documents 60 per minute for each of the IAM write endpoints.
+	WritesPerMinute int
+	// Reserve is the share of each window, 0 to 0.9, that is left to other
+	// users of the same token.
+	Reserve float64
+}
+
+// An Option configures a [Client].
+type Option func(*settings) error
+
+type settings struct {
+	baseURL    *url.URL
+	httpClient *http.Client
+	pageSize   int
+	userAgent  string
+	logger     *slog.Logger
+	retry      RetryPolicy
+	limits     Limits
+	cacheSize  int
+	cacheTTL   time.Duration
+}
+
+func defaults() settings {
+	us, _ := RegionUS.BaseURL()
+	base, err := parseBaseURL(us)
+	if err != nil {
+		panic(err) // A constant that does not parse is a programming error.
+	}
+	return settings{
+		baseURL:   base,
+		pageSize:  MaxPageSize,
+		userAgent: "baton-segment/segmentapi",
+		logger:    slog.New(slog.DiscardHandler),
+		retry:     RetryPolicy{MaxAttempts: 5, MaxWait: 65 * time.Second},
+		limits:    Limits{WritesPerMinute: 60, Reserve: 0.1},
+		cacheSize: 128,
+		cacheTTL:  10 * time.Minute,
+	}
+}
+
+// WithRegion selects the region. The default is [RegionUS]; there is no way to
+// read the region off a token.
+func WithRegion(r Region) Option {
+	return func(s *settings) error {
+		base, ok := r.BaseURL()
+		if !ok {
+			return invalidArgument("region %q is unknown: use %q or %q", string(r), RegionUS, RegionEU)
+		}
+		return WithBaseURL(base)(s)
+	}
+}
+
+// WithBaseURL points the client at another endpoint, such as a simulator. It
+// must be https, or http to localhost or a loopback address, because every
+// request carries the token.
+func WithBaseURL(raw string) Option {
+	return func(s *settings) error {
+		base, err := parseBaseURL(raw)
+		if err != nil {
+			return err
+		}
+		s.baseURL = base
+		return nil
+	}
+}
+
+// parseBaseURL never repeats raw in an error: it may hold credentials.
+func parseBaseURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.Hostname() == "" || u.Opaque != "" {
+		return nil, invalidArgument("the base URL is not an absolute URL such as https://api.segmentapis.com")
+	}
+	if u.User != nil {
+		return nil, invalidArgument("the base URL must not hold credentials: pass the token instead")
+	}
+	if u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return nil, invalidArgument("the base URL %s must have no query and no fragment", u.Redacted())
+	}
+	switch u.Scheme {
+	case "https":
+	case "http":
+		if !loopback(u.Hostname()) {
+			return nil, invalidArgument("the base URL %s must be https: http is for localhost and loopback addresses only", u)
+		}
+	default:
+		return nil, invalidArgument("the base URL %s must start with https://", u)
+	}
+	// A trailing slash would double in every path.
+	u.Path = strings.TrimRight(u.Path, "/")
+	u.RawPath = ""
+	return u, nil
+}
+
+func loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}
+
+// WithHTTPClient sets the client behind every request: its transport, proxy,
+// timeout and cookie jar. It is copied, and redirects are refused on the copy.
+// Its Timeout counts for each attempt and not while waiting for the rate limit.
+func WithHTTPClient(hc *http.Client) Option {
+	return func(s *settings) error {
+		if hc == nil {
+			return invalidArgument("the HTTP client is nil")
+		}
+		s.httpClient = hc
+		return nil
+	}
+}
+
+// WithPageSize sets how many rows a list request asks for, 1 to [MaxPageSize],
+// which is the default: fewer, larger pages cost less of the rate limit.
+func WithPageSize(n int) Option {
+	return func(s *settings) error {
+		if n < 1 || n > MaxPageSize {
+			return invalidArgument("page size %d is not between 1 and %d", n, MaxPageSize)
+		}
+		s.pageSize = n
+		return nil
+	}
+}
+
+// WithUserAgent sets the User-Agent header.
+func WithUserAgent(ua string) Option {
+	return func(s *settings) error {
+		if ua == "" || hasControl(ua) {
+			return invalidArgument("the user agent is empty or has control characters")
+		}
+		s.userAgent = ua
+		return nil
+	}
+}
+
+// WithLogger logs each request at debug level: operation, method, path,
+// status, duration; never a header or a body. The default logs nothing.
+func WithLogger(l *slog.Logger) Option {
+	return func(s *settings) error {
+		if l == nil {
+			return invalidArgument("the logger is nil")
+		}
+		s.logger = l
+		return nil
+	}
+}
+
+// WithRetry bounds attempts and waiting. The default is 5 attempts and 65 s.
+//
+// What is sent again: GET after 429, 500, 502, 503, 504 and broken
+// connections; PUT and DELETE after the same but 500; POST only after 429,
+// since Segment does not document it as safe to repeat.
+func WithRetry(p RetryPolicy) Option {
+	return func(s *settings) error {
+		if p.MaxAttempts < 1 || p.MaxWait < 0 {
+			return invalidArgument("a retry policy needs at least 1 attempt and a wait that is not negative")
+		}
+		s.retry = p
+		return nil
+	}
+}
+
+// WithLimits sets how the client paces itself. The default is 60 writes per
+// minute and a reserve of 0.1.
+func WithLimits(l Limits) Option {
+	return func(s *settings) error {
+		if l.WritesPerMinute < 1 || l.Reserve < 0 || l.Reserve > 0.9 {
+			return invalidArgument("limits need at least 1 write per minute and a reserve between 0 and 0.9")
+		}
+		s.limits = l
+		return nil
+	}
+}
+
+// WithRoleCache sets how many roles [RoleService.Get] remembers, and for how
+// long. Size 0 turns the cache off. The default is 128 roles for 10 minutes; a
+// workspace has about 20.
+func WithRoleCache(size int, ttl time.Duration) Option {
+	return func(s *settings) error {
+		if size < 0 || (size > 0 && ttl <= 0) {
+			return invalidArgument("a role cache needs a size that is not negative and a positive lifetime")
+		}
+		s.cacheSize, s.cacheTTL = size, ttl
+		return nil
+	}
+}
+
+func hasControl(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f })
+}

@@ -1,0 +1,303 @@
+package segmentapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestHowLongARefusalLasts(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2025, 1, 14, 15, 4, 0, 0, time.UTC)
+	const body = `{"errors":[{"type":"RequestError","message":"Too many requests","data":{"remainingPoints":0,"msBeforeNext":57647,"consumedPoints":21}}]}`
+	tests := map[string]struct {
+		retryAfter, reset, body string
+		want                    time.Duration
+	}{
+		"nothing":                        {"", "", "", time.Minute},
+		"retry-after first":              {"7", "Tue, 14 Jan 2025 15:04:05 +0000", body, 7 * time.Second},
+		"retry-after 0":                  {"0", "", body, 0},
+		"retry-after as a date":          {"Tue, 14 Jan 2025 15:04:09 GMT", "", body, 9 * time.Second},
+		"retry-after that is not one":    {"soon", "", body, 57647 * time.Millisecond},
+		"negative retry-after":           {"-1", "", body, 57647 * time.Millisecond},
+		"retry-after of a day":           {"86400", "", "", longestBlock},
+		"retry-after beyond all numbers": {"99999999999999999999", "", body, 57647 * time.Millisecond},
+		"body next":                      {"", "Tue, 14 Jan 2025 15:04:05 +0000", body, 57647 * time.Millisecond},
+		"huge body":                      {"", "", `{"errors":[{"data":{"msBeforeNext":1e300}}]}`, longestBlock},
+		"negative body":                  {"", "", `{"errors":[{"data":{"msBeforeNext":-5}}]}`, time.Minute},
+		"body of another kind":           {"", "", `{"errors":[{"data":"x"}]}`, time.Minute},
+		"html":                           {"", "", `<html>`, time.Minute},
+		"reset last":                     {"", "Tue, 14 Jan 2025 15:04:05 +0000", "", 5 * time.Second},
+		"reset in the past":              {"", "Tue, 14 Jan 2025 15:03:05 +0000", "", 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := http.Header{}
+			if tt.retryAfter != "" {
+				h.Set("Retry-After", tt.retryAfter)
+			}
+			if tt.reset != "" {
+				h.Set("X-RateLimit-Reset", tt.reset)
+			}
+			if got := refusedFor(now, h, []byte(tt.body)); got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestResetForms(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2025, 1, 14, 15, 4, 0, 0, time.UTC)
+	want := time.Date(2025, 1, 14, 15, 4, 5, 0, time.UTC)
+	for _, s := range []string{
+		"Tue, 14 Jan 2025 15:04:05 +0000", "Tue, 14 Jan 2025 15:04:05 GMT", "14 Jan 2025 15:04:05 +0000", "Tue, 14 Jan 2025 16:04:05 +0100",
+		"Tuesday, 14-Jan-25 15:04:05 GMT", "Tue Jan 14 15:04:05 2025",
+		"Tue Jan 14 2025 15:04:05 GMT+0000 (Coordinated Universal Time)", "Tue Jan 14 2025 16:04:05 GMT+0100",
+		"2025-01-14T15:04:05Z", "2025-01-14T15:04:05.000Z", "1736867045", "1736867045000", "5", " 5 ",
+	} {
+		if got, ok := parseReset(s, now); !ok || !got.Equal(want) {
+			t.Errorf("%q: got %s, %t", s, got, ok)
+		}
+	}
+	for _, s := range []string{"", "soon", "-5", "1.5e300", "Tue"} {
+		if got, ok := parseReset(s, now); ok {
+			t.Errorf("%q: got %s, want nothing", s, got)
+		}
+	}
+}
+
+// window is a server that counts requests per minute, as Segment documents it.
+type window struct {
+	limit   int
+	refused int
+
+	start time.Time
+	used  int
+}
+
+func (w *window) serve(rw http.ResponseWriter, r *http.Request) {
+	now := time.Now()
+	if now.Sub(w.start) >= time.Minute {
+		w.start, w.used = now, 0
+	}
+	reset := w.start.Add(time.Minute)
+	w.used++
+	if w.used > w.limit {
+		w.refused++
+		body := fmt.Sprintf(`{"errors":[{"type":"RequestError","message":"Too many requests","data":{"msBeforeNext":%d}}]}`, reset.Sub(now).Milliseconds())
+		answer(429, jsonType, body)(rw, r)
+		return
+	}
+	rw.Header().Set("X-RateLimit-Consumed", fmt.Sprint(w.used))
+	rw.Header().Set("X-RateLimit-Remaining", fmt.Sprint(w.limit-w.used))
+	rw.Header().Set("X-RateLimit-Reset", reset.UTC().Format(time.RFC1123Z))
+	answer(200, jsonType, `{"data":{"workspace":{"id":"w1"}}}`)(rw, r)
+}
+
+func TestReadsStayBelowTheLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &window{limit: 100}
+		c, sent := serve(t, w.serve)
+		start := time.Now()
+		for i := range 300 {
+			if _, err := c.Workspace.Get(t.Context()); err != nil {
+				t.Fatalf("request %d: %v", i, err)
+			}
+		}
+		// 90 of 100 per minute are ours, so 300 need four windows.
+		if took := time.Since(start); w.refused != 0 || *sent != 300 || took < 3*time.Minute || took > 4*time.Minute {
+			t.Errorf("%d requests, %d refused, in %s", *sent, w.refused, took)
+		}
+	})
+}
+
+func TestReadsFarFromTheLimitDoNotWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &window{limit: 1000}
+		c, _ := serve(t, w.serve)
+		start := time.Now()
+		for range 700 {
+			if _, err := c.Workspace.Get(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+func TestAfterARefusalNobodySends(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var refusals, early int
+		opens := time.Now().Add(30 * time.Second)
+		hc := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			resp := &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {jsonType}}, Request: r}
+			if time.Now().Before(opens) {
+				if refusals++; refusals > 1 {
+					early++
+				}
+				resp.StatusCode = 429
+				resp.Header.Set("Retry-After", "30")
+				resp.Body = http.NoBody
+				return resp, nil
+			}
+			resp.Body = io.NopCloser(strings.NewReader(`{"data":{"workspace":{"id":"w1"}}}`))
+			return resp, nil
+		})}
+		c, err := New(testToken, WithBaseURL("http://localhost"), WithHTTPClient(hc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = c.Workspace.Get(t.Context()); err != nil {
+			t.Error(err)
+		}
+		opens = time.Now().Add(30 * time.Second)
+		refusals = 0
+		first := make(chan error)
+		go func() {
+			_, err := c.Workspace.Get(t.Context())
+			first <- err
+		}()
+		synctest.Wait() // The first of them is refused and now waits.
+		var wg sync.WaitGroup
+		for range 64 {
+			wg.Go(func() {
+				if _, err := c.Workspace.Get(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+		if early != 0 {
+			t.Errorf("%d requests were sent while the window was closed", early)
+		}
+	})
+}
+
+func TestWaitIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, sent := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", "30")
+			answer(429, jsonType, `{"errors":[{"type":"RequestError","message":"Too many requests"}]}`)(w, r)
+		}, WithRetry(RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}))
+		start := time.Now()
+		_, err := c.Users.List(t.Context(), ListOptions{})
+		var limited *RateLimitError
+		if !errors.As(err, &limited) || !errors.Is(err, ErrRateLimited) {
+			t.Fatalf("got %v", err)
+		}
+		if limited.Wait != 30*time.Second || !limited.Reset.Equal(start.Add(30*time.Second)) || time.Since(start) != 0 || *sent != 1 {
+			t.Errorf("got wait %s until %s after %s and %d requests", limited.Wait, limited.Reset, time.Since(start), *sent)
+		}
+		var e *Error
+		if !errors.As(err, &e) || e.StatusCode != 429 || len(e.Details) != 1 {
+			t.Errorf("the answer behind it is lost: %+v", e)
+		}
+		// While it is closed nothing is sent at all.
+		_, err = c.Users.List(t.Context(), ListOptions{})
+		if !errors.As(err, &limited) || !limited.Reset.Equal(start.Add(30*time.Second)) || *sent != 1 {
+			t.Errorf("second call: %v after %d requests", err, *sent)
+		}
+		if !errors.As(err, &e) || e.Attempts != 0 || e.Operation != "listUsers" {
+			t.Errorf("second call: %+v", e)
+		}
+	})
+}
+
+func TestWaitsOfOneCallAddUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, sent := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", "4")
+			answer(429, jsonType, "")(w, r)
+		}, WithRetry(RetryPolicy{MaxAttempts: 9, MaxWait: 10 * time.Second}))
+		start := time.Now()
+		_, err := c.Users.List(t.Context(), ListOptions{})
+		if !errors.Is(err, ErrRateLimited) || *sent != 3 || time.Since(start) != 8*time.Second {
+			t.Errorf("got %v after %d requests and %s", err, *sent, time.Since(start))
+		}
+	})
+}
+
+func TestWritesAreSpaced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(0.1, 60)
+		start := time.Now()
+		for range 61 {
+			if _, err := l.wait(t.Context(), time.Minute); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(start); took != time.Minute {
+			t.Errorf("61 writes took %s, want a minute", took)
+		}
+	})
+}
+
+func TestCancelledWaiterLeavesAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, l := range map[string]*limiter{"blocked": newLimiter(0.1, 0), "spaced": newLimiter(0.1, 1)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				if name == "spaced" {
+					if _, err := l.wait(t.Context(), 0); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					l.observe(time.Now(), 429, http.Header{"Retry-After": {"30"}}, nil)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				waited, err := l.wait(ctx, time.Hour)
+				if !errors.Is(err, context.DeadlineExceeded) || waited != 5*time.Second {
+					t.Errorf("got %v after %s", err, waited)
+				}
+			})
+		})
+	}
+}
+
+func TestLateAnswersDoNotReopenAWindow(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2025, 1, 14, 15, 4, 0, 0, time.UTC)
+	header := func(left int, reset time.Time) http.Header {
+		return http.Header{"X-Ratelimit-Remaining": {fmt.Sprint(left)}, "X-Ratelimit-Consumed": {fmt.Sprint(100 - left)}, "X-Ratelimit-Reset": {reset.Format(time.RFC1123Z)}}
+	}
+	l := newLimiter(0, 0)
+	this, before := now.Add(time.Minute), now.Add(20*time.Second)
+	l.observe(now, 200, header(10, this), nil)
+	l.observe(now, 200, header(30, this), nil)
+	l.observe(now, 200, header(30, this.Add(time.Second)), nil)
+	l.observe(now, 200, header(99, before), nil)
+	l.observe(now, 200, http.Header{"X-Ratelimit-Remaining": {"99"}}, nil)
+	l.observe(now, 200, header(99, now.Add(24*time.Hour)), nil)
+	if l.left != 10 || !l.reset.Equal(this) || l.size != 100 {
+		t.Errorf("left %v of %v until %s", l.left, l.size, l.reset)
+	}
+	l.observe(now.Add(time.Minute), 200, header(99, now.Add(2*time.Minute)), nil)
+	if l.left != 99 {
+		t.Errorf("a new window was not seen: left %v", l.left)
+	}
+}

@@ -1,0 +1,96 @@
+package segmentapi
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net/http"
+	"time"
+
+	"github.com/segmentio/public-api-sdk-go/api"
+)
+
+// RoleService reads the built-in roles.
+type RoleService struct {
+	c     *Client
+	cache *roleCache
+}
+
+// List returns one page of roles: GET /roles (listRoles).
+func (s *RoleService) List(ctx context.Context, opts ListOptions) (*Page[Role], error) {
+	return list(ctx, s.c, opts, lister[api.ListRoles200Response, api.RoleV1, Role]{
+		call: call{"listRoles", http.MethodGet, "/roles"},
+		run: func(ctx context.Context, p api.PaginationInput) (*api.ListRoles200Response, *http.Response, error) {
+			return s.c.raw.IAMRolesAPI.ListRoles(ctx).Pagination(p).Execute()
+		},
+		read: func(o *api.ListRoles200Response) ([]api.RoleV1, api.PaginationOutput, bool) {
+			if o.Data == nil {
+				return nil, api.PaginationOutput{}, false
+			}
+			return o.Data.Roles, o.Data.Pagination, true
+		},
+		convert: roleOf,
+		id:      func(r Role) string { return r.ID },
+	})
+}
+
+// All streams every role.
+func (s *RoleService) All(ctx context.Context) iter.Seq2[Role, error] {
+	return all(ctx, "listRoles", s.List)
+}
+
+// Get returns one role by id, from the cache where it can. The API has no
+// operation for a single role, so a miss lists all of them (listRoles), once
+// for all callers that miss at the same time. An id that no role has is
+// remembered too and returns an error that matches [ErrNotFound].
+func (s *RoleService) Get(ctx context.Context, id string) (*Role, error) {
+	if err := checkID("role", id); err != nil {
+		return nil, err
+	}
+	for {
+		if e, ok := s.cache.get(id, time.Now()); ok {
+			return found(id, e)
+		}
+		flight := s.cache.flights.DoChan("", func() (any, error) { return s.load(ctx) })
+		select {
+		case <-ctx.Done():
+			return nil, &Error{Operation: "listRoles", Method: http.MethodGet, Path: "/roles", cause: ctx.Err()}
+		case res := <-flight:
+			if res.Err != nil {
+				// The caller that made the request may have left; this one has not.
+				if ctx.Err() == nil && (errors.Is(res.Err, context.Canceled) || errors.Is(res.Err, context.DeadlineExceeded)) {
+					continue
+				}
+				return nil, res.Err
+			}
+			role, known := res.Val.(map[string]Role)[id]
+			if !known {
+				s.cache.put(id, Role{}, false, time.Now())
+			}
+			return found(id, roleEntry{role: role, known: known})
+		}
+	}
+}
+
+// load lists every role into the cache.
+func (s *RoleService) load(ctx context.Context) (map[string]Role, error) {
+	roles := map[string]Role{}
+	for r, err := range s.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		roles[r.ID] = r
+	}
+	now := time.Now()
+	for id, r := range roles {
+		s.cache.put(id, r, true, now)
+	}
+	return roles, nil
+}
+
+func found(id string, e roleEntry) (*Role, error) {
+	if !e.known {
+		return nil, &Error{Operation: "listRoles", Method: http.MethodGet, Path: "/roles", kind: ErrNotFound, cause: errors.New("no role has the id " + id)}
+	}
+	return &e.role, nil
+}

@@ -1,0 +1,289 @@
+package segmentapi
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+)
+
+// maxBody is the largest answer that is read, in bytes. A page of 1000 rows is
+// well below 1 MiB; anything near this is not Segment.
+const maxBody = 64 << 20
+
+// callState follows one call through the transport, by way of the context.
+type callState struct {
+	operation string
+	method    string
+	attempts  int
+	// waited is how long the call has waited for the rate limit so far.
+	waited time.Duration
+}
+
+type callKey struct{}
+
+func stateOf(ctx context.Context) *callState {
+	if st, ok := ctx.Value(callKey{}).(*callState); ok {
+		return st
+	}
+	return nil
+}
+
+// transport is what stands under the official client: it adds the token,
+// repeats what may be repeated, and paces.
+type transport struct {
+	token  string
+	agent  string
+	retry  *retryablehttp.Client
+	reads  *limiter
+	writes *limiter
+}
+
+func newTransport(token string, s settings) *transport {
+	t := &transport{
+		token:  token,
+		agent:  s.userAgent,
+		reads:  newLimiter(s.limits.Reserve, 0),
+		writes: newLimiter(s.limits.Reserve, s.limits.WritesPerMinute),
+	}
+	base := http.Client{Transport: defaultTransport()}
+	if s.httpClient != nil {
+		base = *s.httpClient
+	}
+	if base.Transport == nil {
+		base.Transport = http.DefaultTransport
+	}
+	base.CheckRedirect = refuseRedirect
+	// The timeout moves into the attempt, or it would cut the wait before it.
+	base.Transport = &attempt{base: base.Transport, timeout: base.Timeout, limiters: t, maxWait: s.retry.MaxWait, logger: s.logger}
+	base.Timeout = 0
+	t.retry = &retryablehttp.Client{
+		HTTPClient:   &base,
+		RetryMax:     s.retry.MaxAttempts - 1,
+		RetryWaitMin: 250 * time.Millisecond,
+		RetryWaitMax: 8 * time.Second,
+		CheckRetry:   t.checkRetry(s.retry.MaxWait),
+		Backoff:      backoff,
+		ErrorHandler: passThrough,
+	}
+	return t
+}
+
+// defaultTransport keeps enough idle connections for parallel readers.
+func defaultTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConns:          100,
+		MaxIdleConnsPerHost:   64,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: 60 * time.Second,
+		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+}
+
+func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// RoundTrip sends a request of the official client, as often as the policy
+// allows.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	st := stateOf(req.Context())
+	if st == nil { // A request through Raw.
+		st = &callState{operation: "raw"}
+	}
+	st.method = req.Method
+	req = req.Clone(context.WithValue(req.Context(), callKey{}, st))
+	req.Header.Set("Authorization", "Bearer "+t.token)
+	req.Header.Set("User-Agent", t.agent)
+	r, err := retryablehttp.FromRequest(req)
+	if err != nil {
+		return nil, fmt.Errorf("reading the request body: %w", err)
+	}
+	resp, err := t.retry.Do(r)
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) { // The outer client wraps it once more.
+		err = wrapped.Err
+	}
+	return resp, err
+}
+
+func (t *transport) closeIdleConnections() { t.retry.HTTPClient.CloseIdleConnections() }
+
+func (t *transport) limiter(method string) *limiter {
+	if method == http.MethodGet {
+		return t.reads
+	}
+	return t.writes
+}
+
+// opens is when the next request with this method may be sent.
+func (t *transport) opens(method string) time.Time {
+	return t.limiter(method).opens(time.Now())
+}
+
+// checkRetry decides by method and status. Beyond maxWait of waiting for the
+// limit the answer goes back to the caller.
+func (t *transport) checkRetry(maxWait time.Duration) retryablehttp.CheckRetry {
+	return func(ctx context.Context, resp *http.Response, err error) (bool, error) {
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		st := stateOf(ctx)
+		if err != nil {
+			var limited *RateLimitError
+			if st.method == http.MethodPost || errors.As(err, &limited) || errors.Is(err, errTooLarge) {
+				return false, err
+			}
+			// The library's policy knows which broken connections are final,
+			// such as a certificate that is not trusted.
+			again, policyErr := retryablehttp.DefaultRetryPolicy(ctx, nil, err)
+			return again, policyErr
+		}
+		switch resp.StatusCode {
+		case http.StatusTooManyRequests:
+			return st.waited+time.Until(t.opens(st.method)) <= maxWait, nil
+		case http.StatusInternalServerError:
+			return st.method == http.MethodGet, nil
+		case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			return st.method != http.MethodPost, nil
+		}
+		return false, nil
+	}
+}
+
+// backoff spreads retries after failures. After a 429 it adds nothing: the
+// limiter knows when to go on, and holds every other request back as well.
+func backoff(least, most time.Duration, attempt int, resp *http.Response) time.Duration {
+	if resp != nil && resp.StatusCode == http.StatusTooManyRequests {
+		return 0
+	}
+	d := min(least<<min(attempt, 10), most)
+	return d/2 + rand.N(d/2+1) //nolint:gosec // Jitter needs no cryptography.
+}
+
+// passThrough hands the last answer on as it is, body included. A
+// RoundTripper must not return an answer and an error.
+func passThrough(resp *http.Response, err error, _ int) (*http.Response, error) {
+	if err == nil {
+		return resp, nil
+	}
+	if resp != nil {
+		return nil, errors.Join(err, resp.Body.Close())
+	}
+	return nil, err
+}
+
+var errTooLarge = fmt.Errorf("the answer is larger than %d bytes", maxBody)
+
+// attempt sends one request: it waits for its turn, reads the whole answer, so
+// that a connection that breaks halfway is an error that can be retried, and
+// tells the limiter what the answer says.
+type attempt struct {
+	base     http.RoundTripper
+	timeout  time.Duration
+	limiters *transport
+	maxWait  time.Duration
+	logger   *slog.Logger
+}
+
+// RoundTrip sends req once.
+func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	st := stateOf(ctx)
+	lim := a.limiters.limiter(req.Method)
+	waited, err := lim.wait(ctx, a.maxWait-st.waited)
+	st.waited += waited
+	if err != nil {
+		return nil, err
+	}
+	st.attempts++
+	if a.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, a.timeout)
+		defer cancel()
+		req = req.WithContext(ctx)
+	}
+	start := time.Now()
+	resp, err := a.base.RoundTrip(req)
+	var body []byte
+	if err == nil {
+		body, err = readBody(resp)
+	}
+	log := a.logger.With("operation", st.operation, "method", req.Method, "path", req.URL.Path, "attempt", st.attempts, "duration", time.Since(start))
+	if err != nil {
+		log.DebugContext(ctx, "request failed", "error", err)
+		return nil, err
+	}
+	log.DebugContext(ctx, "request", "status", resp.StatusCode, "waited", waited)
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	lim.observe(time.Now(), resp.StatusCode, resp.Header, body)
+	return resp, nil
+}
+
+// CloseIdleConnections lets http.Client reach the transport below.
+func (a *attempt) CloseIdleConnections() {
+	if c, ok := a.base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+func readBody(resp *http.Response) ([]byte, error) {
+	var buf bytes.Buffer
+	if n := resp.ContentLength; n > 0 && n <= maxBody {
+		buf.Grow(int(n) + bytes.MinRead)
+	}
+	_, err := buf.ReadFrom(io.LimitReader(resp.Body, maxBody+1))
+	closeErr := resp.Body.Close()
+	if err == nil && buf.Len() > maxBody {
+		err = errTooLarge
+	}
+	if err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), closeErr
+}
+
+// details reads Segment's error envelope. The official client decodes it for
+// three statuses only. A body without the envelope yields none.
+func (t *transport) details(body io.Reader) []ErrorDetail {
+	var envelope struct {
+		Errors []struct {
+			Type    string `json:"type"`
+			Message string `json:"message"`
+			Field   string `json:"field"`
+		} `json:"errors"`
+	}
+	if json.NewDecoder(body).Decode(&envelope) != nil {
+		return nil
+	}
+	var details []ErrorDetail
+	for _, e := range envelope.Errors {
+		details = append(details, ErrorDetail{Type: t.hide(e.Type), Message: t.hide(e.Message), Field: t.hide(e.Field)})
+	}
+	return details
+}
+
+// hide takes the token out of text that another party wrote.
+func (t *transport) hide(text string) string {
+	return strings.ReplaceAll(text, t.token, "[token]")
+}
+
+// redact keeps err as it is unless its text holds the token.
+func (t *transport) redact(err error) error {
+	if text := err.Error(); strings.Contains(text, t.token) {
+		return errors.New(t.hide(text))
+	}
+	return err
+}

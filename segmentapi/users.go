@@ -1,0 +1,61 @@
+package segmentapi
+
+import (
+	"context"
+	"iter"
+	"net/http"
+
+	"github.com/segmentio/public-api-sdk-go/api"
+)
+
+// UserService reads the people of the workspace.
+type UserService struct{ c *Client }
+
+// List returns one page of users: GET /users (listUsers). Segment leaves their
+// permissions out; see [User].
+func (s *UserService) List(ctx context.Context, opts ListOptions) (*Page[User], error) {
+	return list(ctx, s.c, opts, lister[api.ListUsers200Response, api.UserV1, User]{
+		call: call{"listUsers", http.MethodGet, "/users"},
+		run: func(ctx context.Context, p api.PaginationInput) (*api.ListUsers200Response, *http.Response, error) {
+			return s.c.raw.IAMUsersAPI.ListUsers(ctx).Pagination(p).Execute()
+		},
+		read: func(o *api.ListUsers200Response) ([]api.UserV1, api.PaginationOutput, bool) {
+			if o.Data == nil {
+				return nil, api.PaginationOutput{}, false
+			}
+			return o.Data.Users, o.Data.Pagination, true
+		},
+		convert: userOf,
+		id:      userID,
+	})
+}
+
+// All streams every user, without permissions.
+func (s *UserService) All(ctx context.Context) iter.Seq2[User, error] {
+	return all(ctx, "listUsers", s.List)
+}
+
+// Get returns one user with permissions: GET /users/{userId} (getUser). A user
+// who has left is [ErrNotFound].
+func (s *UserService) Get(ctx context.Context, id string) (*User, error) {
+	if err := checkID("user", id); err != nil {
+		return nil, err
+	}
+	what := call{"getUser", http.MethodGet, "/users/" + id}
+	out, _, err := execute(ctx, s.c, what, func(ctx context.Context) (*api.GetUser200Response, *http.Response, error) {
+		return s.c.raw.IAMUsersAPI.GetUser(ctx, id).Execute()
+	})
+	if err != nil {
+		return nil, err
+	}
+	if out.Data == nil || out.Data.User.Id != id {
+		return nil, what.bad("the answer is not about this user")
+	}
+	u := userOf(out.Data.User)
+	if u.Permissions == nil {
+		u.Permissions = []Permission{}
+	}
+	return &u, nil
+}
+
+func userID(u User) string { return u.ID }
