@@ -195,7 +195,7 @@ func (c *Client) pagination(opts ListOptions) (api.PaginationInput, error) {
 	if count < 1 || count > MaxPageSize {
 		return api.PaginationInput{}, invalidArgument("count %d is not between 1 and %d", count, MaxPageSize)
 	}
-	in := api.PaginationInput{Count: int32(count)} //nolint:gosec // Bounded two lines above.
+	in := api.PaginationInput{Count: int32(count)}
 	if opts.Cursor != "" {
 		in.Cursor = &opts.Cursor
 	}

@@ -147,7 +147,7 @@ func TestAfterARefusalNobodySends(t *testing.T) {
 		hc := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
 			mu.Lock()
 			defer mu.Unlock()
-			resp := &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {jsonType}}, Request: r}
+			resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {jsonType}}, Request: r}
 			if time.Now().Before(opens) {
 				if refusals++; refusals > 1 {
 					early++
@@ -210,7 +210,7 @@ func TestWaitIsBounded(t *testing.T) {
 			t.Errorf("got wait %s until %s after %s and %d requests", limited.Wait, limited.Reset, time.Since(start), *sent)
 		}
 		var e *Error
-		if !errors.As(err, &e) || e.StatusCode != 429 || len(e.Details) != 1 {
+		if !errors.As(err, &e) || e.StatusCode != http.StatusTooManyRequests || len(e.Details) != 1 {
 			t.Errorf("the answer behind it is lost: %+v", e)
 		}
 		// While it is closed nothing is sent at all.
@@ -235,6 +235,10 @@ func TestWaitsOfOneCallAddUp(t *testing.T) {
 		_, err := c.Users.List(t.Context(), ListOptions{})
 		if !errors.Is(err, ErrRateLimited) || *sent != 3 || time.Since(start) != 8*time.Second {
 			t.Errorf("got %v after %d requests and %s", err, *sent, time.Since(start))
+		}
+		var e *Error
+		if !errors.As(err, &e) || e.StatusCode != http.StatusTooManyRequests || e.Attempts != 3 {
+			t.Errorf("the last answer is lost: %+v", e)
 		}
 	})
 }
@@ -282,9 +286,7 @@ func TestCancelledWaiterLeavesAtOnce(t *testing.T) {
 func TestLateAnswersDoNotReopenAWindow(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2025, 1, 14, 15, 4, 0, 0, time.UTC)
-	header := func(left int, reset time.Time) http.Header {
-		return http.Header{"X-Ratelimit-Remaining": {fmt.Sprint(left)}, "X-Ratelimit-Consumed": {fmt.Sprint(100 - left)}, "X-Ratelimit-Reset": {reset.Format(time.RFC1123Z)}}
-	}
+	header := func(left int, reset time.Time) http.Header { return limits(left, 100-left, reset) }
 	l := newLimiter(0, 0)
 	this, before := now.Add(time.Minute), now.Add(20*time.Second)
 	l.observe(now, 200, header(10, this), nil)
@@ -300,4 +302,39 @@ func TestLateAnswersDoNotReopenAWindow(t *testing.T) {
 	if l.left != 99 {
 		t.Errorf("a new window was not seen: left %v", l.left)
 	}
+}
+
+func limits(left, used int, reset time.Time) http.Header {
+	return http.Header{"X-Ratelimit-Remaining": {fmt.Sprint(left)}, "X-Ratelimit-Consumed": {fmt.Sprint(used)}, "X-Ratelimit-Reset": {reset.Format(time.RFC1123Z)}}
+}
+
+func TestTheReserveIsLeftToOthers(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2025, 1, 14, 15, 4, 0, 0, time.UTC)
+	l := newLimiter(0.1, 0)
+	l.observe(now, 200, limits(10, 90, now.Add(time.Minute)), nil)
+	if at := l.opens(now); !at.Equal(now.Add(time.Minute)) {
+		t.Errorf("opens at %s with only the reserve left", at)
+	}
+}
+
+// Requests on their way count before their answers arrive.
+func TestRequestsInFlightAreCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(0, 0)
+		start := time.Now()
+		l.observe(start, 200, limits(25, 75, start.Add(time.Minute)), nil)
+		for i := range 25 {
+			if _, err := l.wait(t.Context(), time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(start); i < 5 && took != 0 || i > 6 && took == 0 {
+				t.Errorf("request %d was sent after %s", i+1, took)
+			}
+		}
+		if took := time.Since(start); took > time.Minute {
+			t.Errorf("took %s, longer than the window", took)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package segmentapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"net/http"
 	"time"
@@ -63,10 +64,12 @@ func (s *RoleService) Get(ctx context.Context, id string) (*Role, error) {
 				}
 				return nil, res.Err
 			}
-			role, known := res.Val.(map[string]Role)[id]
-			if !known {
-				s.cache.put(id, Role{}, false, time.Now())
+			roles, ok := res.Val.(map[string]Role)
+			if !ok {
+				return nil, fmt.Errorf("segment listRoles: the lookup returned a %T", res.Val)
 			}
+			role, known := roles[id]
+			s.cache.put(id, role, known, time.Now())
 			return found(id, roleEntry{role: role, known: known})
 		}
 	}
@@ -80,10 +83,7 @@ func (s *RoleService) load(ctx context.Context) (map[string]Role, error) {
 			return nil, err
 		}
 		roles[r.ID] = r
-	}
-	now := time.Now()
-	for id, r := range roles {
-		s.cache.put(id, r, true, now)
+		s.cache.put(r.ID, r, true, time.Now())
 	}
 	return roles, nil
 }

@@ -1,0 +1,38 @@
+// Package segmentapi reads who has access to what in a Twilio Segment
+// workspace.
+//
+// It wraps Segment's official generated client and adds what that client
+// leaves to its callers: pages that cannot be cut short unnoticed, iterators,
+// retries, pacing by the rate limit, typed errors and a cache of roles. The
+// official client stays within reach through [Client.Raw].
+//
+// # Lists
+//
+// List makes exactly one request and returns a [Page]; All streams every row
+// and makes as many requests as it takes. Both fail with [ErrBadResponse]
+// rather than return a list that may be incomplete.
+//
+//	for user, err := range client.Users.All(ctx) {
+//		if err != nil {
+//			return err
+//		}
+//		fmt.Println(user.Email)
+//	}
+//
+// Segment's lists of users and groups carry no permissions. Ask for each with
+// Get, and see [User] for how silence differs from none.
+//
+// # Errors
+//
+// A failed operation is an [*Error]. Match it by status with [errors.Is]:
+//
+//	if errors.Is(err, segmentapi.ErrNotFound) { … }
+//
+// # Rate limits
+//
+// The client reads the limit headers of every answer, spreads its requests
+// when a window runs low, leaves a share of it to others on the same token,
+// and after a refusal sends nothing until the time has come. A call that would
+// have to wait longer than its [RetryPolicy] allows fails at once with a
+// [*RateLimitError] that says how long.
+package segmentapi

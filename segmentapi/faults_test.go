@@ -1,0 +1,91 @@
+package segmentapi_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// Whatever goes wrong with one answer, a list over real HTTP is complete or an
+// error, never short.
+func TestEveryFaultOverRealHTTP(t *testing.T) {
+	t.Parallel()
+	verdicts := map[sim.FaultKind]error{ // nil: complete.
+		sim.FaultStatus:       nil,
+		sim.FaultHTML:         nil,
+		sim.FaultEmpty:        segmentapi.ErrBadResponse,
+		sim.FaultNull:         segmentapi.ErrBadResponse,
+		sim.FaultEmptyObject:  segmentapi.ErrBadResponse,
+		sim.FaultRedirect:     segmentapi.ErrBadResponse,
+		sim.FaultReset:        nil,
+		sim.FaultDrop:         nil,
+		sim.FaultLateStatus:   nil,
+		sim.FaultTruncate:     nil,
+		sim.FaultNoPagination: segmentapi.ErrBadResponse,
+		sim.FaultRepeatCursor: segmentapi.ErrBadResponse,
+		sim.FaultContentType:  segmentapi.ErrBadResponse,
+		sim.FaultDelay:        nil,
+	}
+	for _, kind := range sim.FaultKinds() {
+		want, covered := verdicts[kind]
+		if !covered {
+			t.Errorf("fault %q has no verdict", kind)
+		}
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			ws := sim.Demo()
+			srv := sim.New(ws)
+			if err := srv.Inject(sim.Fault{Operation: "listUsers", Ordinal: 2, Kind: kind, Delay: time.Millisecond}); err != nil {
+				t.Fatal(err)
+			}
+			server := httptest.NewServer(srv)
+			defer server.Close()
+			c, err := segmentapi.New(srv.Token(), segmentapi.WithBaseURL(server.URL), segmentapi.WithPageSize(15))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.CloseIdleConnections()
+			var emails []string
+			var failure error
+			for u, err := range c.Users.All(t.Context()) {
+				if err != nil {
+					failure = err
+					break
+				}
+				emails = append(emails, u.Email)
+			}
+			switch {
+			case want != nil && (!errors.Is(failure, want) || !strings.Contains(failure.Error(), "listUsers")):
+				t.Errorf("got %v, want %v", failure, want)
+			case want == nil && failure != nil:
+				t.Error(failure)
+			case want == nil && len(emails) != len(ws.Users):
+				t.Errorf("got %d of %d users", len(emails), len(ws.Users))
+			}
+		})
+	}
+}
+
+// The token goes to the base URL only.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("%s was asked for %s", r.Host, r.URL)
+	}))
+	defer elsewhere.Close()
+	server := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
+	defer server.Close()
+	c, err := segmentapi.New("token", segmentapi.WithBaseURL(server.URL), segmentapi.WithHTTPClient(server.Client()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = c.Workspace.Get(t.Context()); !errors.Is(err, segmentapi.ErrBadResponse) {
+		t.Errorf("got %v", err)
+	}
+}
