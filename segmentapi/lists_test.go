@@ -14,14 +14,29 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/baton-segment/baton-segment/internal/contract"
 	"github.com/baton-segment/baton-segment/internal/sim"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// connect returns a client of a simulator that it reaches in process.
+// connect returns a client of a simulator that it reaches in process. Both
+// directions of every exchange must keep to the contract, except for answers
+// that a fault has spoilt.
 func connect(t *testing.T, srv *sim.Server, opts ...segmentapi.Option) *segmentapi.Client {
 	t.Helper()
-	hc := &http.Client{Transport: srv.RoundTripper()}
+	validator, err := contract.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := validator.RoundTripper(srv.RoundTripper(), func(err error) {
+		var breach *contract.Error
+		journal := srv.Journal()
+		if errors.As(err, &breach) && breach.Status != 0 && journal[len(journal)-1].Fault != "" {
+			return
+		}
+		t.Error(err)
+	})
+	hc := &http.Client{Transport: checked}
 	c, err := segmentapi.New(srv.Token(), append([]segmentapi.Option{segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(hc)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
