@@ -141,6 +141,10 @@ func (l *limiter) opens(now time.Time) time.Time {
 // observe learns from an answer's headers, and from the body of a 429.
 func (l *limiter) observe(now time.Time, status int, h http.Header, body []byte) {
 	reset, hasReset := parseReset(h.Get("X-RateLimit-Reset"), now)
+	if reset.Nanosecond() == 0 {
+		// Cut to whole seconds: the window ends somewhere in the one that follows.
+		reset = reset.Add(time.Second)
+	}
 	left, leftErr := strconv.ParseFloat(h.Get("X-RateLimit-Remaining"), 64)
 	used, usedErr := strconv.ParseFloat(h.Get("X-RateLimit-Consumed"), 64)
 	l.mu.Lock()
@@ -156,7 +160,7 @@ func (l *limiter) observe(now time.Time, status int, h http.Header, body []byte)
 		return
 	}
 	// Answers overtake each other: within one window only the lower count is
-	// news. Reset has whole seconds, so the same window can read a second off.
+	// news. The same window can read a second off.
 	switch d := reset.Sub(l.reset); {
 	case now.Before(l.reset) && d <= -2*time.Second:
 		return // An answer of the window before, arrived late.

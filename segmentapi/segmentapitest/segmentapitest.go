@@ -1,0 +1,213 @@
+// Package segmentapitest runs a simulated Segment workspace inside a test, for
+// code that uses package segmentapi:
+//
+//	func TestAudit(t *testing.T) {
+//		server := segmentapitest.NewServer(t)
+//		owners, err := audit.Owners(t.Context(), server.Client)
+//		...
+//	}
+//
+// The simulator keeps state, pages its lists, leaves permissions out of them,
+// and answers errors and limits as Segment does. A test can add to the
+// workspace, make operations fail, and see what was asked.
+package segmentapitest
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// A Server is a simulated workspace that lasts as long as the test. It is safe
+// for concurrent use, except that its methods may end the test and so belong
+// to the test's goroutine.
+type Server struct {
+	// URL is the base URL, for [segmentapi.WithBaseURL].
+	URL string
+	// Token is what requests must carry. It opens nothing else.
+	Token string
+	// Client is a client of this server, with default options.
+	Client *segmentapi.Client
+
+	t   testing.TB
+	sim *sim.Server
+}
+
+// An Option configures a Server.
+type Option func(*settings)
+
+type settings struct {
+	workspace string
+	inProcess bool
+	limit     int
+}
+
+// WithWorkspace selects what is in the workspace at first: "demo", the default,
+// is a company of about forty people; "empty" has the built-in roles only. The
+// same name is the same workspace, ids included, in every run.
+func WithWorkspace(name string) Option {
+	return func(s *settings) { s.workspace = name }
+}
+
+// WithLimit allows so many requests a minute, counted as Segment counts them.
+// There is none by default.
+func WithLimit(perMinute int) Option {
+	return func(s *settings) { s.limit = perMinute }
+}
+
+// InProcess keeps the network out: Client talks to the simulator directly and
+// nothing else can, whatever URL says. In a bubble of testing/synctest waits
+// for a limit then take no time.
+func InProcess() Option {
+	return func(s *settings) { s.inProcess = true }
+}
+
+// NewServer starts a server and closes it with the test. It ends the test if
+// that fails.
+func NewServer(t testing.TB, opts ...Option) *Server {
+	t.Helper()
+	set := settings{workspace: "demo"}
+	for _, opt := range opts {
+		opt(&set)
+	}
+	workspace, err := sim.Named(set.workspace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	core := sim.New(workspace, sim.WithLimit(set.limit))
+	s := &Server{URL: "https://segment.invalid", Token: core.Token(), t: t, sim: core}
+	var hc *http.Client
+	if set.inProcess {
+		hc = &http.Client{Transport: core.RoundTripper()}
+	} else {
+		server := httptest.NewServer(core)
+		t.Cleanup(server.Close)
+		s.URL, hc = server.URL, server.Client()
+	}
+	s.Client, err = segmentapi.New(s.Token, segmentapi.WithBaseURL(s.URL), segmentapi.WithHTTPClient(hc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// AddUser adds a user and returns it as the workspace has it. The e-mail must
+// be given; an empty ID is filled in.
+func (s *Server) AddUser(u segmentapi.User) segmentapi.User {
+	s.t.Helper()
+	if u.Email == "" {
+		s.t.Fatal("segmentapitest: a user needs an e-mail")
+	}
+	s.sim.Update(func(w *sim.Workspace) {
+		if u.ID == "" {
+			u.ID = fmt.Sprintf("test-user-%d", len(w.Users)+1)
+		}
+		w.Users = append(w.Users, sim.User{ID: u.ID, Name: u.Name, Email: u.Email, Permissions: permissions(u.Permissions)})
+	})
+	return u
+}
+
+// AddGroup adds a group with members, each the e-mail of a user or of an
+// invite, and returns it as the workspace has it. An empty ID is filled in,
+// and MemberCount counted.
+func (s *Server) AddGroup(g segmentapi.Group, members ...string) segmentapi.Group {
+	s.sim.Update(func(w *sim.Workspace) {
+		if g.ID == "" {
+			g.ID = fmt.Sprintf("test-group-%d", len(w.Groups)+1)
+		}
+		g.MemberCount = len(members)
+		w.Groups = append(w.Groups, sim.Group{
+			ID: g.ID, Name: g.Name, Members: slices.Clone(members), Permissions: permissions(g.Permissions),
+		})
+	})
+	return g
+}
+
+// AddInvite adds a pending invite.
+func (s *Server) AddInvite(email string) {
+	s.sim.Update(func(w *sim.Workspace) { w.Invites = append(w.Invites, sim.Invite{Email: email}) })
+}
+
+// WorkspaceID returns the workspace's id, which workspace-wide permissions name.
+func (s *Server) WorkspaceID() string { return s.sim.Workspace().ID }
+
+// Fail makes every request of an operation fail with a status and Segment's
+// error envelope, until Recover. Operations are named as in
+// [segmentapi.Error], such as "listUsers".
+func (s *Server) Fail(operation string, status int) {
+	s.t.Helper()
+	s.inject(sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: status})
+}
+
+// RateLimit refuses the next request of an operation with 429, and tells the
+// caller to wait. Segment tells the time in milliseconds; so does this.
+func (s *Server) RateLimit(operation string, wait time.Duration) {
+	s.t.Helper()
+	next := 1
+	for _, r := range s.sim.Journal() {
+		if r.Operation == operation {
+			next++
+		}
+	}
+	s.inject(sim.Fault{
+		Operation: operation,
+		Ordinal:   next,
+		Kind:      sim.FaultStatus,
+		Status:    http.StatusTooManyRequests,
+		Body: fmt.Sprintf(`{"errors":[{"type":"RequestError","message":"Too many requests","data":{"remainingPoints":0,"msBeforeNext":%d,"consumedPoints":1}}]}`,
+			wait.Milliseconds()),
+	})
+}
+
+// Recover takes back what Fail and RateLimit have set up.
+func (s *Server) Recover() { s.sim.ClearFaults() }
+
+func (s *Server) inject(f sim.Fault) {
+	s.t.Helper()
+	if err := s.sim.Inject(f); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// A Request is one that the server received.
+type Request struct {
+	// Operation is empty if there is no such route.
+	Operation string
+	Method    string
+	Path      string
+	// Query is as it was sent.
+	Query  string
+	Status int
+}
+
+// Requests returns what the server received so far, in order.
+func (s *Server) Requests() []Request {
+	journal := s.sim.Journal()
+	out := make([]Request, 0, len(journal))
+	for _, r := range journal {
+		out = append(out, Request{r.Operation, r.Method, r.Path, r.Query, r.Status})
+	}
+	return out
+}
+
+func permissions(ps []segmentapi.Permission) []sim.Permission {
+	out := make([]sim.Permission, 0, len(ps))
+	for _, p := range ps {
+		stored := sim.Permission{RoleID: p.RoleID}
+		for _, scope := range p.Scopes {
+			r := sim.Resource{ID: scope.ID, Type: string(scope.Type)}
+			for _, l := range scope.Labels {
+				r.Labels = append(r.Labels, sim.Label(l))
+			}
+			stored.Resources = append(stored.Resources, r)
+		}
+		out = append(out, stored)
+	}
+	return out
+}

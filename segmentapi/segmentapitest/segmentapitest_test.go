@@ -1,0 +1,99 @@
+package segmentapitest_test
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/baton-segment/baton-segment/segmentapi"
+	"github.com/baton-segment/baton-segment/segmentapi/segmentapitest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestWhatATestAddsIsServed(t *testing.T) {
+	t.Parallel()
+	server := segmentapitest.NewServer(t, segmentapitest.WithWorkspace("empty"))
+	ctx := t.Context()
+	roles, err := server.Client.Roles.List(ctx, segmentapi.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := roles.Items[slices.IndexFunc(roles.Items, func(r segmentapi.Role) bool { return r.Name == "Source Admin" })]
+	permission := segmentapi.Permission{RoleID: admin.ID, RoleName: admin.Name, Scopes: []segmentapi.Scope{{
+		Type:   segmentapi.ScopeWorkspace,
+		ID:     server.WorkspaceID(),
+		Labels: []segmentapi.Label{{Key: "environment", Value: "prod"}},
+	}}}
+
+	user := server.AddUser(segmentapi.User{Name: "Ada", Email: "ada@example.com", Permissions: []segmentapi.Permission{permission}})
+	server.AddInvite("bob@example.com")
+	group := server.AddGroup(segmentapi.Group{Name: "Admins", Permissions: []segmentapi.Permission{permission}}, "ada@example.com", "bob@example.com")
+
+	gotUser, err := server.Client.Users.Get(ctx, user.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(&user, gotUser); diff != "" {
+		t.Errorf("user (-added +served):\n%s", diff)
+	}
+	gotGroup, err := server.Client.Groups.Get(ctx, group.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(&group, gotGroup); diff != "" {
+		t.Errorf("group (-added +served):\n%s", diff)
+	}
+	want := []segmentapitest.Request{
+		{Operation: "listRoles", Method: "GET", Path: "/roles", Query: "pagination[count]=1000", Status: 200},
+		{Operation: "getUser", Method: "GET", Path: "/users/" + user.ID, Status: 200},
+		{Operation: "getUserGroup", Method: "GET", Path: "/groups/" + group.ID, Status: 200},
+	}
+	if diff := cmp.Diff(want, server.Requests()); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+}
+
+func TestFailAndRecover(t *testing.T) {
+	t.Parallel()
+	server := segmentapitest.NewServer(t)
+	server.Fail("getUser", http.StatusForbidden)
+	if _, err := server.Client.Users.Get(t.Context(), "nobody"); !errors.Is(err, segmentapi.ErrForbidden) {
+		t.Errorf("error is %v", err)
+	}
+	server.Recover()
+	if _, err := server.Client.Users.Get(t.Context(), "nobody"); !errors.Is(err, segmentapi.ErrNotFound) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestWaitsTakeNoTimeInProcess(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := segmentapitest.NewServer(t, segmentapitest.InProcess(), segmentapitest.WithLimit(1000))
+		if _, err := server.Client.Workspace.Get(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		server.RateLimit("getWorkspace", 20*time.Second)
+		if _, err := server.Client.Workspace.Get(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if waited := time.Since(start); waited < 20*time.Second {
+			t.Errorf("waited %v, was told 20 s", waited)
+		}
+		statuses := []int{}
+		for _, r := range server.Requests() {
+			statuses = append(statuses, r.Status)
+		}
+		if diff := cmp.Diff([]int{200, 429, 200}, statuses); diff != "" {
+			t.Errorf("statuses (-want +got):\n%s", diff)
+		}
+	})
+}
