@@ -52,7 +52,12 @@ func (s *RoleService) Get(ctx context.Context, id string) (*Role, error) {
 		if e, ok := s.cache.get(id, time.Now()); ok {
 			return found(id, e)
 		}
-		flight := s.cache.flights.DoChan("", func() (any, error) { return s.load(ctx) })
+		flight := s.cache.flights.DoChan("", func() (any, error) {
+			if _, ok := s.cache.get(id, time.Now()); ok {
+				return loaded(nil), nil // A flight ended after the look above.
+			}
+			return s.load(ctx)
+		})
 		select {
 		case <-ctx.Done():
 			return nil, &Error{Operation: "listRoles", Method: http.MethodGet, Path: "/roles", cause: ctx.Err()}
@@ -64,9 +69,12 @@ func (s *RoleService) Get(ctx context.Context, id string) (*Role, error) {
 				}
 				return nil, res.Err
 			}
-			roles, ok := res.Val.(map[string]Role)
+			roles, ok := res.Val.(loaded)
 			if !ok {
 				return nil, fmt.Errorf("segment listRoles: the lookup returned a %T", res.Val)
+			}
+			if roles == nil {
+				continue
 			}
 			role, known := roles[id]
 			s.cache.put(id, role, known, time.Now())
@@ -75,9 +83,13 @@ func (s *RoleService) Get(ctx context.Context, id string) (*Role, error) {
 	}
 }
 
+// loaded is every role by id, or nil for a flight that found its role in the
+// cache.
+type loaded map[string]Role
+
 // load lists every role into the cache.
-func (s *RoleService) load(ctx context.Context) (map[string]Role, error) {
-	roles := map[string]Role{}
+func (s *RoleService) load(ctx context.Context) (loaded, error) {
+	roles := loaded{}
 	for r, err := range s.All(ctx) {
 		if err != nil {
 			return nil, err

@@ -1,0 +1,161 @@
+// Segment-sim runs a simulated Segment workspace:
+//
+//	segment-sim -addr 127.0.0.1:0 -workspace demo
+//
+// It prints its base URL and the token that it accepts, one per line in the
+// form that a shell can read, and serves until it is interrupted:
+//
+//	URL=http://127.0.0.1:40123
+//	TOKEN=sim-token
+//
+// What has been asked of it, and what shall go wrong, is under /_sim/.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "segment-sim:", err)
+		os.Exit(1)
+	}
+}
+
+// settings is what the command line says.
+type settings struct {
+	addr      string
+	anyAddr   bool
+	workspace string
+	token     string
+	next      string
+	lists     bool
+	limit     int
+	writes    int
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	set, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	server, err := set.server()
+	if err != nil {
+		return err
+	}
+	listener, err := set.listen(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(stdout, "URL=http://%s\nTOKEN=%s\n", listener.Addr(), server.Token()); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	return serve(ctx, listener, server)
+}
+
+func parse(args []string, stderr io.Writer) (settings, error) {
+	var s settings
+	f := flag.NewFlagSet("segment-sim", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&s.addr, "addr", "127.0.0.1:0", "`address` to listen on; port 0 takes a free one")
+	f.BoolVar(&s.anyAddr, "allow-remote", false, "allow an address that other machines can reach")
+	f.StringVar(&s.workspace, "workspace", "demo", "`name` of the workspace: demo or empty")
+	f.StringVar(&s.token, "token", sim.DefaultToken, "`token` to accept")
+	f.StringVar(&s.next, "next", "absent", "`form` of next on the last page: absent, null or empty")
+	f.BoolVar(&s.lists, "permissions-in-lists", false, "put permissions into the lists of users and groups")
+	f.IntVar(&s.limit, "limit", 0, "requests a minute, writes to IAM and labels apart; 0 is no limit")
+	f.IntVar(&s.writes, "write-limit", 0, "writes to IAM and labels a minute; 0 is no limit, Segment documents 60")
+	if err := f.Parse(args); err != nil {
+		return settings{}, err
+	}
+	if f.NArg() > 0 {
+		return settings{}, fmt.Errorf("unexpected argument %q", f.Arg(0))
+	}
+	if s.token == "" {
+		return settings{}, errors.New("-token must not be empty")
+	}
+	if s.limit < 0 || s.writes < 0 {
+		return settings{}, errors.New("a limit must not be negative")
+	}
+	return s, nil
+}
+
+func (s settings) server() (*sim.Server, error) {
+	workspace, err := sim.Named(s.workspace)
+	if err != nil {
+		return nil, err
+	}
+	opts := []sim.Option{
+		sim.WithToken(s.token),
+		sim.WithLimit(s.limit),
+		sim.WithWriteLimit(s.writes),
+	}
+	switch s.next {
+	case "absent":
+	case "null":
+		opts = append(opts, sim.WithNext(sim.NextNull))
+	case "empty":
+		opts = append(opts, sim.WithNext(sim.NextEmpty))
+	default:
+		return nil, fmt.Errorf("-next is %q, not absent, null or empty", s.next)
+	}
+	if s.lists {
+		opts = append(opts, sim.WithPermissionsInLists())
+	}
+	return sim.New(workspace, opts...), nil
+}
+
+// listen refuses what is not loopback unless told, because the control plane
+// asks for no token.
+func (s settings) listen(ctx context.Context) (net.Listener, error) {
+	addr, err := net.ResolveTCPAddr("tcp", s.addr)
+	if err != nil {
+		return nil, err
+	}
+	if !addr.IP.IsLoopback() && !s.anyAddr {
+		return nil, fmt.Errorf("%s is not a loopback address; -allow-remote allows it", s.addr)
+	}
+	var config net.ListenConfig
+	return config.Listen(ctx, "tcp", addr.String())
+}
+
+// serve serves until ctx ends, then lets requests finish for a moment.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	// The context has ended; what remains of the run has its own time.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := server.Shutdown(last); err != nil {
+		return errors.Join(err, server.Close())
+	}
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// runsMain makes the test binary the program itself.
+const runsMain = "SEGMENT_SIM_TEST_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(runsMain) != "" {
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// readLines reads the two lines that the program prints first.
+func readLines(t *testing.T, r io.Reader) (string, string) {
+	t.Helper()
+	lines := bufio.NewScanner(r)
+	values := make([]string, 0, 2)
+	for _, name := range []string{"URL=", "TOKEN="} {
+		if !lines.Scan() {
+			t.Fatalf("no line with %s: %v", name, lines.Err())
+		}
+		value, found := strings.CutPrefix(lines.Text(), name)
+		if !found {
+			t.Fatalf("line is %q, want %s…", lines.Text(), name)
+		}
+		values = append(values, value)
+	}
+	return values[0], values[1]
+}
+
+// get decodes an answer of the simulator.
+func get(t *testing.T, url, token string, into any) http.Header {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decodeErr := json.NewDecoder(resp.Body).Decode(into)
+	if err := errors.Join(decodeErr, resp.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: status %d", url, resp.StatusCode)
+	}
+	return resp.Header
+}
+
+// start runs the program in this process; stop ends it and returns its error.
+func start(t *testing.T, args ...string) (string, string, func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	r, w := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		err := run(ctx, args, w, io.Discard)
+		ended <- err
+		w.CloseWithError(err)
+	}()
+	url, token := readLines(t, r)
+	return url, token, func() error {
+		cancel()
+		return <-ended
+	}
+}
+
+func TestServesUntilTheContextEnds(t *testing.T) {
+	t.Parallel()
+	url, token, stop := start(t, "-token", "mine", "-next", "null", "-permissions-in-lists", "-limit", "100", "-write-limit", "60")
+	if token != "mine" {
+		t.Errorf("token is %q", token)
+	}
+	var page struct {
+		Data struct {
+			Users []struct {
+				Permissions []any
+			}
+			Pagination map[string]any
+		}
+	}
+	header := get(t, url+"/users", token, &page)
+	if len(page.Data.Users) < 35 || len(page.Data.Users[0].Permissions) == 0 {
+		t.Errorf("%d users, the first with %v", len(page.Data.Users), page.Data.Users)
+	}
+	if next, there := page.Data.Pagination["next"]; !there || next != nil {
+		t.Errorf("next is %v", next)
+	}
+	if header.Get("X-RateLimit-Remaining") != "99" {
+		t.Errorf("remaining is %q", header.Get("X-RateLimit-Remaining"))
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNextEmptyOnTheEmptyWorkspace(t *testing.T) {
+	t.Parallel()
+	url, token, stop := start(t, "-workspace", "empty", "-next", "empty")
+	var page struct {
+		Data struct {
+			Users      []any
+			Pagination map[string]any
+		}
+	}
+	get(t, url+"/users", token, &page)
+	if page.Data.Users == nil || len(page.Data.Users) != 0 || page.Data.Pagination["next"] != "" {
+		t.Errorf("page is %+v", page)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCommandLinesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	// What is not refused ends at once.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []struct{ args, says string }{
+		{"-workspace nothing", "demo"},
+		{"-next never", "absent, null or empty"},
+		{"-addr 0.0.0.0:0", "-allow-remote"},
+		{"-addr :0", "-allow-remote"},
+		{"-addr nowhere", "address"},
+		{"-addr 127.0.0.1:99999", "port"},
+		{"-token=", "-token"},
+		{"-limit -1", "negative"},
+		{"-unknown", "-unknown"},
+		{"argument", "argument"},
+	} {
+		var out bytes.Buffer
+		err := run(ctx, strings.Fields(c.args), &out, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: error is %v, want one with %q", c.args, err, c.says)
+		}
+		if out.Len() > 0 {
+			t.Errorf("%s: printed %s", c.args, &out)
+		}
+	}
+}
+
+func TestProcessStopsOnSignals(t *testing.T) {
+	t.Parallel()
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			program := exec.CommandContext(t.Context(), os.Args[0], "-allow-remote", "-addr", "127.0.0.1:0")
+			program.Env = append(os.Environ(), runsMain+"=1")
+			program.Stderr = os.Stderr
+			stdout, err := program.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := program.Start(); err != nil {
+				t.Fatal(err)
+			}
+			url, token := readLines(t, stdout)
+			var workspace any
+			get(t, url+"/", token, &workspace)
+			if err := program.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			if err := program.Wait(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestProcessFailsWithOneLine(t *testing.T) {
+	t.Parallel()
+	program := exec.CommandContext(t.Context(), os.Args[0], "-workspace", "nothing")
+	program.Env = append(os.Environ(), runsMain+"=1")
+	var stderr bytes.Buffer
+	program.Stderr = &stderr
+	err := program.Run()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("error is %v", err)
+	}
+	if text := stderr.String(); strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, "segment-sim: ") {
+		t.Errorf("stderr is %q", text)
+	}
+}

@@ -1,0 +1,93 @@
+package sim
+
+import (
+	"maps"
+	"slices"
+)
+
+// clone returns a copy that shares no memory with w.
+func (w *Workspace) clone() *Workspace {
+	c := *w
+	c.Users = each(w.Users, func(u User) User {
+		u.Permissions = clonePermissions(u.Permissions)
+		return u
+	})
+	c.Groups = each(w.Groups, func(g Group) Group {
+		g.Members = slices.Clone(g.Members)
+		g.Permissions = clonePermissions(g.Permissions)
+		return g
+	})
+	c.Invites = each(w.Invites, func(i Invite) Invite {
+		i.Permissions = clonePermissions(i.Permissions)
+		return i
+	})
+	c.Roles = slices.Clone(w.Roles)
+	c.Labels = slices.Clone(w.Labels)
+	c.Sources = each(w.Sources, func(s Source) Source {
+		s.Name = clonePointer(s.Name)
+		s.WriteKeys = slices.Clone(s.WriteKeys)
+		s.Settings = cloneSettings(s.Settings)
+		s.Labels = slices.Clone(s.Labels)
+		return s
+	})
+	c.Warehouses = each(w.Warehouses, func(h Warehouse) Warehouse {
+		h.Settings = cloneSettings(h.Settings)
+		return h
+	})
+	c.Functions = each(w.Functions, func(f Function) Function {
+		f.DisplayName = clonePointer(f.DisplayName)
+		return f
+	})
+	c.Spaces = slices.Clone(w.Spaces)
+	return &c
+}
+
+func clonePermissions(ps []Permission) []Permission {
+	return each(ps, func(p Permission) Permission {
+		p.Resources = each(p.Resources, func(r Resource) Resource {
+			r.Labels = slices.Clone(r.Labels)
+			return r
+		})
+		return p
+	})
+}
+
+func cloneSettings(m map[string]any) map[string]any {
+	c := maps.Clone(m)
+	for k, v := range c {
+		c[k] = cloneValue(v)
+	}
+	return c
+}
+
+// cloneValue copies what encoding/json can decode into an any.
+func cloneValue(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		return cloneSettings(v)
+	case []any:
+		return each(v, cloneValue)
+	default:
+		return v
+	}
+}
+
+func clonePointer[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	v := *p
+	return &v
+}
+
+// each maps f over in and keeps nil nil.
+func each[T, U any](in []T, f func(T) U) []U {
+	if in == nil {
+		return nil
+	}
+	out := make([]U, len(in))
+	for i, v := range in {
+		out[i] = f(v)
+	}
+	return out
+}

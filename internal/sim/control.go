@@ -1,0 +1,106 @@
+package sim
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"time"
+)
+
+// controlPrefix is where the control plane lives. It needs no token and is
+// not in the journal:
+//
+//	GET    /_sim/journal    {"requests": [...]}
+//	DELETE /_sim/journal    empties it
+//	POST   /_sim/faults     adds {"faults": [...]} to the plan
+//	DELETE /_sim/faults     empties the plan
+//	GET    /_sim/workspace  {"workspace": {...}}, the whole state
+const controlPrefix = "/_sim/"
+
+// A wireFault is a Fault as the control plane takes it.
+type wireFault struct {
+	Operation string      `json:"operation"`
+	Ordinal   int         `json:"ordinal"`
+	Kind      FaultKind   `json:"kind"`
+	Status    int         `json:"status"`
+	Header    http.Header `json:"header"`
+	Body      string      `json:"body"`
+	// Delay is a duration in the form of time.ParseDuration.
+	Delay string `json:"delay"`
+}
+
+func (w wireFault) fault() (Fault, error) {
+	f := Fault{
+		Operation: w.Operation,
+		Ordinal:   w.Ordinal,
+		Kind:      w.Kind,
+		Status:    w.Status,
+		Header:    w.Header,
+		Body:      w.Body,
+	}
+	if w.Delay == "" {
+		return f, nil
+	}
+	d, err := time.ParseDuration(w.Delay)
+	f.Delay = d
+	return f, err
+}
+
+func (s *Server) controlAnswer(r *http.Request) (*answer, error) {
+	done := &answer{status: http.StatusNoContent, header: http.Header{}}
+	switch r.Method + " " + r.URL.Path {
+	case "GET /_sim/journal":
+		return jsonAnswer(http.StatusOK, map[string]any{"requests": append([]Request{}, s.Journal()...)}), nil
+	case "DELETE /_sim/journal":
+		s.ResetJournal()
+		return done, nil
+	case "POST /_sim/faults":
+		body, err := readBody(r)
+		if err != nil {
+			return nil, err
+		}
+		if p := s.injectJSON(body); p != nil {
+			return envelope(p), nil
+		}
+		return done, nil
+	case "DELETE /_sim/faults":
+		s.ClearFaults()
+		return done, nil
+	case "GET /_sim/workspace":
+		return jsonAnswer(http.StatusOK, map[string]any{"workspace": s.Workspace()}), nil
+	}
+	return envelope(notFound("control", r.Method+" "+r.URL.Path)), nil
+}
+
+// injectJSON takes a fault plan; the problem says why it cannot be one.
+func (s *Server) injectJSON(body []byte) *problem {
+	faults, err := parseFaults(body)
+	if err == nil {
+		err = s.Inject(faults...)
+	}
+	if err != nil {
+		return &problem{Type: "input-validation", Message: err.Error(), Status: http.StatusUnprocessableEntity}
+	}
+	return nil
+}
+
+func parseFaults(body []byte) ([]Fault, error) {
+	var plan struct {
+		Faults []wireFault `json:"faults"`
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	// A misspelled ordinal would strike every time.
+	d.DisallowUnknownFields()
+	if err := d.Decode(&plan); err != nil {
+		return nil, err
+	}
+	faults := make([]Fault, 0, len(plan.Faults))
+	for _, w := range plan.Faults {
+		f, err := w.fault()
+		if err != nil {
+			return nil, err
+		}
+		faults = append(faults, f)
+	}
+	return faults, nil
+}

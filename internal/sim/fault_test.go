@@ -1,0 +1,322 @@
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A seen is what a caller makes of a faulty exchange.
+type seen struct {
+	status int
+	header http.Header
+	body   string
+	// sendErr is an error instead of an answer, readErr one in its body.
+	sendErr, readErr error
+}
+
+func exchange(t *testing.T, client *http.Client, method, url, body string) seen {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+DefaultToken)
+	resp, err := client.Do(r)
+	if err != nil {
+		return seen{sendErr: err}
+	}
+	raw, readErr := io.ReadAll(resp.Body)
+	closeBody(t, resp)
+	return seen{status: resp.StatusCode, header: resp.Header, body: string(raw), readErr: readErr}
+}
+
+// connect gives a client of the server in process and one over HTTP. Neither
+// follows redirects, and connections are not used twice: net/http would repeat
+// a GET that a used connection breaks.
+func connect(t *testing.T, s *Server) map[string]func(method, target, body string) seen {
+	t.Helper()
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	fresh := &http.Transport{DisableKeepAlives: true}
+	clients := map[string]*http.Client{
+		"https://api.segment.test": {Transport: s.RoundTripper(), CheckRedirect: stay},
+		server.URL:                 {Transport: fresh, CheckRedirect: stay},
+	}
+	out := map[string]func(method, target, body string) seen{}
+	for base, client := range clients {
+		out[base] = func(method, target, body string) seen {
+			return exchange(t, client, method, base+target, body)
+		}
+	}
+	return out
+}
+
+// One line for each kind: what a caller sees of it, and whether the operation
+// was carried out.
+func TestEveryFaultKind(t *testing.T) {
+	t.Parallel()
+	envelope := func(t *testing.T, got seen) {
+		t.Helper()
+		var e struct{ Errors []problem }
+		if err := json.Unmarshal([]byte(got.body), &e); err != nil || len(e.Errors) != 1 || e.Errors[0].Type == "" {
+			t.Errorf("not an error envelope: %q", got.body)
+		}
+	}
+	body := func(status int, contentType, part string) func(*testing.T, seen) {
+		return func(t *testing.T, got seen) {
+			t.Helper()
+			if got.status != status || !strings.HasPrefix(got.header.Get("Content-Type"), contentType) || !strings.Contains(got.body, part) {
+				t.Errorf("got %+v", got)
+			}
+		}
+	}
+	broken := func(t *testing.T, got seen) {
+		t.Helper()
+		if got.sendErr == nil {
+			t.Errorf("got an answer: %+v", got)
+		}
+	}
+	matrix := map[FaultKind]struct {
+		fault     Fault
+		committed bool
+		check     func(*testing.T, seen)
+	}{
+		FaultStatus: {Fault{Status: 503}, false, func(t *testing.T, got seen) {
+			t.Helper()
+			body(503, "application/json", `"status":503`)(t, got)
+			envelope(t, got)
+		}},
+		FaultHTML: {Fault{}, false, body(502, "text/html", "<html>")},
+		FaultEmpty: {Fault{}, false, func(t *testing.T, got seen) {
+			t.Helper()
+			equal(t, "body", "", got.body)
+			equal(t, "status", 200, got.status)
+		}},
+		FaultNull:        {Fault{}, false, func(t *testing.T, got seen) { t.Helper(); equal(t, "body", "null", got.body) }},
+		FaultEmptyObject: {Fault{}, false, func(t *testing.T, got seen) { t.Helper(); equal(t, "body", "{}", got.body) }},
+		FaultRedirect: {Fault{Header: http.Header{"location": {"https://elsewhere.test/"}}}, false, func(t *testing.T, got seen) {
+			t.Helper()
+			equal(t, "status", 307, got.status)
+			equal(t, "location", "https://elsewhere.test/", got.header.Get("Location"))
+		}},
+		FaultReset: {Fault{}, false, broken},
+		FaultDrop:  {Fault{}, true, broken},
+		FaultLateStatus: {Fault{}, true, func(t *testing.T, got seen) {
+			t.Helper()
+			equal(t, "status", 500, got.status)
+			envelope(t, got)
+		}},
+		FaultTruncate: {Fault{}, true, func(t *testing.T, got seen) {
+			t.Helper()
+			if got.status != http.StatusOK || !errors.Is(got.readErr, io.ErrUnexpectedEOF) || got.body == "" || json.Valid([]byte(got.body)) {
+				t.Errorf("got %+v", got)
+			}
+		}},
+		FaultNoPagination: {Fault{}, true, body(200, "application/json", `"userGroup"`)},
+		FaultRepeatCursor: {Fault{}, true, body(200, "application/json", `"userGroup"`)},
+		FaultContentType:  {Fault{}, true, body(200, "text/plain", `"userGroup"`)},
+		FaultDelay:        {Fault{Delay: time.Millisecond}, true, body(200, "application/json", `"userGroup"`)},
+	}
+	for _, kind := range FaultKinds() {
+		row, covered := matrix[kind]
+		if !covered {
+			t.Errorf("%s is in no test", kind)
+			continue
+		}
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			s := New(Demo())
+			before := len(Demo().Groups)
+			row.fault.Operation, row.fault.Ordinal, row.fault.Kind = "createUserGroup", 2, kind
+			for base, send := range connect(t, s) {
+				s.ClearFaults()
+				s.ResetJournal()
+				if err := s.Inject(row.fault); err != nil {
+					t.Fatal(err)
+				}
+				for ordinal := 1; ordinal <= 3; ordinal++ {
+					got := send(http.MethodPost, "/groups", `{"name":"G"}`)
+					committed := len(s.Workspace().Groups) > before
+					before = len(s.Workspace().Groups)
+					if ordinal != 2 {
+						body(200, "application/json", `"userGroup"`)(t, got)
+						equal(t, base+": committed", true, committed)
+						continue
+					}
+					row.check(t, got)
+					equal(t, base+": committed", row.committed, committed)
+				}
+				journal := s.Journal()
+				equal(t, "faults in the journal", []FaultKind{"", kind, ""}, each(journal, func(r Request) FaultKind { return r.Fault }))
+				if broken := journal[1].Status == 0; broken != (kind == FaultReset || kind == FaultDrop) {
+					t.Errorf("journal has status %d", journal[1].Status)
+				}
+			}
+		})
+	}
+}
+
+func TestFaultsOfPages(t *testing.T) {
+	t.Parallel()
+	s := New(Demo())
+	if err := s.Inject(
+		Fault{Operation: "listUsers", Ordinal: 1, Kind: FaultNoPagination},
+		Fault{Operation: "listUsers", Kind: FaultRepeatCursor},
+	); err != nil {
+		t.Fatal(err)
+	}
+	for _, send := range connect(t, s) {
+		s.ResetJournal()
+		var page struct {
+			Data struct {
+				Users      []User
+				Pagination map[string]any
+			}
+		}
+		got := send(http.MethodGet, "/users", "")
+		if err := json.Unmarshal([]byte(got.body), &page); err != nil || len(page.Data.Users) != 40 || page.Data.Pagination != nil {
+			t.Errorf("without pagination: %v in %s", err, got.body)
+		}
+		// The last page says that it follows itself.
+		got = send(http.MethodGet, "/users?pagination.cursor=MzA%3D", "")
+		if err := json.Unmarshal([]byte(got.body), &page); err != nil || page.Data.Pagination["next"] != "MzA=" {
+			t.Errorf("with a repeated cursor: %v in %s", err, got.body)
+		}
+	}
+}
+
+func TestInjectedStatusHasItsBodyAndHeaders(t *testing.T) {
+	t.Parallel()
+	s := New(Demo())
+	if err := s.Inject(
+		Fault{Operation: "getWorkspace", Ordinal: 1, Kind: FaultStatus, Status: 429, Header: http.Header{"retry-after": {"7"}}},
+		Fault{Operation: "getWorkspace", Ordinal: 2, Kind: FaultStatus, Status: 400, Body: `{"errors":[{"type":"bad-request"}]}`},
+		Fault{Operation: "getWorkspace", Ordinal: 3, Kind: FaultEmpty, Status: 204},
+	); err != nil {
+		t.Fatal(err)
+	}
+	for _, send := range connect(t, s) {
+		s.ResetJournal()
+		got := send(http.MethodGet, "/", "")
+		equal(t, "status", 429, got.status)
+		equal(t, "Retry-After", "7", got.header.Get("Retry-After"))
+		if !strings.Contains(got.body, `"msBeforeNext":60000`) {
+			t.Errorf("body of 429: %s", got.body)
+		}
+		got = send(http.MethodGet, "/", "")
+		equal(t, "status", 400, got.status)
+		equal(t, "body", `{"errors":[{"type":"bad-request"}]}`, got.body)
+		got = send(http.MethodGet, "/", "")
+		equal(t, "status", 204, got.status)
+		equal(t, "body", "", got.body)
+		equal(t, "status after all faults", 200, send(http.MethodGet, "/", "").status)
+	}
+}
+
+func TestFaultsThatWouldNeverStrikeAreRefused(t *testing.T) {
+	t.Parallel()
+	s := New(Demo())
+	good := Fault{Operation: "listUsers", Kind: FaultReset}
+	for _, bad := range []Fault{
+		{Operation: "listusers", Kind: FaultReset},
+		{Kind: FaultReset},
+		{Operation: "listUsers"},
+		{Operation: "listUsers", Kind: "explode"},
+		{Operation: "listUsers", Kind: FaultReset, Ordinal: -1},
+		{Operation: "listUsers", Kind: FaultStatus, Status: 99},
+		{Operation: "listUsers", Kind: FaultStatus, Status: 600},
+		{Operation: "listUsers", Kind: FaultDelay, Delay: -1},
+	} {
+		if err := s.Inject(good, bad); err == nil {
+			t.Errorf("%+v was accepted", bad)
+		}
+	}
+	// All or none: the good ones were not taken either.
+	newWire(t, s).want(t, http.StatusOK, http.MethodGet, "/users", "")
+}
+
+func TestDelayRunsOnFakeTimeAndEndsWithTheContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Demo())
+		if err := s.Inject(Fault{Operation: "createUserGroup", Kind: FaultDelay, Delay: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		client := &http.Client{Transport: s.RoundTripper()}
+		start := time.Now()
+		got := exchange(t, client, http.MethodPost, "https://api.segment.test/groups", `{"name":"G"}`)
+		equal(t, "status", 200, got.status)
+		equal(t, "waited", time.Hour, time.Since(start))
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://api.segment.test/groups", strings.NewReader(`{"name":"G"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+s.Token())
+		start = time.Now()
+		for _, want := range []int{2, 2} {
+			resp, err := client.Do(r)
+			if err == nil {
+				closeBody(t, resp)
+			}
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("error is %v", err)
+			}
+			equal(t, "waited", time.Minute, time.Since(start))
+			// The second time the request had ended before it was sent.
+			equal(t, "requests that arrived", want, len(s.Journal()))
+		}
+		equal(t, "groups", len(Demo().Groups)+1, len(s.Workspace().Groups))
+	})
+}
+
+func TestResetIsAConnectionReset(t *testing.T) {
+	t.Parallel()
+	s := New(Demo())
+	if err := s.Inject(Fault{Operation: "listRoles", Kind: FaultReset}); err != nil {
+		t.Fatal(err)
+	}
+	got := exchange(t, &http.Client{Transport: s.RoundTripper()}, http.MethodGet, "https://api.segment.test/roles", "")
+	if !errors.Is(got.sendErr, syscall.ECONNRESET) {
+		t.Errorf("error is %v", got.sendErr)
+	}
+}
+
+func TestJournal(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	s := New(Demo(), WithClock(func() time.Time { return at }))
+	w := newWire(t, s)
+	w.want(t, 200, http.MethodGet, "/users?pagination[count]=7", "")
+	w.want(t, 404, http.MethodGet, "/users/a%2Fb", "")
+	w.want(t, 404, http.MethodGet, "/nothing", "")
+	w.sendAs(t, "wrong", http.MethodPatch, "/groups/x", `{"name":"n"}`)
+	equal(t, "journal", []Request{
+		{Time: at, Operation: "listUsers", Method: "GET", Path: "/users", Query: "pagination[count]=7", Status: 200},
+		{Time: at, Operation: "getUser", Method: "GET", Path: "/users/a%2Fb", Status: 404},
+		{Time: at, Method: "GET", Path: "/nothing", Status: 404},
+		{Time: at, Operation: "updateUserGroup", Method: "PATCH", Path: "/groups/x", Status: 401},
+	}, s.Journal())
+	s.ResetJournal()
+	equal(t, "after reset", 0, len(s.Journal()))
+}
+
+func TestOperationsHaveNamesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	names := each(Operations(), func(o Operation) string { return o.Name })
+	slices.Sort(names)
+	equal(t, "names", len(names), len(slices.Compact(names)))
+}

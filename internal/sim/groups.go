@@ -1,0 +1,241 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+)
+
+// minimalAccess is the role that Segment gives to who has no other. The audit
+// trail suggests that new groups get it.
+const minimalAccess = "Minimal Workspace Access"
+
+func listUserGroups(c *call) (reply, *problem) {
+	return page(c, "userGroups", listing[Group]{rows: c.state.Groups}, func(g Group) wireGroup {
+		w := minimalGroup(&g)
+		if c.permissionsInList {
+			w.Permissions = c.permissions(g.Permissions)
+		}
+		return w
+	})
+}
+
+func getUserGroup(c *call) (reply, *problem) {
+	g, p := c.group()
+	if p != nil {
+		return reply{}, p
+	}
+	w := minimalGroup(g)
+	w.Permissions = c.permissions(g.Permissions)
+	return ok(map[string]any{"userGroup": w}), nil
+}
+
+type groupInput struct {
+	Name string `json:"name"`
+}
+
+func (c *call) groupName() (string, *problem) {
+	var in groupInput
+	if p := c.decode(&in); p != nil {
+		return "", p
+	}
+	if in.Name == "" {
+		return "", invalid("name", "is required")
+	}
+	return in.Name, nil
+}
+
+// createUserGroup allows a name that another group has: exports of real
+// workspaces show such groups.
+func createUserGroup(c *call) (reply, *problem) {
+	name, p := c.groupName()
+	if p != nil {
+		return reply{}, p
+	}
+	g := Group{ID: c.newID(), Name: name}
+	for _, r := range c.state.Roles {
+		if r.Name == minimalAccess {
+			g.Permissions = []Permission{{RoleID: r.ID, Resources: []Resource{{ID: c.state.ID, Type: typeWorkspace}}}}
+			break
+		}
+	}
+	c.state.Groups = append(c.state.Groups, g)
+	return groupReply(&g), nil
+}
+
+func updateUserGroup(c *call) (reply, *problem) {
+	g, p := c.group()
+	if p != nil {
+		return reply{}, p
+	}
+	name, p := c.groupName()
+	if p != nil {
+		return reply{}, p
+	}
+	g.Name = name
+	return groupReply(g), nil
+}
+
+// deleteUserGroup leaves the members where they are.
+func deleteUserGroup(c *call) (reply, *problem) {
+	g, p := c.group()
+	if p != nil {
+		return reply{}, p
+	}
+	id := g.ID
+	i := slices.IndexFunc(c.state.Groups, func(g Group) bool { return g.ID == id })
+	c.state.Groups = slices.Delete(c.state.Groups, i, i+1)
+	return success(), nil
+}
+
+func listUsersFromUserGroup(c *call) (reply, *problem) {
+	g, p := c.group()
+	if p != nil {
+		return reply{}, p
+	}
+	var users []User
+	for _, m := range g.Members {
+		if i, there := c.index().usersByEmail[foldEmail(m)]; there {
+			users = append(users, c.state.Users[i])
+		}
+	}
+	return page(c, "users", listing[User]{rows: users}, minimalUser)
+}
+
+// listInvitesFromUserGroup returns addresses as the group has them.
+func listInvitesFromUserGroup(c *call) (reply, *problem) {
+	g, p := c.group()
+	if p != nil {
+		return reply{}, p
+	}
+	var emails []string
+	for _, m := range g.Members {
+		if has(c.index().invites, foldEmail(m)) {
+			emails = append(emails, m)
+		}
+	}
+	return page(c, "emails", listing[string]{rows: emails}, func(email string) string { return email })
+}
+
+type emailsInput struct {
+	Emails []string `json:"emails"`
+}
+
+// addUsersToUserGroup takes a member again without complaint (assumption).
+func addUsersToUserGroup(c *call) (reply, *problem) {
+	g, members, p := c.groupAndMembers()
+	if p != nil {
+		return reply{}, p
+	}
+	if len(members) == 0 {
+		return reply{}, invalid("emails", "must contain at least 1 item")
+	}
+	for _, m := range members {
+		if memberIndex(g, m) < 0 {
+			g.Members = append(g.Members, m)
+		}
+	}
+	return groupReply(g), nil
+}
+
+// replaceUsersInUserGroup replaces users and pending invites alike. An empty
+// list clears the group: Segment's own Terraform provider relies on it.
+func replaceUsersInUserGroup(c *call) (reply, *problem) {
+	g, members, p := c.groupAndMembers()
+	if p != nil {
+		return reply{}, p
+	}
+	g.Members = members
+	return groupReply(g), nil
+}
+
+// removeUsersFromUserGroup works like deleteUsers; that an address which is
+// not in the group is a 404 is an assumption.
+func removeUsersFromUserGroup(c *call) (reply, *problem) {
+	g, p := c.group()
+	if p != nil {
+		return reply{}, p
+	}
+	emails, p := dotted(c.query, "emails")
+	if p != nil {
+		return reply{}, p
+	}
+	for _, email := range emails {
+		i := memberIndex(g, email)
+		if i < 0 {
+			return reply{}, notFound("member", email)
+		}
+		g.Members = slices.Delete(g.Members, i, i+1)
+	}
+	return success(), nil
+}
+
+func addPermissionsToUserGroup(c *call) (reply, *problem) {
+	g, p := c.group()
+	if p != nil {
+		return reply{}, p
+	}
+	return c.addPermissions("group", g.ID, &g.Permissions)
+}
+
+func replacePermissionsForUserGroup(c *call) (reply, *problem) {
+	g, p := c.group()
+	if p != nil {
+		return reply{}, p
+	}
+	return c.replacePermissions(&g.Permissions)
+}
+
+// group is the group that the path names.
+func (c *call) group() (*Group, *problem) {
+	id := c.arg("id")
+	i, there := c.index().groups[id]
+	if !there {
+		return nil, notFound("user group", id)
+	}
+	return &c.state.Groups[i], nil
+}
+
+// groupAndMembers reads a body of e-mail addresses, in the spelling under which the
+// workspace knows them and each once. An address that is neither a user's nor
+// invited is refused with 422 (assumption).
+func (c *call) groupAndMembers() (*Group, []string, *problem) {
+	g, p := c.group()
+	if p != nil {
+		return nil, nil, p
+	}
+	var in emailsInput
+	if p := c.decode(&in); p != nil {
+		return nil, nil, p
+	}
+	if in.Emails == nil {
+		return nil, nil, invalid("emails", "is required")
+	}
+	seen := map[string]bool{}
+	members := make([]string, 0, len(in.Emails))
+	for i, email := range in.Emails {
+		folded := foldEmail(email)
+		if u, there := c.index().usersByEmail[folded]; there {
+			email = c.state.Users[u].Email
+		} else if v, there := c.index().invites[folded]; there {
+			email = c.state.Invites[v].Email
+		} else {
+			return nil, nil, invalid(fmt.Sprintf("emails.%d", i), "is neither a user's nor a pending invite's")
+		}
+		if !seen[folded] {
+			seen[folded] = true
+			members = append(members, email)
+		}
+	}
+	return g, members, nil
+}
+
+// minimalGroup counts pending invites as members; whether Segment does is not
+// documented.
+func minimalGroup(g *Group) wireGroup {
+	return wireGroup{ID: g.ID, Name: g.Name, MemberCount: len(g.Members)}
+}
+
+// groupReply is the answer of writes, which leaves permissions out.
+func groupReply(g *Group) reply {
+	return ok(map[string]any{"userGroup": minimalGroup(g)})
+}

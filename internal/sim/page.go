@@ -1,0 +1,126 @@
+package sim
+
+import (
+	"encoding/base64"
+	"net/url"
+	"strconv"
+)
+
+const (
+	// defaultCount is the page size when a request names none, by the newer
+	// copy of the documentation; the older one calls that a failed validation.
+	defaultCount = 200
+	maxCount     = 1000
+)
+
+// A NextForm is how the last page of a list says that nothing follows. All
+// three have been documented or seen.
+type NextForm int
+
+// The forms of a pagination's next, and of previous on the first page.
+const (
+	// NextAbsent leaves the field out, as the documentation says.
+	NextAbsent NextForm = iota
+	// NextNull sends null, as a documented sample does for previous.
+	NextNull
+	// NextEmpty sends an empty string.
+	NextEmpty
+)
+
+// A numbering is how one list writes its cursors. Documented samples begin at
+// 0, only the one of functions begins at 1.
+type numbering int
+
+func (n numbering) cursor(offset int) string {
+	return base64.StdEncoding.EncodeToString([]byte(strconv.Itoa(offset + int(n))))
+}
+
+func (n numbering) offset(cursor string) (int, bool) {
+	b, err := base64.StdEncoding.DecodeString(cursor)
+	if err != nil {
+		return 0, false
+	}
+	offset, err := strconv.Atoi(string(b))
+	if err != nil || offset < int(n) || n.cursor(offset-int(n)) != cursor {
+		return 0, false
+	}
+	return offset - int(n), true
+}
+
+// A window is the part of a list that a request asks for.
+type window struct {
+	offset, count int
+}
+
+// parseWindow reads the pagination of a request in both spellings: the
+// official clients send pagination[count], the documentation shows
+// pagination.count.
+func parseWindow(q url.Values, n numbering) (window, *problem) {
+	w := window{count: defaultCount}
+	if s, ok := pageParameter(q, "count"); ok {
+		count, err := strconv.Atoi(s)
+		if err != nil || count < 1 || count > maxCount {
+			return window{}, invalid("pagination.count", "must be an integer between 1 and 1000")
+		}
+		w.count = count
+	}
+	if s, ok := pageParameter(q, "cursor"); ok {
+		// What Segment answers to a cursor that it did not make is not
+		// documented; 422 is its answer to other input that fails validation.
+		offset, valid := n.offset(s)
+		if !valid {
+			return window{}, invalid("pagination.cursor", "is not a cursor of this list")
+		}
+		w.offset = offset
+	}
+	return w, nil
+}
+
+func pageParameter(q url.Values, name string) (string, bool) {
+	for _, key := range []string{"pagination[" + name + "]", "pagination." + name} {
+		if q.Has(key) {
+			return q.Get(key), true
+		}
+	}
+	return "", false
+}
+
+// A listing is one list of rows, of which a page is cut.
+type listing[T any] struct {
+	rows      []T
+	numbering numbering
+	// untotaled lists leave totalEntries out.
+	untotaled bool
+}
+
+// page cuts the requested part of l and converts its rows. A cursor that lies
+// beyond the end, because rows have vanished, gives an empty last page.
+func page[T, W any](c *call, key string, l listing[T], row func(T) W) (reply, *problem) {
+	w, p := parseWindow(c.query, l.numbering)
+	if p != nil {
+		return reply{}, p
+	}
+	start := min(w.offset, len(l.rows))
+	end := min(start+w.count, len(l.rows))
+	rows := make([]W, 0, end-start)
+	for _, r := range l.rows[start:end] {
+		rows = append(rows, row(r))
+	}
+	info := map[string]any{"current": l.numbering.cursor(w.offset)}
+	if !l.untotaled {
+		info["totalEntries"] = len(l.rows)
+	}
+	link := func(name string, there bool, offset int) {
+		switch {
+		case there:
+			info[name] = l.numbering.cursor(offset)
+		case c.next == NextNull:
+			info[name] = nil
+		case c.next == NextEmpty:
+			info[name] = ""
+		}
+	}
+	link("next", end < len(l.rows), end)
+	link("previous", w.offset > 0, max(0, w.offset-w.count))
+	return ok(map[string]any{key: rows, "pagination": info}), nil
+}

@@ -1,0 +1,185 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The types that a resource of a permission can have, in every version of the
+// official schema so far.
+const (
+	typeWorkspace = "WORKSPACE"
+	typeSource    = "SOURCE"
+	typeWarehouse = "WAREHOUSE"
+	typeFunction  = "FUNCTION"
+	typeSpace     = "SPACE"
+)
+
+type permissionsInput struct {
+	Permissions []Permission `json:"permissions"`
+}
+
+// addPermissions merges what is asked into what the subject has. Segment's
+// audit events (a policy is created, or updated) speak for it; nothing
+// documents it. The answer is the whole set, as the
+// official client's documentation of the type says.
+func (c *call) addPermissions(subjectType, subjectID string, held *[]Permission) (reply, *problem) {
+	asked, p := c.askedPermissions(*held)
+	if p != nil {
+		return reply{}, p
+	}
+	*held = merge(*held, asked)
+	out := *c.permissions(*held)
+	for i := range out {
+		out[i].PolicyID = makeID("policy", subjectID, out[i].RoleID, i)
+		out[i].SubjectID = subjectID
+		out[i].SubjectType = subjectType
+	}
+	return ok(map[string]any{"permissions": out}), nil
+}
+
+// replacePermissions puts what is asked in the place of what the subject has.
+func (c *call) replacePermissions(held *[]Permission) (reply, *problem) {
+	asked, p := c.askedPermissions(*held)
+	if p != nil {
+		return reply{}, p
+	}
+	*held = merge(nil, asked)
+	return ok(map[string]any{"permissions": c.permissions(*held)}), nil
+}
+
+// askedPermissions reads the body. An empty list is refused, also where it
+// would replace: an assumption.
+func (c *call) askedPermissions(held []Permission) ([]Permission, *problem) {
+	var in permissionsInput
+	if p := c.decode(&in); p != nil {
+		return nil, p
+	}
+	if len(in.Permissions) == 0 {
+		return nil, invalid("permissions", "must contain at least 1 item")
+	}
+	return in.Permissions, c.checkPermissions("permissions", in.Permissions, held)
+}
+
+// checkPermissions refuses what the workspace does not know, with 422. What
+// the subject holds already is known, whatever the lists say: else nobody
+// could edit a permission on a resource that has been deleted. It does not judge whether a role fits a type.
+func (c *call) checkPermissions(field string, asked, held []Permission) *problem {
+	for i, a := range asked {
+		at := fmt.Sprintf("%s.%d", field, i)
+		if !has(c.index().roles, a.RoleID) && !slices.ContainsFunc(held, func(h Permission) bool { return h.RoleID == a.RoleID }) {
+			return invalid(at+".roleId", "is not a role")
+		}
+		if len(a.Resources) == 0 {
+			return invalid(at+".resources", "must contain at least 1 item")
+		}
+		for j, r := range a.Resources {
+			if holds(held, r) {
+				continue
+			}
+			resource := fmt.Sprintf("%s.resources.%d", at, j)
+			if !c.exists(r) {
+				return invalid(resource+".id", "is not a resource of this type in the workspace")
+			}
+			// "Exclusive to Workspace-level permissions", says the official client.
+			if len(r.Labels) > 0 && r.Type != typeWorkspace {
+				return invalid(resource+".labels", "are for resources of type WORKSPACE only")
+			}
+			for _, l := range r.Labels {
+				if !slices.ContainsFunc(c.state.Labels, func(k Label) bool { return k.Key == l.Key && k.Value == l.Value }) {
+					return invalid(resource+".labels", "must be labels of the workspace")
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func holds(held []Permission, r Resource) bool {
+	return slices.ContainsFunc(held, func(h Permission) bool {
+		return slices.ContainsFunc(h.Resources, func(have Resource) bool { return sameResource(have, r) })
+	})
+}
+
+// exists says whether the workspace has the resource. A space's id is known
+// with and without its prefix, because Segment's documents use both.
+func (c *call) exists(r Resource) bool {
+	w := c.state
+	switch r.Type {
+	case typeWorkspace:
+		return r.ID == w.ID
+	case typeSource:
+		return slices.ContainsFunc(w.Sources, func(s Source) bool { return s.ID == r.ID })
+	case typeWarehouse:
+		return slices.ContainsFunc(w.Warehouses, func(h Warehouse) bool { return h.ID == r.ID })
+	case typeFunction:
+		return slices.ContainsFunc(w.Functions, func(f Function) bool { return f.ID == r.ID })
+	case typeSpace:
+		return slices.ContainsFunc(w.Spaces, func(s Space) bool { return bareSpaceID(s.ID) == bareSpaceID(r.ID) })
+	default:
+		return false
+	}
+}
+
+func bareSpaceID(id string) string { return strings.TrimPrefix(id, "spa_") }
+
+// merge returns held with added: one permission for each role, as in every
+// workspace ever seen, each resource once. It shares no memory with held.
+func merge(held, added []Permission) []Permission {
+	merged := clonePermissions(held)
+	for _, a := range added {
+		i := slices.IndexFunc(merged, func(m Permission) bool { return m.RoleID == a.RoleID })
+		if i < 0 {
+			i = len(merged)
+			merged = append(merged, Permission{RoleID: a.RoleID})
+		}
+		for _, r := range a.Resources {
+			if !slices.ContainsFunc(merged[i].Resources, func(have Resource) bool { return sameResource(have, r) }) {
+				r.Labels = slices.Clone(r.Labels)
+				merged[i].Resources = append(merged[i].Resources, r)
+			}
+		}
+	}
+	return merged
+}
+
+// sameResource compares type, id and the set of labels. The same workspace
+// under other labels is another scope.
+func sameResource(a, b Resource) bool {
+	return a.Type == b.Type && a.ID == b.ID && labelsWithin(a.Labels, b.Labels) && labelsWithin(b.Labels, a.Labels)
+}
+
+func labelsWithin(some, all []Label) bool {
+	for _, s := range some {
+		if !slices.ContainsFunc(all, func(l Label) bool { return l.Key == s.Key && l.Value == s.Value }) {
+			return false
+		}
+	}
+	return true
+}
+
+// permissions converts ps for an answer. It is a pointer to a slice that is
+// never nil, so that an empty list is sent and an omitted one can be nil.
+func (c *call) permissions(ps []Permission) *[]wirePermission {
+	out := make([]wirePermission, 0, len(ps))
+	for _, p := range ps {
+		w := wirePermission{RoleID: p.RoleID, Resources: make([]wireResource, 0, len(p.Resources))}
+		if i, there := c.index().roles[p.RoleID]; there {
+			w.RoleName = c.state.Roles[i].Name
+		}
+		for _, r := range p.Resources {
+			w.Resources = append(w.Resources, wireResource{ID: r.ID, Type: r.Type, Labels: wireLabels(r.Labels)})
+		}
+		out = append(out, w)
+	}
+	return &out
+}
+
+func wireLabels(ls []Label) []wireLabel {
+	out := make([]wireLabel, 0, len(ls))
+	for _, l := range ls {
+		out = append(out, wireLabel(l))
+	}
+	return out
+}

@@ -1,0 +1,249 @@
+package sim
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// DefaultToken is what a server accepts unless WithToken says otherwise. It
+// opens nothing but simulators.
+const DefaultToken = "sim-token"
+
+// maxBody bounds the request bodies that a server reads, in bytes.
+const maxBody = 8 << 20
+
+// A Server is a simulated Segment Public API: one workspace behind one token.
+// It serves HTTP itself and through RoundTripper, and is safe for concurrent
+// use.
+//
+// It ignores the Accept header: only stable answers are simulated, and those
+// are what a plain application/json gets.
+type Server struct {
+	token             string
+	permissionsInList bool
+	next              NextForm
+	clock             func() time.Time
+	reads             *limiter
+	writes            *limiter
+
+	routes *http.ServeMux
+
+	mu      sync.Mutex
+	state   *Workspace
+	idx     *index
+	created int
+	journal []*Request
+	counts  map[string]int
+	faults  []Fault
+}
+
+// An Option changes how a Server behaves.
+type Option func(*Server)
+
+// WithToken sets the token that requests must carry.
+func WithToken(token string) Option {
+	return func(s *Server) { s.token = token }
+}
+
+// WithPermissionsInLists makes the lists of users and groups carry
+// permissions. The schema allows it; all evidence is that Segment does not.
+func WithPermissionsInLists() Option {
+	return func(s *Server) { s.permissionsInList = true }
+}
+
+// WithNext sets how the last page of a list ends. The default is NextAbsent.
+func WithNext(form NextForm) Option {
+	return func(s *Server) { s.next = form }
+}
+
+// WithLimit allows so many requests a minute, the operations of WithWriteLimit
+// apart. Zero, the default, is no limit.
+func WithLimit(perMinute int) Option {
+	return func(s *Server) { s.reads = newLimiter(perMinute) }
+}
+
+// WithWriteLimit allows so many requests a minute over all operations that
+// Segment documents with 60 a minute. Zero, the default, is no limit. Whether
+// Segment counts them together or one by one is not documented; together is
+// the stricter.
+func WithWriteLimit(perMinute int) Option {
+	return func(s *Server) { s.writes = newLimiter(perMinute) }
+}
+
+// WithClock sets where limits and the journal take the time from, instead of
+// time.Now.
+func WithClock(now func() time.Time) Option {
+	return func(s *Server) { s.clock = now }
+}
+
+// New returns a server over a copy of ws.
+func New(ws *Workspace, opts ...Option) *Server {
+	s := &Server{
+		token:  DefaultToken,
+		clock:  time.Now,
+		routes: newRoutes(),
+		state:  ws.clone(),
+		counts: map[string]int{},
+	}
+	for _, opt := range opts {
+		opt(s)
+	}
+	return s
+}
+
+// Token returns the token that the server accepts.
+func (s *Server) Token() string { return s.token }
+
+// Workspace returns a copy of the present state.
+func (s *Server) Workspace() *Workspace {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.clone()
+}
+
+// Update edits the state as another administrator would: atomically, without
+// an entry in the journal. The function must not keep the workspace, nor call
+// the server.
+func (s *Server) Update(edit func(*Workspace)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idx = nil
+	edit(s.state)
+}
+
+// ServeHTTP implements http.Handler. A connection that a fault breaks ends
+// with http.ErrAbortHandler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a, err := s.answer(r)
+	if err != nil || a.cut == cutBefore {
+		panic(http.ErrAbortHandler)
+	}
+	for k, v := range a.header {
+		w.Header()[k] = v
+	}
+	if !a.bodiless() {
+		w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
+	w.WriteHeader(a.status)
+	_, err = w.Write(a.sent()) //nolint:gosec // G705: an API answers JSON, no browser renders it.
+	if err == nil && a.cut == cutBody {
+		// What is still buffered would never leave.
+		err = http.NewResponseController(w).Flush()
+	}
+	if err != nil || a.cut == cutBody {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// answer takes one request from its route to what goes over the wire. An error
+// is one of reading the request or of its context.
+func (s *Server) answer(r *http.Request) (*answer, error) {
+	if strings.HasPrefix(r.URL.Path, controlPrefix) {
+		return s.controlAnswer(r)
+	}
+	op, r := s.route(r)
+	entry, fault := s.arrive(op, r)
+	if fault != nil && fault.Delay > 0 {
+		if err := sleep(r.Context(), fault.Delay); err != nil {
+			return nil, err
+		}
+	}
+	body, err := readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Context().Err(); err != nil {
+		return nil, context.Cause(r.Context())
+	}
+	handle := func() *answer { return s.handle(op, r, body) }
+	a := fault.apply(handle)
+	s.depart(entry, a)
+	return a, nil
+}
+
+// handle answers a request that no fault stops.
+func (s *Server) handle(op *operation, r *http.Request, body []byte) *answer {
+	if r.Header.Get("Authorization") != "Bearer "+s.token {
+		return envelope(unauthorized())
+	}
+	if op == nil {
+		return envelope(&problem{Type: "not-found", Message: "There is no such route", Status: http.StatusNotFound})
+	}
+	limit := s.reads
+	if op.write {
+		limit = s.writes
+	}
+	limits, p := limit.take(s.clock())
+	if p != nil {
+		return envelope(p)
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := &call{Server: s, query: r.URL.Query(), arg: r.PathValue, body: body}
+	out, p := op.handle(c)
+	if op.Method != http.MethodGet {
+		s.idx = nil
+	}
+	if p != nil {
+		return envelope(p)
+	}
+	// Encoded under the lock: what is encoded shares memory with the state.
+	a := jsonAnswer(out.status, map[string]any{"data": out.data})
+	for k, v := range limits {
+		a.header[k] = v
+	}
+	return a
+}
+
+// A call is one request as an operation sees it, with the server locked.
+type call struct {
+	*Server
+	query url.Values
+	arg   func(string) string
+	body  []byte
+}
+
+// index returns the index of the present state.
+func (s *Server) index() *index {
+	if s.idx == nil {
+		s.idx = newIndex(s.state)
+	}
+	return s.idx
+}
+
+// newID returns an id that nothing in the state has.
+func (s *Server) newID() string {
+	for {
+		s.created++
+		id := makeID("created", s.created)
+		if !has(s.index().groups, id) && !has(s.index().users, id) {
+			return id
+		}
+	}
+}
+
+func readBody(r *http.Request) ([]byte, error) {
+	if r.Body == nil {
+		return nil, nil
+	}
+	return io.ReadAll(io.LimitReader(r.Body, maxBody))
+}
+
+// sleep waits for d, which a test's fake clock may govern.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,118 @@
+package sim
+
+// A Workspace is the whole state of a simulated Segment workspace. The zero
+// value is an empty workspace that nobody can name; see Empty and Demo.
+//
+// Slices keep the order in which lists return their rows. Optional strings are
+// pointers where Segment is known to leave the field out or send null. The JSON
+// form is what the control plane shows; it is not what Segment sends.
+type Workspace struct {
+	ID   string `json:"id"`
+	Slug string `json:"slug"`
+	Name string `json:"name"`
+
+	Users      []User      `json:"users"`
+	Groups     []Group     `json:"groups"`
+	Invites    []Invite    `json:"invites"`
+	Roles      []Role      `json:"roles"`
+	Labels     []Label     `json:"labels"`
+	Sources    []Source    `json:"sources"`
+	Warehouses []Warehouse `json:"warehouses"`
+	Functions  []Function  `json:"functions"`
+	Spaces     []Space     `json:"spaces"`
+}
+
+// A User is a member of the workspace. Name may be empty.
+type User struct {
+	ID          string       `json:"id"`
+	Name        string       `json:"name"`
+	Email       string       `json:"email"`
+	Permissions []Permission `json:"permissions"`
+}
+
+// A Group is a user group. Members holds e-mail addresses exactly as they are
+// stored: each is a user's or a pending invite's.
+type Group struct {
+	ID          string       `json:"id"`
+	Name        string       `json:"name"`
+	Members     []string     `json:"members"`
+	Permissions []Permission `json:"permissions"`
+}
+
+// An Invite is a pending invitation. Permissions cannot be read back over the
+// API; they become the user's once the invite is accepted.
+type Invite struct {
+	Email       string       `json:"email"`
+	Permissions []Permission `json:"permissions"`
+}
+
+// A Role is a built-in role.
+type Role struct {
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	Description string `json:"description"`
+}
+
+// A Permission is one role on some resources, as stored.
+type Permission struct {
+	RoleID    string     `json:"roleId"`
+	Resources []Resource `json:"resources"`
+}
+
+// A Resource is one scope of a permission.
+type Resource struct {
+	ID     string  `json:"id"`
+	Type   string  `json:"type"`
+	Labels []Label `json:"labels"`
+}
+
+// A Label is a key and value defined in the workspace.
+type Label struct {
+	Key         string `json:"key"`
+	Value       string `json:"value"`
+	Description string `json:"description"`
+}
+
+// A Source sends events into Segment. WriteKeys and Settings are secrets.
+type Source struct {
+	ID        string         `json:"id"`
+	Slug      string         `json:"slug"`
+	Name      *string        `json:"name,omitempty"`
+	Enabled   bool           `json:"enabled"`
+	WriteKeys []string       `json:"writeKeys"`
+	Metadata  Metadata       `json:"metadata"`
+	Settings  map[string]any `json:"settings"`
+	Labels    []Label        `json:"labels"`
+}
+
+// A Warehouse is a warehouse destination. Settings may hold secrets; its
+// "name" is the display name.
+type Warehouse struct {
+	ID       string         `json:"id"`
+	Enabled  bool           `json:"enabled"`
+	Metadata Metadata       `json:"metadata"`
+	Settings map[string]any `json:"settings"`
+}
+
+// Metadata is the catalog entry behind a source or a warehouse.
+type Metadata struct {
+	ID   string `json:"id"`
+	Slug string `json:"slug"`
+	Name string `json:"name"`
+}
+
+// A Function is a source, destination or insert function. Code is a secret.
+type Function struct {
+	ID           string  `json:"id"`
+	DisplayName  *string `json:"displayName,omitempty"`
+	Description  string  `json:"description"`
+	ResourceType string  `json:"resourceType"`
+	Code         string  `json:"code"`
+}
+
+// A Space is a Unify space.
+type Space struct {
+	ID   string `json:"id"`
+	Slug string `json:"slug"`
+	Name string `json:"name"`
+}

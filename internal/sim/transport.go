@@ -1,0 +1,60 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+)
+
+// RoundTripper returns a transport that ends in the server without a network:
+// whatever host a request names, the server answers it. It starts no
+// goroutine, so that it works on the fake time of testing/synctest.
+func (s *Server) RoundTripper() http.RoundTripper { return roundTripper{s} }
+
+type roundTripper struct{ server *Server }
+
+// RoundTrip implements http.RoundTripper.
+func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		defer r.Body.Close() //nolint:errcheck // Nothing depends on it: what was read is what counts.
+	}
+	ctx := r.Context()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	a, err := t.server.answer(r)
+	if err != nil {
+		return nil, err
+	}
+	if a.cut == cutBefore {
+		return nil, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
+	}
+	var body io.Reader = bytes.NewReader(a.sent())
+	if a.cut == cutBody {
+		body = io.MultiReader(body, failingReader{})
+	}
+	length := int64(len(a.body))
+	if a.bodiless() {
+		length = 0
+	}
+	return &http.Response{
+		Status:        fmt.Sprintf("%d %s", a.status, http.StatusText(a.status)),
+		StatusCode:    a.status,
+		Proto:         "HTTP/1.1",
+		ProtoMajor:    1,
+		ProtoMinor:    1,
+		Header:        a.header.Clone(),
+		Body:          io.NopCloser(body),
+		ContentLength: length,
+		Request:       r,
+	}, nil
+}
+
+// A failingReader ends as net/http ends a body that is shorter than announced.
+type failingReader struct{}
+
+func (failingReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

@@ -1,0 +1,139 @@
+package sim
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func getWorkspace(c *call) (reply, *problem) {
+	w := c.state
+	return ok(map[string]any{"workspace": map[string]string{"id": w.ID, "slug": w.Slug, "name": w.Name}}), nil
+}
+
+func listUsers(c *call) (reply, *problem) {
+	return page(c, "users", listing[User]{rows: c.state.Users}, func(u User) wireUser {
+		w := minimalUser(u)
+		if c.permissionsInList {
+			w.Permissions = c.permissions(u.Permissions)
+		}
+		return w
+	})
+}
+
+func getUser(c *call) (reply, *problem) {
+	u, p := c.user()
+	if p != nil {
+		return reply{}, p
+	}
+	w := minimalUser(*u)
+	w.Permissions = c.permissions(u.Permissions)
+	return ok(map[string]any{"user": w}), nil
+}
+
+func listUserGroupsFromUser(c *call) (reply, *problem) {
+	u, p := c.user()
+	if p != nil {
+		return reply{}, p
+	}
+	var groups []Group
+	for _, g := range c.state.Groups {
+		if memberIndex(&g, u.Email) >= 0 {
+			groups = append(groups, g)
+		}
+	}
+	return page(c, "groups", listing[Group]{rows: groups}, func(g Group) wireMinimalGroup {
+		return wireMinimalGroup{g.ID, g.Name}
+	})
+}
+
+func addPermissionsToUser(c *call) (reply, *problem) {
+	u, p := c.user()
+	if p != nil {
+		return reply{}, p
+	}
+	return c.addPermissions("user", u.ID, &u.Permissions)
+}
+
+func replacePermissionsForUser(c *call) (reply, *problem) {
+	u, p := c.user()
+	if p != nil {
+		return reply{}, p
+	}
+	return c.replacePermissions(&u.Permissions)
+}
+
+// deleteUsers removes one user after the other and stops at the first unknown
+// id: that it is not atomic is an assumption, as is the 404.
+// There is no guard for the last owner. That the memberships go too is
+// known from what Segment's SCIM documentation says of re-added users.
+func deleteUsers(c *call) (reply, *problem) {
+	ids, p := dotted(c.query, "userIds")
+	if p != nil {
+		return reply{}, p
+	}
+	for _, id := range ids {
+		i := slices.IndexFunc(c.state.Users, func(u User) bool { return u.ID == id })
+		if i < 0 {
+			return reply{}, notFound("user", id)
+		}
+		c.leaveGroups(c.state.Users[i].Email)
+		c.state.Users = slices.Delete(c.state.Users, i, i+1)
+	}
+	return success(), nil
+}
+
+// user is the user that the path names.
+func (c *call) user() (*User, *problem) {
+	id := c.arg("id")
+	i, there := c.index().users[id]
+	if !there {
+		return nil, notFound("user", id)
+	}
+	return &c.state.Users[i], nil
+}
+
+func minimalUser(u User) wireUser {
+	return wireUser{ID: u.ID, Name: u.Name, Email: u.Email}
+}
+
+// leaveGroups takes an e-mail address out of all groups.
+func (c *call) leaveGroups(email string) {
+	for i := range c.state.Groups {
+		g := &c.state.Groups[i]
+		if at := memberIndex(g, email); at >= 0 {
+			g.Members = slices.Delete(g.Members, at, at+1)
+		}
+	}
+}
+
+func memberIndex(g *Group, email string) int {
+	return slices.IndexFunc(g.Members, func(m string) bool { return foldEmail(m) == foldEmail(email) })
+}
+
+// dotted reads an array from a query as the official clients write it:
+// name.0=a&name.1=b.
+func dotted(q url.Values, name string) ([]string, *problem) {
+	byIndex := map[int]string{}
+	var order []int
+	for key := range q {
+		suffix, found := strings.CutPrefix(key, name+".")
+		if !found {
+			continue
+		}
+		i, err := strconv.Atoi(suffix)
+		if err != nil || i < 0 || q.Get(key) == "" {
+			return nil, invalid(key, "must be an indexed, non-empty string")
+		}
+		if !has(byIndex, i) {
+			order = append(order, i)
+		}
+		byIndex[i] = q.Get(key)
+	}
+	if len(order) == 0 {
+		return nil, invalid(name, "is required")
+	}
+	slices.Sort(order)
+	return each(order, func(i int) string { return byIndex[i] }), nil
+}

@@ -1,0 +1,208 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+)
+
+// A reply is what a handler answers: a status and what stands under "data".
+type reply struct {
+	status int
+	data   any
+}
+
+func ok(data any) reply { return reply{http.StatusOK, data} }
+
+// success is the answer of deletions.
+func success() reply { return ok(map[string]string{"status": "SUCCESS"}) }
+
+// A problem is one entry of Segment's error envelope.
+type problem struct {
+	Type    string `json:"type"`
+	Message string `json:"message,omitempty"`
+	Field   string `json:"field,omitempty"`
+	Data    any    `json:"data,omitempty"`
+	// Status is the answer's status, and part of its body.
+	Status int `json:"status,omitempty"`
+}
+
+func invalid(field, message string) *problem {
+	return &problem{
+		Type:    "input-validation",
+		Message: fmt.Sprintf("%q %s", field, message),
+		Field:   field,
+		Data:    struct{}{},
+		Status:  http.StatusUnprocessableEntity,
+	}
+}
+
+func notFound(what, id string) *problem {
+	return &problem{Type: "not-found", Message: fmt.Sprintf("%s %q not found", what, id), Status: http.StatusNotFound}
+}
+
+func conflict(message string) *problem {
+	return &problem{Type: "conflict", Message: message, Status: http.StatusConflict}
+}
+
+func unauthorized() *problem {
+	return &problem{Type: "unauthorized", Message: "The token is missing or not valid", Status: http.StatusUnauthorized}
+}
+
+// An answer is what goes over the wire.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	cut    cut
+}
+
+// A cut is where the connection breaks; the zero value, nowhere.
+type cut int
+
+const (
+	// cutBefore breaks it before the first byte of the answer.
+	cutBefore cut = iota + 1
+	// cutBody breaks it after half of the body.
+	cutBody
+)
+
+// sent is the part of the body that arrives.
+func (a *answer) sent() []byte {
+	switch {
+	case a.bodiless():
+		return nil
+	case a.cut == cutBody:
+		return a.body[:len(a.body)/2]
+	default:
+		return a.body
+	}
+}
+
+// bodiless says that HTTP allows no body with this status.
+func (a *answer) bodiless() bool {
+	return a.status == http.StatusNoContent || a.status == http.StatusNotModified
+}
+
+func jsonAnswer(status int, v any) *answer {
+	body, err := json.Marshal(v)
+	if err != nil {
+		// Only settings hold values that we did not make; they can be anything.
+		body = []byte(`{"errors":[{"type":"internal","message":"the simulated state does not encode as JSON"}]}`)
+		status = http.StatusInternalServerError
+	}
+	return &answer{status: status, header: http.Header{"Content-Type": {"application/json"}}, body: body}
+}
+
+func envelope(p *problem) *answer {
+	shown := *p
+	if p.Status == http.StatusTooManyRequests {
+		// The documented body of this one goes without.
+		shown.Status = 0
+	}
+	return jsonAnswer(p.Status, map[string]any{"errors": []problem{shown}})
+}
+
+// The following are the wire forms of rows.
+
+type wireUser struct {
+	ID          string            `json:"id"`
+	Name        string            `json:"name"`
+	Email       string            `json:"email"`
+	Permissions *[]wirePermission `json:"permissions,omitempty"`
+}
+
+type wireGroup struct {
+	ID          string            `json:"id"`
+	Name        string            `json:"name"`
+	MemberCount int               `json:"memberCount"`
+	Permissions *[]wirePermission `json:"permissions,omitempty"`
+}
+
+type wireMinimalGroup struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+type wirePermission struct {
+	PolicyID    string         `json:"policyId,omitempty"`
+	RoleID      string         `json:"roleId"`
+	RoleName    string         `json:"roleName"`
+	SubjectID   string         `json:"subjectId,omitempty"`
+	SubjectType string         `json:"subjectType,omitempty"`
+	Resources   []wireResource `json:"resources"`
+}
+
+type wireResource struct {
+	ID     string      `json:"id"`
+	Type   string      `json:"type"`
+	Labels []wireLabel `json:"labels"`
+}
+
+type wireLabel struct {
+	Key         string `json:"key"`
+	Value       string `json:"value"`
+	Description string `json:"description,omitempty"`
+}
+
+type wireLogos struct {
+	Default string `json:"default"`
+}
+
+type wireWarehouseMetadata struct {
+	ID          string    `json:"id"`
+	Slug        string    `json:"slug"`
+	Name        string    `json:"name"`
+	Description string    `json:"description"`
+	Logos       wireLogos `json:"logos"`
+	Options     []any     `json:"options"`
+}
+
+type wireSourceMetadata struct {
+	wireWarehouseMetadata
+	Categories         []string `json:"categories"`
+	IsCloudEventSource bool     `json:"isCloudEventSource"`
+	Status             string   `json:"status"`
+}
+
+type wireSource struct {
+	ID          string             `json:"id"`
+	Slug        string             `json:"slug"`
+	Name        *string            `json:"name,omitempty"`
+	WorkspaceID string             `json:"workspaceId"`
+	Enabled     bool               `json:"enabled"`
+	WriteKeys   []string           `json:"writeKeys"`
+	Metadata    wireSourceMetadata `json:"metadata"`
+	Settings    map[string]any     `json:"settings"`
+	Labels      []wireLabel        `json:"labels"`
+}
+
+type wireWarehouse struct {
+	ID          string                `json:"id"`
+	WorkspaceID string                `json:"workspaceId"`
+	Enabled     bool                  `json:"enabled"`
+	Metadata    wireWarehouseMetadata `json:"metadata"`
+	Settings    map[string]any        `json:"settings"`
+}
+
+type wireFunction struct {
+	ID           string  `json:"id"`
+	DisplayName  *string `json:"displayName,omitempty"`
+	Description  string  `json:"description"`
+	LogoURL      string  `json:"logoUrl"`
+	CreatedAt    string  `json:"createdAt"`
+	CreatedBy    string  `json:"createdBy"`
+	CatalogID    string  `json:"catalogId"`
+	ResourceType string  `json:"resourceType"`
+}
+
+// wireFunctionDetail carries what only the detail of a function has.
+type wireFunctionDetail struct {
+	wireFunction
+	Code              string  `json:"code"`
+	Settings          []any   `json:"settings"`
+	PreviewWebhookURL string  `json:"previewWebhookUrl"`
+	BatchMaxCount     int     `json:"batchMaxCount"`
+	DeployedAt        *string `json:"deployedAt"`
+	IsLatestVersion   bool    `json:"isLatestVersion"`
+}

@@ -1,0 +1,132 @@
+package sim
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestNamed(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]*Workspace{"empty": Empty(), "demo": Demo()} {
+		got, err := Named(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, name, want, got)
+		checkState(t, got)
+	}
+	_, err := Named("Demo")
+	if err == nil || !strings.Contains(err.Error(), "empty") || !strings.Contains(err.Error(), "demo") {
+		t.Errorf("error %v does not name what there is", err)
+	}
+}
+
+// What the demo must have for what is shown with it.
+func TestDemoIsBelievable(t *testing.T) {
+	t.Parallel()
+	w := Demo()
+	if n := len(w.Users); n < 35 || n > 45 {
+		t.Errorf("%d users, want about 40", n)
+	}
+	everyone := slices.Concat(
+		each(w.Users, func(u User) []Permission { return u.Permissions }),
+		each(w.Groups, func(g Group) []Permission { return g.Permissions }),
+		each(w.Invites, func(i Invite) []Permission { return i.Permissions }),
+	)
+	c := &call{Server: New(w)}
+	types := map[string]bool{}
+	for _, ps := range everyone {
+		// No lists but the workspace's own may be needed to write it.
+		if p := c.checkPermissions("permissions", ps, nil); p != nil {
+			t.Errorf("%s: %+v", p.Message, ps)
+		}
+		for _, p := range ps {
+			for _, r := range p.Resources {
+				types[r.Type] = true
+				if len(r.Labels) > 0 {
+					types["label"] = true
+				}
+				if r.Type != p.Resources[0].Type {
+					t.Errorf("types are mixed in %+v", p)
+				}
+			}
+		}
+	}
+	equal(t, "types", map[string]bool{
+		typeWorkspace: true, typeSource: true, typeFunction: true, typeSpace: true, "label": true,
+	}, types)
+	roleID := regexp.MustCompile(`^[0-9A-Za-z]{27}$`)
+	for _, r := range w.Roles {
+		if !roleID.MatchString(r.ID) || r.Description == "" {
+			t.Errorf("role %+v", r)
+		}
+	}
+	for _, u := range w.Users {
+		if !strings.HasSuffix(u.Email, "@example.com") {
+			t.Errorf("address of %s", u.Email)
+		}
+	}
+	for name, has := range map[string]bool{
+		"a user without a name": slices.ContainsFunc(w.Users, func(u User) bool { return u.Name == "" }),
+		"a user with only a source role": slices.ContainsFunc(w.Users, func(u User) bool {
+			return len(u.Permissions) == 1 && u.Permissions[0].Resources[0].Type == typeSource
+		}),
+		"an invite in a group": slices.ContainsFunc(w.Groups, func(g Group) bool {
+			return slices.ContainsFunc(w.Invites, func(i Invite) bool { return slices.Contains(g.Members, i.Email) })
+		}),
+		"an empty group":           slices.ContainsFunc(w.Groups, func(g Group) bool { return len(g.Members) == 0 }),
+		"a source without a name":  slices.ContainsFunc(w.Sources, func(s Source) bool { return s.Name == nil }),
+		"an owner by the group":    slices.ContainsFunc(w.Groups, func(g Group) bool { return g.Permissions[0].RoleID == roleOwner }),
+		"four invites":             len(w.Invites) == 4,
+		"warehouse without a name": slices.ContainsFunc(w.Warehouses, func(h Warehouse) bool { return h.Settings["name"] == nil }),
+	} {
+		if !has {
+			t.Errorf("there is not %s", name)
+		}
+	}
+}
+
+// Nothing that a caller holds may be the server's memory.
+func TestStatesShareNoMemory(t *testing.T) {
+	t.Parallel()
+	vandalize := func(w *Workspace) {
+		w.Users[0].Permissions[0].Resources[0].ID = "x"
+		w.Users[13].Permissions[1].Resources[0].Labels[0].Key = "x"
+		w.Groups[0].Members[0] = "x"
+		w.Groups[0].Permissions[1].Resources[0].Labels[0].Value = "x"
+		w.Invites[0].Permissions[0].RoleID = "x"
+		w.Roles[0].Name = "x"
+		w.Labels[0].Key = "x"
+		*w.Sources[0].Name = "x"
+		w.Sources[0].WriteKeys[0] = "x"
+		w.Sources[0].Settings["webhookSecret"] = "x"
+		w.Sources[0].Labels[0].Key = "x"
+		w.Warehouses[0].Settings["name"] = "x"
+		*w.Functions[0].DisplayName = "x"
+		w.Spaces[0].ID = "x"
+	}
+	mine := Demo()
+	s := New(mine)
+	vandalize(mine)
+	equal(t, "state given", Demo(), s.Workspace())
+	vandalize(s.Workspace())
+	equal(t, "state taken", Demo(), s.Workspace())
+	s.Update(func(w *Workspace) { w.Users[0].ID = "renamed" })
+	newWire(t, s).want(t, 200, "GET", "/users/renamed", "")
+	equal(t, "next demo", "Ada Lindqvist", Demo().Users[0].Name)
+}
+
+func TestIDs(t *testing.T) {
+	t.Parallel()
+	equal(t, "same parts", makeID("a", 1), makeID("a", 1))
+	if makeID("a", 1) == makeID("a", 2) {
+		t.Error("other parts give the same id")
+	}
+	for i := range 1000 {
+		if id := makeID(i); len(id) != idLength {
+			t.Errorf("%q has %d characters", id, len(id))
+		}
+	}
+}
