@@ -1,0 +1,48 @@
+# Works from a fresh clone with Go, make and git. `make help` lists the targets.
+
+GO    ?= go
+BIN   ?= bin
+TOOLS := -modfile=internal/tools/go.mod
+
+.DEFAULT_GOAL := help
+.PHONY: help build test lint demo generate
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
+		printf '  make %-10s %s\n' "$$name" "$$text"; \
+	done
+
+build: ## put baton-segment, the simulator and the baton CLI into bin/
+	@mkdir -p $(BIN)
+	$(GO) build -o $(BIN)/ ./cmd/...
+	$(GO) build $(TOOLS) -o $(BIN)/ github.com/conductorone/baton-sdk/cmd/baton
+
+demo: build ## read a simulated workspace and show who has which role
+	@$(GO) run ./internal/demo -bin $(BIN)
+
+# Results are not taken from the cache: some tests run programs that they build, and Go does not see those sources.
+test: ## run every test, with the race detector if there is a C compiler
+	@race=-race; \
+	cc=$$($(GO) env CC); \
+	if [ "$$($(GO) env CGO_ENABLED)" != 1 ] || ! command -v "$${cc%% *}" >/dev/null; then \
+		race=; \
+		echo "test: NO RACE DETECTOR: it needs cgo and a C compiler ($$cc), and this machine does not offer both"; \
+	fi; \
+	set -x; \
+	$(GO) test $$race -count=1 -timeout=20m ./...
+
+lint: ## vet, tidiness of both modules, golangci-lint, known vulnerabilities
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+	cd internal/tools && $(GO) mod tidy -diff
+	$(GO) tool $(TOOLS) golangci-lint run ./...
+	@echo "$(GO) tool $(TOOLS) govulncheck ./..."; \
+	out=$$($(GO) tool $(TOOLS) govulncheck ./... 2>&1); code=$$?; \
+	case "$$code:$$out" in \
+		0:*) echo "$$out" ;; \
+		*"fetching vulnerabilities"*) echo "lint: VULNERABILITY CHECK SKIPPED: its database cannot be reached" ;; \
+		*) echo "$$out"; exit $$code ;; \
+	esac
+
+generate: ## rewrite golden files, baton_capabilities.json and config_schema.json
+	$(GO) test -count=1 ./internal/e2e -update
