@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+
+	"github.com/grpc-ecosystem/go-grpc-middleware/logging/zap/ctxzap"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// What baton-sdk v0.25.0 logs around the end of a one-shot run.
+const (
+	childEnded   = "connector service quit expectedly"
+	taskFailed   = "runner: error processing on-demand task"
+	runnerFailed = "error running connector"
+)
+
+// guardExitCode leaves the exit code to the main goroutine.
+//
+// At the end of a one-shot run the SDK cancels the context of its child
+// process. The goroutine that waits for the child sees it die and calls
+// os.Exit(0), while the main goroutine is still on its way to exit with the
+// code of the failure: who comes first decides. All that the goroutine passes
+// through on the way is the SDK's logger, so that is where it is held, for the
+// rest of the process. Closing what it would have closed is deferred in the
+// main goroutine too.
+//
+// The SDK hands its logger out in ctx and keeps the pointer, so replacing what
+// it points to reaches every user of it.
+func guardExitCode(ctx context.Context) {
+	logger := ctxzap.Extract(ctx)
+	*logger = *logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return exitGuard{Core: core, hold: func() { select {} }}
+	}))
+}
+
+// exitGuard watches the log for the end of the child.
+type exitGuard struct {
+	zapcore.Core
+	hold func()
+}
+
+// Enabled lets every level reach Check, which asks the core itself.
+func (g exitGuard) Enabled(zapcore.Level) bool { return true }
+
+// With keeps the guard on loggers with fields.
+func (g exitGuard) With(fields []zapcore.Field) zapcore.Core {
+	return exitGuard{Core: g.Core.With(fields), hold: g.hold}
+}
+
+// Check holds the goroutine that would exit. It also drops the entries that
+// repeat an error which is logged before them and printed after them.
+func (g exitGuard) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	switch {
+	case e.Message == childEnded:
+		g.hold()
+	case e.Message == taskFailed, e.Message == runnerFailed, !g.Core.Enabled(e.Level):
+		return ce
+	}
+	return g.Core.Check(e, ce)
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+// The child's end is logged at debug level, which is usually off, and by
+// loggers with fields: the guard must notice all the same, and otherwise leave
+// the log as it is.
+func TestExitGuard(t *testing.T) {
+	t.Parallel()
+	core, logs := observer.New(zapcore.WarnLevel)
+	held := 0
+	logger := zap.New(exitGuard{Core: core, hold: func() { held++ }})
+
+	logger.Debug("quiet")
+	logger.Warn("loud")
+	logger.Error(taskFailed)
+	logger.Error(runnerFailed)
+	if held != 0 || logs.Len() != 1 || logs.All()[0].Message != "loud" {
+		t.Errorf("held %d times, logged %v", held, logs.All())
+	}
+	logger.Debug(childEnded)
+	logger.With(zap.String("a", "b")).Debug(childEnded)
+	if held != 2 {
+		t.Errorf("held %d times, want 2", held)
+	}
+}
+
+// The guard goes by the SDK's words. Should an upgrade change them, this says
+// so; the race itself shows in one failing run out of twenty.
+func TestTheSDKStillLogsWhatTheGuardWaitsFor(t *testing.T) {
+	t.Parallel()
+	dir, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/conductorone/baton-sdk").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for message, file := range map[string]string{
+		childEnded:   "internal/connector/connector.go",
+		taskFailed:   "pkg/connectorrunner/runner.go",
+		runnerFailed: "pkg/cli/commands.go",
+	} {
+		source, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(source), `"`+message+`"`) {
+			t.Errorf("%s does not log %q", file, message)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+// Package connector reads a Segment workspace into Baton: users, groups and
+// roles, and who holds which role on what.
+//
+// Embed it with [New] and baton-sdk's connectorbuilder. What it learns while
+// listing goes to the session store of the sync, never into the Connector, so
+// that a sync may span processes.
+package connector
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/annotations"
+	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
+	"github.com/conductorone/baton-sdk/pkg/uhttp"
+
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// In a sync the SDK waits and tries again, and it does so with a checkpoint
+// behind it. The client only bridges what is short.
+var syncRetry = segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}
+
+// Options configure a [Connector]. Only Token is required.
+type Options struct {
+	// Token is a Segment Public API token. It belongs to one workspace in one
+	// region and sees what its role allows: Workspace Owner sees everything.
+	Token string
+	// Region is where the workspace lives. Empty means US.
+	Region segmentapi.Region
+	// BaseURL replaces the region's endpoint, for tests. It must be https, or
+	// http to a loopback address.
+	BaseURL string
+	// PageSize is how many rows a list request asks for, 1 to 1000. Zero means
+	// 1000, which costs least.
+	PageSize int
+	// Version is the program's, for the User-Agent header. Empty means "dev".
+	Version string
+}
+
+// A Connector serves one Segment workspace to Baton. Make it with [New]; the
+// zero value can only describe itself. It is safe for concurrent use.
+type Connector struct {
+	client *segmentapi.Client
+	// What follows ends hopeless syncs and words the log. No row depends on it.
+	outage outage
+	tally  tally
+}
+
+var _ connectorbuilder.ConnectorBuilderV2 = (*Connector)(nil)
+
+// New checks the options and returns a connector. It does no I/O: whether the
+// token works is for [Connector.Validate] to find out. Proxy settings come
+// from the environment, the timeout of a request from the SDK's context.
+func New(ctx context.Context, opts Options) (*Connector, error) {
+	if opts.Version == "" {
+		opts.Version = "dev"
+	}
+	agent := "baton-segment/" + opts.Version
+	hc, err := uhttp.NewClient(ctx, uhttp.WithLogger(true, nil), uhttp.WithUserAgent(agent))
+	if err != nil {
+		return nil, fmt.Errorf("making the HTTP client: %w", err)
+	}
+	options := []segmentapi.Option{
+		segmentapi.WithHTTPClient(hc),
+		segmentapi.WithUserAgent(agent),
+		segmentapi.WithRetry(syncRetry),
+	}
+	if opts.Region != "" {
+		options = append(options, segmentapi.WithRegion(opts.Region))
+	}
+	if opts.BaseURL != "" {
+		options = append(options, segmentapi.WithBaseURL(opts.BaseURL))
+	}
+	if opts.PageSize != 0 {
+		options = append(options, segmentapi.WithPageSize(opts.PageSize))
+	}
+	// A token read from a file tends to end in a line break.
+	client, err := segmentapi.New(strings.TrimSpace(opts.Token), options...)
+	if err != nil {
+		return nil, err
+	}
+	return &Connector{client: client}, nil
+}
+
+// Metadata describes the connector.
+func (c *Connector) Metadata(context.Context) (*v2.ConnectorMetadata, error) {
+	return v2.ConnectorMetadata_builder{
+		DisplayName: "Twilio Segment",
+		Description: "Users, groups and roles of a Twilio Segment workspace, and who holds which role on what.",
+	}.Build(), nil
+}
+
+// Validate asks for the workspace, one user and one role: what every sync
+// needs, and the three things that a token may not be allowed to read.
+func (c *Connector) Validate(ctx context.Context) (annotations.Annotations, error) {
+	if _, err := ask(ctx, c, "reading the workspace", c.client.Workspace.Get); err != nil {
+		return nil, err
+	}
+	one := segmentapi.ListOptions{Count: 1}
+	if _, err := ask(ctx, c, "listing users", func(ctx context.Context) (*segmentapi.Page[segmentapi.User], error) {
+		return c.client.Users.List(ctx, one)
+	}); err != nil {
+		return nil, err
+	}
+	_, err := ask(ctx, c, "listing roles", func(ctx context.Context) (*segmentapi.Page[segmentapi.Role], error) {
+		return c.client.Roles.List(ctx, one)
+	})
+	return nil, err
+}
+
+// ResourceSyncers returns one syncer for each resource type.
+func (c *Connector) ResourceSyncers(context.Context) []connectorbuilder.ResourceSyncerV2 {
+	return []connectorbuilder.ResourceSyncerV2{
+		&workspaceSyncer{c: c},
+		&userSyncer{c: c},
+		&groupSyncer{c: c},
+		&roleSyncer{c: c},
+	}
+}

@@ -1,0 +1,167 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// longestOutage is how long Segment may fail without one success in between.
+// The SDK would try again for ever.
+const longestOutage = 10 * time.Minute
+
+const checkAccess = "check the token, that the token's role may read this (a Workspace Owner token may), and the region: a token works in one region only"
+
+// ask runs one operation and translates its error: every request of the
+// connector passes here. What names the operation in words.
+func ask[T any](ctx context.Context, c *Connector, what string, do func(context.Context) (T, error)) (T, error) {
+	out, err := do(ctx)
+	if err == nil {
+		c.outage.end()
+		return out, nil
+	}
+	var zero T
+	return zero, &apiError{what: what, err: err, status: c.translate(what, err)}
+}
+
+// An apiError keeps the library's error for the code around it and shows the
+// SDK a gRPC status: the syncer goes by the code.
+type apiError struct {
+	what   string
+	err    error
+	status *status.Status
+}
+
+// Error is the status's message.
+func (e *apiError) Error() string { return e.status.Message() }
+
+// Unwrap returns the library's error.
+func (e *apiError) Unwrap() error { return e.err }
+
+// GRPCStatus is what the SDK makes of it.
+func (e *apiError) GRPCStatus() *status.Status { return e.status }
+
+// hint adds what the caller knows about how to get on.
+func hint(err error, advice string) error {
+	var e *apiError
+	if !errors.As(err, &e) || e.status.Code() == codes.Unavailable {
+		return err
+	}
+	p := e.status.Proto()
+	p.Message += "; " + advice
+	return &apiError{what: e.what, err: e.err, status: status.FromProto(p)}
+}
+
+// translate decides what the syncer does: it tries again after Unavailable,
+// takes NotFound for a warning, and ends the sync on everything else.
+func (c *Connector) translate(what string, err error) *status.Status {
+	var limited *segmentapi.RateLimitError
+	if errors.As(err, &limited) {
+		return rateLimited(what, limited)
+	}
+	code, advice := codes.Internal, ""
+	httpStatus := 0
+	var e *segmentapi.Error
+	if errors.As(err, &e) {
+		httpStatus = e.StatusCode
+	}
+	switch {
+	case errors.Is(err, segmentapi.ErrConnection):
+		code, advice = codes.Unavailable, "check the network and, if it was set, the base URL"
+	case errors.Is(err, segmentapi.ErrBadResponse):
+		code, advice = codes.Internal, "such an answer does not come from Segment itself: check the base URL, the region and proxies on the way"
+	case errors.Is(err, segmentapi.ErrInvalidArgument):
+		code = codes.InvalidArgument
+	case errors.Is(err, context.Canceled):
+		code = codes.Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		code = codes.DeadlineExceeded
+	case errors.Is(err, segmentapi.ErrUnauthorized):
+		code, advice = codes.Unauthenticated, checkAccess
+	case errors.Is(err, segmentapi.ErrForbidden):
+		code, advice = codes.PermissionDenied, checkAccess
+	case errors.Is(err, segmentapi.ErrNotFound):
+		// Not NotFound: the sync would finish without the rows.
+		code, advice = codes.FailedPrecondition, "check the base URL and the region"
+	case errors.Is(err, segmentapi.ErrBadRequest), errors.Is(err, segmentapi.ErrInvalid):
+		code = codes.InvalidArgument
+	case httpStatus == http.StatusInternalServerError, httpStatus == http.StatusNotImplemented:
+		code, advice = codes.Internal, "Segment keeps failing: try again later, then ask Segment's support"
+	case errors.Is(err, segmentapi.ErrServer), httpStatus == http.StatusRequestTimeout:
+		code = codes.Unavailable
+	case httpStatus != 0:
+		code = codes.FailedPrecondition
+	}
+	if code == codes.Unavailable {
+		if lasted := c.outage.failed(time.Now()); lasted >= longestOutage {
+			code, advice = codes.Internal, fmt.Sprintf("Segment has not served one request for %s: giving up", lasted.Round(time.Second))
+		}
+	}
+	// Joined errors, as the SDK's transport makes them, have a line each.
+	message := fmt.Sprintf("%s: %s", what, strings.ReplaceAll(err.Error(), "\n", ": "))
+	if advice != "" {
+		message += ": " + advice
+	}
+	return status.New(code, clip(message, maxDescription))
+}
+
+// An outage is an unbroken series of failures.
+type outage struct {
+	mu          sync.Mutex
+	began, last time.Time
+}
+
+// failed returns how long the series has lasted. After a pause as long as the
+// longest outage a new one begins: nothing was asked in between.
+func (o *outage) failed(now time.Time) time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.began.IsZero() || now.Sub(o.last) >= longestOutage {
+		o.began = now
+	}
+	o.last = now
+	return now.Sub(o.began)
+}
+
+func (o *outage) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.began = time.Time{}
+}
+
+// rateLimited tells the SDK to wait for exactly as long as the client would.
+// Not ResourceExhausted: that ends a sync.
+func rateLimited(what string, err *segmentapi.RateLimitError) *status.Status {
+	st := status.New(codes.Unavailable, clip(fmt.Sprintf("%s: %v", what, err), maxDescription))
+	detailed, detailErr := st.WithDetails(v2.RateLimitDescription_builder{
+		Status:  v2.RateLimitDescription_STATUS_OVERLIMIT,
+		ResetAt: timestamppb.New(err.Reset),
+	}.Build())
+	if detailErr != nil { // Only for the code OK.
+		return st
+	}
+	return detailed
+}
+
+// vanished reports that a user or a group has gone since it was listed.
+func vanished(err error) bool { return errors.Is(err, segmentapi.ErrNotFound) }
+
+// notInPlan reports that Segment itself says that the workspace lacks a
+// feature. An answer without Segment's error envelope comes from somewhere
+// else, and a refusal must not read as "nobody has access".
+func notInPlan(err error) bool {
+	var e *segmentapi.Error
+	return errors.As(err, &e) && len(e.Details) > 0 &&
+		(e.StatusCode == http.StatusBadRequest || e.StatusCode == http.StatusNotFound)
+}

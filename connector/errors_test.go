@@ -1,0 +1,376 @@
+package connector
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"github.com/google/go-cmp/cmp"
+	"github.com/grpc-ecosystem/go-grpc-middleware/logging/zap/ctxzap"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+func TestNewRefusesBadOptions(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		options Options
+		says    string
+	}{
+		"no token":    {Options{}, "token"},
+		"two tokens":  {Options{Token: "sgp_a sgp_b"}, "token"},
+		"region":      {Options{Token: "sgp_secret", Region: "mars"}, "mars"},
+		"plain http":  {Options{Token: "sgp_secret", BaseURL: "http://segment.example"}, "https"},
+		"credentials": {Options{Token: "sgp_secret", BaseURL: "https://u:sgp_secret@segment.example"}, "credentials"},
+		"page size":   {Options{Token: "sgp_secret", PageSize: 1001}, "1000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := New(t.Context(), c.options)
+			if err == nil || got != nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "sgp_") {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
+	}
+	if _, err := New(t.Context(), Options{Token: "sgp_from_a_file\n", Region: segmentapi.RegionEU}); err != nil {
+		t.Errorf("a token with a line break: %v", err)
+	}
+}
+
+func TestValidateMakesThreeRequests(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, small())
+	if _, err := f.Validate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range f.sim.Journal() {
+		got = append(got, r.Operation+"?"+r.Query)
+	}
+	want := []string{"getWorkspace?", "listUsers?pagination[count]=1", "listRoles?pagination[count]=1"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+}
+
+func TestValidateSaysWhatToCheck(t *testing.T) {
+	t.Parallel()
+	for _, operation := range []string{"getWorkspace", "listUsers", "listRoles"} {
+		for httpStatus, want := range map[int]codes.Code{
+			http.StatusUnauthorized: codes.Unauthenticated,
+			http.StatusForbidden:    codes.PermissionDenied,
+			http.StatusNotFound:     codes.FailedPrecondition,
+		} {
+			t.Run(operation+" "+http.StatusText(httpStatus), func(t *testing.T) {
+				t.Parallel()
+				f := newFixture(t, small())
+				f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: httpStatus})
+				_, err := f.Validate(t.Context())
+				if status.Code(err) != want {
+					t.Errorf("code %s, want %s: %v", status.Code(err), want, err)
+				}
+				says := []string{operation, "region"}
+				if want != codes.FailedPrecondition {
+					says = append(says, "token", "role")
+				}
+				for _, word := range says {
+					if !strings.Contains(err.Error(), word) {
+						t.Errorf("%q does not say %q", err, word)
+					}
+				}
+			})
+		}
+	}
+}
+
+// The table of what an answer on a top-level list means. The zero code is a
+// type that is skipped.
+func TestAnswersOnLists(t *testing.T) {
+	t.Parallel()
+	bare := func(status int) sim.Fault { return sim.Fault{Kind: sim.FaultHTML, Status: status} }
+	segment := func(status int) sim.Fault { return sim.Fault{Kind: sim.FaultStatus, Status: status} }
+	for _, c := range []struct {
+		name     string
+		fault    sim.Fault
+		required codes.Code
+		optional codes.Code
+	}{
+		{"400", segment(400), codes.InvalidArgument, codes.OK},
+		{"401", segment(401), codes.Unauthenticated, codes.Unauthenticated},
+		{"403", segment(403), codes.PermissionDenied, codes.PermissionDenied},
+		{"404", segment(404), codes.FailedPrecondition, codes.OK},
+		{"409", segment(409), codes.FailedPrecondition, codes.FailedPrecondition},
+		{"422", segment(422), codes.InvalidArgument, codes.InvalidArgument},
+		{"429", segment(429), codes.Unavailable, codes.Unavailable},
+		{"500", segment(500), codes.Internal, codes.Internal},
+		{"503", segment(503), codes.Unavailable, codes.Unavailable},
+		{"400 of a proxy", bare(400), codes.InvalidArgument, codes.InvalidArgument},
+		{"403 of a proxy", bare(403), codes.PermissionDenied, codes.PermissionDenied},
+		{"404 of a proxy", bare(404), codes.FailedPrecondition, codes.FailedPrecondition},
+		{"502 of a proxy", bare(502), codes.Unavailable, codes.Unavailable},
+		{"200 of a proxy", bare(200), codes.Internal, codes.Internal},
+		{"redirect", sim.Fault{Kind: sim.FaultRedirect}, codes.Internal, codes.Internal},
+		{"empty", sim.Fault{Kind: sim.FaultEmpty}, codes.Internal, codes.Internal},
+		{"no pagination", sim.Fault{Kind: sim.FaultNoPagination}, codes.Internal, codes.Internal},
+		{"repeated cursor", sim.Fault{Kind: sim.FaultRepeatCursor}, codes.Internal, codes.Internal},
+		{"broken connection", sim.Fault{Kind: sim.FaultReset}, codes.Unavailable, codes.Unavailable},
+	} {
+		for operation, typeID := range map[string]string{"getWorkspace": typeWorkspace, "listUsers": typeUser, "listRoles": typeRole, "listUserGroups": typeGroup} {
+			if operation == "getWorkspace" && (c.fault.Kind == sim.FaultNoPagination || c.fault.Kind == sim.FaultRepeatCursor) {
+				continue // It has no pages.
+			}
+			t.Run(operation+" "+c.name, func(t *testing.T) {
+				t.Parallel()
+				f := newFixture(t, small())
+				fault := c.fault
+				fault.Operation = operation
+				f.inject(t, fault)
+				want := c.required
+				if typeID == typeGroup {
+					want = c.optional
+				}
+				rows, err := f.listType(t.Context(), typeID)
+				if got := status.Code(err); got != want || len(rows) != 0 {
+					t.Fatalf("code %s, want %s, with %d rows: %v", got, want, len(rows), err)
+				}
+				if err == nil {
+					return
+				}
+				if !strings.Contains(err.Error(), operation) || strings.Contains(err.Error(), "\n") {
+					t.Errorf("%q does not name the operation, on one line", err)
+				}
+				advised := strings.Contains(err.Error(), "--sync-resource-types")
+				if advisable := typeID == typeGroup && want != codes.Unavailable; advised != advisable {
+					t.Errorf("%q says how to leave the type out: %v", err, advised)
+				}
+			})
+		}
+	}
+}
+
+func (f *fixture) listType(ctx context.Context, typeID string) ([]*v2.Resource, error) {
+	for _, s := range f.ResourceSyncers(ctx) {
+		if s.ResourceType(ctx).GetId() == typeID {
+			return pages(f, func(o rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) { return s.List(ctx, nil, o) })
+		}
+	}
+	return nil, nil
+}
+
+// A plan that lacks groups says so on the first page. Later, a 404 would cut
+// the list short.
+func TestPlanGateOnlyOnTheFirstPage(t *testing.T) {
+	t.Parallel()
+	f := paged(t, small(), 1)
+	f.inject(t, sim.Fault{Operation: "listUserGroups", Ordinal: 2, Kind: sim.FaultStatus, Status: http.StatusNotFound})
+	if _, err := f.listType(t.Context(), typeGroup); status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The SDK must wait until the client's own limiter opens, and no longer.
+func TestRateLimitTellsTheSDKWhenToComeBack(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, small())
+	f.inject(t, sim.Fault{Operation: "listUsers", Kind: sim.FaultStatus, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"40"}}})
+	before := time.Now()
+	_, err := f.listType(t.Context(), typeUser)
+	st := status.Convert(err)
+	if st.Code() != codes.Unavailable || len(st.Details()) != 1 {
+		t.Fatalf("got %v with details %v", err, st.Details())
+	}
+	limit, ok := st.Details()[0].(*v2.RateLimitDescription)
+	if !ok || limit.GetStatus() != v2.RateLimitDescription_STATUS_OVERLIMIT || limit.GetRemaining() != 0 {
+		t.Fatalf("detail %v", st.Details()[0])
+	}
+	if wait := limit.GetResetAt().AsTime().Sub(before); wait < 39*time.Second || wait > 45*time.Second {
+		t.Errorf("reset is in %s", wait)
+	}
+	if f.requests()["listUsers"] != 1 {
+		t.Error("the client waited itself")
+	}
+}
+
+// crowd is a workspace of n users.
+func crowd(n int) *sim.Workspace {
+	ws := small()
+	ws.Groups = nil
+	ws.Users = nil
+	for i := range n {
+		id := "u" + string(rune('a'+i/26)) + string(rune('a'+i%26))
+		ws.Users = append(ws.Users, sim.User{ID: id, Name: id, Email: id + "@example.com", Permissions: []sim.Permission{role("member")}})
+	}
+	return ws
+}
+
+// People leave while a sync runs. A few get no grants; many are an error.
+func TestUsersThatVanish(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		users, gone int
+		want        codes.Code
+	}{
+		{users: 5, gone: 1, want: codes.OK},
+		{users: 5, gone: 2, want: codes.FailedPrecondition},
+		{users: 300, gone: 3, want: codes.OK},
+		{users: 300, gone: 4, want: codes.FailedPrecondition},
+	} {
+		f := newFixture(t, crowd(c.users))
+		rows := f.list(t)[typeUser]
+		f.sim.Update(func(ws *sim.Workspace) { ws.Users = ws.Users[c.gone:] })
+		var err error
+		for _, r := range rows[:c.gone] {
+			if _, err = f.entitlements(t.Context(), r); err != nil {
+				break
+			}
+			if grants := must(f.grants(t.Context(), r))(t); len(grants) != 0 {
+				t.Errorf("one who has gone has grants: %v", grants)
+			}
+		}
+		if status.Code(err) != c.want {
+			t.Errorf("%d of %d gone: %v, want %s", c.gone, c.users, err, c.want)
+		}
+		if got := f.requests()["getUser"]; got != c.gone {
+			t.Errorf("%d detail requests for %d who have gone", got, c.gone)
+		}
+	}
+}
+
+// A group that vanishes keeps what was read of it by then.
+func TestGroupThatVanishes(t *testing.T) {
+	t.Parallel()
+	for operation, want := range map[string][]string{
+		"getUserGroup":             {},
+		"listUsersFromUserGroup":   {"role:owner:assigned:group:g1"},
+		"listInvitesFromUserGroup": {"role:owner:assigned:group:g1", "group:g1:member:user:u1", "group:g1:member:user:u2"},
+	} {
+		t.Run(operation, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, small())
+			group := find(t, f.list(t)[typeGroup], "g1")
+			f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: http.StatusNotFound})
+			must(f.entitlements(t.Context(), group))(t)
+			if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), group))(t))); diff != "" {
+				t.Errorf("grants (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Below a subject only 404 means that it has gone.
+func TestDetailRequestsThatFail(t *testing.T) {
+	t.Parallel()
+	for httpStatus, want := range map[int]codes.Code{
+		http.StatusBadRequest:          codes.InvalidArgument,
+		http.StatusUnauthorized:        codes.Unauthenticated,
+		http.StatusForbidden:           codes.PermissionDenied,
+		http.StatusInternalServerError: codes.Internal,
+	} {
+		t.Run(http.StatusText(httpStatus), func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, small())
+			rows := f.list(t)
+			f.inject(t, sim.Fault{Operation: "getUser", Kind: sim.FaultStatus, Status: httpStatus})
+			f.inject(t, sim.Fault{Operation: "listUsersFromUserGroup", Kind: sim.FaultStatus, Status: httpStatus})
+			user, group := rows[typeUser][0], rows[typeGroup][0]
+			_, err := f.entitlements(t.Context(), user)
+			if status.Code(err) != want || !strings.Contains(err.Error(), "user u1") {
+				t.Errorf("user: %v, want %s", err, want)
+			}
+			if _, err := f.grants(t.Context(), group); status.Code(err) != want || !strings.Contains(err.Error(), "group g1") {
+				t.Errorf("group: %v, want %s", err, want)
+			}
+		})
+	}
+}
+
+// logged returns a context whose log is kept, at debug level.
+func logged(t *testing.T) (context.Context, *observer.ObservedLogs) {
+	core, logs := observer.New(zapcore.DebugLevel)
+	return ctxzap.ToContext(t.Context(), zap.New(core)), logs
+}
+
+func TestScopesThatAreNotShownAreReportedOnce(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]sim.Option{"plain": nil, "generous": {sim.WithPermissionsInLists()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ws := small()
+			ws.Groups[0].Permissions = append(ws.Groups[0].Permissions, ws.Users[2].Permissions...)
+			f := newFixture(t, ws, opts...)
+			ctx, logs := logged(t)
+			rows := f.list(t)
+			subjects := slices.Concat(rows[typeUser], rows[typeGroup])
+			for _, r := range subjects {
+				must(f.entitlements(ctx, r))(t)
+			}
+			var workers sync.WaitGroup
+			for _, r := range slices.Concat(subjects, subjects, subjects) {
+				workers.Go(func() {
+					if _, err := f.grants(ctx, r); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			workers.Wait()
+			got := map[string][]int64{}
+			for _, e := range logs.FilterMessageSnippet("not shown: no grants").All() {
+				fields := e.ContextMap()
+				kind, _ := fields["scope"].(string)
+				count, _ := fields["count"].(int64)
+				got[kind] = append(got[kind], count)
+			}
+			if diff := cmp.Diff(map[string][]int64{"SOURCE": {2}, "WORKSPACE with labels": {2}}, got); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// The token reaches no error and no log, not even at debug level with the
+// SDK's switch for bodies on.
+func TestTokenStaysOutOfLogsAndErrors(t *testing.T) {
+	t.Setenv("BATON_DEBUG_PRINT_RESPONSE_BODY", "1")
+	for _, fault := range []sim.Fault{
+		{},
+		{Kind: sim.FaultStatus, Status: 401, Body: `{"errors":[{"type":"unauthorized","message":"` + sim.DefaultToken + ` is not valid"}]}`},
+		{Kind: sim.FaultStatus, Status: 500}, {Kind: sim.FaultReset}, {Kind: sim.FaultHTML}, {Kind: sim.FaultRedirect},
+	} {
+		f := newFixture(t, small())
+		ctx, logs := logged(t)
+		if fault.Kind != "" {
+			fault.Operation = "getWorkspace"
+			f.inject(t, fault)
+		}
+		_, err := f.Validate(ctx)
+		if err != nil && strings.Contains(err.Error(), sim.DefaultToken) {
+			t.Errorf("the error holds the token: %v", err)
+		}
+		if logs.Len() == 0 {
+			t.Error("nothing was logged, so this shows nothing")
+		}
+		for _, e := range logs.All() {
+			text, encodeErr := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()).EncodeEntry(e.Entry, e.Context)
+			if encodeErr != nil {
+				t.Fatal(encodeErr)
+			}
+			for _, secret := range []string{sim.DefaultToken, "Bearer", "Small", "Ada"} {
+				if strings.Contains(text.String(), secret) {
+					t.Errorf("the log holds %q: %s", secret, text)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package connector
+
+import (
+	"context"
+	"maps"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"github.com/conductorone/baton-sdk/pkg/types/sessions"
+	"go.uber.org/goleak"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A fixture is a connector against a simulated workspace, in one sync.
+type fixture struct {
+	*Connector
+	sim     *sim.Server
+	session sessions.SessionStore
+}
+
+func newFixture(t *testing.T, ws *sim.Workspace, opts ...sim.Option) *fixture {
+	t.Helper()
+	return paged(t, ws, 0, opts...)
+}
+
+func paged(t *testing.T, ws *sim.Workspace, pageSize int, opts ...sim.Option) *fixture {
+	t.Helper()
+	s := sim.New(ws, opts...)
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	c, err := New(t.Context(), Options{Token: s.Token(), BaseURL: server.URL, PageSize: pageSize})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &fixture{Connector: c, sim: s, session: &memory{values: map[string][]byte{}}}
+}
+
+// requests counts the journal by operation, and empties it.
+func (f *fixture) requests() map[string]int {
+	counts := map[string]int{}
+	for _, r := range f.sim.Journal() {
+		counts[r.Operation]++
+	}
+	f.sim.ResetJournal()
+	return counts
+}
+
+// inject makes an operation go wrong, every time.
+func (f *fixture) inject(t *testing.T, fault sim.Fault) {
+	t.Helper()
+	if err := f.sim.Inject(fault); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// list lists all types, as the first phase of a sync does.
+func (f *fixture) list(t *testing.T) map[string][]*v2.Resource {
+	t.Helper()
+	rows := map[string][]*v2.Resource{}
+	for _, syncer := range f.ResourceSyncers(t.Context()) {
+		rows[syncer.ResourceType(t.Context()).GetId()] = must(pages(f, func(o rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
+			return syncer.List(t.Context(), nil, o)
+		}))(t)
+	}
+	return rows
+}
+
+// entitlements and grants of one subject.
+func (f *fixture) entitlements(ctx context.Context, r *v2.Resource) ([]*v2.Entitlement, error) {
+	return pages(f, func(o rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+		return f.syncer(r).Entitlements(ctx, r, o)
+	})
+}
+
+func (f *fixture) grants(ctx context.Context, r *v2.Resource) ([]*v2.Grant, error) {
+	return pages(f, func(o rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
+		return f.syncer(r).Grants(ctx, r, o)
+	})
+}
+
+type syncer interface {
+	Entitlements(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error)
+	Grants(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error)
+}
+
+func (f *fixture) syncer(r *v2.Resource) syncer {
+	if r.GetId().GetResourceType() == typeGroup {
+		return &groupSyncer{c: f.Connector}
+	}
+	return &userSyncer{c: f.Connector}
+}
+
+// pages follows the page tokens of a call to the end.
+func pages[T any](f *fixture, call func(rs.SyncOpAttrs) ([]T, *rs.SyncOpResults, error)) ([]T, error) {
+	var all []T
+	opts := rs.SyncOpAttrs{Session: f.session, SyncID: "sync"}
+	for {
+		rows, res, err := call(opts)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, rows...)
+		if res == nil || res.NextPageToken == "" {
+			return all, nil
+		}
+		opts.PageToken.Token = res.NextPageToken
+	}
+}
+
+func must[T any](v T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func find(t *testing.T, rows []*v2.Resource, id string) *v2.Resource {
+	t.Helper()
+	for _, r := range rows {
+		if r.GetId().GetResource() == id {
+			return r
+		}
+	}
+	t.Fatalf("no row %s", id)
+	return nil
+}
+
+func grantIDs(grants []*v2.Grant) []string {
+	ids := make([]string, len(grants))
+	for i, g := range grants {
+		ids[i] = g.GetId()
+	}
+	return ids
+}
+
+// memory is a session store as simple as can be. Keys are put together as the
+// SDK's pebble store does.
+type memory struct {
+	mu     sync.Mutex
+	values map[string][]byte
+}
+
+func (m *memory) key(ctx context.Context, key string, opts []sessions.SessionStoreOption) (string, error) {
+	var bag sessions.SessionStoreBag
+	for _, opt := range opts {
+		if err := opt(ctx, &bag); err != nil {
+			return "", err
+		}
+	}
+	return bag.Prefix + key, nil
+}
+
+func (m *memory) Get(ctx context.Context, key string, opts ...sessions.SessionStoreOption) ([]byte, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	full, err := m.key(ctx, key, opts)
+	value, ok := m.values[full]
+	return value, ok, err
+}
+
+func (m *memory) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
+	found := map[string][]byte{}
+	for _, key := range keys {
+		value, ok, err := m.Get(ctx, key, opts...)
+		if err != nil {
+			return nil, nil, err
+		}
+		if ok {
+			found[key] = value
+		}
+	}
+	return found, nil, nil
+}
+
+func (m *memory) Set(ctx context.Context, key string, value []byte, opts ...sessions.SessionStoreOption) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	full, err := m.key(ctx, key, opts)
+	m.values[full] = value
+	return err
+}
+
+func (m *memory) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
+	for key, value := range values {
+		if err := m.Set(ctx, key, value, opts...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *memory) Delete(ctx context.Context, key string, opts ...sessions.SessionStoreOption) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	full, err := m.key(ctx, key, opts)
+	delete(m.values, full)
+	return err
+}
+
+func (m *memory) Clear(context.Context, ...sessions.SessionStoreOption) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.values)
+	return nil
+}
+
+func (m *memory) GetAll(ctx context.Context, _ string, opts ...sessions.SessionStoreOption) (map[string][]byte, string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	prefix, err := m.key(ctx, "", opts)
+	found := map[string][]byte{}
+	for key, value := range maps.All(m.values) {
+		if short, ok := strings.CutPrefix(key, prefix); ok {
+			found[short] = value
+		}
+	}
+	return found, "", err
+}

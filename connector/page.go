@@ -1,0 +1,131 @@
+package connector
+
+import (
+	"context"
+	"encoding/json"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"github.com/grpc-ecosystem/go-grpc-middleware/logging/zap/ctxzap"
+	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// A pageToken is everything that one page knows of those before it.
+type pageToken struct {
+	// Phase is which of several lists is being read.
+	Phase string `json:"phase,omitempty"`
+	// Cursor is Segment's, empty for the first page of the list.
+	Cursor string `json:"cursor,omitempty"`
+	// Rows is how many rows came before this page.
+	Rows int `json:"rows,omitempty"`
+	// Mark is an earlier cursor, from which Steps pages were read so far; after
+	// Reach pages it moves on, twice as far each time. A list that runs in a
+	// circle, of whatever size, must come back to it.
+	Mark  string `json:"mark,omitempty"`
+	Steps int    `json:"steps,omitempty"`
+	Reach int    `json:"reach,omitempty"`
+}
+
+func parsePageToken(s string) (pageToken, error) {
+	var t pageToken
+	if s == "" {
+		return t, nil
+	}
+	if err := json.Unmarshal([]byte(s), &t); err != nil {
+		return t, status.Errorf(codes.InvalidArgument, "the page token is not one of this connector's: %v", err)
+	}
+	return t, nil
+}
+
+func (t pageToken) String() string {
+	b, err := json.Marshal(t)
+	if err != nil {
+		panic(err) // Strings and integers always encode.
+	}
+	return string(b)
+}
+
+// follow returns the token of the page that next leads to.
+func (t pageToken) follow(what, next string) (pageToken, error) {
+	if next == t.Mark {
+		return t, status.Errorf(codes.Internal, "%s: cursor %q came twice: the list would never end", what, next)
+	}
+	t.Cursor = next
+	t.Steps++
+	if t.Steps >= t.Reach {
+		t.Mark, t.Steps, t.Reach = next, 0, max(1, 2*t.Reach)
+	}
+	return t, nil
+}
+
+// results is what a call returns beside its rows: the next page, if any.
+func results(next *pageToken) *rs.SyncOpResults {
+	if next == nil {
+		return &rs.SyncOpResults{}
+	}
+	return &rs.SyncOpResults{NextPageToken: next.String()}
+}
+
+// A listing is a top-level list of the workspace, one resource per row.
+type listing[T any] struct {
+	what   string
+	typeID string
+	page   func(context.Context, segmentapi.ListOptions) (*segmentapi.Page[T], error)
+	// optional lists belong to features that a plan may lack.
+	optional bool
+	resource func(T) (*v2.Resource, error)
+	// remember keeps what later phases ask for. It may be nil.
+	remember func(context.Context, session, []T) error
+}
+
+// read serves one page.
+func (l listing[T]) read(ctx context.Context, c *Connector, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
+	token, err := parsePageToken(opts.PageToken.Token)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := c.session(opts)
+	page, err := ask(ctx, c, l.what, func(ctx context.Context) (*segmentapi.Page[T], error) {
+		return l.page(ctx, segmentapi.ListOptions{Cursor: token.Cursor})
+	})
+	switch {
+	case err == nil:
+	case l.optional && token.Cursor == "" && notInPlan(err):
+		ctxzap.Extract(ctx).Warn("skipping a resource type: the workspace's plan or a feature is missing",
+			zap.String("resource_type", l.typeID), zap.Error(err))
+		return nil, nil, s.finish(ctx, l.typeID, 0)
+	case l.optional:
+		return nil, nil, hint(err, "to do without this type, name the others with --sync-resource-types")
+	default:
+		return nil, nil, err
+	}
+	rows := make([]*v2.Resource, len(page.Items))
+	ids := make(map[string]string, len(page.Items))
+	for i, item := range page.Items {
+		if rows[i], err = l.resource(item); err != nil {
+			return nil, nil, err
+		}
+		ids[rows[i].GetId().GetResource()] = rows[i].GetDisplayName()
+	}
+	if err = s.list(ctx, l.typeID, ids); err != nil {
+		return nil, nil, err
+	}
+	if l.remember != nil {
+		if err = l.remember(ctx, s, page.Items); err != nil {
+			return nil, nil, err
+		}
+	}
+	token.Rows += len(rows)
+	if page.Next == "" {
+		return rows, nil, s.finish(ctx, l.typeID, token.Rows)
+	}
+	next, err := token.follow(l.what, page.Next)
+	if err != nil {
+		return nil, nil, err
+	}
+	return rows, results(&next), nil
+}

@@ -1,0 +1,55 @@
+package connector
+
+import (
+	"context"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
+	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// roleSyncer serves Segment's built-in roles, held on the whole workspace.
+type roleSyncer struct{ c *Connector }
+
+var _ connectorbuilder.StaticEntitlementSyncerV2 = (*roleSyncer)(nil)
+
+// ResourceType describes the type.
+func (r *roleSyncer) ResourceType(context.Context) *v2.ResourceType { return roleType() }
+
+// List returns one page of roles: one request.
+func (r *roleSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
+	return listing[segmentapi.Role]{
+		what:   "listing roles",
+		typeID: typeRole,
+		page: func(ctx context.Context, o segmentapi.ListOptions) (*segmentapi.Page[segmentapi.Role], error) {
+			return r.c.client.Roles.List(ctx, o)
+		},
+		resource: roleResource,
+	}.read(ctx, r.c, opts)
+}
+
+// StaticEntitlements returns the one entitlement that each role has.
+func (r *roleSyncer) StaticEntitlements(context.Context, rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+	return []*v2.Entitlement{roleAssigned(nil)}, nil, nil
+}
+
+// Entitlements returns none beside the static one.
+func (r *roleSyncer) Entitlements(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+	return nil, nil, nil
+}
+
+// Grants returns none: they come from the users and groups.
+func (r *roleSyncer) Grants(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
+	return nil, nil, nil
+}
+
+func roleAssigned(r *v2.Resource) *v2.Entitlement {
+	return assignment(r, slugAssigned, "Assigned", "Holds the role on the whole workspace.", userType(), groupType())
+}
+
+func roleResource(r segmentapi.Role) (*v2.Resource, error) {
+	return described(rs.NewRoleResource(displayName(r.Name, r.ID), roleType(), r.ID, nil,
+		rs.WithDescription(clip(r.Description, maxDescription))))
+}

@@ -1,0 +1,183 @@
+package connector
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	sdksession "github.com/conductorone/baton-sdk/pkg/session"
+	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"github.com/conductorone/baton-sdk/pkg/types/sessions"
+
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// A session is what the connector knows within one sync. It lives in the file
+// that the sync writes until the sync ends, so no secret goes in.
+//
+// A connector must also work without one: then nothing is ever known.
+type session struct {
+	store  sessions.SessionStore
+	syncID string
+	tally  *tally
+}
+
+func (c *Connector) session(opts rs.SyncOpAttrs) session {
+	return session{store: opts.Session, syncID: opts.SyncID, tally: &c.tally}
+}
+
+// The session's parts. The store puts a part and a key together without
+// anything in between, hence the slashes.
+const (
+	partWorkspace = "workspace/" // One key, its id.
+	partRead      = "read/"      // Resource type to how many rows its whole list had.
+	partEmail     = "email/"     // Lower-cased e-mail to user id.
+	partSubject   = "subject/"   // A user or group to what it holds.
+	partVanished  = "vanished/"  // The users and groups that have gone.
+	partUnknown   = "unknown/"   // What cannot be shown, by kind and subject, to a count.
+	partReported  = "reported/"  // Parts that have been logged.
+)
+
+// partListed is resource id to display name.
+func partListed(typeID string) string { return "listed/" + typeID + "/" }
+
+// A subject is what the connector read about a user or a group.
+type subject struct {
+	// Vanished is set when it had gone by then.
+	Vanished    bool                    `json:"vanished,omitempty"`
+	Permissions []segmentapi.Permission `json:"permissions,omitempty"`
+}
+
+func subjectKey(typeID, id string) string { return typeID + "/" + id }
+
+// maxKey is the longest key that the SDK's store takes.
+const maxKey = 512
+
+func sessionKey(key string) string {
+	if len(key) <= maxKey {
+		return key
+	}
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:])
+}
+
+func emailKey(email string) string { return strings.ToLower(strings.TrimSpace(email)) }
+
+// present reports whether there is a store, judging by what using it returned.
+func (s session) present(err error) (bool, error) {
+	switch {
+	case s.store == nil, errors.Is(err, sdksession.ErrSessionStoreDisabled):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("session store: %w", err)
+	}
+	return true, nil
+}
+
+// usable reports whether what is stored now can be read later.
+func (s session) usable(ctx context.Context) (bool, error) {
+	var err error
+	if s.store != nil {
+		_, _, err = s.store.Get(ctx, typeWorkspace, sessions.WithPrefix(partWorkspace))
+	}
+	return s.present(err)
+}
+
+func sessionGet[T any](ctx context.Context, s session, part, key string) (T, bool, error) {
+	var value T
+	var found bool
+	var err error
+	if s.store != nil && key != "" {
+		value, found, err = sdksession.GetJSON[T](ctx, s.store, sessionKey(key), sessions.WithPrefix(part))
+	}
+	ok, err := s.present(err)
+	return value, ok && found, err
+}
+
+// sessionGetMany returns those of keys that are known.
+func sessionGetMany[T any](ctx context.Context, s session, part string, keys []string) (map[string]T, error) {
+	var found map[string]T
+	var err error
+	short := make([]string, 0, len(keys))
+	for _, key := range keys {
+		if key != "" {
+			short = append(short, sessionKey(key))
+		}
+	}
+	if s.store != nil && len(short) > 0 {
+		found, err = sdksession.GetManyJSON[T](ctx, s.store, short, sessions.WithPrefix(part))
+	}
+	if _, err = s.present(err); err != nil {
+		return nil, err
+	}
+	values := make(map[string]T, len(found))
+	for _, key := range keys {
+		if value, ok := found[sessionKey(key)]; ok {
+			values[key] = value
+		}
+	}
+	return values, nil
+}
+
+// sessionSet stores values and reports whether there is a store.
+func sessionSet[T any](ctx context.Context, s session, part string, values map[string]T) (bool, error) {
+	var err error
+	short := make(map[string]T, len(values))
+	for key, value := range values {
+		if key != "" {
+			short[sessionKey(key)] = value
+		}
+	}
+	if s.store != nil && len(short) > 0 {
+		err = sdksession.SetManyJSON(ctx, s.store, short, sessions.WithPrefix(part))
+	}
+	return s.present(err)
+}
+
+func sessionAll[T any](ctx context.Context, s session, part string) (map[string]T, error) {
+	var values map[string]T
+	var err error
+	if s.store != nil {
+		values, err = sdksession.GetAllJSON[T](ctx, s.store, sessions.WithPrefix(part))
+	}
+	_, err = s.present(err)
+	return values, err
+}
+
+// list keeps the names of rows, by resource id.
+func (s session) list(ctx context.Context, typeID string, names map[string]string) error {
+	_, err := sessionSet(ctx, s, partListed(typeID), names)
+	return err
+}
+
+// finish says that the list of a type has been read to its end.
+func (s session) finish(ctx context.Context, typeID string, rows int) error {
+	_, err := sessionSet(ctx, s, partRead, map[string]int{typeID: rows})
+	return err
+}
+
+// unlisted returns those of ids that no row of the type's list had. As long as
+// that list has not been read to its end in this sync, as in a targeted or
+// filtered one, nobody can tell and every id counts as listed.
+func (s session) unlisted(ctx context.Context, typeID string, ids []string) (map[string]bool, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	if _, read, err := sessionGet[int](ctx, s, partRead, typeID); !read || err != nil {
+		return nil, err
+	}
+	names, err := sessionGetMany[string](ctx, s, partListed(typeID), ids)
+	if err != nil {
+		return nil, err
+	}
+	missing := map[string]bool{}
+	for _, id := range ids {
+		if _, ok := names[id]; !ok {
+			missing[id] = true
+		}
+	}
+	return missing, nil
+}
