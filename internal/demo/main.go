@@ -1,0 +1,360 @@
+// Command demo reads a simulated workspace with the real programs and shows
+// what an access reviewer finds in the file. `make demo` runs it.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+)
+
+func main() {
+	bin := flag.String("bin", "bin", "folder with baton-segment, segment-sim and baton")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, *bin, os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+// run leaves nothing behind: no file and no simulator, whatever goes wrong.
+func run(ctx context.Context, bin string, out io.Writer) error {
+	bin, err := filepath.Abs(bin)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "baton-segment-demo-")
+	if err != nil {
+		return err
+	}
+	d := demo{bin: bin, dir: dir, out: bufio.NewWriter(out)}
+	sim, err := d.startSimulator(ctx)
+	if err == nil {
+		err = errors.Join(d.show(ctx, sim), sim.stop())
+	}
+	return errors.Join(err, d.out.Flush(), os.RemoveAll(dir))
+}
+
+// A demo writes to out, which keeps the first error until it is flushed.
+type demo struct {
+	bin, dir string
+	out      *bufio.Writer
+}
+
+func (d demo) command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(d.bin, program), args...) //nolint:gosec // the folder comes from the Makefile, the names from here
+	cmd.Dir = d.dir
+	cmd.Env = append(os.Environ(), "NO_COLOR=1")
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
+}
+
+// finish waits for a program that says something on stderr only if that helps
+// to understand why it failed.
+func finish(cmd *exec.Cmd) error {
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", filepath.Base(cmd.Path), err, &stderr)
+	}
+	return nil
+}
+
+// A simulator is segment-sim, running.
+type simulator struct {
+	cmd        *exec.Cmd
+	output     io.ReadCloser
+	url, token string
+}
+
+func (d demo) startSimulator(ctx context.Context) (*simulator, error) {
+	cmd := d.command(ctx, "segment-sim", "-addr", "127.0.0.1:0", "-workspace", "demo")
+	cmd.Stderr = os.Stderr
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	s := &simulator{cmd: cmd, output: output}
+	if err := s.readAddress(); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	return s, nil
+}
+
+// readAddress waits for the simulator to say where it is and what token it takes.
+func (s *simulator) readAddress() error {
+	lines := bufio.NewScanner(s.output)
+	for lines.Scan() {
+		if url, ok := strings.CutPrefix(lines.Text(), "URL="); ok {
+			s.url = url
+		}
+		if token, ok := strings.CutPrefix(lines.Text(), "TOKEN="); ok {
+			s.token = token
+		}
+		if s.url != "" && s.token != "" {
+			return nil
+		}
+	}
+	return errors.Join(errors.New("segment-sim did not print its URL and token"), lines.Err())
+}
+
+// stop ends the simulator and waits until it is gone.
+func (s *simulator) stop() error {
+	if err := s.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return s.cmd.Wait()
+}
+
+func (d demo) show(ctx context.Context, sim *simulator) error {
+	d.say("A simulated Segment workspace runs at %s. Nobody in it exists.\n", sim.url)
+
+	d.say("$ baton-segment -f sync.c1z")
+	if err := d.out.Flush(); err != nil {
+		return err
+	}
+	sync := d.command(ctx, "baton-segment", "-f", "sync.c1z", "--log-level", "error")
+	sync.Env = append(sync.Env, "BATON_TOKEN="+sim.token, "BATON_BASE_URL="+sim.url)
+	began := time.Now()
+	if err := finish(sync); err != nil {
+		return err
+	}
+	d.say("The connector read it in %s. What came in, by type:\n", time.Since(began).Round(10*time.Millisecond))
+
+	grants, err := d.readGrants(ctx)
+	if err != nil {
+		return err
+	}
+	if err = d.showCounts(ctx, grants); err != nil {
+		return err
+	}
+	if err = d.showPerson(ctx, grants); err != nil {
+		return err
+	}
+	d.say("Your own workspace: BATON_TOKEN=<a Segment Public API token> bin/baton-segment -f sync.c1z   (EU: add --region eu)")
+	return nil
+}
+
+func (d demo) showPerson(ctx context.Context, grants []grant) error {
+	person, err := somebody(grants)
+	if err != nil {
+		return err
+	}
+	d.say("One person's access, as the baton CLI shows it:\n")
+	if err = d.baton(ctx, "access", "-t", person.ID.ResourceType, "-r", person.ID.Resource); err != nil {
+		return err
+	}
+	return d.showOrigins(grants, person)
+}
+
+func (d demo) say(format string, args ...any) {
+	fmt.Fprintf(d.out, format+"\n", args...) //nolint:errcheck // run flushes and sees it
+}
+
+// table shows rows of cells, aligned.
+func (d demo) table(rows [][]string) error {
+	w := tabwriter.NewWriter(d.out, 0, 0, 3, ' ', 0)
+	for _, cells := range rows {
+		if _, err := fmt.Fprintln(w, "  "+strings.Join(cells, "\t")); err != nil {
+			return err
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	d.say("")
+	return d.out.Flush()
+}
+
+// baton shows a command of the baton CLI and what it prints.
+func (d demo) baton(ctx context.Context, args ...string) error {
+	d.say("$ baton %s -f sync.c1z", strings.Join(args, " "))
+	if err := d.out.Flush(); err != nil {
+		return err
+	}
+	cmd := d.command(ctx, "baton", append(args, "-f", "sync.c1z")...)
+	cmd.Stdout = d.out
+	return finish(cmd)
+}
+
+// readJSON reads what a command of the baton CLI prints as JSON.
+func (d demo) readJSON(ctx context.Context, into any, args ...string) error {
+	cmd := d.command(ctx, "baton", append(args, "-f", "sync.c1z", "-o", "json")...)
+	var stdout bytes.Buffer
+	cmd.Stdout = &stdout
+	if err := finish(cmd); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(stdout.Bytes(), into); err != nil {
+		return fmt.Errorf("baton %s: %w", args[0], err)
+	}
+	return nil
+}
+
+// What baton prints as JSON, as far as the demo shows it.
+type (
+	object struct {
+		ID struct {
+			ResourceType string `json:"resourceType"`
+			Resource     string `json:"resource"`
+		} `json:"id"`
+		DisplayName string `json:"displayName"`
+	}
+	grant struct {
+		Grant struct {
+			Sources struct {
+				Sources map[string]struct{} `json:"sources"`
+			} `json:"sources"`
+		} `json:"grant"`
+		Entitlement struct {
+			ID string `json:"id"`
+		} `json:"entitlement"`
+		Resource  object `json:"resource"`
+		Principal object `json:"principal"`
+	}
+)
+
+// origins reports whether a grant is held directly, and the entitlements of
+// groups that it comes through. A direct grant that groups give as well has
+// its own entitlement among its sources.
+func (g grant) origins() (bool, []string) {
+	sources := slices.Sorted(maps.Keys(g.Grant.Sources.Sources))
+	groups := slices.DeleteFunc(sources, func(source string) bool { return source == g.Entitlement.ID })
+	return len(groups) == 0 || len(groups) < len(g.Grant.Sources.Sources), groups
+}
+
+func (d demo) readGrants(ctx context.Context) ([]grant, error) {
+	var list struct {
+		Grants []grant `json:"grants"`
+	}
+	if err := d.readJSON(ctx, &list, "grants"); err != nil {
+		return nil, err
+	}
+	return list.Grants, nil
+}
+
+// showCounts shows how many resources of each type came in, and how many
+// grants there are on them.
+func (d demo) showCounts(ctx context.Context, grants []grant) error {
+	var list struct {
+		Resources []struct {
+			Resource     object `json:"resource"`
+			ResourceType struct {
+				DisplayName string `json:"displayName"`
+			} `json:"resourceType"`
+		} `json:"resources"`
+	}
+	if err := d.readJSON(ctx, &list, "resources"); err != nil {
+		return err
+	}
+	type count struct {
+		name              string
+		resources, grants int
+	}
+	counts := map[string]*count{}
+	for _, r := range list.Resources {
+		id := r.Resource.ID.ResourceType
+		if counts[id] == nil {
+			counts[id] = &count{name: r.ResourceType.DisplayName}
+		}
+		counts[id].resources++
+	}
+	for _, g := range grants {
+		if c := counts[g.Resource.ID.ResourceType]; c != nil {
+			c.grants++
+		}
+	}
+	table := [][]string{{"TYPE", "RESOURCES", "GRANTS ON THEM"}}
+	for _, id := range slices.Sorted(maps.Keys(counts)) {
+		c := counts[id]
+		table = append(table, []string{c.name, strconv.Itoa(c.resources), strconv.Itoa(c.grants)})
+	}
+	return d.table(table)
+}
+
+// somebody picks a person who holds a role directly and another through a
+// group; of several the one with the least to read.
+func somebody(grants []grant) (object, error) {
+	type access struct {
+		person                 object
+		direct, derived, total int
+	}
+	people := map[string]*access{}
+	for _, g := range grants {
+		if g.Principal.ID.ResourceType != "user" {
+			continue
+		}
+		a := people[g.Principal.ID.Resource]
+		if a == nil {
+			a = &access{person: g.Principal}
+			people[g.Principal.ID.Resource] = a
+		}
+		a.total++
+		if g.Resource.ID.ResourceType == "role" {
+			direct, _ := g.origins()
+			if direct {
+				a.direct++
+			} else {
+				a.derived++
+			}
+		}
+	}
+	var best *access
+	for _, id := range slices.Sorted(maps.Keys(people)) {
+		if a := people[id]; a.direct > 0 && a.derived > 0 && (best == nil || a.total < best.total) {
+			best = a
+		}
+	}
+	if best == nil {
+		return object{}, errors.New("nobody holds one role directly and another through a group")
+	}
+	return best.person, nil
+}
+
+// showOrigins shows where a person's roles come from.
+func (d demo) showOrigins(grants []grant, person object) error {
+	names := map[string]string{} // of what an entitlement is on
+	for _, g := range grants {
+		names[g.Entitlement.ID] = g.Resource.DisplayName
+	}
+	d.say("Where the roles come from (\"sources\" in baton grants -o json):\n")
+	var table [][]string
+	for _, g := range grants {
+		if g.Principal.ID != person.ID || g.Resource.ID.ResourceType != "role" {
+			continue
+		}
+		direct, groups := g.origins()
+		var origins []string
+		if direct {
+			origins = append(origins, "directly")
+		}
+		for _, group := range groups {
+			origins = append(origins, "through the group "+names[group])
+		}
+		table = append(table, []string{g.Resource.DisplayName, strings.Join(origins, " and ")})
+	}
+	return d.table(table)
+}

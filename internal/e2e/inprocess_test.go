@@ -1,0 +1,116 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"testing"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
+	"github.com/conductorone/baton-sdk/pkg/connectorclient"
+	sdksync "github.com/conductorone/baton-sdk/pkg/sync"
+	"github.com/conductorone/baton-sdk/pkg/types"
+	"github.com/conductorone/baton-sdk/pkg/types/sessions"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/baton-segment/baton-segment/connector"
+)
+
+// The SDK's own invariants, as errors: no grant, entitlement or principal may
+// stand on a row that is not there. The program only warns of them.
+func TestSyncPassesTheInvariants(t *testing.T) {
+	t.Parallel()
+	for name, ws := range workspaces() {
+		for _, workers := range []int{1, 4} {
+			t.Run(fmt.Sprintf("%s/workers=%d", name, workers), func(t *testing.T) {
+				t.Parallel()
+				s := serve(t, ws)
+				file := filepath.Join(t.TempDir(), "sync.c1z")
+				syncInProcess(t, s, file, sdksync.WithWorkerCount(workers), sdksync.WithFailFastInvariants())
+				compare(t, ws, readFile(t, file).contents(t))
+				if diff := cmp.Diff(cost(ws, builtTypes(), 1000), s.requests(t)); diff != "" {
+					t.Errorf("requests by operation (-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+// syncInProcess embeds the connector as a service of somebody else would, and
+// syncs it over gRPC.
+func syncInProcess(t *testing.T, s server, file string, opts ...sdksync.SyncOpt) {
+	t.Helper()
+	ctx := t.Context()
+	session := &lateSession{}
+	segment, err := connector.New(ctx, connector.Options{Token: s.Token(), BaseURL: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	built, err := connectorbuilder.NewConnector(ctx, segment, connectorbuilder.WithSessionStore(session))
+	if err != nil {
+		t.Fatal(err)
+	}
+	syncer, err := sdksync.NewSyncer(ctx, connectorclient.NewConnectorClient(ctx, dial(t, built)), append(opts,
+		sdksync.WithC1ZPath(file),
+		sdksync.WithTmpDir(t.TempDir()),
+		sdksync.WithSessionStore(session),
+	)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syncer.Sync(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := syncer.Close(context.WithoutCancel(ctx)); err != nil {
+		t.Error(err)
+	}
+}
+
+// dial serves a connector over memory and returns a connection to it.
+func dial(t *testing.T, c types.ConnectorServer) *grpc.ClientConn {
+	t.Helper()
+	listener := bufconn.Listen(1 << 20)
+	server := grpc.NewServer()
+	v2.RegisterConnectorServiceServer(server, c)
+	v2.RegisterResourceTypesServiceServer(server, c)
+	v2.RegisterResourcesServiceServer(server, c)
+	v2.RegisterResourceGetterServiceServer(server, c)
+	v2.RegisterEntitlementsServiceServer(server, c)
+	v2.RegisterGrantsServiceServer(server, c)
+	v2.RegisterAssetServiceServer(server, c)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	conn, err := grpc.NewClient("passthrough:///connector",
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+		server.Stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return conn
+}
+
+// A lateSession hands the connector the session store that the syncer opens
+// after the connector was made.
+type lateSession struct {
+	sessions.SessionStore
+}
+
+// SetSessionStore is called once, before the first call of the connector.
+func (l *lateSession) SetSessionStore(_ context.Context, store sessions.SessionStore) {
+	l.SessionStore = store
+}

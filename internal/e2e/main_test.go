@@ -1,0 +1,167 @@
+// Package e2e runs the real programs against a simulated Segment workspace and
+// compares what they wrote with what an independent oracle expects.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+)
+
+const repository = "../.."
+
+var (
+	update = flag.Bool("update", false, "rewrite golden files and the files that ship with the binary")
+
+	// The folder that TestMain builds the programs into.
+	programs string
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code, err := buildAndRun(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func buildAndRun(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "baton-segment-e2e-")
+	if err != nil {
+		return 0, err
+	}
+	programs = dir
+	build := exec.CommandContext(context.Background(), "make", "build", "BIN="+dir)
+	build.Dir = repository
+	out, err := build.CombinedOutput()
+	if err != nil {
+		return 0, errors.Join(fmt.Errorf("make build: %w\n%s", err, out), os.RemoveAll(dir))
+	}
+	code := m.Run()
+	if code == 0 {
+		err = goleak.Find()
+	}
+	return code, errors.Join(err, os.RemoveAll(dir))
+}
+
+// A workspace served to programs and clients of a test.
+type server struct {
+	*sim.Server
+	URL string
+}
+
+// token is one that appears nowhere by chance.
+const token = "token-of-the-simulated-workspace"
+
+func serve(t *testing.T, ws *sim.Workspace, opts ...sim.Option) server {
+	t.Helper()
+	s := sim.New(ws, append(opts, sim.WithToken(token))...)
+	listener := httptest.NewServer(s)
+	t.Cleanup(listener.Close)
+	return server{Server: s, URL: listener.URL}
+}
+
+// env is how the programs find the workspace.
+func (s server) env() []string {
+	return []string{"BATON_TOKEN=" + s.Token(), "BATON_BASE_URL=" + s.URL}
+}
+
+// requests counts the journal by operation. Every request must have succeeded.
+func (s server) requests(t *testing.T) map[string]int {
+	t.Helper()
+	counts := map[string]int{}
+	for _, r := range s.Journal() {
+		counts[r.Operation]++
+		if r.Status != 200 {
+			t.Errorf("%s %s?%s: status %d", r.Method, r.Path, r.Query, r.Status)
+		}
+	}
+	return counts
+}
+
+type result struct {
+	stdout, stderr string
+	code           int
+}
+
+// run starts a program in an empty folder with nothing in its environment but
+// what it needs, and waits for it to end.
+func run(t *testing.T, env []string, program string, args ...string) result {
+	t.Helper()
+	return runIn(t, t.TempDir(), env, filepath.Join(programs, program), args...)
+}
+
+func runIn(t *testing.T, dir string, env []string, program string, args ...string) result {
+	t.Helper()
+	// Long enough for a busy machine; a program that hangs must say what it
+	// hung on, and the test run as a whole would not.
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = dir
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}, env...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
+		t.Fatalf("%s %s: %v %v\n%s%s", filepath.Base(program), strings.Join(args, " "), err, ctx.Err(), &stdout, &stderr)
+	}
+	return result{stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode()}
+}
+
+// must runs a program that has to succeed.
+func must(t *testing.T, env []string, program string, args ...string) result {
+	t.Helper()
+	r := run(t, env, program, args...)
+	if r.code != 0 {
+		t.Fatalf("%s %s: exit code %d\n%s%s", program, strings.Join(args, " "), r.code, r.stdout, r.stderr)
+	}
+	return r
+}
+
+// syncFile reads a workspace with the real binary and returns the path of the file
+// that it wrote.
+func syncFile(t *testing.T, s server, args ...string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "sync.c1z")
+	must(t, s.env(), "baton-segment", slices.Concat([]string{"-f", file, "--log-level", "error"}, args)...)
+	return file
+}
+
+// golden compares got with a committed file, or rewrites that file.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s: run `make generate` if this is meant (-want +got):\n%s", file, diff)
+	}
+}

@@ -1,0 +1,167 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+)
+
+// A block is a fenced block of the README.
+type block struct {
+	language, text string
+}
+
+func readme(t *testing.T) (string, []block) {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(repository, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blocks []block
+	for _, m := range regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$").FindAllStringSubmatch(string(content), -1) {
+		blocks = append(blocks, block{language: m[1], text: m[2]})
+	}
+	return string(content), blocks
+}
+
+// Whatever the README tells a newcomer to type works as printed. A block that
+// no case here runs is an error.
+func TestReadme(t *testing.T) {
+	t.Parallel()
+	text, blocks := readme(t)
+	for i, b := range blocks {
+		t.Run(fmt.Sprintf("%d %s", i, b.language), func(t *testing.T) {
+			t.Parallel()
+			switch {
+			case b.language == "sh" && b.text == "make demo\n":
+				checkDemo(t)
+			case b.language == "sh" && b.text == "make test\n":
+				// It is what runs this test; running it here would not end.
+			case b.language == "sh" && strings.HasPrefix(b.text, "export BATON_TOKEN="):
+				checkRealUse(t, b.text)
+			case b.language == "go":
+				checkSnippet(t, b.text)
+			default:
+				t.Errorf("nothing runs this block:\n%s", b.text)
+			}
+		})
+	}
+	checkTargets(t, text)
+}
+
+// checkTargets looks up the targets that the README names in the text.
+func checkTargets(t *testing.T, text string) {
+	t.Helper()
+	help := runIn(t, repository, nil, "make", "help").stdout
+	for _, m := range regexp.MustCompile("(?m)(?:^|`)(make [a-z]+)(?:$|`)").FindAllStringSubmatch(text, -1) {
+		if !strings.Contains(help, m[1]+" ") {
+			t.Errorf("the README names %q, which make help does not list:\n%s", m[1], help)
+		}
+	}
+}
+
+// checkDemo runs the demo and looks for what a newcomer should see in it.
+func checkDemo(t *testing.T) {
+	t.Helper()
+	r := runIn(t, repository, goEnv(t), "make", "demo", "BIN="+programs)
+	if r.code != 0 {
+		t.Fatalf("make demo: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	if r.stderr != "" {
+		t.Errorf("make demo complains:\n%s", r.stderr)
+	}
+	ws := sim.Demo()
+	for what, want := range map[string]string{
+		"the users":         fmt.Sprintf(`(?m)^  User +%d +`, len(ws.Users)),
+		"the groups":        fmt.Sprintf(`(?m)^  Group +%d +`, len(ws.Groups)),
+		"the roles":         fmt.Sprintf(`(?m)^  Role +%d +`, len(ws.Roles)),
+		"the workspace":     `(?m)^  Workspace +1 +`,
+		"a person's access": `Effective Access for `,
+		"a direct role":     `(?m)^  \S.*  directly`,
+		"a group's role":    `(?m)^  \S.*  through the group \S`,
+		"the way on":        `BATON_TOKEN=.*bin/baton-segment.*\n$`,
+	} {
+		if !regexp.MustCompile(want).MatchString(r.stdout) {
+			t.Errorf("make demo does not show %s (%s):\n%s", what, want, r.stdout)
+		}
+	}
+}
+
+// checkRealUse runs the commands against the simulator: its token takes the
+// place of the reader's, and its address comes through the environment.
+func checkRealUse(t *testing.T, commands string) {
+	t.Helper()
+	ws := sim.Demo()
+	s := serve(t, ws)
+	dir := t.TempDir()
+	if err := os.Symlink(programs, filepath.Join(dir, "bin")); err != nil {
+		t.Fatal(err)
+	}
+	script := strings.Replace(commands, "<token>", s.Token(), 1)
+	if script == commands {
+		t.Fatal("there is no <token> to replace")
+	}
+	r := runIn(t, dir, []string{"BATON_BASE_URL=" + s.URL}, "sh", "-e", "-c", script)
+	if r.code != 0 {
+		t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	for _, g := range expected(ws, builtTypes()).Grants {
+		if !strings.Contains(r.stdout, g.ID) {
+			t.Errorf("grant %s is not shown", g.ID)
+		}
+	}
+}
+
+// checkSnippet compiles and runs the program, with the address of the
+// simulator in the place of the region.
+func checkSnippet(t *testing.T, program string) {
+	t.Helper()
+	ws := sim.Demo()
+	s := serve(t, ws)
+	redirected := strings.Replace(program, "segmentapi.WithRegion(segmentapi.RegionUS)", fmt.Sprintf("segmentapi.WithBaseURL(%q)", s.URL), 1)
+	if redirected == program {
+		t.Fatal("there is no region to replace")
+	}
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, []byte(redirected), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := runIn(t, repository, append(goEnv(t), s.env()...), "go", "run", file)
+	if r.code != 0 {
+		t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	var want strings.Builder
+	roles := map[string]string{}
+	for _, role := range ws.Roles {
+		roles[role.ID] = role.Name
+	}
+	for _, u := range ws.Users {
+		for _, p := range u.Permissions {
+			fmt.Fprintln(&want, u.Email, "is", roles[p.RoleID])
+		}
+	}
+	if diff := cmp.Diff(want.String(), r.stdout); diff != "" {
+		t.Errorf("what the program prints (-want +got):\n%s", diff)
+	}
+}
+
+// goEnv is what the go command needs beyond what run gives a program.
+func goEnv(t *testing.T) []string {
+	t.Helper()
+	names := map[string]bool{"HOME": true, "TMPDIR": true}
+	var env []string
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, "GO") || strings.HasPrefix(name, "CGO_") || names[name] {
+			env = append(env, variable)
+		}
+	}
+	return env
+}

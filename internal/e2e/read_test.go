@@ -1,0 +1,200 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	batonv1 "github.com/conductorone/baton-sdk/pb/baton/v1"
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/annotations"
+	"github.com/conductorone/baton-sdk/pkg/dotc1z"
+	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+// rows are the messages of a sync file.
+type rows struct {
+	resources    []*v2.Resource
+	entitlements []*v2.Entitlement
+	grants       []*v2.Grant
+}
+
+// readFile reads a sync file through the SDK.
+func readFile(t *testing.T, file string) rows {
+	t.Helper()
+	ctx := t.Context()
+	store, err := dotc1z.NewStore(ctx, file, dotc1z.WithReadOnly(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := store.Close(context.WithoutCancel(ctx)); err != nil {
+			t.Error(err)
+		}
+	}()
+	var all rows
+	types := pages(t, func(token string) ([]*v2.ResourceType, string, error) {
+		r, err := store.ListResourceTypes(ctx, &v2.ResourceTypesServiceListResourceTypesRequest{PageToken: token})
+		return r.GetList(), r.GetNextPageToken(), err
+	})
+	for _, rt := range types {
+		all.resources = append(all.resources, pages(t, func(token string) ([]*v2.Resource, string, error) {
+			r, err := store.ListResources(ctx, &v2.ResourcesServiceListResourcesRequest{ResourceTypeId: rt.GetId(), PageToken: token})
+			return r.GetList(), r.GetNextPageToken(), err
+		})...)
+	}
+	all.entitlements = pages(t, func(token string) ([]*v2.Entitlement, string, error) {
+		r, err := store.ListEntitlements(ctx, &v2.EntitlementsServiceListEntitlementsRequest{PageToken: token})
+		return r.GetList(), r.GetNextPageToken(), err
+	})
+	all.grants = pages(t, func(token string) ([]*v2.Grant, string, error) {
+		r, err := store.ListGrants(ctx, &v2.GrantsServiceListGrantsRequest{PageToken: token})
+		return r.GetList(), r.GetNextPageToken(), err
+	})
+	return all
+}
+
+func pages[T any](t *testing.T, list func(token string) ([]T, string, error)) []T {
+	t.Helper()
+	var all []T
+	for token := ""; ; {
+		page, next, err := list(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, page...)
+		if token = next; token == "" {
+			return all
+		}
+	}
+}
+
+// readWithBaton reads a sync file as its readers do: with the baton CLI.
+func readWithBaton(t *testing.T, file string) rows {
+	t.Helper()
+	var resources batonv1.ResourceListOutput
+	var entitlements batonv1.EntitlementListOutput
+	var grants batonv1.GrantListOutput
+	for command, into := range map[string]proto.Message{"resources": &resources, "entitlements": &entitlements, "grants": &grants} {
+		out := must(t, nil, "baton", command, "-f", file, "-o", "json").stdout
+		if err := protojson.Unmarshal([]byte(out), into); err != nil {
+			t.Fatalf("baton %s: %v", command, err)
+		}
+	}
+	var all rows
+	for _, r := range resources.GetResources() {
+		all.resources = append(all.resources, r.GetResource())
+	}
+	for _, e := range entitlements.GetEntitlements() {
+		all.entitlements = append(all.entitlements, e.GetEntitlement())
+	}
+	for _, g := range grants.GetGrants() {
+		all.grants = append(all.grants, g.GetGrant())
+	}
+	return all
+}
+
+// contents puts messages into the words of the oracle.
+func (r rows) contents(t *testing.T) contents {
+	t.Helper()
+	var c contents
+	for _, m := range r.resources {
+		c.Resources = append(c.Resources, resourceRow(t, m))
+	}
+	for _, m := range r.entitlements {
+		c.Entitlements = append(c.Entitlements, entitlement{ID: m.GetId(), Resource: ref(m.GetResource()), Slug: m.GetSlug()})
+	}
+	for _, m := range r.grants {
+		c.Grants = append(c.Grants, grantRow(t, m))
+	}
+	c.sort()
+	return c
+}
+
+func ref(r *v2.Resource) string {
+	return r.GetId().GetResourceType() + ":" + r.GetId().GetResource()
+}
+
+func resourceRow(t *testing.T, m *v2.Resource) resource {
+	t.Helper()
+	row := resource{Type: m.GetId().GetResourceType(), ID: m.GetId().GetResource(), Name: m.GetDisplayName()}
+	var trait v2.UserTrait
+	annos := annotations.Annotations(m.GetAnnotations())
+	isUser, err := annos.Pick(&trait)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !isUser {
+		return row
+	}
+	for _, email := range trait.GetEmails() {
+		row.Email += email.GetAddress()
+	}
+	row.Login = trait.GetLogin()
+	row.Enabled = rs.GetStatus(m).GetStatus() == v2.Status_RESOURCE_STATUS_ENABLED
+	row.Profile = map[string]string{}
+	for key, value := range rs.GetProfile(m).GetFields() {
+		row.Profile[key] = value.GetStringValue()
+	}
+	return row
+}
+
+func grantRow(t *testing.T, m *v2.Grant) grant {
+	t.Helper()
+	row := grant{ID: m.GetId(), Entitlement: m.GetEntitlement().GetId(), Principal: ref(m.GetPrincipal())}
+	annos := annotations.Annotations(m.GetAnnotations())
+	var expandable v2.GrantExpandable
+	expands, err := annos.Pick(&expandable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if expands {
+		row.Expands = strings.Join(expandable.GetEntitlementIds(), " ")
+	}
+	row.Immutable = annos.Contains(&v2.GrantImmutable{})
+	for source := range m.GetSources().GetSources() {
+		row.Sources = append(row.Sources, source)
+	}
+	slices.Sort(row.Sources)
+	return row
+}
+
+// text is what a reviewer reads in a golden file: one line per row, sorted.
+func (r rows) text(t *testing.T) string {
+	t.Helper()
+	var lines []string
+	for _, m := range r.resources {
+		row := resourceRow(t, m)
+		line := fmt.Sprintf("resource     %s:%s %q", row.Type, row.ID, row.Name)
+		if d := m.GetDescription(); d != "" {
+			line += fmt.Sprintf(" description=%q", d)
+		}
+		if row.Profile != nil {
+			line += fmt.Sprintf(" email=%s login=%s enabled=%t profile=%v", row.Email, row.Login, row.Enabled, row.Profile)
+		}
+		lines = append(lines, line)
+	}
+	for _, m := range r.entitlements {
+		lines = append(lines, fmt.Sprintf("entitlement  %s %q description=%q", m.GetId(), m.GetDisplayName(), m.GetDescription()))
+	}
+	for _, m := range r.grants {
+		row := grantRow(t, m)
+		line := "grant        " + row.ID
+		if row.Expands != "" {
+			line += " expands=" + row.Expands
+		}
+		if len(row.Sources) > 0 {
+			line += " sources=" + strings.Join(row.Sources, ",")
+		}
+		if row.Immutable {
+			line += " immutable"
+		}
+		lines = append(lines, line)
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n") + "\n"
+}
