@@ -29,8 +29,8 @@ type Options struct {
 	// Token is a Segment Public API token. It belongs to one workspace in one
 	// region and sees what its role allows: Workspace Owner sees everything.
 	Token string
-	// Region is where the workspace lives. Empty means US.
-	Region segmentapi.Region
+	// Region is where the workspace lives, "us" or "eu". Empty means "us".
+	Region string
 	// BaseURL replaces the region's endpoint, for tests. It must be https, or
 	// http to a loopback address.
 	BaseURL string
@@ -70,7 +70,7 @@ func New(ctx context.Context, opts Options) (*Connector, error) {
 		segmentapi.WithRetry(syncRetry),
 	}
 	if opts.Region != "" {
-		options = append(options, segmentapi.WithRegion(opts.Region))
+		options = append(options, segmentapi.WithRegion(segmentapi.Region(opts.Region)))
 	}
 	if opts.BaseURL != "" {
 		options = append(options, segmentapi.WithBaseURL(opts.BaseURL))

@@ -44,7 +44,7 @@ func TestNewRefusesBadOptions(t *testing.T) {
 			}
 		})
 	}
-	if _, err := New(t.Context(), Options{Token: "sgp_from_a_file\n", Region: segmentapi.RegionEU}); err != nil {
+	if _, err := New(t.Context(), Options{Token: "sgp_from_a_file\n", Region: string(segmentapi.RegionEU)}); err != nil {
 		t.Errorf("a token with a line break: %v", err)
 	}
 }

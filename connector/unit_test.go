@@ -1,11 +1,13 @@
 package connector
 
 import (
+	"net/http"
 	"slices"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"google.golang.org/grpc/codes"
 	"pgregory.net/rapid"
 
 	"github.com/baton-segment/baton-segment/segmentapi"
@@ -122,5 +124,19 @@ func TestSessionKeys(t *testing.T) {
 	}
 	if len(sessionKey(long)) > maxKey {
 		t.Error("the key is too long")
+	}
+}
+
+// The SDK tries again for ever after Unavailable, so a long outage ends as
+// something else.
+func TestLongOutageEndsTheSync(t *testing.T) {
+	t.Parallel()
+	down := &segmentapi.Error{Operation: "listUsers", StatusCode: http.StatusServiceUnavailable}
+	for began, want := range map[time.Duration]codes.Code{time.Minute: codes.Unavailable, 11 * time.Minute: codes.Internal} {
+		c := &Connector{}
+		c.outage.began, c.outage.last = time.Now().Add(-began), time.Now()
+		if got := c.translate("listing users", down); got.Code() != want {
+			t.Errorf("after %s: %v, want %s", began, got, want)
+		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/baton-segment/baton-segment/connector"
 	"github.com/baton-segment/baton-segment/connector/config"
-	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
 // version is set by the release build.
@@ -30,7 +29,7 @@ func main() {
 func open(ctx context.Context, cfg *config.Segment, _ *cli.ConnectorOpts) (connectorbuilder.ConnectorBuilderV2, []connectorbuilder.Opt, error) {
 	guardExitCode(ctx)
 	c, err := connector.New(ctx, connector.Options{
-		Token: cfg.Token, Region: segmentapi.Region(cfg.Region), BaseURL: cfg.BaseURL, PageSize: cfg.PageSize, Version: version,
+		Token: cfg.Token, Region: cfg.Region, BaseURL: cfg.BaseURL, PageSize: cfg.PageSize, Version: version,
 	})
 	return c, nil, err
 }
