@@ -131,8 +131,8 @@ func (w call) bad(format string, args ...any) error {
 type lister[O, R, T any] struct {
 	call
 	run func(context.Context, api.PaginationInput) (*O, *http.Response, error)
-	// read returns false when the answer has no data.
-	read    func(*O) ([]R, api.PaginationOutput, bool)
+	// read returns nil rows when the answer has none, as one without data.
+	read    func(*O) ([]R, api.PaginationOutput)
 	convert func(R) T
 	id      func(T) string
 }
@@ -148,10 +148,7 @@ func list[O, R, T any](ctx context.Context, c *Client, opts ListOptions, l liste
 	if err != nil {
 		return nil, err
 	}
-	rows, p, ok := l.read(out)
-	if !ok {
-		return nil, l.bad("the answer has no data")
-	}
+	rows, p := l.read(out)
 	if rows == nil {
 		return nil, l.bad("the answer has no rows, not even an empty list")
 	}

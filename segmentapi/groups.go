@@ -20,11 +20,9 @@ func (s *GroupService) List(ctx context.Context, opts ListOptions) (*Page[Group]
 		run: func(ctx context.Context, p api.PaginationInput) (*api.ListUserGroups200Response, *http.Response, error) {
 			return s.c.raw.IAMGroupsAPI.ListUserGroups(ctx).Pagination(p).Execute()
 		},
-		read: func(o *api.ListUserGroups200Response) ([]api.UserGroupV1, api.PaginationOutput, bool) {
-			if o.Data == nil {
-				return nil, api.PaginationOutput{}, false
-			}
-			return o.Data.UserGroups, o.Data.Pagination, true
+		read: func(o *api.ListUserGroups200Response) ([]api.UserGroupV1, api.PaginationOutput) {
+			d := o.GetData()
+			return d.UserGroups, d.Pagination
 		},
 		convert: groupOf,
 		id:      func(g Group) string { return g.ID },
@@ -71,11 +69,9 @@ func (s *GroupService) ListMembers(ctx context.Context, groupID string, opts Lis
 		run: func(ctx context.Context, p api.PaginationInput) (*api.ListUsersFromUserGroup200Response, *http.Response, error) {
 			return s.c.raw.IAMGroupsAPI.ListUsersFromUserGroup(ctx, groupID).Pagination(p).Execute()
 		},
-		read: func(o *api.ListUsersFromUserGroup200Response) ([]api.MinimalUserV1, api.PaginationOutput, bool) {
-			if o.Data == nil {
-				return nil, api.PaginationOutput{}, false
-			}
-			return o.Data.Users, o.Data.Pagination, true
+		read: func(o *api.ListUsersFromUserGroup200Response) ([]api.MinimalUserV1, api.PaginationOutput) {
+			d := o.GetData()
+			return d.Users, d.Pagination
 		},
 		convert: memberOf,
 		id:      userID,
@@ -100,11 +96,9 @@ func (s *GroupService) ListInvites(ctx context.Context, groupID string, opts Lis
 		run: func(ctx context.Context, p api.PaginationInput) (*api.ListInvitesFromUserGroup200Response, *http.Response, error) {
 			return s.c.raw.IAMGroupsAPI.ListInvitesFromUserGroup(ctx, groupID).Pagination(p).Execute()
 		},
-		read: func(o *api.ListInvitesFromUserGroup200Response) ([]string, api.PaginationOutput, bool) {
-			if o.Data == nil {
-				return nil, api.PaginationOutput{}, false
-			}
-			return o.Data.Emails, o.Data.Pagination, true
+		read: func(o *api.ListInvitesFromUserGroup200Response) ([]string, api.PaginationOutput) {
+			d := o.GetData()
+			return d.Emails, d.Pagination
 		},
 		convert: itself,
 		id:      itself,

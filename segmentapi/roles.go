@@ -24,11 +24,9 @@ func (s *RoleService) List(ctx context.Context, opts ListOptions) (*Page[Role], 
 		run: func(ctx context.Context, p api.PaginationInput) (*api.ListRoles200Response, *http.Response, error) {
 			return s.c.raw.IAMRolesAPI.ListRoles(ctx).Pagination(p).Execute()
 		},
-		read: func(o *api.ListRoles200Response) ([]api.RoleV1, api.PaginationOutput, bool) {
-			if o.Data == nil {
-				return nil, api.PaginationOutput{}, false
-			}
-			return o.Data.Roles, o.Data.Pagination, true
+		read: func(o *api.ListRoles200Response) ([]api.RoleV1, api.PaginationOutput) {
+			d := o.GetData()
+			return d.Roles, d.Pagination
 		},
 		convert: roleOf,
 		id:      func(r Role) string { return r.ID },

@@ -19,11 +19,9 @@ func (s *UserService) List(ctx context.Context, opts ListOptions) (*Page[User], 
 		run: func(ctx context.Context, p api.PaginationInput) (*api.ListUsers200Response, *http.Response, error) {
 			return s.c.raw.IAMUsersAPI.ListUsers(ctx).Pagination(p).Execute()
 		},
-		read: func(o *api.ListUsers200Response) ([]api.UserV1, api.PaginationOutput, bool) {
-			if o.Data == nil {
-				return nil, api.PaginationOutput{}, false
-			}
-			return o.Data.Users, o.Data.Pagination, true
+		read: func(o *api.ListUsers200Response) ([]api.UserV1, api.PaginationOutput) {
+			d := o.GetData()
+			return d.Users, d.Pagination
 		},
 		convert: userOf,
 		id:      userID,

@@ -14,7 +14,7 @@ func TestLimitOnFakeTime(t *testing.T) {
 	v := validator(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := wire{New(Demo(), WithLimit(3)), v}
-		time.Sleep(300 * time.Millisecond) // On the bubble's clock.
+		<-time.After(300 * time.Millisecond) // On the bubble's clock.
 		start := time.Now()
 		for n := 1; n <= 3; n++ {
 			a := w.want(t, http.StatusOK, http.MethodGet, "/users", "")
@@ -25,7 +25,7 @@ func TestLimitOnFakeTime(t *testing.T) {
 				t.Fatal(err)
 			}
 			equal(t, "reset", start.Add(time.Minute).Truncate(time.Second).UTC(), reset.UTC())
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		a := w.want(t, http.StatusTooManyRequests, http.MethodGet, "/users", "")
 		equal(t, "429", jsonValue(t, `{"errors":[{"type":"RequestError","message":"Too many requests",
@@ -37,10 +37,10 @@ func TestLimitOnFakeTime(t *testing.T) {
 		// Without a token nothing is counted.
 		w.sendAs(t, "wrong", http.MethodGet, "/users", "")
 
-		time.Sleep(57*time.Second - time.Millisecond)
+		<-time.After(57*time.Second - time.Millisecond)
 		a = w.want(t, http.StatusTooManyRequests, http.MethodGet, "/roles", "")
 		equal(t, "wait", any(map[string]any{"remainingPoints": 0.0, "msBeforeNext": 1.0, "consumedPoints": 5.0}), a.Errors[0].Data)
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		a = w.want(t, http.StatusOK, http.MethodGet, "/roles", "")
 		equal(t, "remaining", "2", a.Header.Get("X-RateLimit-Remaining"))
 	})
@@ -57,7 +57,7 @@ func TestWriteLimit(t *testing.T) {
 		w.want(t, http.StatusTooManyRequests, http.MethodPost, "/labels", `{"label":{"key":"a","value":"b"}}`)
 		a := w.want(t, http.StatusOK, http.MethodGet, "/labels", "")
 		equal(t, "limit headers without a limit", "", a.Header.Get("X-RateLimit-Remaining"))
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		w.want(t, http.StatusCreated, http.MethodPost, "/labels", `{"label":{"key":"a","value":"b"}}`)
 	})
 }
