@@ -26,13 +26,14 @@ const checkAccess = "check the token, that the token's role may read this (a Wor
 // ask runs one operation and translates its error: every request of the
 // connector passes here. What names the operation in words.
 func ask[T any](ctx context.Context, c *Connector, what string, do func(context.Context) (T, error)) (T, error) {
+	started := time.Now()
 	out, err := do(ctx)
 	if err == nil {
 		c.outage.end()
 		return out, nil
 	}
 	var zero T
-	return zero, &apiError{what: what, err: err, status: c.translate(what, err)}
+	return zero, &apiError{what: what, err: err, status: c.translate(what, err, started)}
 }
 
 // An apiError keeps the library's error for the code around it and shows the
@@ -65,7 +66,7 @@ func hint(err error, advice string) error {
 
 // translate decides what the syncer does: it tries again after Unavailable,
 // takes NotFound for a warning, and ends the sync on everything else.
-func (c *Connector) translate(what string, err error) *status.Status {
+func (c *Connector) translate(what string, err error, started time.Time) *status.Status {
 	var limited *segmentapi.RateLimitError
 	if errors.As(err, &limited) {
 		return rateLimited(what, limited)
@@ -104,7 +105,7 @@ func (c *Connector) translate(what string, err error) *status.Status {
 		code = codes.FailedPrecondition
 	}
 	if code == codes.Unavailable {
-		if lasted := c.outage.failed(time.Now()); lasted >= longestOutage {
+		if lasted := c.outage.failed(started, time.Now()); lasted >= longestOutage {
 			code, advice = codes.Internal, fmt.Sprintf("Segment has not served one request for %s: giving up", lasted.Round(time.Second))
 		}
 	}
@@ -122,13 +123,15 @@ type outage struct {
 	began, last time.Time
 }
 
-// failed returns how long the series has lasted. After a pause as long as the
-// longest outage a new one begins: nothing was asked in between.
-func (o *outage) failed(now time.Time) time.Duration {
+// failed returns how long the series has lasted, with a request that was sent
+// at started and has failed now: a request may take minutes to fail. After a
+// pause as long as the longest outage a new series begins: nothing was asked in
+// between.
+func (o *outage) failed(started, now time.Time) time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.began.IsZero() || now.Sub(o.last) >= longestOutage {
-		o.began = now
+	if o.began.IsZero() || started.Sub(o.last) >= longestOutage {
+		o.began = started
 	}
 	o.last = now
 	return now.Sub(o.began)

@@ -98,7 +98,7 @@ func (g *groupSyncer) members(ctx context.Context, s session, id *v2.ResourceId,
 		return g.c.client.Groups.ListMembers(ctx, id.GetResource(), segmentapi.ListOptions{Cursor: token.Cursor})
 	})
 	if vanished(err) {
-		return nil, nil, s.vanish(ctx, subjectKey(typeGroup, id.GetResource()), err)
+		return nil, nil, s.vanish(ctx, id, err)
 	} else if err != nil {
 		return nil, nil, err
 	}
@@ -128,7 +128,7 @@ func (g *groupSyncer) invites(ctx context.Context, s session, id *v2.ResourceId,
 		return g.c.client.Groups.ListInvites(ctx, id.GetResource(), segmentapi.ListOptions{Cursor: token.Cursor})
 	})
 	if vanished(err) {
-		return nil, nil, s.vanish(ctx, subjectKey(typeGroup, id.GetResource()), err)
+		return nil, nil, s.vanish(ctx, id, err)
 	} else if err != nil {
 		return nil, nil, err
 	}

@@ -103,6 +103,11 @@ func (l listing[T]) read(ctx context.Context, c *Connector, opts rs.SyncOpAttrs)
 	default:
 		return nil, nil, err
 	}
+	if token.Cursor == "" {
+		if err = s.begin(ctx, l.typeID); err != nil {
+			return nil, nil, err
+		}
+	}
 	rows := make([]*v2.Resource, len(page.Items))
 	ids := make(map[string]string, len(page.Items))
 	for i, item := range page.Items {

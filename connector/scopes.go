@@ -58,6 +58,9 @@ func targetsOf(permissions []segmentapi.Permission) ([]target, map[string]int) {
 	unknown := map[string]int{}
 	seen := map[target]bool{}
 	for _, p := range permissions {
+		if len(p.Scopes) == 0 {
+			unknown["nothing"]++
+		}
 		for _, s := range p.Scopes {
 			t, ok := targetOf(p, s)
 			if !ok {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	sdksession "github.com/conductorone/baton-sdk/pkg/session"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
@@ -34,9 +35,10 @@ func (c *Connector) session(opts rs.SyncOpAttrs) session {
 const (
 	partWorkspace = "workspace/" // One key, its id.
 	partRead      = "read/"      // Resource type to how many rows its whole list had.
+	partReading   = "reading/"   // Resource type to when the reading of its list began.
 	partEmail     = "email/"     // Lower-cased e-mail to user id.
 	partSubject   = "subject/"   // A user or group to what it holds.
-	partVanished  = "vanished/"  // The users and groups that have gone.
+	partVanished  = "vanished/"  // The users and groups that have gone, to the reading that had them.
 	partUnknown   = "unknown/"   // What cannot be shown, by kind and subject, to a count.
 	partReported  = "reported/"  // Parts that have been logged.
 )
@@ -46,6 +48,10 @@ func partListed(typeID string) string { return "listed/" + typeID + "/" }
 
 // A subject is what the connector read about a user or a group.
 type subject struct {
+	// Reading is the reading of the list that it comes after. A sync that was
+	// broken off may be taken up days later; what it knew is worth nothing once
+	// the list is read again.
+	Reading int64 `json:"reading,omitempty"`
 	// Vanished is set when it had gone by then.
 	Vanished    bool                    `json:"vanished,omitempty"`
 	Permissions []segmentapi.Permission `json:"permissions,omitempty"`
@@ -151,6 +157,18 @@ func sessionAll[T any](ctx context.Context, s session, part string) (map[string]
 func (s session) list(ctx context.Context, typeID string, names map[string]string) error {
 	_, err := sessionSet(ctx, s, partListed(typeID), names)
 	return err
+}
+
+// begin says that the list of a type is being read from its start.
+func (s session) begin(ctx context.Context, typeID string) error {
+	_, err := sessionSet(ctx, s, partReading, map[string]int64{typeID: time.Now().UnixNano()})
+	return err
+}
+
+// reading is the latest begin of a type's list, 0 if it was not read.
+func (s session) reading(ctx context.Context, typeID string) (int64, error) {
+	began, _, err := sessionGet[int64](ctx, s, partReading, typeID)
+	return began, err
 }
 
 // finish says that the list of a type has been read to its end.

@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	"github.com/conductorone/baton-sdk/pkg/annotations"
@@ -41,59 +42,100 @@ func (s session) remember(ctx context.Context, subjects map[string]subject) erro
 }
 
 // rememberListed keeps the permissions in the rows of a list, which saves the
-// detail requests. Segment is not known to send any; nil means that it did not.
+// detail requests. Segment is not known to send any. None at all may as well
+// mean that the list does not say, and to ask is safer than to hide access.
 func rememberListed[T any](ctx context.Context, s session, typeID string, rows []T, of func(T) (string, []segmentapi.Permission)) error {
+	reading, err := s.reading(ctx, typeID)
+	if err != nil {
+		return err
+	}
 	known := map[string]subject{}
 	for _, row := range rows {
-		if id, permissions := of(row); permissions != nil {
-			known[subjectKey(typeID, id)] = subject{Permissions: permissions}
+		if id, permissions := of(row); len(permissions) > 0 {
+			known[subjectKey(typeID, id)] = subject{Reading: reading, Permissions: permissions}
 		}
 	}
 	return s.remember(ctx, known)
 }
 
 // subject returns what a user or group holds: from the session, else from the
-// API. One that has gone meanwhile holds nothing.
+// API. One that has gone meanwhile holds nothing; that it has gone is asked
+// again each time, because the answer costs all its rows.
 func (c *Connector) subject(ctx context.Context, s session, id *v2.ResourceId, read detail) (subject, error) {
+	reading, err := s.reading(ctx, id.GetResourceType())
+	if err != nil {
+		return subject{}, err
+	}
 	key := subjectKey(id.GetResourceType(), id.GetResource())
 	known, ok, err := sessionGet[subject](ctx, s, partSubject, key)
-	if ok || err != nil {
+	ok = ok && known.Reading == reading
+	if err != nil || (ok && !known.Vanished) {
 		return known, err
 	}
 	permissions, err := ask(ctx, c, fmt.Sprintf("reading %s %s", id.GetResourceType(), id.GetResource()),
 		func(ctx context.Context) ([]segmentapi.Permission, error) { return read(ctx, id.GetResource()) })
-	found := subject{Permissions: permissions}
-	if vanished(err) {
-		found = subject{Vanished: true}
-		err = s.vanish(ctx, key, err)
-	}
-	if err != nil {
+	found := subject{Reading: reading, Permissions: permissions}
+	switch {
+	case vanished(err):
+		found.Vanished = true
+	case err != nil:
 		return subject{}, err
 	}
-	return found, s.remember(ctx, map[string]subject{key: found})
+	if rememberErr := s.remember(ctx, map[string]subject{key: found}); rememberErr != nil {
+		return subject{}, rememberErr
+	}
+	switch {
+	case found.Vanished:
+		err = s.vanish(ctx, id, err)
+	case ok: // It is back.
+		_, err = sessionSet(ctx, s, partVanished, map[string]int64{key: -1})
+	}
+	return found, err
 }
 
 // vanish counts a subject that has gone since it was listed. A few are normal
 // in a long sync. More than one in a hundred mean that something else is
 // wrong; a single one does not, however small the workspace.
-func (s session) vanish(ctx context.Context, key string, cause error) error {
-	s.leftOut(ctx, whyVanished, key, 1)
-	if _, err := sessionSet(ctx, s, partVanished, map[string]bool{key: true}); err != nil {
-		return err
+func (s session) vanish(ctx context.Context, id *v2.ResourceId, cause error) error {
+	readings := map[string]int64{}
+	for _, typeID := range []string{typeUser, typeGroup} {
+		var err error
+		if readings[typeID], err = s.reading(ctx, typeID); err != nil {
+			return err
+		}
 	}
-	gone, err := sessionAll[bool](ctx, s, partVanished)
+	key := subjectKey(id.GetResourceType(), id.GetResource())
+	gone, err := sessionAll[int64](ctx, s, partVanished)
 	if err != nil {
 		return err
+	}
+	reading := readings[id.GetResourceType()]
+	if since, counted := gone[key]; !counted || since != reading {
+		s.leftOut(ctx, whyVanished, key, 1)
+		if _, err = sessionSet(ctx, s, partVanished, map[string]int64{key: reading}); err != nil {
+			return err
+		}
+		// Another worker may have added one as well.
+		if gone, err = sessionAll[int64](ctx, s, partVanished); err != nil {
+			return err
+		}
+	}
+	missing := 0
+	for other, since := range gone {
+		typeID, _, _ := strings.Cut(other, "/")
+		if since == readings[typeID] {
+			missing++
+		}
 	}
 	read, err := sessionGetMany[int](ctx, s, partRead, []string{typeUser, typeGroup})
 	if err != nil {
 		return err
 	}
 	listed := read[typeUser] + read[typeGroup]
-	if listed > 0 && len(gone) > 1 && len(gone)*100 > listed {
+	if listed > 0 && missing > 1 && missing*100 > listed {
 		return status.Errorf(codes.FailedPrecondition,
 			"%d of %d users and groups have gone since they were listed: too much would be missing, so start afresh, with a new file (the last: %v)",
-			len(gone), listed, cause)
+			missing, listed, cause)
 	}
 	return nil
 }

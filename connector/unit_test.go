@@ -68,6 +68,7 @@ func TestOutage(t *testing.T) {
 	var o outage
 	for _, step := range []struct {
 		after time.Duration
+		took  time.Duration
 		ok    bool
 		want  time.Duration
 	}{
@@ -80,10 +81,12 @@ func TestOutage(t *testing.T) {
 		// Nothing was asked for an hour: what failed then says nothing now.
 		{after: 73 * time.Minute, want: 0},
 		{after: 74 * time.Minute, want: time.Minute},
+		// Each takes longer to fail than an outage may last.
+		{after: 90 * time.Minute, took: 15 * time.Minute, want: 17 * time.Minute},
 	} {
 		if step.ok {
 			o.end()
-		} else if got := o.failed(start.Add(step.after)); got != step.want {
+		} else if got := o.failed(start.Add(step.after-step.took), start.Add(step.after)); got != step.want {
 			t.Errorf("after %s: %s, want %s", step.after, got, step.want)
 		}
 	}
@@ -135,7 +138,7 @@ func TestLongOutageEndsTheSync(t *testing.T) {
 	for began, want := range map[time.Duration]codes.Code{time.Minute: codes.Unavailable, 11 * time.Minute: codes.Internal} {
 		c := &Connector{}
 		c.outage.began, c.outage.last = time.Now().Add(-began), time.Now()
-		if got := c.translate("listing users", down); got.Code() != want {
+		if got := c.translate("listing users", down, time.Now()); got.Code() != want {
 			t.Errorf("after %s: %v, want %s", began, got, want)
 		}
 	}

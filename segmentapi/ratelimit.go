@@ -20,6 +20,9 @@ const (
 	// longestBlock bounds what one answer can hold the client back for. After
 	// it one request is tried, which costs less than a client stuck for a day.
 	longestBlock = 5 * time.Minute
+	// shortestBlock is how long a refusal lasts at least: one that is said to be
+	// over, as by a clock that is off, must not be followed by a burst.
+	shortestBlock = time.Second
 	// spreadBelow is the share of a window below which requests are spread
 	// over what is left of its time; above it they cost no wait.
 	spreadBelow = 0.2
@@ -141,16 +144,12 @@ func (l *limiter) opens(now time.Time) time.Time {
 // observe learns from an answer's headers, and from the body of a 429.
 func (l *limiter) observe(now time.Time, status int, h http.Header, body []byte) {
 	reset, hasReset := parseReset(h.Get("X-RateLimit-Reset"), now)
-	if reset.Nanosecond() == 0 {
-		// Cut to whole seconds: the window ends somewhere in the one that follows.
-		reset = reset.Add(time.Second)
-	}
 	left, leftErr := strconv.ParseFloat(h.Get("X-RateLimit-Remaining"), 64)
 	used, usedErr := strconv.ParseFloat(h.Get("X-RateLimit-Consumed"), 64)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if status == http.StatusTooManyRequests {
-		until := now.Add(min(refusedFor(now, h, body), longestBlock))
+		until := now.Add(min(max(refusedFor(now, h, body), shortestBlock), longestBlock))
 		if until.After(l.blocked) {
 			l.blocked = until
 		}
@@ -183,8 +182,8 @@ func refusedFor(now time.Time, h http.Header, body []byte) time.Duration {
 		if n, err := strconv.Atoi(s); err == nil && n >= 0 {
 			return time.Duration(min(n, int(longestBlock/time.Second))) * time.Second
 		}
-		if at, err := http.ParseTime(s); err == nil {
-			return max(at.Sub(now), 0)
+		if at, err := http.ParseTime(s); err == nil && at.After(now) {
+			return at.Sub(now)
 		}
 	}
 	var refusal struct {
@@ -201,17 +200,26 @@ func refusedFor(now time.Time, h http.Header, body []byte) time.Duration {
 			}
 		}
 	}
-	if reset, ok := parseReset(h.Get("X-RateLimit-Reset"), now); ok {
-		return max(reset.Sub(now), 0)
+	if reset, ok := parseReset(h.Get("X-RateLimit-Reset"), now); ok && reset.After(now) {
+		return reset.Sub(now)
 	}
 	return unknownReset
 }
 
-// parseReset reads X-RateLimit-Reset. Segment documents "RFC 5322"; the other
+// parseReset reads X-RateLimit-Reset. A time in whole seconds is cut: the window
+// ends somewhere in the second that follows.
+func parseReset(s string, now time.Time) (time.Time, bool) {
+	at, ok := parseInstant(strings.TrimSpace(s), now)
+	if at.Nanosecond() == 0 {
+		at = at.Add(time.Second)
+	}
+	return at, ok
+}
+
+// parseInstant reads a point in time. Segment documents "RFC 5322"; the other
 // forms are what servers like it are known to send, JavaScript's Date among
 // them.
-func parseReset(s string, now time.Time) (time.Time, bool) {
-	s = strings.TrimSpace(s)
+func parseInstant(s string, now time.Time) (time.Time, bool) {
 	if s == "" {
 		return time.Time{}, false
 	}

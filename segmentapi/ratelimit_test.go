@@ -26,6 +26,7 @@ func TestHowLongARefusalLasts(t *testing.T) {
 		"retry-after 0":                  {"0", "", body, 0},
 		"retry-after as a date":          {"Tue, 14 Jan 2025 15:04:09 GMT", "", body, 9 * time.Second},
 		"retry-after that is not one":    {"soon", "", body, 57647 * time.Millisecond},
+		"retry-after in the past":        {"Tue, 14 Jan 2025 15:03:05 GMT", "", body, 57647 * time.Millisecond},
 		"negative retry-after":           {"-1", "", body, 57647 * time.Millisecond},
 		"retry-after of a day":           {"86400", "", "", longestBlock},
 		"retry-after beyond all numbers": {"99999999999999999999", "", body, 57647 * time.Millisecond},
@@ -34,8 +35,8 @@ func TestHowLongARefusalLasts(t *testing.T) {
 		"negative body":                  {"", "", `{"errors":[{"data":{"msBeforeNext":-5}}]}`, time.Minute},
 		"body of another kind":           {"", "", `{"errors":[{"data":"x"}]}`, time.Minute},
 		"html":                           {"", "", `<html>`, time.Minute},
-		"reset last":                     {"", "Tue, 14 Jan 2025 15:04:05 +0000", "", 5 * time.Second},
-		"reset in the past":              {"", "Tue, 14 Jan 2025 15:03:05 +0000", "", 0},
+		"reset last":                     {"", "Tue, 14 Jan 2025 15:04:05 +0000", "", 6 * time.Second},
+		"reset in the past":              {"", "Tue, 14 Jan 2025 15:03:05 +0000", "", time.Minute},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -62,14 +63,14 @@ func TestResetForms(t *testing.T) {
 		"Tue, 14 Jan 2025 15:04:05 +0000", "Tue, 14 Jan 2025 15:04:05 GMT", "14 Jan 2025 15:04:05 +0000", "Tue, 14 Jan 2025 16:04:05 +0100",
 		"Tuesday, 14-Jan-25 15:04:05 GMT", "Tue Jan 14 15:04:05 2025",
 		"Tue Jan 14 2025 15:04:05 GMT+0000 (Coordinated Universal Time)", "Tue Jan 14 2025 16:04:05 GMT+0100",
-		"2025-01-14T15:04:05Z", "2025-01-14T15:04:05.000Z", "1736867045", "1736867045000", "5", " 5 ",
+		"2025-01-14T15:04:05Z", "2025-01-14T15:04:05.000Z", "1736867045", "1736867045000", "5",
 	} {
-		if got, ok := parseReset(s, now); !ok || !got.Equal(want) {
+		if got, ok := parseInstant(s, now); !ok || !got.Equal(want) {
 			t.Errorf("%q: got %s, %t", s, got, ok)
 		}
 	}
 	for _, s := range []string{"", "soon", "-5", "1.5e300", "Tue"} {
-		if got, ok := parseReset(s, now); ok {
+		if got, ok := parseInstant(s, now); ok {
 			t.Errorf("%q: got %s, want nothing", s, got)
 		}
 	}
@@ -337,6 +338,23 @@ func TestRequestsInFlightAreCounted(t *testing.T) {
 		}
 		if took := time.Since(start); took > 61*time.Second {
 			t.Errorf("took %s, longer than the window", took)
+		}
+	})
+}
+
+// A refusal that is over by its own account must not be followed by a burst.
+func TestRefusalsLastASecondAtLeast(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, sent := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", "0")
+			answer(429, jsonType, "")(w, r)
+		}, WithRetry(RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}))
+		start := time.Now()
+		_, err := c.Users.List(t.Context(), ListOptions{})
+		var limited *RateLimitError
+		if !errors.As(err, &limited) || limited.Wait != time.Second || *sent != 3 || time.Since(start) != 2*time.Second {
+			t.Errorf("got %v after %d requests and %s", err, *sent, time.Since(start))
 		}
 	})
 }
