@@ -228,21 +228,35 @@ func TestWaitIsBounded(t *testing.T) {
 
 func TestWaitsOfOneCallAddUp(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		c, sent := serve(t, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Retry-After", "4")
-			answer(429, jsonType, "")(w, r)
-		}, WithRetry(RetryPolicy{MaxAttempts: 9, MaxWait: 10 * time.Second}))
-		start := time.Now()
-		_, err := c.Users.List(t.Context(), ListOptions{})
-		if !errors.Is(err, ErrRateLimited) || *sent != 3 || time.Since(start) != 8*time.Second {
-			t.Errorf("got %v after %d requests and %s", err, *sent, time.Since(start))
-		}
-		var e *Error
-		if !errors.As(err, &e) || e.StatusCode != http.StatusTooManyRequests || e.Attempts != 3 {
-			t.Errorf("the last answer is lost: %+v", e)
-		}
-	})
+	for name, tt := range map[string]struct {
+		retryAfter string
+		attempts   int
+		took, wait time.Duration
+	}{
+		"until the bound": {"4", 9, 8 * time.Second, 4 * time.Second},
+		// Over by its own account: it must not be followed by a burst.
+		"a second at least": {"0", 3, 2 * time.Second, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c, sent := serve(t, func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Retry-After", tt.retryAfter)
+					answer(429, jsonType, "")(w, r)
+				}, WithRetry(RetryPolicy{MaxAttempts: tt.attempts, MaxWait: 10 * time.Second}))
+				start := time.Now()
+				_, err := c.Users.List(t.Context(), ListOptions{})
+				var limited *RateLimitError
+				if !errors.As(err, &limited) || limited.Wait != tt.wait || *sent != 3 || time.Since(start) != tt.took {
+					t.Errorf("got %v after %d requests and %s", err, *sent, time.Since(start))
+				}
+				var e *Error
+				if !errors.Is(err, ErrRateLimited) || !errors.As(err, &e) || e.StatusCode != http.StatusTooManyRequests || e.Attempts != 3 {
+					t.Errorf("the last answer is lost: %+v", e)
+				}
+			})
+		})
+	}
 }
 
 func TestWritesAreSpaced(t *testing.T) {
@@ -338,23 +352,6 @@ func TestRequestsInFlightAreCounted(t *testing.T) {
 		}
 		if took := time.Since(start); took > 61*time.Second {
 			t.Errorf("took %s, longer than the window", took)
-		}
-	})
-}
-
-// A refusal that is over by its own account must not be followed by a burst.
-func TestRefusalsLastASecondAtLeast(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		c, sent := serve(t, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Retry-After", "0")
-			answer(429, jsonType, "")(w, r)
-		}, WithRetry(RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}))
-		start := time.Now()
-		_, err := c.Users.List(t.Context(), ListOptions{})
-		var limited *RateLimitError
-		if !errors.As(err, &limited) || limited.Wait != time.Second || *sent != 3 || time.Since(start) != 2*time.Second {
-			t.Errorf("got %v after %d requests and %s", err, *sent, time.Since(start))
 		}
 	})
 }

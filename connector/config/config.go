@@ -9,6 +9,7 @@ import (
 )
 
 //go:generate go run ./gen
+//go:generate go fmt .
 
 // Schema lists the fields. Base URL and page size are for tests and stay out
 // of the help and of the published schema.
