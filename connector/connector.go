@@ -1,9 +1,12 @@
-// Package connector reads a Segment workspace into Baton: users, groups and
-// roles, and who holds which role on what.
+// Package connector reads a Segment workspace into Baton: users, pending
+// invites, groups and roles, and who holds which role on what.
 //
 // Embed it with [New] and baton-sdk's connectorbuilder. What it learns while
 // listing goes to the session store of the sync, never into the Connector, so
-// that a sync may span processes.
+// that a sync may span processes. Give it a store: without one it reads every
+// user and group twice, asks for the roles once for each type, and cannot tell
+// which resources and invites the lists left out, nor that a pending member of
+// a group has joined.
 package connector
 
 import (
@@ -20,9 +23,13 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// In a sync the SDK waits and tries again, and it does so with a checkpoint
-// behind it. The client only bridges what is short.
-var syncRetry = segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}
+var (
+	// In a sync the SDK waits and tries again, and it does so with a checkpoint
+	// behind it. The client only bridges what is short.
+	syncRetry = segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}
+	// Elsewhere nobody else waits; this outlasts a window of the rate limit.
+	patientRetry = segmentapi.RetryPolicy{MaxAttempts: 5, MaxWait: 65 * time.Second}
+)
 
 // Options configure a [Connector]. Only Token is required.
 type Options struct {
@@ -44,7 +51,8 @@ type Options struct {
 // A Connector serves one Segment workspace to Baton. Make it with [New]; the
 // zero value can only describe itself. It is safe for concurrent use.
 type Connector struct {
-	client *segmentapi.Client
+	// Both share one rate limiter.
+	client, patient *segmentapi.Client
 	// What follows ends hopeless syncs and words the log. No row depends on it.
 	outage outage
 	tally  tally
@@ -83,14 +91,18 @@ func New(ctx context.Context, opts Options) (*Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Connector{client: client}, nil
+	patient, err := client.WithRetry(patientRetry)
+	if err != nil {
+		return nil, err
+	}
+	return &Connector{client: client, patient: patient}, nil
 }
 
 // Metadata describes the connector.
 func (c *Connector) Metadata(context.Context) (*v2.ConnectorMetadata, error) {
 	return v2.ConnectorMetadata_builder{
 		DisplayName: "Twilio Segment",
-		Description: "Users, groups and roles of a Twilio Segment workspace, and who holds which role on what.",
+		Description: "Users, invites, groups and roles of a Twilio Segment workspace, and who holds which role on what.",
 	}.Build(), nil
 }
 
@@ -115,9 +127,15 @@ func (c *Connector) Validate(ctx context.Context) (annotations.Annotations, erro
 // ResourceSyncers returns one syncer for each resource type.
 func (c *Connector) ResourceSyncers(context.Context) []connectorbuilder.ResourceSyncerV2 {
 	return []connectorbuilder.ResourceSyncerV2{
-		&workspaceSyncer{c: c},
+		&workspaceSyncer{passive{c: c}},
 		&userSyncer{c: c},
+		&inviteSyncer{passive{c: c}},
 		&groupSyncer{c: c},
-		&roleSyncer{c: c},
+		&roleSyncer{passive{c: c}},
+		&sourceSyncer{newScoped(c, typeSource)},
+		&warehouseSyncer{newScoped(c, typeWarehouse)},
+		&functionSyncer{newScoped(c, typeFunction)},
+		&spaceSyncer{newScoped(c, typeSpace)},
+		&labelSyncer{newScoped(c, typeLabel)},
 	}
 }

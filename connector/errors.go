@@ -161,10 +161,14 @@ func rateLimited(what string, err *segmentapi.RateLimitError) *status.Status {
 func vanished(err error) bool { return errors.Is(err, segmentapi.ErrNotFound) }
 
 // notInPlan reports that Segment itself says that the workspace lacks a
-// feature. An answer without Segment's error envelope comes from somewhere
-// else, and a refusal must not read as "nobody has access".
+// feature. A refusal must not read as "nobody has access".
 func notInPlan(err error) bool {
+	return fromSegment(err) && (errors.Is(err, segmentapi.ErrBadRequest) || errors.Is(err, segmentapi.ErrNotFound))
+}
+
+// fromSegment reports that an error answer has Segment's envelope. One without
+// comes from somewhere else.
+func fromSegment(err error) bool {
 	var e *segmentapi.Error
-	return errors.As(err, &e) && len(e.Details) > 0 &&
-		(e.StatusCode == http.StatusBadRequest || e.StatusCode == http.StatusNotFound)
+	return errors.As(err, &e) && len(e.Details) > 0
 }

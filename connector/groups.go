@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/annotations"
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	"github.com/conductorone/baton-sdk/pkg/types/entitlement"
 	"github.com/conductorone/baton-sdk/pkg/types/grant"
@@ -16,12 +17,17 @@ import (
 // groupSyncer serves user groups: who is in them, and what they hold.
 type groupSyncer struct{ c *Connector }
 
-var _ connectorbuilder.StaticEntitlementSyncerV2 = (*groupSyncer)(nil)
+var (
+	_ connectorbuilder.StaticEntitlementSyncerV2     = (*groupSyncer)(nil)
+	_ connectorbuilder.ResourceTargetedSyncerLimited = (*groupSyncer)(nil)
+)
 
-// The pages of a group's grants after the first, in this order.
+// The pages of a group's grants after its members, in this order. What it
+// holds comes late: a group that has gone by the time its members are asked for
+// holds nothing.
 const (
-	phaseMembers = "members"
 	phaseInvites = "invites"
+	phaseHeld    = "held"
 )
 
 // ResourceType describes the type.
@@ -34,7 +40,7 @@ func (g *groupSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOp
 		what:     "listing groups",
 		typeID:   typeGroup,
 		optional: true,
-		page: func(ctx context.Context, o segmentapi.ListOptions) (*segmentapi.Page[segmentapi.Group], error) {
+		page: func(ctx context.Context, _ string, o segmentapi.ListOptions) (*segmentapi.Page[segmentapi.Group], error) {
 			return g.c.client.Groups.List(ctx, o)
 		},
 		resource: groupResource,
@@ -48,7 +54,12 @@ func (g *groupSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOp
 
 // StaticEntitlements returns membership.
 func (g *groupSyncer) StaticEntitlements(context.Context, rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
-	return []*v2.Entitlement{assignment(nil, slugMember, "Member", "Belongs to the group and holds what the group holds.", userType())}, nil, nil
+	return []*v2.Entitlement{assignment(nil, slugMember, "Member", "Belongs to the group and holds what the group holds.", userType(), inviteType())}, nil, nil
+}
+
+// Get returns one group: one request.
+func (g *groupSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Resource, annotations.Annotations, error) {
+	return get(ctx, g.c, id, g.c.patient.Groups.Get, groupResource)
 }
 
 // Entitlements makes the group's one detail request.
@@ -56,42 +67,52 @@ func (g *groupSyncer) Entitlements(ctx context.Context, r *v2.Resource, opts rs.
 	return g.c.entitlements(ctx, r.GetId(), opts, g.detail)
 }
 
-// Grants returns what the group holds and, on further pages, who is in it. A
-// page makes at most one request.
+// Grants returns who is in the group and, on further pages, what it holds. A
+// page makes at most one request, the first one two if there is no session
+// store.
 func (g *groupSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
 	token, err := parsePageToken(opts.PageToken.Token)
 	if err != nil {
 		return nil, nil, err
 	}
 	s := g.c.session(opts)
-	if err = s.reportUnknown(ctx); err != nil {
+	if err = s.report(ctx); err != nil {
 		return nil, nil, err
 	}
 	switch token.Phase {
-	case phaseMembers:
-		return g.members(ctx, s, r.GetId(), token)
 	case phaseInvites:
 		return g.invites(ctx, s, r.GetId(), token)
+	case phaseHeld, phaseUnlisted:
+		return g.held(ctx, s, r.GetId(), token)
 	}
-	sub, err := g.c.subject(ctx, s, r.GetId(), g.detail)
+	if token.Cursor == "" {
+		if sub, err := g.c.subject(ctx, s, r.GetId(), g.detail); err != nil || sub.Vanished {
+			return nil, nil, err
+		}
+	}
+	return g.members(ctx, s, r.GetId(), token)
+}
+
+// held returns grants to the group, which reach its users.
+func (g *groupSyncer) held(ctx context.Context, s session, id *v2.ResourceId, token pageToken) ([]*v2.Grant, *rs.SyncOpResults, error) {
+	sub, err := g.c.subject(ctx, s, id, g.detail)
 	if err != nil || sub.Vanished {
 		return nil, nil, err
 	}
-	ordinary, inserted, err := s.grants(ctx, r.GetId(), sub, expandsTo(r.GetId()))
-	if err != nil {
-		return nil, nil, err
-	}
-	members := &pageToken{Phase: phaseMembers}
+	ordinary, inserted, err := s.grants(ctx, id, sub, expandsTo(id))
 	switch {
+	case err != nil:
+		return nil, nil, err
 	case token.Phase == phaseUnlisted:
-		return inserted, insertResources(members), nil
+		return inserted, insertResources(), nil
 	case len(inserted) > 0:
 		return ordinary, results(&pageToken{Phase: phaseUnlisted}), nil
 	}
-	return ordinary, results(members), nil
+	return ordinary, nil, nil
 }
 
-// members grants membership to one page of users.
+// members grants membership to one page of users. A user who was not listed
+// has no row to grant to.
 func (g *groupSyncer) members(ctx context.Context, s session, id *v2.ResourceId, token pageToken) ([]*v2.Grant, *rs.SyncOpResults, error) {
 	what := fmt.Sprintf("listing the members of group %s", id.GetResource())
 	page, err := ask(ctx, g.c, what, func(ctx context.Context) (*segmentapi.Page[segmentapi.User], error) {
@@ -106,22 +127,33 @@ func (g *groupSyncer) members(ctx context.Context, s session, id *v2.ResourceId,
 	for i, user := range page.Items {
 		ids[i] = user.ID
 	}
-	rows, err := s.membership(ctx, id, ids)
+	users, read, err := s.listed(ctx, typeUser, ids)
 	if err != nil {
 		return nil, nil, err
 	}
-	if page.Next == "" {
-		return rows, results(&pageToken{Phase: phaseInvites}), nil
+	var members []*v2.ResourceId
+	for _, user := range ids {
+		if _, ok := users[user]; ok || !read {
+			members = append(members, resourceID(typeUser, user))
+		}
 	}
-	next, err := token.follow(what, page.Next)
-	if err != nil {
+	s.leftOut(ctx, whyUnlisted, "group "+id.GetResource(), len(ids)-len(members))
+	if page.Next != "" {
+		next, err := token.follow(what, page.Next)
+		return membership(id, members), results(&next), err
+	}
+	// Nobody can be pending in a group of a workspace without invites.
+	if invites, read, err := s.rows(ctx, typeInvite); err != nil {
 		return nil, nil, err
+	} else if read && invites == 0 {
+		return membership(id, members), results(&pageToken{Phase: phaseHeld}), nil
 	}
-	return rows, results(&next), nil
+	return membership(id, members), results(&pageToken{Phase: phaseInvites}), nil
 }
 
-// invites grants membership to those on one page of pending invites who are
-// users by now: Segment lists an invite for a while after it was accepted.
+// invites grants membership to one page of pending invites. One of a person
+// who is a user by now counts as that user: Segment lists an invite for a while
+// after it was accepted.
 func (g *groupSyncer) invites(ctx context.Context, s session, id *v2.ResourceId, token pageToken) ([]*v2.Grant, *rs.SyncOpResults, error) {
 	what := fmt.Sprintf("listing the pending invites of group %s", id.GetResource())
 	page, err := ask(ctx, g.c, what, func(ctx context.Context) (*segmentapi.Page[string], error) {
@@ -132,56 +164,49 @@ func (g *groupSyncer) invites(ctx context.Context, s session, id *v2.ResourceId,
 	} else if err != nil {
 		return nil, nil, err
 	}
-	keys := make([]string, len(page.Items))
-	for i, email := range page.Items {
-		keys[i] = emailKey(email)
-	}
-	users, err := sessionGetMany[string](ctx, s, partEmail, keys)
+	users, err := s.byEmail(ctx, typeUser, page.Items)
 	if err != nil {
 		return nil, nil, err
 	}
-	var ids []string
-	pending := 0
-	for _, key := range keys {
-		if user, ok := users[key]; ok {
-			ids = append(ids, user)
-		} else {
-			pending++
+	invites, err := s.byEmail(ctx, typeInvite, page.Items)
+	if err != nil {
+		return nil, nil, err
+	}
+	_, read, err := s.rows(ctx, typeInvite)
+	if err != nil {
+		return nil, nil, err
+	}
+	var members []*v2.ResourceId
+	for _, email := range page.Items {
+		switch {
+		case users[email] != "":
+			members = append(members, resourceID(typeUser, users[email]))
+		case invites[email] != "":
+			members = append(members, resourceID(typeInvite, invites[email]))
+		case !read:
+			members = append(members, resourceID(typeInvite, email))
 		}
 	}
-	s.leftOut(ctx, whyPending, "group "+id.GetResource(), pending)
-	rows, err := s.membership(ctx, id, ids)
-	if err != nil {
-		return nil, nil, err
+	s.leftOut(ctx, whyUninvited, "group "+id.GetResource(), len(page.Items)-len(members))
+	if page.Next != "" {
+		next, err := token.follow(what, page.Next)
+		return membership(id, members), results(&next), err
 	}
-	if page.Next == "" {
-		return rows, nil, nil
-	}
-	next, err := token.follow(what, page.Next)
-	if err != nil {
-		return nil, nil, err
-	}
-	return rows, results(&next), nil
+	return membership(id, members), results(&pageToken{Phase: phaseHeld}), nil
 }
 
-// membership grants membership to each user once. A user who was not listed
-// has no row to grant to.
-func (s session) membership(ctx context.Context, id *v2.ResourceId, users []string) ([]*v2.Grant, error) {
-	missing, err := s.unlisted(ctx, typeUser, users)
-	if err != nil {
-		return nil, err
-	}
-	s.leftOut(ctx, whyUnlisted, "group "+id.GetResource(), len(missing))
+// membership grants membership to each member once.
+func membership(group *v2.ResourceId, members []*v2.ResourceId) []*v2.Grant {
 	var rows []*v2.Grant
-	granted := map[string]bool{}
-	for _, user := range users {
-		if missing[user] || granted[user] {
-			continue
+	granted := map[[2]string]bool{}
+	for _, member := range members {
+		key := [2]string{member.GetResourceType(), member.GetResource()}
+		if !granted[key] {
+			granted[key] = true
+			rows = append(rows, newGrant(typeGroup, group.GetResource(), slugMember, member))
 		}
-		granted[user] = true
-		rows = append(rows, newGrant(typeGroup, id.GetResource(), slugMember, resourceID(typeUser, user)))
 	}
-	return rows, nil
+	return rows
 }
 
 // expandsTo lets a grant to the group reach the users in it.

@@ -2,6 +2,8 @@ package connector
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -11,10 +13,18 @@ import (
 
 // Why a row is missing, in the log.
 const (
-	whyPending  = "pending invites in groups are not shown"
-	whyUnlisted = "members of groups that the list of users does not have"
-	whyVanished = "users and groups that have gone since they were listed"
+	whyUnlisted  = "members of groups that the list of users does not have"
+	whyUninvited = "pending members of groups that the list of invites does not have"
+	whyVanished  = "users and groups that have gone since they were listed"
 )
+
+// skip says that the workspace's plan lacks what one list is of.
+func (s session) skip(ctx context.Context, what, why string) error {
+	ctxzap.Extract(ctx).Warn("skipped: the workspace's plan or a feature is missing",
+		zap.String("resource_type", what), zap.String("reason", why))
+	_, err := sessionSet(ctx, s, partSkipped, map[string]bool{what: true})
+	return err
+}
 
 // noteUnknown keeps how much of what subjects hold cannot be shown. The keys
 // of counts come from unknownKey.
@@ -36,10 +46,11 @@ func unknownKind(key string) string {
 	return kind
 }
 
-// reportUnknown logs the totals of noteUnknown, one warning for each kind. All
-// permissions are known when the first grants are asked for, so that is when,
-// and once in a sync.
-func (s session) reportUnknown(ctx context.Context) error {
+// report logs what the file will lack: what was skipped, named once more, and
+// the totals of noteUnknown, one warning for each kind. The SDK tells nobody
+// when a sync ends. All lists and permissions are known when the first grants
+// are asked for, so that is when, and once in a sync.
+func (s session) report(ctx context.Context) error {
 	if !s.tally.first(s.syncID) {
 		return nil
 	}
@@ -56,6 +67,14 @@ func (s session) reportUnknown(ctx context.Context) error {
 	}
 	for kind, n := range totals {
 		logUnknown(ctx, kind, n)
+	}
+	skipped, err := sessionAll[bool](ctx, s, partSkipped)
+	if err != nil {
+		return err
+	}
+	if len(skipped) > 0 {
+		ctxzap.Extract(ctx).Warn("not in the file, because the workspace's plan or a feature is missing",
+			zap.Strings("resource_types", slices.Sorted(maps.Keys(skipped))))
 	}
 	_, err = sessionSet(ctx, s, partReported, map[string]bool{partUnknown: true})
 	return err
@@ -74,19 +93,20 @@ func (s session) leftOut(ctx context.Context, why, example string, n int) {
 	}
 }
 
-// A tally words the log of the sync that runs in this process. It has no say
-// in what is returned.
+// A tally counts for the log of the sync that runs in this process. Where there
+// is no session store, it also tells how many users and groups have gone.
 type tally struct {
-	mu      sync.Mutex
-	syncID  string
-	counts  map[string]int
-	started bool
+	mu       sync.Mutex
+	syncID   string
+	counts   map[string]int
+	vanished map[string]bool
+	started  bool
 }
 
 // enter makes the tally that of syncID. The lock is held.
 func (t *tally) enter(syncID string) {
 	if t.counts == nil || t.syncID != syncID {
-		t.syncID, t.counts, t.started = syncID, map[string]int{}, false
+		t.syncID, t.counts, t.vanished, t.started = syncID, map[string]int{}, map[string]bool{}, false
 	}
 }
 
@@ -98,6 +118,25 @@ func (t *tally) first(syncID string) bool {
 	started := t.started
 	t.started = true
 	return !started
+}
+
+// gone notes a subject that has gone. It returns how many have, and whether
+// this one is new.
+func (t *tally) gone(syncID, subject string) (int, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.enter(syncID)
+	first := !t.vanished[subject]
+	t.vanished[subject] = true
+	return len(t.vanished), first
+}
+
+// count is what has been added.
+func (t *tally) count(syncID, what string) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.enter(syncID)
+	return t.counts[what]
 }
 
 // add counts n more and returns the powers of ten that were reached.

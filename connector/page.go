@@ -1,13 +1,14 @@
 package connector
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"slices"
+	"strings"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
-	"github.com/grpc-ecosystem/go-grpc-middleware/logging/zap/ctxzap"
-	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -22,6 +23,10 @@ type pageToken struct {
 	Cursor string `json:"cursor,omitempty"`
 	// Rows is how many rows came before this page.
 	Rows int `json:"rows,omitempty"`
+	// Skipped are the phases that the workspace's plan lacks, and Why is what
+	// Segment says of the first.
+	Skipped []string `json:"skipped,omitempty"`
+	Why     string   `json:"why,omitempty"`
 	// Mark is an earlier cursor, from which Steps pages were read so far; after
 	// Reach pages it moves on, twice as far each time. A list that runs in a
 	// circle, of whatever size, must come back to it.
@@ -74,9 +79,14 @@ func results(next *pageToken) *rs.SyncOpResults {
 type listing[T any] struct {
 	what   string
 	typeID string
-	page   func(context.Context, segmentapi.ListOptions) (*segmentapi.Page[T], error)
+	// kinds are the lists that make up the whole, if there are several.
+	kinds []string
+	page  func(ctx context.Context, kind string, opts segmentapi.ListOptions) (*segmentapi.Page[T], error)
 	// optional lists belong to features that a plan may lack.
 	optional bool
+	// unknown reports that a workspace does not know a kind, and so has none.
+	// It may be nil.
+	unknown  func(kind string, err error) bool
 	resource func(T) (*v2.Resource, error)
 	// remember keeps what later phases ask for. It may be nil.
 	remember func(context.Context, session, []T) error
@@ -88,25 +98,30 @@ func (l listing[T]) read(ctx context.Context, c *Connector, opts rs.SyncOpAttrs)
 	if err != nil {
 		return nil, nil, err
 	}
+	if token.Phase == "" && len(l.kinds) > 0 {
+		token.Phase = l.kinds[0]
+	}
 	s := c.session(opts)
+	if opts.PageToken.Token == "" {
+		if err = s.begin(ctx, l.typeID); err != nil {
+			return nil, nil, err
+		}
+	}
 	page, err := ask(ctx, c, l.what, func(ctx context.Context) (*segmentapi.Page[T], error) {
-		return l.page(ctx, segmentapi.ListOptions{Cursor: token.Cursor})
+		return l.page(ctx, token.Phase, segmentapi.ListOptions{Cursor: token.Cursor})
 	})
+	first := token.Cursor == ""
 	switch {
 	case err == nil:
-	case l.optional && token.Cursor == "" && notInPlan(err):
-		ctxzap.Extract(ctx).Warn("skipping a resource type: the workspace's plan or a feature is missing",
-			zap.String("resource_type", l.typeID), zap.Error(err))
-		return nil, nil, s.finish(ctx, l.typeID, 0)
+	case first && l.unknown != nil && l.unknown(token.Phase, err):
+		page = &segmentapi.Page[T]{}
+	case first && l.optional && notInPlan(err):
+		token.Skipped, token.Why = append(token.Skipped, token.Phase), cmp.Or(token.Why, err.Error())
+		page = &segmentapi.Page[T]{}
 	case l.optional:
 		return nil, nil, hint(err, "to do without this type, name the others with --sync-resource-types")
 	default:
 		return nil, nil, err
-	}
-	if token.Cursor == "" {
-		if err = s.begin(ctx, l.typeID); err != nil {
-			return nil, nil, err
-		}
 	}
 	rows := make([]*v2.Resource, len(page.Items))
 	ids := make(map[string]string, len(page.Items))
@@ -125,12 +140,22 @@ func (l listing[T]) read(ctx context.Context, c *Connector, opts rs.SyncOpAttrs)
 		}
 	}
 	token.Rows += len(rows)
-	if page.Next == "" {
-		return rows, nil, s.finish(ctx, l.typeID, token.Rows)
+	s.tally.add(s.syncID, l.typeID, len(rows))
+	if page.Next != "" {
+		next, err := token.follow(l.what, page.Next)
+		return rows, results(&next), err
 	}
-	next, err := token.follow(l.what, page.Next)
-	if err != nil {
-		return nil, nil, err
+	if i := slices.Index(l.kinds, token.Phase) + 1; i < len(l.kinds) {
+		return rows, results(&pageToken{Phase: l.kinds[i], Rows: token.Rows, Skipped: token.Skipped, Why: token.Why}), nil
 	}
-	return rows, results(&next), nil
+	if len(token.Skipped) > 0 {
+		what := l.typeID
+		if len(token.Skipped) < len(l.kinds) {
+			what += " of the type " + strings.Join(token.Skipped, ", ")
+		}
+		if err = s.skip(ctx, what, token.Why); err != nil {
+			return nil, nil, err
+		}
+	}
+	return rows, nil, s.finish(ctx, l.typeID, token.Rows)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/annotations"
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
 
@@ -11,9 +12,12 @@ import (
 )
 
 // roleSyncer serves Segment's built-in roles, held on the whole workspace.
-type roleSyncer struct{ c *Connector }
+type roleSyncer struct{ passive }
 
-var _ connectorbuilder.StaticEntitlementSyncerV2 = (*roleSyncer)(nil)
+var (
+	_ connectorbuilder.StaticEntitlementSyncerV2     = (*roleSyncer)(nil)
+	_ connectorbuilder.ResourceTargetedSyncerLimited = (*roleSyncer)(nil)
+)
 
 // ResourceType describes the type.
 func (r *roleSyncer) ResourceType(context.Context) *v2.ResourceType { return roleType() }
@@ -23,7 +27,7 @@ func (r *roleSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpA
 	return listing[segmentapi.Role]{
 		what:   "listing roles",
 		typeID: typeRole,
-		page: func(ctx context.Context, o segmentapi.ListOptions) (*segmentapi.Page[segmentapi.Role], error) {
+		page: func(ctx context.Context, _ string, o segmentapi.ListOptions) (*segmentapi.Page[segmentapi.Role], error) {
 			return r.c.client.Roles.List(ctx, o)
 		},
 		resource: roleResource,
@@ -35,14 +39,10 @@ func (r *roleSyncer) StaticEntitlements(context.Context, rs.SyncOpAttrs) ([]*v2.
 	return []*v2.Entitlement{roleAssigned(nil)}, nil, nil
 }
 
-// Entitlements returns none beside the static one.
-func (r *roleSyncer) Entitlements(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
-	return nil, nil, nil
-}
-
-// Grants returns none: they come from the users and groups.
-func (r *roleSyncer) Grants(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
-	return nil, nil, nil
+// Get returns one role. Segment serves no single role, so the first one reads
+// the list of all, for some minutes.
+func (r *roleSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Resource, annotations.Annotations, error) {
+	return get(ctx, r.c, id, r.c.patient.Roles.Get, roleResource)
 }
 
 func roleAssigned(r *v2.Resource) *v2.Entitlement {

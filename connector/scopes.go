@@ -1,52 +1,102 @@
 package connector
 
 import (
+	"strings"
+	"unicode"
+
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// A target is the entitlement that one resource of a permission stands for.
+// scopeTypes says which resource type a scope is shown on. A new type of scope
+// is a new row. Segment's types in API 57.3.0 are WORKSPACE, SOURCE, WAREHOUSE,
+// FUNCTION and SPACE; labels restrict the first only.
+var scopeTypes = []struct {
+	scope   segmentapi.ScopeType
+	labeled bool
+	typeID  string
+}{
+	{scope: segmentapi.ScopeWorkspace, typeID: typeRole},
+	{scope: segmentapi.ScopeWorkspace, labeled: true, typeID: typeLabel},
+	{scope: segmentapi.ScopeSource, typeID: typeSource},
+	{scope: segmentapi.ScopeFunction, typeID: typeFunction},
+	{scope: segmentapi.ScopeSpace, typeID: typeSpace},
+	{scope: segmentapi.ScopeWarehouse, typeID: typeWarehouse},
+}
+
+// roleFamilies says which roles can be held on less than the workspace, by the
+// first word of their names: Segment does not say it in its list of roles. A
+// new family is a new row; roles of no family are for the whole workspace.
+var roleFamilies = []struct {
+	word   string // Lower case, singular.
+	except string // What a name of the family must not contain.
+	typeID string
+	labels bool // Whether labels can restrict the roles as well.
+}{
+	{word: "source", typeID: typeSource, labels: true},
+	{word: "function", typeID: typeFunction},
+	{word: "warehouse", typeID: typeWarehouse},
+	{word: "unify", except: "identity", typeID: typeSpace, labels: true},
+	{word: "engage", except: "identity", typeID: typeSpace, labels: true},
+	{word: "persona", except: "identity", typeID: typeSpace, labels: true},
+}
+
+// pairs reports whether a role of this name is meant to be held on resources
+// of a type.
+func pairs(roleName, typeID string) bool {
+	if typeID == typeRole {
+		return true
+	}
+	name := strings.ToLower(roleName)
+	words := strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) })
+	if len(words) == 0 {
+		return false
+	}
+	for _, f := range roleFamilies {
+		if words[0] != f.word && words[0] != f.word+"s" || f.except != "" && strings.Contains(name, f.except) {
+			continue
+		}
+		return f.typeID == typeID || f.labels && typeID == typeLabel
+	}
+	return false
+}
+
+// A target is the entitlement that one scope of a permission stands for.
 type target struct {
 	typeID string
 	id     string
 	slug   string
-	// name is what to call the resource if no list returned it.
-	name string
-}
-
-// scopeTypes says what each type of scope grants. A new type is a new row.
-// Segment's types in API 57.3.0 are WORKSPACE, SOURCE, WAREHOUSE, FUNCTION and
-// SPACE.
-var scopeTypes = []struct {
-	scope   segmentapi.ScopeType
-	labeled bool
-	target  func(segmentapi.Permission, segmentapi.Scope) target
-}{
-	{scope: segmentapi.ScopeWorkspace, target: func(p segmentapi.Permission, _ segmentapi.Scope) target {
-		return target{typeID: typeRole, id: p.RoleID, slug: slugAssigned, name: p.RoleName}
-	}},
+	// The role that is held, and the labels that restrict it.
+	roleID   string
+	roleName string
+	labels   []segmentapi.Label
 }
 
 // targetOf returns what a permission grants with one of its scopes, or false
-// for a scope that has no row in the table.
+// for a scope that cannot be shown.
 func targetOf(p segmentapi.Permission, s segmentapi.Scope) (target, bool) {
-	if p.RoleID == "" {
-		return target{}, false
-	}
+	t := target{id: s.ID, slug: p.RoleID, roleID: p.RoleID, roleName: p.RoleName}
+	labeled := s.Type == segmentapi.ScopeWorkspace && len(s.Labels) > 0
 	for _, row := range scopeTypes {
-		if row.scope == s.Type && row.labeled == (len(s.Labels) > 0) {
-			return row.target(p, s), true
+		if row.scope == s.Type && row.labeled == labeled {
+			t.typeID = row.typeID
 		}
 	}
-	return target{}, false
+	switch t.typeID {
+	case typeRole:
+		t.id, t.slug = p.RoleID, slugAssigned
+	case typeLabel:
+		t.id, t.labels = labelID(s.Labels), s.Labels
+	}
+	return t, t.typeID != "" && t.id != "" && p.RoleID != ""
 }
 
-// scopeKind names a kind of scope in the log.
+// scopeKind names a kind of scope that cannot be shown, for the log.
 func scopeKind(p segmentapi.Permission, s segmentapi.Scope) string {
 	switch {
 	case p.RoleID == "":
 		return string(s.Type) + " without a role"
-	case len(s.Labels) > 0:
-		return string(s.Type) + " with labels"
+	case s.ID == "":
+		return string(s.Type) + " without an id"
 	}
 	return string(s.Type)
 }
@@ -56,24 +106,55 @@ func scopeKind(p segmentapi.Permission, s segmentapi.Scope) string {
 func targetsOf(permissions []segmentapi.Permission) ([]target, map[string]int) {
 	var targets []target
 	unknown := map[string]int{}
-	seen := map[target]bool{}
 	for _, p := range permissions {
 		if len(p.Scopes) == 0 {
 			unknown["nothing"]++
 		}
 		for _, s := range p.Scopes {
-			t, ok := targetOf(p, s)
-			if !ok {
-				unknown[scopeKind(p, s)]++
-				continue
-			}
-			key := t
-			key.name = ""
-			if !seen[key] {
-				seen[key] = true
+			if t, ok := targetOf(p, s); ok {
 				targets = append(targets, t)
+			} else {
+				unknown[scopeKind(p, s)]++
 			}
 		}
 	}
-	return targets, unknown
+	return unique(targets), unknown
+}
+
+// unique keeps the first of targets that are the same entitlement.
+func unique(targets []target) []target {
+	var kept []target
+	seen := map[[3]string]bool{}
+	for _, t := range targets {
+		key := [3]string{t.typeID, t.id, t.slug}
+		if !seen[key] {
+			seen[key] = true
+			kept = append(kept, t)
+		}
+	}
+	return kept
+}
+
+// spacePrefix begins the ids of spaces in permissions, and in some lists.
+const spacePrefix = "spa_"
+
+// forms are the ids that a resource may be listed under, the most likely
+// first. Segment writes those of spaces with and without their prefix.
+func forms(typeID, id string) []string {
+	bare, prefixed := strings.CutPrefix(id, spacePrefix)
+	switch {
+	case typeID != typeSpace:
+		return []string{id}
+	case prefixed:
+		return []string{id, bare}
+	}
+	return []string{id, spacePrefix + id}
+}
+
+// unlistedID is the one id of a resource that no list returned.
+func unlistedID(typeID, id string) string {
+	if typeID == typeSpace {
+		return spacePrefix + strings.TrimPrefix(id, spacePrefix)
+	}
+	return id
 }

@@ -1,11 +1,14 @@
 package connector
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,15 +39,20 @@ const (
 	partWorkspace = "workspace/" // One key, its id.
 	partRead      = "read/"      // Resource type to how many rows its whole list had.
 	partReading   = "reading/"   // Resource type to when the reading of its list began.
-	partEmail     = "email/"     // Lower-cased e-mail to user id.
 	partSubject   = "subject/"   // A user or group to what it holds.
 	partVanished  = "vanished/"  // The users and groups that have gone, to the reading that had them.
 	partUnknown   = "unknown/"   // What cannot be shown, by kind and subject, to a count.
+	partSkipped   = "skipped/"   // What the plan lacks, to the resource type it is of.
 	partReported  = "reported/"  // Parts that have been logged.
 )
 
 // partListed is resource id to display name.
 func partListed(typeID string) string { return "listed/" + typeID + "/" }
+
+// partEmail is an e-mail to the id of the user or invite that has it, and
+// partFolded the lower-cased e-mail of those that are not lower case.
+func partEmail(typeID string) string  { return "email/" + typeID + "/" }
+func partFolded(typeID string) string { return "folded/" + typeID + "/" }
 
 // A subject is what the connector read about a user or a group.
 type subject struct {
@@ -70,7 +78,7 @@ func sessionKey(key string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func emailKey(email string) string { return strings.ToLower(strings.TrimSpace(email)) }
+func foldEmail(email string) string { return strings.ToLower(strings.TrimSpace(email)) }
 
 // present reports whether there is a store, judging by what using it returned.
 func (s session) present(err error) (bool, error) {
@@ -107,12 +115,13 @@ func sessionGet[T any](ctx context.Context, s session, part, key string) (T, boo
 func sessionGetMany[T any](ctx context.Context, s session, part string, keys []string) (map[string]T, error) {
 	var found map[string]T
 	var err error
-	short := make([]string, 0, len(keys))
+	asked := map[string]bool{}
 	for _, key := range keys {
 		if key != "" {
-			short = append(short, sessionKey(key))
+			asked[sessionKey(key)] = true
 		}
 	}
+	short := slices.Collect(maps.Keys(asked))
 	if s.store != nil && len(short) > 0 {
 		found, err = sdksession.GetManyJSON[T](ctx, s.store, short, sessions.WithPrefix(part))
 	}
@@ -177,25 +186,80 @@ func (s session) finish(ctx context.Context, typeID string, rows int) error {
 	return err
 }
 
-// unlisted returns those of ids that no row of the type's list had. As long as
-// that list has not been read to its end in this sync, as in a targeted or
-// filtered one, nobody can tell and every id counts as listed.
-func (s session) unlisted(ctx context.Context, typeID string, ids []string) (map[string]bool, error) {
-	if len(ids) == 0 {
-		return nil, nil
+// rows is how many rows the whole list of a type had, or false as long as it
+// has not been read to its end in this sync, as in a targeted or filtered one.
+func (s session) rows(ctx context.Context, typeID string) (int, bool, error) {
+	return sessionGet[int](ctx, s, partRead, typeID)
+}
+
+// A listedRow is a row that a list returned.
+type listedRow struct {
+	id   string
+	name string
+}
+
+// listed returns what the type's list knows each of ids by, and whether it is
+// known that the list does not have the others.
+func (s session) listed(ctx context.Context, typeID string, ids []string) (map[string]listedRow, bool, error) {
+	var all []string
+	for _, id := range ids {
+		all = append(all, forms(typeID, id)...)
 	}
-	if _, read, err := sessionGet[int](ctx, s, partRead, typeID); !read || err != nil {
-		return nil, err
+	names, err := sessionGetMany[string](ctx, s, partListed(typeID), all)
+	if err != nil {
+		return nil, false, err
 	}
-	names, err := sessionGetMany[string](ctx, s, partListed(typeID), ids)
+	found := map[string]listedRow{}
+	for _, id := range ids {
+		for _, form := range forms(typeID, id) {
+			if name, ok := names[form]; ok {
+				found[id] = listedRow{id: form, name: name}
+				break
+			}
+		}
+	}
+	_, read, err := s.rows(ctx, typeID)
+	return found, read, err
+}
+
+// rememberEmails keeps who has which e-mail. Of two that differ in nothing but
+// case, each is found by its own.
+func (s session) rememberEmails(ctx context.Context, typeID string, emails, ids []string) error {
+	exact, folded := map[string]string{}, map[string]string{}
+	for i, email := range emails {
+		exact[email] = ids[i]
+		if key := foldEmail(email); key != email {
+			folded[key] = ids[i]
+		}
+	}
+	if _, err := sessionSet(ctx, s, partEmail(typeID), exact); err != nil {
+		return err
+	}
+	_, err := sessionSet(ctx, s, partFolded(typeID), folded)
+	return err
+}
+
+// byEmail returns the ids of those of emails that the type's list had, as they
+// are or in another case.
+func (s session) byEmail(ctx context.Context, typeID string, emails []string) (map[string]string, error) {
+	var keys []string
+	for _, email := range emails {
+		keys = append(keys, email, foldEmail(email))
+	}
+	exact, err := sessionGetMany[string](ctx, s, partEmail(typeID), keys)
 	if err != nil {
 		return nil, err
 	}
-	missing := map[string]bool{}
-	for _, id := range ids {
-		if _, ok := names[id]; !ok {
-			missing[id] = true
+	folded, err := sessionGetMany[string](ctx, s, partFolded(typeID), keys)
+	if err != nil {
+		return nil, err
+	}
+	ids := map[string]string{}
+	for _, email := range emails {
+		key := foldEmail(email)
+		if id := cmp.Or(exact[email], exact[key], folded[key]); id != "" {
+			ids[email] = id
 		}
 	}
-	return missing, nil
+	return ids, nil
 }

@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
@@ -97,27 +98,51 @@ func (c *Connector) subject(ctx context.Context, s session, id *v2.ResourceId, r
 // in a long sync. More than one in a hundred mean that something else is
 // wrong; a single one does not, however small the workspace.
 func (s session) vanish(ctx context.Context, id *v2.ResourceId, cause error) error {
+	missing, listed, err := s.gone(ctx, id)
+	if err != nil {
+		return err
+	}
+	if listed > 0 && missing > 1 && missing*100 > listed {
+		return status.Errorf(codes.FailedPrecondition,
+			"%d of %d users and groups have gone since they were listed: too much would be missing, so start afresh, with a new file (the last: %v)",
+			missing, listed, cause)
+	}
+	return nil
+}
+
+// gone notes that a subject has gone and returns how many have, of how many
+// that were listed.
+func (s session) gone(ctx context.Context, id *v2.ResourceId) (int, int, error) {
+	key := subjectKey(id.GetResourceType(), id.GetResource())
+	if ok, err := s.usable(ctx); err != nil {
+		return 0, 0, err
+	} else if !ok {
+		missing, first := s.tally.gone(s.syncID, key)
+		if first {
+			s.leftOut(ctx, whyVanished, key, 1)
+		}
+		return missing, s.tally.count(s.syncID, typeUser) + s.tally.count(s.syncID, typeGroup), nil
+	}
 	readings := map[string]int64{}
 	for _, typeID := range []string{typeUser, typeGroup} {
 		var err error
 		if readings[typeID], err = s.reading(ctx, typeID); err != nil {
-			return err
+			return 0, 0, err
 		}
 	}
-	key := subjectKey(id.GetResourceType(), id.GetResource())
 	gone, err := sessionAll[int64](ctx, s, partVanished)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	reading := readings[id.GetResourceType()]
 	if since, counted := gone[key]; !counted || since != reading {
 		s.leftOut(ctx, whyVanished, key, 1)
 		if _, err = sessionSet(ctx, s, partVanished, map[string]int64{key: reading}); err != nil {
-			return err
+			return 0, 0, err
 		}
 		// Another worker may have added one as well.
 		if gone, err = sessionAll[int64](ctx, s, partVanished); err != nil {
-			return err
+			return 0, 0, err
 		}
 	}
 	missing := 0
@@ -128,42 +153,32 @@ func (s session) vanish(ctx context.Context, id *v2.ResourceId, cause error) err
 		}
 	}
 	read, err := sessionGetMany[int](ctx, s, partRead, []string{typeUser, typeGroup})
-	if err != nil {
-		return err
-	}
-	listed := read[typeUser] + read[typeGroup]
-	if listed > 0 && missing > 1 && missing*100 > listed {
-		return status.Errorf(codes.FailedPrecondition,
-			"%d of %d users and groups have gone since they were listed: too much would be missing, so start afresh, with a new file (the last: %v)",
-			missing, listed, cause)
-	}
-	return nil
+	return missing, read[typeUser] + read[typeGroup], err
 }
 
 // entitlements makes the detail request of a subject and returns the rows that
-// no list foretold.
+// no list foretold. Without a session store the request is made once more for
+// the grants: a grant on an entitlement that has no row would be overlooked.
 func (c *Connector) entitlements(ctx context.Context, id *v2.ResourceId, opts rs.SyncOpAttrs, read detail) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
 	s := c.session(opts)
-	// Without a store the answer could not be kept until the grants are asked for.
-	if ok, err := s.usable(ctx); !ok || err != nil {
-		return nil, nil, err
-	}
 	sub, err := c.subject(ctx, s, id, read)
 	if err != nil {
 		return nil, nil, err
 	}
-	targets, _ := targetsOf(sub.Permissions)
-	_, unlisted, err := s.split(ctx, targets)
+	placed, err := s.place(ctx, sub.Permissions)
 	if err != nil {
 		return nil, nil, err
 	}
 	var rows []*v2.Entitlement
-	for _, t := range unlisted {
-		r, err := t.resource()
+	for _, p := range placed {
+		if p.foretold {
+			continue
+		}
+		row, err := p.entitlement()
 		if err != nil {
 			return nil, nil, err
 		}
-		rows = append(rows, t.entitlement(r))
+		rows = append(rows, row)
 	}
 	return rows, nil, nil
 }
@@ -171,68 +186,119 @@ func (c *Connector) entitlements(ctx context.Context, id *v2.ResourceId, opts rs
 // grants turns permissions into grants to a subject: those on listed
 // resources, and those on resources that no list returned.
 func (s session) grants(ctx context.Context, id *v2.ResourceId, sub subject, opts ...grant.GrantOption) ([]*v2.Grant, []*v2.Grant, error) {
-	targets, _ := targetsOf(sub.Permissions)
-	listed, unlisted, err := s.split(ctx, targets)
+	placed, err := s.place(ctx, sub.Permissions)
 	if err != nil {
 		return nil, nil, err
 	}
-	ordinary := make([]*v2.Grant, len(listed))
-	for i, t := range listed {
-		ordinary[i] = newGrant(t.typeID, t.id, t.slug, id, opts...)
-	}
-	inserted := make([]*v2.Grant, len(unlisted))
-	for i, t := range unlisted {
-		r, err := t.resource()
+	var ordinary, inserted []*v2.Grant
+	for _, p := range placed {
+		options := opts
+		if p.typeID == typeWarehouse { // See roleOn.
+			options = append(slices.Clone(opts), grant.WithAnnotation(&v2.GrantImmutable{}))
+		}
+		if p.listed {
+			ordinary = append(ordinary, newGrant(p.typeID, p.id, p.slug, id, options...))
+			continue
+		}
+		r, err := p.unlistedResource()
 		if err != nil {
 			return nil, nil, err
 		}
-		inserted[i] = grant.NewGrant(r, t.slug, id, opts...)
+		inserted = append(inserted, grant.NewGrant(r, p.slug, id, options...))
 	}
 	return ordinary, inserted, nil
 }
 
 // insertResources marks a page of grants whose resources are to be stored as
 // well. It must hold no other grants: their rows would be overwritten.
-func insertResources(next *pageToken) *rs.SyncOpResults {
-	res := results(next)
-	res.Annotations = annotations.New(&v2.InsertResourceGrants{})
-	return res
+func insertResources() *rs.SyncOpResults {
+	return &rs.SyncOpResults{Annotations: annotations.New(&v2.InsertResourceGrants{})}
 }
 
-// split separates targets whose resource no list returned.
-func (s session) split(ctx context.Context, targets []target) ([]target, []target, error) {
-	ids := map[string][]string{}
+// A placedTarget is a target and what the lists say of it.
+type placedTarget struct {
+	target
+	// listed is set if a list returned the resource, by the name that is name,
+	// or if nobody can tell.
+	listed bool
+	name   string
+	// foretold is set if the entitlement is one that all resources of the type
+	// have.
+	foretold bool
+}
+
+// place looks up what permissions grant.
+func (s session) place(ctx context.Context, permissions []segmentapi.Permission) ([]placedTarget, error) {
+	targets, _ := targetsOf(permissions)
+	asked := map[string][]string{typeRole: nil}
 	for _, t := range targets {
-		ids[t.typeID] = append(ids[t.typeID], t.id)
+		asked[t.typeID] = append(asked[t.typeID], t.id)
+		asked[typeRole] = append(asked[typeRole], t.roleID)
 	}
-	missing := map[string]map[string]bool{}
-	for typeID, of := range ids {
-		m, err := s.unlisted(ctx, typeID, of)
+	type list struct {
+		rows map[string]listedRow
+		read bool
+	}
+	lists := map[string]list{}
+	for typeID, ids := range asked {
+		rows, read, err := s.listed(ctx, typeID, ids)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		missing[typeID] = m
+		lists[typeID] = list{rows: rows, read: read}
 	}
-	var listed, unlisted []target
-	for _, t := range targets {
-		if missing[t.typeID][t.id] {
-			unlisted = append(unlisted, t)
-		} else {
-			listed = append(listed, t)
+	for i, t := range targets {
+		if row, ok := lists[t.typeID].rows[t.id]; ok {
+			targets[i].id = row.id
+		} else if lists[t.typeID].read {
+			targets[i].id = unlistedID(t.typeID, t.id)
 		}
 	}
-	return listed, unlisted, nil
+	var placed []placedTarget
+	for _, t := range unique(targets) {
+		row, ok := lists[t.typeID].rows[t.id]
+		p := placedTarget{target: t, listed: ok || !lists[t.typeID].read, name: row.name}
+		role, ok := lists[typeRole].rows[t.roleID]
+		if ok {
+			p.roleName = role.name
+		}
+		p.foretold = p.listed && (ok || !lists[typeRole].read) && pairs(p.roleName, t.typeID)
+		placed = append(placed, p)
+	}
+	return placed, nil
 }
 
-// resource describes a target that no list returned.
-func (t target) resource() (*v2.Resource, error) {
-	profile := rs.WithResourceProfile(map[string]any{"listed": false})
-	return described(rs.NewRoleResource(displayName(t.name, t.id), roleType(), t.id, nil, profile))
+// entitlement is the row of an entitlement that no list foretold.
+func (p placedTarget) entitlement() (*v2.Entitlement, error) {
+	r := v2.Resource_builder{Id: resourceID(p.typeID, p.id), DisplayName: p.name}.Build()
+	if !p.listed {
+		var err error
+		if r, err = p.unlistedResource(); err != nil {
+			return nil, err
+		}
+	}
+	if p.typeID == typeRole {
+		return roleAssigned(r), nil
+	}
+	return roleOn(r, p.target), nil
 }
 
-// entitlement describes what a target that no list returned is granted by.
-func (t target) entitlement(r *v2.Resource) *v2.Entitlement {
-	return roleAssigned(r)
+// unlistedResource describes the resource of a target that no list returned.
+func (t target) unlistedResource() (*v2.Resource, error) {
+	profile := map[string]any{"listed": false}
+	switch t.typeID {
+	case typeRole:
+		return described(rs.NewRoleResource(displayName(t.roleName, t.id), roleType(), t.id, nil, rs.WithResourceProfile(profile)))
+	case typeLabel:
+		profile["labels"] = labelProfile(t.labels)
+	}
+	name := displayName(labelText(t.labels), t.id)
+	for _, rt := range []*v2.ResourceType{sourceType(), warehouseType(), functionType(), spaceType(), labelType()} {
+		if rt.GetId() == t.typeID {
+			return described(rs.NewAppResource(name, rt, t.id, nil, rs.WithResourceProfile(profile)))
+		}
+	}
+	return nil, fmt.Errorf("a permission leads to the resource type %q, which does not exist", t.typeID)
 }
 
 // newGrant names the resource by its id alone: its own row says the rest.

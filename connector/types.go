@@ -15,8 +15,14 @@ import (
 const (
 	typeWorkspace = "workspace"
 	typeUser      = "user"
+	typeInvite    = "invite"
 	typeGroup     = "group"
 	typeRole      = "role"
+	typeSource    = "source"
+	typeWarehouse = "warehouse"
+	typeFunction  = "function"
+	typeSpace     = "space"
+	typeLabel     = "label"
 
 	slugMember   = "member"
 	slugAssigned = "assigned"
@@ -33,12 +39,37 @@ func userType() *v2.ResourceType {
 	return resourceType(typeUser, "User", v2.ResourceType_TRAIT_USER)
 }
 
+// Invites go when they are accepted, which is no anomaly.
+func inviteType() *v2.ResourceType {
+	return resourceType(typeInvite, "Invite", v2.ResourceType_TRAIT_USER, &v2.SkipEntitlementsAndGrants{}, &v2.SkipSyncAnomalyDetection{})
+}
+
 func groupType() *v2.ResourceType {
 	return resourceType(typeGroup, "Group", v2.ResourceType_TRAIT_GROUP)
 }
 
 func roleType() *v2.ResourceType {
 	return resourceType(typeRole, "Role", v2.ResourceType_TRAIT_ROLE, &v2.SkipEntitlementsAndGrants{})
+}
+
+func sourceType() *v2.ResourceType {
+	return resourceType(typeSource, "Source", v2.ResourceType_TRAIT_APP, &v2.SkipEntitlementsAndGrants{})
+}
+
+func warehouseType() *v2.ResourceType {
+	return resourceType(typeWarehouse, "Warehouse", v2.ResourceType_TRAIT_APP, &v2.SkipEntitlementsAndGrants{})
+}
+
+func functionType() *v2.ResourceType {
+	return resourceType(typeFunction, "Function", v2.ResourceType_TRAIT_APP, &v2.SkipEntitlementsAndGrants{})
+}
+
+func spaceType() *v2.ResourceType {
+	return resourceType(typeSpace, "Space", v2.ResourceType_TRAIT_APP, &v2.SkipEntitlementsAndGrants{})
+}
+
+func labelType() *v2.ResourceType {
+	return resourceType(typeLabel, "Label", v2.ResourceType_TRAIT_APP, &v2.SkipEntitlementsAndGrants{})
 }
 
 func resourceType(id, name string, trait v2.ResourceType_Trait, annos ...proto.Message) *v2.ResourceType {

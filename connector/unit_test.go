@@ -118,10 +118,10 @@ func TestSessionKeys(t *testing.T) {
 	t.Parallel()
 	s := session{store: &memory{values: map[string][]byte{}}}
 	long := string(slices.Repeat([]byte("x"), 600))
-	if _, err := sessionSet(t.Context(), s, partEmail, map[string]string{"": "none", "a": "1", long: "2"}); err != nil {
+	if _, err := sessionSet(t.Context(), s, partWorkspace, map[string]string{"": "none", "a": "1", long: "2"}); err != nil {
 		t.Fatal(err)
 	}
-	got := must(sessionGetMany[string](t.Context(), s, partEmail, []string{"", "a", long, "b"}))(t)
+	got := must(sessionGetMany[string](t.Context(), s, partWorkspace, []string{"", "a", long, "b"}))(t)
 	if len(got) != 2 || got["a"] != "1" || got[long] != "2" {
 		t.Errorf("got %v", got)
 	}

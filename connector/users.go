@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/annotations"
+	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
 
 	"github.com/baton-segment/baton-segment/segmentapi"
@@ -12,6 +14,8 @@ import (
 
 // userSyncer serves people, and what they hold themselves.
 type userSyncer struct{ c *Connector }
+
+var _ connectorbuilder.ResourceTargetedSyncerLimited = (*userSyncer)(nil)
 
 // ResourceType describes the type.
 func (u *userSyncer) ResourceType(context.Context) *v2.ResourceType { return userType() }
@@ -21,16 +25,16 @@ func (u *userSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpA
 	return listing[segmentapi.User]{
 		what:   "listing users",
 		typeID: typeUser,
-		page: func(ctx context.Context, o segmentapi.ListOptions) (*segmentapi.Page[segmentapi.User], error) {
+		page: func(ctx context.Context, _ string, o segmentapi.ListOptions) (*segmentapi.Page[segmentapi.User], error) {
 			return u.c.client.Users.List(ctx, o)
 		},
 		resource: userResource,
 		remember: func(ctx context.Context, s session, users []segmentapi.User) error {
-			ids := make(map[string]string, len(users))
-			for _, user := range users {
-				ids[emailKey(user.Email)] = user.ID
+			emails, ids := make([]string, len(users)), make([]string, len(users))
+			for i, user := range users {
+				emails[i], ids[i] = user.Email, user.ID
 			}
-			if _, err := sessionSet(ctx, s, partEmail, ids); err != nil {
+			if err := s.rememberEmails(ctx, typeUser, emails, ids); err != nil {
 				return err
 			}
 			return rememberListed(ctx, s, typeUser, users, func(user segmentapi.User) (string, []segmentapi.Permission) {
@@ -38,6 +42,11 @@ func (u *userSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpA
 			})
 		},
 	}.read(ctx, u.c, opts)
+}
+
+// Get returns one user: one request.
+func (u *userSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Resource, annotations.Annotations, error) {
+	return get(ctx, u.c, id, u.c.patient.Users.Get, userResource)
 }
 
 // Entitlements makes the user's one detail request.
@@ -52,7 +61,7 @@ func (u *userSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpA
 		return nil, nil, err
 	}
 	s := u.c.session(opts)
-	if err = s.reportUnknown(ctx); err != nil {
+	if err = s.report(ctx); err != nil {
 		return nil, nil, err
 	}
 	sub, err := u.c.subject(ctx, s, r.GetId(), u.detail)
@@ -64,7 +73,7 @@ func (u *userSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpA
 		return nil, nil, err
 	}
 	if token.Phase == phaseUnlisted {
-		return inserted, insertResources(nil), nil
+		return inserted, insertResources(), nil
 	}
 	workspace, err := u.c.workspaceID(ctx, s)
 	if err != nil {
@@ -89,12 +98,7 @@ func userResource(u segmentapi.User) (*v2.Resource, error) {
 	name := clip(strings.TrimSpace(u.Name), maxDisplayName)
 	email := clip(strings.TrimSpace(u.Email), maxDisplayName)
 	first, last, _ := strings.Cut(name, " ")
-	traits := []rs.UserTraitOption{rs.WithUserLogin(email)}
-	// The SDK refuses a row with an address that it does not take for one.
-	if (v2.UserTrait_Email_builder{Address: email}).Build().Validate() == nil {
-		traits = append(traits, rs.WithEmail(email, true))
-	}
-	return described(rs.NewUserResource(displayName(name, email, u.ID), userType(), u.ID, traits,
+	return described(rs.NewUserResource(displayName(name, email, u.ID), userType(), u.ID, emailTraits(email),
 		rs.WithResourceProfile(map[string]any{
 			"user_id":    u.ID,
 			"email":      email,
@@ -103,4 +107,15 @@ func userResource(u segmentapi.User) (*v2.Resource, error) {
 		}),
 		rs.WithResourceStatus(v2.Status_RESOURCE_STATUS_ENABLED, ""),
 	))
+}
+
+// emailTraits are how people are recognized in other systems. Invites have the
+// same, so that one can be matched with the user that it becomes.
+func emailTraits(email string) []rs.UserTraitOption {
+	traits := []rs.UserTraitOption{rs.WithUserLogin(email)}
+	// The SDK refuses a row with an address that it does not take for one.
+	if (v2.UserTrait_Email_builder{Address: email}).Build().Validate() == nil {
+		traits = append(traits, rs.WithEmail(email, true))
+	}
+	return traits
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/annotations"
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
 
@@ -11,9 +12,12 @@ import (
 )
 
 // workspaceSyncer serves the one workspace that a token sees.
-type workspaceSyncer struct{ c *Connector }
+type workspaceSyncer struct{ passive }
 
-var _ connectorbuilder.StaticEntitlementSyncerV2 = (*workspaceSyncer)(nil)
+var (
+	_ connectorbuilder.StaticEntitlementSyncerV2     = (*workspaceSyncer)(nil)
+	_ connectorbuilder.ResourceTargetedSyncerLimited = (*workspaceSyncer)(nil)
+)
 
 // ResourceType describes the type.
 func (w *workspaceSyncer) ResourceType(context.Context) *v2.ResourceType { return workspaceType() }
@@ -24,12 +28,22 @@ func (w *workspaceSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.Sy
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := described(rs.NewAppResource(displayName(ws.Name, ws.Slug, ws.ID), workspaceType(), ws.ID, nil,
-		rs.WithResourceProfile(map[string]any{"workspace_id": ws.ID, "slug": clip(ws.Slug, maxDisplayName)})))
+	r, err := workspaceResource(*ws)
 	if err != nil {
 		return nil, nil, err
 	}
 	return []*v2.Resource{r}, nil, nil
+}
+
+// Get returns the workspace, if it is the one that the token sees: one request.
+func (w *workspaceSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Resource, annotations.Annotations, error) {
+	return get(ctx, w.c, id, func(ctx context.Context, id string) (*segmentapi.Workspace, error) {
+		ws, err := w.c.patient.Workspace.Get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return one(id, []segmentapi.Workspace{*ws}, func(ws segmentapi.Workspace) string { return ws.ID })
+	}, workspaceResource)
 }
 
 // StaticEntitlements returns membership, which every user has.
@@ -37,14 +51,9 @@ func (w *workspaceSyncer) StaticEntitlements(context.Context, rs.SyncOpAttrs) ([
 	return []*v2.Entitlement{assignment(nil, slugMember, "Member", "Belongs to the workspace.", userType())}, nil, nil
 }
 
-// Entitlements returns none beside the static one.
-func (w *workspaceSyncer) Entitlements(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
-	return nil, nil, nil
-}
-
-// Grants returns none: they come from the users.
-func (w *workspaceSyncer) Grants(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
-	return nil, nil, nil
+func workspaceResource(ws segmentapi.Workspace) (*v2.Resource, error) {
+	return described(rs.NewAppResource(displayName(ws.Name, ws.Slug, ws.ID), workspaceType(), ws.ID, nil,
+		rs.WithResourceProfile(map[string]any{"workspace_id": ws.ID, "slug": clip(ws.Slug, maxDisplayName)})))
 }
 
 // readWorkspace asks for the workspace and keeps its id.

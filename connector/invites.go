@@ -1,0 +1,61 @@
+package connector
+
+import (
+	"context"
+	"strings"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/annotations"
+	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
+	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// inviteSyncer serves pending invites. Segment names them by e-mail and does
+// not say what they will give.
+type inviteSyncer struct{ passive }
+
+var _ connectorbuilder.ResourceTargetedSyncerLimited = (*inviteSyncer)(nil)
+
+// ResourceType describes the type.
+func (i *inviteSyncer) ResourceType(context.Context) *v2.ResourceType { return inviteType() }
+
+// List returns one page of invites: one request.
+func (i *inviteSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
+	return listing[string]{
+		what:   "listing invites",
+		typeID: typeInvite,
+		page: func(ctx context.Context, _ string, o segmentapi.ListOptions) (*segmentapi.Page[string], error) {
+			return i.c.client.Invites.List(ctx, o)
+		},
+		resource: inviteResource,
+		remember: func(ctx context.Context, s session, emails []string) error {
+			return s.rememberEmails(ctx, typeInvite, emails, emails)
+		},
+	}.read(ctx, i.c, opts)
+}
+
+// Get returns one invite. Segment serves no single one, so it reads the list
+// of all, page by page.
+func (i *inviteSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Resource, annotations.Annotations, error) {
+	return get(ctx, i.c, id, func(ctx context.Context, id string) (*string, error) {
+		for email, err := range i.c.patient.Invites.All(ctx) {
+			if err != nil || email == id {
+				return &email, err
+			}
+		}
+		return nil, segmentapi.ErrNotFound
+	}, inviteResource)
+}
+
+func inviteResource(email string) (*v2.Resource, error) {
+	shown := clip(strings.TrimSpace(email), maxDisplayName)
+	// The trait would say "enabled" otherwise: the status of the resource does
+	// not reach the trait, which is what baton's own actions read.
+	unknown := rs.WithStatus(v2.UserTrait_Status_STATUS_UNSPECIFIED) //nolint:staticcheck // Deprecated, see above.
+	return described(rs.NewUserResource(displayName(shown), inviteType(), email, append(emailTraits(shown), unknown),
+		rs.WithResourceProfile(map[string]any{"email": shown}),
+		rs.WithResourceStatus(v2.Status_RESOURCE_STATUS_UNSPECIFIED, "invitation pending"),
+	))
+}

@@ -1,0 +1,134 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/annotations"
+	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// passive is the part of a type whose rows are asked nothing: grants on them
+// come from the users and groups.
+type passive struct{ c *Connector }
+
+// Entitlements returns none.
+func (passive) Entitlements(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+	return nil, nil, nil
+}
+
+// Grants returns none.
+func (passive) Grants(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
+	return nil, nil, nil
+}
+
+// scoped is the part of a type that roles are held on.
+type scoped struct {
+	passive
+	typeID string
+}
+
+func newScoped(c *Connector, typeID string) scoped {
+	return scoped{passive: passive{c: c}, typeID: typeID}
+}
+
+// StaticEntitlements returns one entitlement for each role that is meant for
+// the type.
+func (s scoped) StaticEntitlements(ctx context.Context, opts rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+	roles, err := s.c.roles(ctx, s.c.session(opts))
+	if err != nil {
+		return nil, nil, err
+	}
+	var rows []*v2.Entitlement
+	for _, id := range slices.Sorted(maps.Keys(roles)) {
+		if pairs(roles[id], s.typeID) {
+			rows = append(rows, roleOn(nil, target{typeID: s.typeID, slug: id, roleID: id, roleName: roles[id]}))
+		}
+	}
+	return rows, nil, nil
+}
+
+// roleOn is a role held on less than the workspace.
+func roleOn(r *v2.Resource, t target) *v2.Entitlement {
+	name := displayName(t.roleName, t.roleID)
+	on := map[string]string{
+		typeSource:    "this source",
+		typeFunction:  "this function",
+		typeSpace:     "this space",
+		typeWarehouse: "this warehouse",
+		typeLabel:     "every source or space that carries these labels",
+	}[t.typeID]
+	e := assignment(r, t.slug, name, clip(fmt.Sprintf("Holds %s on %s.", name, on), maxDescription), userType(), groupType())
+	if t.typeID == typeWarehouse {
+		// Segment documents warehouse roles for the workspace only.
+		e.SetAnnotations(annotations.New(&v2.EntitlementImmutable{}))
+	}
+	return e
+}
+
+// roles returns the names of all roles, by id. Reading them is the same as
+// listing their type: a sync asks once, also one that leaves the type out.
+func (c *Connector) roles(ctx context.Context, s session) (map[string]string, error) {
+	_, read, err := s.rows(ctx, typeRole)
+	if err != nil {
+		return nil, err
+	}
+	if read {
+		return sessionAll[string](ctx, s, partListed(typeRole))
+	}
+	roles := map[string]string{}
+	var token pageToken
+	for {
+		page, err := ask(ctx, c, "listing roles", func(ctx context.Context) (*segmentapi.Page[segmentapi.Role], error) {
+			return c.client.Roles.List(ctx, segmentapi.ListOptions{Cursor: token.Cursor})
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, role := range page.Items {
+			roles[role.ID] = displayName(role.Name, role.ID)
+		}
+		if page.Next == "" {
+			break
+		}
+		if token, err = token.follow("listing roles", page.Next); err != nil {
+			return nil, err
+		}
+	}
+	if err = s.list(ctx, typeRole, roles); err != nil {
+		return nil, err
+	}
+	return roles, s.finish(ctx, typeRole, len(roles))
+}
+
+// get reads one row for a targeted sync. The SDK leaves out what is not found.
+func get[T any](
+	ctx context.Context, c *Connector, id *v2.ResourceId,
+	read func(context.Context, string) (*T, error), resource func(T) (*v2.Resource, error),
+) (*v2.Resource, annotations.Annotations, error) {
+	what := fmt.Sprintf("reading %s %s", id.GetResourceType(), id.GetResource())
+	row, err := ask(ctx, c, what, func(ctx context.Context) (*T, error) { return read(ctx, id.GetResource()) })
+	if vanished(err) {
+		return nil, nil, status.Errorf(codes.NotFound, "%s: Segment does not have it", what)
+	} else if err != nil {
+		return nil, nil, err
+	}
+	r, err := resource(*row)
+	return r, nil, err
+}
+
+// one finds a row in the answer of a type that Segment does not serve singly.
+func one[T any](id string, rows []T, idOf func(T) string) (*T, error) {
+	i := slices.IndexFunc(rows, func(row T) bool { return idOf(row) == id })
+	if i < 0 {
+		return nil, segmentapi.ErrNotFound
+	}
+	return &rows[i], nil
+}

@@ -1,0 +1,46 @@
+package connector
+
+import (
+	"context"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/annotations"
+	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
+	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// spaceSyncer serves Unify spaces, and the roles on each.
+type spaceSyncer struct{ scoped }
+
+var (
+	_ connectorbuilder.StaticEntitlementSyncerV2     = (*spaceSyncer)(nil)
+	_ connectorbuilder.ResourceTargetedSyncerLimited = (*spaceSyncer)(nil)
+)
+
+// ResourceType describes the type.
+func (s *spaceSyncer) ResourceType(context.Context) *v2.ResourceType { return spaceType() }
+
+// List returns one page of spaces: one request.
+func (s *spaceSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
+	return listing[segmentapi.Space]{
+		what:     "listing spaces",
+		typeID:   typeSpace,
+		optional: true,
+		page: func(ctx context.Context, _ string, o segmentapi.ListOptions) (*segmentapi.Page[segmentapi.Space], error) {
+			return s.c.client.Spaces.List(ctx, o)
+		},
+		resource: spaceResource,
+	}.read(ctx, s.c, opts)
+}
+
+// Get returns one space: one request.
+func (s *spaceSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Resource, annotations.Annotations, error) {
+	return get(ctx, s.c, id, s.c.patient.Spaces.Get, spaceResource)
+}
+
+func spaceResource(s segmentapi.Space) (*v2.Resource, error) {
+	return described(rs.NewAppResource(displayName(s.Name, s.Slug, s.ID), spaceType(), s.ID, nil,
+		rs.WithResourceProfile(map[string]any{"space_id": s.ID, "slug": clip(s.Slug, maxDisplayName)})))
+}
