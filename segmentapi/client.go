@@ -16,13 +16,20 @@ import (
 // A Client reads one Segment workspace. Make it with [New]. It does not change
 // after that and is safe for concurrent use.
 type Client struct {
-	Workspace *WorkspaceService
-	Users     *UserService
-	Groups    *GroupService
-	Roles     *RoleService
+	Workspace  *WorkspaceService
+	Users      *UserService
+	Invites    *InviteService
+	Groups     *GroupService
+	Roles      *RoleService
+	Sources    *SourceService
+	Warehouses *WarehouseService
+	Functions  *FunctionService
+	Spaces     *SpaceService
+	Labels     *LabelService
 
 	raw       *api.APIClient
 	transport *transport
+	baseURL   string
 	pageSize  int
 }
 
@@ -42,21 +49,42 @@ func New(token string, opts ...Option) (*Client, error) {
 			return nil, err
 		}
 	}
-	t := newTransport(token, s)
+	return assemble(newTransport(token, s), s.baseURL.String(), s.pageSize, newRoleCache(s.cacheSize, s.cacheTTL)), nil
+}
+
+// WithRetry returns a client with another [RetryPolicy] and everything else in
+// common with c: token, connections, rate limits and the role cache. So one
+// caller can be patient and another not, without either sending what the other
+// was told to hold back. Errors match [ErrInvalidArgument].
+func (c *Client) WithRetry(p RetryPolicy) (*Client, error) {
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return assemble(c.transport.withRetry(p), c.baseURL, c.pageSize, c.Roles.cache), nil
+}
+
+func assemble(t *transport, baseURL string, pageSize int, cache *roleCache) *Client {
 	c := &Client{
 		raw: api.NewAPIClient(&api.Configuration{
-			UserAgent:  s.userAgent,
-			Servers:    api.ServerConfigurations{{URL: s.baseURL.String()}},
+			UserAgent:  t.agent,
+			Servers:    api.ServerConfigurations{{URL: baseURL}},
 			HTTPClient: &http.Client{Transport: t, CheckRedirect: refuseRedirect},
 		}),
 		transport: t,
-		pageSize:  s.pageSize,
+		baseURL:   baseURL,
+		pageSize:  pageSize,
 	}
 	c.Workspace = &WorkspaceService{c: c}
 	c.Users = &UserService{c: c}
+	c.Invites = &InviteService{c: c}
 	c.Groups = &GroupService{c: c}
-	c.Roles = &RoleService{c: c, cache: newRoleCache(s.cacheSize, s.cacheTTL)}
-	return c, nil
+	c.Roles = &RoleService{c: c, cache: cache}
+	c.Sources = &SourceService{c: c}
+	c.Warehouses = &WarehouseService{c: c}
+	c.Functions = &FunctionService{c: c}
+	c.Spaces = &SpaceService{c: c}
+	c.Labels = &LabelService{c: c}
+	return c
 }
 
 // Raw returns the official generated client, for operations that this package
@@ -109,7 +137,9 @@ func execute[T any](ctx context.Context, c *Client, what call, do func(context.C
 		fail.kind, fail.cause = ErrBadResponse, fmt.Errorf("the answer is not JSON (content type %q)", c.transport.hide(resp.Header.Get("Content-Type")))
 		return nil, nil, fail
 	case err != nil:
-		fail.kind, fail.cause = ErrBadResponse, c.transport.redact(err)
+		// Only the text: the official client's error holds the whole answer,
+		// and so write keys, settings and code.
+		fail.kind, fail.cause = ErrBadResponse, errors.New(c.transport.hide(err.Error()))
 		return nil, nil, fail
 	case out == nil:
 		fail.kind, fail.cause = ErrBadResponse, errors.New("the answer is empty")
@@ -172,6 +202,37 @@ func list[O, R, T any](ctx context.Context, c *Client, opts ListOptions, l liste
 		return nil, l.bad("the next cursor is the one just used")
 	}
 	return page, nil
+}
+
+// A getter says how to run and read one operation that returns a single
+// object: O is its answer, R the object as generated, T as returned.
+type getter[O, R, T any] struct {
+	call
+	// what names the object in errors, such as "user".
+	what string
+	run  func(context.Context) (*O, *http.Response, error)
+	// read may return nil when the answer has no object.
+	read    func(*O) *R
+	convert func(R) T
+	// about says whether this is the object that was asked for.
+	about func(T) bool
+}
+
+// get asks for the object with this id and checks that it is what came back.
+func get[O, R, T any](ctx context.Context, c *Client, id string, g getter[O, R, T]) (*T, error) {
+	if err := checkID(g.what, id); err != nil {
+		return nil, err
+	}
+	out, _, err := execute(ctx, c, g.call, g.run)
+	if err != nil {
+		return nil, err
+	}
+	if row := g.read(out); row != nil {
+		if object := g.convert(*row); g.about(object) {
+			return &object, nil
+		}
+	}
+	return nil, g.bad("the answer is not about this %s", g.what)
 }
 
 // hasPagination tells an empty pagination object from none: both decode alike.

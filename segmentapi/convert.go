@@ -24,8 +24,61 @@ func groupOf(g api.UserGroupV1) Group {
 	return Group{ID: g.Id, Name: g.Name, MemberCount: int(g.MemberCount), Permissions: permissionsOf(g.Permissions)}
 }
 
+// userDetailOf reads a detail, which says by leaving permissions out that there
+// are none.
+func userDetailOf(u api.UserV1) User {
+	user := userOf(u)
+	user.Permissions = append([]Permission{}, user.Permissions...)
+	return user
+}
+
+// groupDetailOf is for groups what userDetailOf is for users.
+func groupDetailOf(g api.UserGroupV1) Group {
+	group := groupOf(g)
+	group.Permissions = append([]Permission{}, group.Permissions...)
+	return group
+}
+
 func roleOf(r api.RoleV1) Role {
 	return Role{ID: r.Id, Name: r.Name, Description: r.Description}
+}
+
+func sourceOf(s api.SourceV1) Source {
+	return Source{ID: s.Id, Slug: s.Slug, Name: s.GetName(), Enabled: s.Enabled, Kind: s.Metadata.Name, Labels: labelsOf(s.Labels)}
+}
+
+func warehouseOf(w api.WarehouseV1) Warehouse {
+	// Anything may stand in the settings; what is not text leaves name empty.
+	name, _ := w.Settings["name"].(string)
+	return Warehouse{ID: w.Id, Name: name, Enabled: w.Enabled, Kind: w.Metadata.Name}
+}
+
+// A generatedFunction is what rows of the list and the detail have in common.
+type generatedFunction interface {
+	GetId() string
+	GetDisplayName() string
+	GetDescription() string
+	GetResourceType() string
+}
+
+func functionOf(f generatedFunction) Function {
+	return Function{ID: f.GetId(), Name: f.GetDisplayName(), Description: f.GetDescription(), Type: FunctionType(f.GetResourceType())}
+}
+
+func spaceOf(s api.Space) Space {
+	return Space{ID: s.Id, Slug: s.Slug, Name: s.Name}
+}
+
+func labelOf(l api.LabelV1) Label {
+	return Label{Key: l.Key, Value: l.Value, Description: l.GetDescription()}
+}
+
+func labelsOf(in []api.LabelV1) []Label {
+	var out []Label
+	for _, l := range in {
+		out = append(out, labelOf(l))
+	}
+	return out
 }
 
 // permissionsOf keeps nil, which means that the answer did not say.
@@ -49,10 +102,7 @@ func permissionsOf(in []api.PermissionV1) []Permission {
 // addLabels leaves out what is there already: labels are a set.
 func addLabels(out []Label, in []api.AllowedLabelBeta) []Label {
 	for _, l := range in {
-		label := Label{Key: l.Key, Value: l.Value}
-		if l.Description != nil {
-			label.Description = *l.Description
-		}
+		label := labelOf(api.LabelV1(l))
 		same := func(o Label) bool { return o.Key == label.Key && o.Value == label.Value }
 		if !slices.ContainsFunc(out, same) {
 			out = append(out, label)

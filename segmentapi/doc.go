@@ -1,5 +1,7 @@
 // Package segmentapi reads who has access to what in a Twilio Segment
-// workspace.
+// workspace: its users, pending invites, groups and roles, and the sources,
+// warehouses, functions, spaces and labels that roles are held on. A [Client]
+// has a service for each.
 //
 // It wraps Segment's official generated client and adds what that client
 // leaves to its callers: pages that cannot be cut short unnoticed, iterators,
@@ -20,7 +22,14 @@
 //	}
 //
 // Segment's lists of users and groups carry no permissions. Ask for each with
-// Get, and see [User] for how silence differs from none.
+// Get, and see [User] for how silence differs from none. Functions are listed
+// one [FunctionType] at a time; labels have no pages, so List returns them all.
+//
+// # Secrets
+//
+// Segment sends write keys, settings and function code along with what they
+// belong to. No type, error or log line of this package has them; answers got
+// through [Client.Raw] do.
 //
 // # Errors
 //
@@ -34,5 +43,6 @@
 // when a window runs low, leaves a share of it to others on the same token,
 // and after a refusal sends nothing until the time has come. A call that would
 // have to wait longer than its [RetryPolicy] allows fails at once with a
-// [*RateLimitError] that says how long.
+// [*RateLimitError] that says how long. [Client.WithRetry] makes a client that
+// is more or less patient within the same limit.
 package segmentapi

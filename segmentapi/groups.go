@@ -37,24 +37,19 @@ func (s *GroupService) All(ctx context.Context) iter.Seq2[Group, error] {
 // Get returns one group with permissions: GET /groups/{userGroupId}
 // (getUserGroup). A group that is gone is [ErrNotFound].
 func (s *GroupService) Get(ctx context.Context, id string) (*Group, error) {
-	if err := checkID("group", id); err != nil {
-		return nil, err
-	}
-	what := call{"getUserGroup", http.MethodGet, "/groups/" + id}
-	out, _, err := execute(ctx, s.c, what, func(ctx context.Context) (*api.GetUserGroup200Response, *http.Response, error) {
-		return s.c.raw.IAMGroupsAPI.GetUserGroup(ctx, id).Execute()
+	return get(ctx, s.c, id, getter[api.GetUserGroup200Response, api.UserGroupV1, Group]{
+		call: call{"getUserGroup", http.MethodGet, "/groups/" + id},
+		what: "group",
+		run: func(ctx context.Context) (*api.GetUserGroup200Response, *http.Response, error) {
+			return s.c.raw.IAMGroupsAPI.GetUserGroup(ctx, id).Execute()
+		},
+		read: func(o *api.GetUserGroup200Response) *api.UserGroupV1 {
+			d := o.GetData()
+			return &d.UserGroup
+		},
+		convert: groupDetailOf,
+		about:   func(g Group) bool { return g.ID == id },
 	})
-	if err != nil {
-		return nil, err
-	}
-	if out.Data == nil || out.Data.UserGroup.Id != id {
-		return nil, what.bad("the answer is not about this group")
-	}
-	g := groupOf(out.Data.UserGroup)
-	if g.Permissions == nil {
-		g.Permissions = []Permission{}
-	}
-	return &g, nil
 }
 
 // ListMembers returns one page of the users in a group, without permissions:

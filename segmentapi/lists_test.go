@@ -93,6 +93,10 @@ func TestEveryRowOnEveryPageSize(t *testing.T) {
 	for _, r := range ws.Roles {
 		roles = append(roles, segmentapi.Role{ID: r.ID, Name: r.Name, Description: r.Description})
 	}
+	var emails []string
+	for _, i := range ws.Invites {
+		emails = append(emails, i.Email)
+	}
 	pages := func(rows, size int) int { return max(1, (rows+size-1)/size) }
 
 	for _, next := range []sim.NextForm{sim.NextAbsent, sim.NextNull, sim.NextEmpty} {
@@ -107,20 +111,39 @@ func TestEveryRowOnEveryPageSize(t *testing.T) {
 					gotGroups[i].MemberCount = 0 // What it counts is not documented.
 				}
 				group := ws.Groups[0].ID
+				want := map[string]int{
+					"listUsers": pages(len(users), size), "listUserGroups": pages(len(groups), size), "listRoles": pages(len(roles), size),
+					"listUsersFromUserGroup": pages(len(members), size), "listInvitesFromUserGroup": pages(len(invites), size),
+					"listInvites": pages(len(emails), size), "listSources": pages(len(ws.Sources), size), "listWarehouses": pages(len(ws.Warehouses), size),
+					"listSpaces": pages(len(ws.Spaces), size), "listLabels": 1,
+				}
+				var gotFunctions []segmentapi.Function
+				for _, kind := range segmentapi.FunctionTypes() {
+					rows := collect(t, c.Functions.All(ctx, kind))
+					want["listFunctions"] += pages(len(rows), size)
+					gotFunctions = append(gotFunctions, rows...)
+				}
+				gotLabels, err := c.Labels.List(ctx)
+				if err != nil {
+					t.Error(err)
+				}
 				for what, diff := range map[string]string{
 					"users":   cmp.Diff(users, collect(t, c.Users.All(ctx))),
 					"groups":  cmp.Diff(groups, gotGroups),
 					"roles":   cmp.Diff(roles, collect(t, c.Roles.All(ctx))),
 					"members": cmp.Diff(members, collect(t, c.Groups.AllMembers(ctx, group))),
-					"invites": cmp.Diff(invites, collect(t, c.Groups.AllInvites(ctx, group))),
+					"pending": cmp.Diff(invites, collect(t, c.Groups.AllInvites(ctx, group))),
+
+					"invites":    cmp.Diff(emails, collect(t, c.Invites.All(ctx))),
+					"sources":    cmp.Diff(sources(ws), collect(t, c.Sources.All(ctx))),
+					"warehouses": cmp.Diff(warehouses(ws), collect(t, c.Warehouses.All(ctx))),
+					"functions":  cmp.Diff(functions(ws, segmentapi.FunctionTypes()...), gotFunctions),
+					"spaces":     cmp.Diff(spaces(ws), collect(t, c.Spaces.All(ctx))),
+					"labels":     cmp.Diff(labels(ws.Labels), gotLabels),
 				} {
 					if diff != "" {
 						t.Errorf("%s (-want +got):\n%s", what, diff)
 					}
-				}
-				want := map[string]int{
-					"listUsers": pages(len(users), size), "listUserGroups": pages(len(groups), size), "listRoles": pages(len(roles), size),
-					"listUsersFromUserGroup": pages(len(members), size), "listInvitesFromUserGroup": pages(len(invites), size),
 				}
 				if diff := cmp.Diff(want, operations(srv)); diff != "" {
 					t.Errorf("requests (-want +got):\n%s", diff)
@@ -128,6 +151,64 @@ func TestEveryRowOnEveryPageSize(t *testing.T) {
 			})
 		}
 	}
+}
+
+func labels(in []sim.Label) []segmentapi.Label {
+	var out []segmentapi.Label
+	for _, l := range in {
+		out = append(out, segmentapi.Label(l))
+	}
+	return out
+}
+
+func sources(ws *sim.Workspace) []segmentapi.Source {
+	var out []segmentapi.Source
+	for _, s := range ws.Sources {
+		source := segmentapi.Source{ID: s.ID, Slug: s.Slug, Enabled: s.Enabled, Kind: s.Metadata.Name, Labels: labels(s.Labels)}
+		if s.Name != nil {
+			source.Name = *s.Name
+		}
+		out = append(out, source)
+	}
+	return out
+}
+
+func warehouses(ws *sim.Workspace) []segmentapi.Warehouse {
+	var out []segmentapi.Warehouse
+	for _, w := range ws.Warehouses {
+		warehouse := segmentapi.Warehouse{ID: w.ID, Enabled: w.Enabled, Kind: w.Metadata.Name}
+		if name, ok := w.Settings["name"].(string); ok {
+			warehouse.Name = name
+		}
+		out = append(out, warehouse)
+	}
+	return out
+}
+
+// functions returns those of the given types, type by type.
+func functions(ws *sim.Workspace, types ...segmentapi.FunctionType) []segmentapi.Function {
+	var out []segmentapi.Function
+	for _, kind := range types {
+		for _, f := range ws.Functions {
+			if f.ResourceType != string(kind) {
+				continue
+			}
+			function := segmentapi.Function{ID: f.ID, Description: f.Description, Type: kind}
+			if f.DisplayName != nil {
+				function.Name = *f.DisplayName
+			}
+			out = append(out, function)
+		}
+	}
+	return out
+}
+
+func spaces(ws *sim.Workspace) []segmentapi.Space {
+	var out []segmentapi.Space
+	for _, s := range ws.Spaces {
+		out = append(out, segmentapi.Space{ID: s.ID, Slug: s.Slug, Name: s.Name})
+	}
+	return out
 }
 
 func collect[T any](t *testing.T, seq func(func(T, error) bool)) []T {
@@ -265,11 +346,25 @@ func TestGet(t *testing.T) {
 			t.Errorf("group %q (-want +got):\n%s", got.Name, diff)
 		}
 	}
-	if _, err = c.Users.Get(ctx, "nobody"); !errors.Is(err, segmentapi.ErrNotFound) {
-		t.Errorf("unknown user: %v", err)
+	getEach(t, "user", nil, c.Users.Get, nil)
+	getEach(t, "group", nil, c.Groups.Get, nil)
+	getEach(t, "source", sources(ws), c.Sources.Get, func(s segmentapi.Source) string { return s.ID })
+	getEach(t, "warehouse", warehouses(ws), c.Warehouses.Get, func(w segmentapi.Warehouse) string { return w.ID })
+	getEach(t, "function", functions(ws, segmentapi.FunctionTypes()...), c.Functions.Get, func(f segmentapi.Function) string { return f.ID })
+	getEach(t, "space", spaces(ws), c.Spaces.Get, func(s segmentapi.Space) string { return s.ID })
+}
+
+// getEach gets every row of a list by its id, and one that does not exist.
+func getEach[T any](t *testing.T, what string, rows []T, get func(context.Context, string) (*T, error), id func(T) string) {
+	t.Helper()
+	for _, want := range rows {
+		got, err := get(t.Context(), id(want))
+		if diff := cmp.Diff(&want, got); err != nil || diff != "" {
+			t.Errorf("%s %v (-want +got):\n%s", what, err, diff)
+		}
 	}
-	if _, err = c.Groups.Get(ctx, "none"); !errors.Is(err, segmentapi.ErrNotFound) {
-		t.Errorf("unknown group: %v", err)
+	if _, err := get(t.Context(), "nobody"); !errors.Is(err, segmentapi.ErrNotFound) {
+		t.Errorf("unknown %s: %v", what, err)
 	}
 }
 
@@ -307,6 +402,20 @@ func TestPermissionsInListsAreKept(t *testing.T) {
 		if diff := cmp.Diff(permissions(ws, ws.Groups[i].Permissions), g.Permissions); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", g.Name, diff)
 		}
+	}
+}
+
+// Whether there is such a type is for the server to say.
+func TestUnknownFunctionType(t *testing.T) {
+	t.Parallel()
+	srv := sim.New(sim.Demo())
+	c, err := segmentapi.New(srv.Token(), segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(&http.Client{Transport: srv.RoundTripper()}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Functions.List(t.Context(), "PLANET", segmentapi.ListOptions{})
+	if journal := srv.Journal(); !errors.Is(err, segmentapi.ErrInvalid) || len(journal) != 1 || !strings.Contains(journal[0].Query, "resourceType=PLANET") {
+		t.Errorf("got %v after %d requests", err, len(journal))
 	}
 }
 
@@ -367,6 +476,44 @@ func TestRoleCacheSmallerThanTheRoles(t *testing.T) {
 			t.Errorf("size %d: sent %d requests, want %d", size, n, want)
 		}
 	}
+}
+
+func TestRolesAreRememberedForEveryPatience(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ws := sim.Demo()
+		srv := sim.New(ws)
+		patient := connect(t, srv)
+		hasty, err := patient.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1, MaxWait: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		refuse := sim.Fault{Operation: "listRoles", Ordinal: 1, Kind: sim.FaultStatus, Status: http.StatusTooManyRequests}
+		if err = srv.Inject(refuse); err != nil {
+			t.Fatal(err)
+		}
+		got := make(chan error, 1)
+		go func() {
+			_, roleErr := patient.Roles.Get(t.Context(), ws.Roles[0].ID)
+			got <- roleErr
+		}()
+		synctest.Wait()
+		// A lookup is under way, but it takes longer than this client may.
+		start := time.Now()
+		if _, err = hasty.Roles.Get(t.Context(), ws.Roles[0].ID); !errors.Is(err, segmentapi.ErrRateLimited) || time.Since(start) != 0 {
+			t.Errorf("the hasty client got %v after %s", err, time.Since(start))
+		}
+		if err = <-got; err != nil {
+			t.Errorf("the patient client got %v", err)
+		}
+		role, err := hasty.Roles.Get(t.Context(), ws.Roles[1].ID)
+		if err != nil || role.Name != ws.Roles[1].Name {
+			t.Errorf("got %v, %v", role, err)
+		}
+		if n := len(srv.Journal()); n != 2 {
+			t.Errorf("sent %d requests, want the one that was refused and one more", n)
+		}
+	})
 }
 
 // A caller that leaves must not take the others' lookup with it.

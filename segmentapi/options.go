@@ -38,6 +38,13 @@ type RetryPolicy struct {
 	MaxWait time.Duration
 }
 
+func (p RetryPolicy) check() error {
+	if p.MaxAttempts < 1 || p.MaxWait < 0 {
+		return invalidArgument("a retry policy needs at least 1 attempt and a wait that is not negative")
+	}
+	return nil
+}
+
 // Limits say how the client paces itself. Segment tells what is left of a
 // window with each answer; the client adapts to that on its own.
 type Limits struct {
@@ -192,14 +199,15 @@ func WithLogger(l *slog.Logger) Option {
 }
 
 // WithRetry bounds attempts and waiting. The default is 5 attempts and 65 s.
+// [Client.WithRetry] gives some calls another bound.
 //
 // What is sent again: GET after 429, 500, 502, 503, 504 and broken
 // connections; PUT and DELETE after the same but 500; POST only after 429,
 // since Segment does not document it as safe to repeat.
 func WithRetry(p RetryPolicy) Option {
 	return func(s *settings) error {
-		if p.MaxAttempts < 1 || p.MaxWait < 0 {
-			return invalidArgument("a retry policy needs at least 1 attempt and a wait that is not negative")
+		if err := p.check(); err != nil {
+			return err
 		}
 		s.retry = p
 		return nil

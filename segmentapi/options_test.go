@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -91,6 +92,36 @@ func TestBaseURLs(t *testing.T) {
 	}
 }
 
+// What WithRetry makes differs in the policy alone.
+func TestWithRetryKeepsTheRest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var got []string
+		first, sent := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			got = append(got, r.URL.String()+" "+r.Header.Get("Authorization")+" "+r.Header.Get("User-Agent"))
+			answer(503, jsonType, "")(w, r)
+		}, WithBaseURL("https://example.com/prefix/"), WithUserAgent("tests/1"), WithPageSize(7), WithRetry(RetryPolicy{MaxAttempts: 3}))
+		second, err := first.WithRetry(RetryPolicy{MaxAttempts: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct {
+			c        *Client
+			attempts int
+		}{{second, 1}, {first, 3}} {
+			*sent = 0
+			if _, err := tt.c.Users.List(t.Context(), ListOptions{}); !errors.Is(err, ErrServer) || *sent != tt.attempts {
+				t.Errorf("got %v after %d requests, want %d", err, *sent, tt.attempts)
+			}
+		}
+		for _, g := range got {
+			if want := "https://example.com/prefix/users?pagination[count]=7 Bearer " + testToken + " tests/1"; g != want {
+				t.Errorf("sent %s, want %s", g, want)
+			}
+		}
+	})
+}
+
 func TestArgumentsAreCheckedBeforeAnyRequest(t *testing.T) {
 	t.Parallel()
 	c, sent := serve(t, answer(200, jsonType, "{}"))
@@ -99,9 +130,16 @@ func TestArgumentsAreCheckedBeforeAnyRequest(t *testing.T) {
 		_, userErr := c.Users.Get(ctx, id)
 		_, groupErr := c.Groups.Get(ctx, id)
 		_, roleErr := c.Roles.Get(ctx, id)
+		_, sourceErr := c.Sources.Get(ctx, id)
+		_, warehouseErr := c.Warehouses.Get(ctx, id)
+		_, functionErr := c.Functions.Get(ctx, id)
+		_, spaceErr := c.Spaces.Get(ctx, id)
 		_, membersErr := c.Groups.ListMembers(ctx, id, ListOptions{})
 		_, invitesErr := c.Groups.ListInvites(ctx, id, ListOptions{})
-		for what, err := range map[string]error{"user": userErr, "group": groupErr, "role": roleErr, "members": membersErr, "invites": invitesErr} {
+		for what, err := range map[string]error{
+			"user": userErr, "group": groupErr, "role": roleErr, "members": membersErr, "invites": invitesErr,
+			"source": sourceErr, "warehouse": warehouseErr, "function": functionErr, "space": spaceErr,
+		} {
 			if !errors.Is(err, ErrInvalidArgument) {
 				t.Errorf("%s %q: %v", what, id, err)
 			}
@@ -110,6 +148,19 @@ func TestArgumentsAreCheckedBeforeAnyRequest(t *testing.T) {
 	for _, count := range []int{-1, 1001} {
 		if _, err := c.Users.List(ctx, ListOptions{Count: count}); !errors.Is(err, ErrInvalidArgument) {
 			t.Errorf("count %d: %v", count, err)
+		}
+	}
+	if _, err := c.Functions.List(ctx, "", ListOptions{}); !errors.Is(err, ErrInvalidArgument) {
+		t.Errorf("no function type: %v", err)
+	}
+	for f, err := range c.Functions.All(ctx, "") {
+		if !errors.Is(err, ErrInvalidArgument) {
+			t.Errorf("no function type: %v, %v", f, err)
+		}
+	}
+	for _, p := range []RetryPolicy{{}, {MaxAttempts: 1, MaxWait: -1}} {
+		if _, err := c.WithRetry(p); !errors.Is(err, ErrInvalidArgument) {
+			t.Errorf("retry policy %+v: %v", p, err)
 		}
 	}
 	if *sent != 0 {

@@ -355,3 +355,59 @@ func TestRequestsInFlightAreCounted(t *testing.T) {
 		}
 	})
 }
+
+// Clients with different patience must not send what either was told to hold
+// back.
+func TestOneLimitForEveryPatience(t *testing.T) {
+	t.Parallel()
+	for name, refusedFirst := range map[string]bool{"the hasty one is refused": true, "the patient one is refused": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				refused := 0
+				opens := time.Now().Add(30 * time.Second)
+				patient, sent := serve(t, func(w http.ResponseWriter, r *http.Request) {
+					if time.Now().Before(opens) {
+						refused++
+						w.Header().Set("Retry-After", "30")
+						answer(429, jsonType, "")(w, r)
+						return
+					}
+					answer(200, jsonType, `{"data":{"workspace":{"id":"w1"}}}`)(w, r)
+				}, WithRetry(RetryPolicy{MaxAttempts: 5, MaxWait: 65 * time.Second}))
+				hasty, err := patient.WithRetry(RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second})
+				if err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				giveUp := func(status int) {
+					_, err := hasty.Workspace.Get(t.Context())
+					var limited *RateLimitError
+					if !errors.As(err, &limited) || !limited.Reset.Equal(start.Add(30*time.Second)) || time.Since(start) != 0 {
+						t.Errorf("the hasty client got %v after %s", err, time.Since(start))
+					}
+					var e *Error
+					if !errors.As(err, &e) || e.StatusCode != status {
+						t.Errorf("the hasty client got %+v, want status %d", e, status)
+					}
+				}
+				if refusedFirst {
+					giveUp(http.StatusTooManyRequests)
+				}
+				waited := make(chan error, 1)
+				go func() {
+					_, err := patient.Workspace.Get(t.Context())
+					waited <- err
+				}()
+				synctest.Wait()
+				giveUp(0) // Not even sent.
+				if err := <-waited; err != nil || time.Since(start) != 30*time.Second {
+					t.Errorf("the patient client got %v after %s", err, time.Since(start))
+				}
+				if _, err := hasty.Workspace.Get(t.Context()); err != nil || refused != 1 || *sent != 3 {
+					t.Errorf("got %v after %d requests, %d of them refused; want 3, 1", err, *sent, refused)
+				}
+			})
+		})
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
-	"golang.org/x/sync/singleflight"
 )
 
 // roleCache remembers roles by id, and ids that no role has. Expiry is checked
@@ -12,7 +11,6 @@ import (
 type roleCache struct {
 	entries *lru.Cache[string, roleEntry] // nil when the cache is off
 	ttl     time.Duration
-	flights singleflight.Group
 }
 
 type roleEntry struct {

@@ -9,12 +9,15 @@ import (
 	"time"
 
 	"github.com/segmentio/public-api-sdk-go/api"
+	"golang.org/x/sync/singleflight"
 )
 
 // RoleService reads the built-in roles.
 type RoleService struct {
 	c     *Client
 	cache *roleCache
+	// flights stay with one client: another's may wait longer or give up sooner.
+	flights singleflight.Group
 }
 
 // List returns one page of roles: GET /roles (listRoles).
@@ -50,7 +53,7 @@ func (s *RoleService) Get(ctx context.Context, id string) (*Role, error) {
 		if e, ok := s.cache.get(id, time.Now()); ok {
 			return found(id, e)
 		}
-		flight := s.cache.flights.DoChan("", func() (any, error) {
+		flight := s.flights.DoChan("", func() (any, error) {
 			if _, ok := s.cache.get(id, time.Now()); ok {
 				return loaded(nil), nil // A flight ended after the look above.
 			}

@@ -27,6 +27,8 @@ type callState struct {
 	operation string
 	method    string
 	attempts  int
+	// maxWait is how long the call may wait for the rate limit in all.
+	maxWait time.Duration
 	// waited is how long the call has waited for the rate limit so far.
 	waited time.Duration
 }
@@ -43,19 +45,27 @@ func stateOf(ctx context.Context) *callState {
 // transport is what stands under the official client: it adds the token,
 // repeats what may be repeated, and paces.
 type transport struct {
-	token  string
-	agent  string
-	retry  *retryablehttp.Client
+	pace
+	token   string
+	agent   string
+	maxWait time.Duration
+	retry   *retryablehttp.Client
+}
+
+// pace has a limiter for each kind of request.
+type pace struct {
 	reads  *limiter
 	writes *limiter
 }
 
 func newTransport(token string, s settings) *transport {
 	t := &transport{
-		token:  token,
-		agent:  s.userAgent,
-		reads:  newLimiter(s.limits.Reserve, 0),
-		writes: newLimiter(s.limits.Reserve, s.limits.WritesPerMinute),
+		pace: pace{
+			reads:  newLimiter(s.limits.Reserve, 0),
+			writes: newLimiter(s.limits.Reserve, s.limits.WritesPerMinute),
+		},
+		token: token,
+		agent: s.userAgent,
 	}
 	base := http.Client{Transport: defaultTransport()}
 	if s.httpClient != nil {
@@ -66,18 +76,30 @@ func newTransport(token string, s settings) *transport {
 	}
 	base.CheckRedirect = refuseRedirect
 	// The timeout moves into the attempt, or it would cut the wait before it.
-	base.Transport = &attempt{base: base.Transport, timeout: base.Timeout, limiters: t, maxWait: s.retry.MaxWait, logger: s.logger}
+	base.Transport = &attempt{pace: t.pace, base: base.Transport, timeout: base.Timeout, logger: s.logger}
 	base.Timeout = 0
+	t.setRetry(&base, s.retry)
+	return t
+}
+
+// withRetry returns a transport that shares connections and limiters with t.
+func (t *transport) withRetry(p RetryPolicy) *transport {
+	other := *t
+	other.setRetry(t.retry.HTTPClient, p)
+	return &other
+}
+
+func (t *transport) setRetry(hc *http.Client, p RetryPolicy) {
+	t.maxWait = p.MaxWait
 	t.retry = &retryablehttp.Client{
-		HTTPClient:   &base,
-		RetryMax:     s.retry.MaxAttempts - 1,
+		HTTPClient:   hc,
+		RetryMax:     p.MaxAttempts - 1,
 		RetryWaitMin: 250 * time.Millisecond,
 		RetryWaitMax: 8 * time.Second,
-		CheckRetry:   t.checkRetry(s.retry.MaxWait),
+		CheckRetry:   t.checkRetry,
 		Backoff:      backoff,
 		ErrorHandler: passThrough,
 	}
-	return t
 }
 
 // defaultTransport keeps enough idle connections for parallel readers.
@@ -103,7 +125,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if st == nil { // A request through Raw.
 		st = &callState{operation: "raw"}
 	}
-	st.method = req.Method
+	st.method, st.maxWait = req.Method, t.maxWait
 	req = req.Clone(context.WithValue(req.Context(), callKey{}, st))
 	req.Header.Set("Authorization", "Bearer "+t.token)
 	req.Header.Set("User-Agent", t.agent)
@@ -121,46 +143,44 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func (t *transport) closeIdleConnections() { t.retry.HTTPClient.CloseIdleConnections() }
 
-func (t *transport) limiter(method string) *limiter {
+func (p pace) limiter(method string) *limiter {
 	if method == http.MethodGet {
-		return t.reads
+		return p.reads
 	}
-	return t.writes
+	return p.writes
 }
 
 // opens is when the next request with this method may be sent.
-func (t *transport) opens(method string) time.Time {
-	return t.limiter(method).opens(time.Now())
+func (p pace) opens(method string) time.Time {
+	return p.limiter(method).opens(time.Now())
 }
 
 // checkRetry decides by method and status. Beyond maxWait of waiting for the
 // limit the answer goes back to the caller.
-func (t *transport) checkRetry(maxWait time.Duration) retryablehttp.CheckRetry {
-	return func(ctx context.Context, resp *http.Response, err error) (bool, error) {
-		if ctx.Err() != nil {
-			return false, ctx.Err()
-		}
-		st := stateOf(ctx)
-		if err != nil {
-			var limited *RateLimitError
-			if st.method == http.MethodPost || errors.As(err, &limited) || errors.Is(err, errTooLarge) {
-				return false, err
-			}
-			// The library's policy knows which broken connections are final,
-			// such as a certificate that is not trusted.
-			again, policyErr := retryablehttp.DefaultRetryPolicy(ctx, nil, err)
-			return again, policyErr
-		}
-		switch resp.StatusCode {
-		case http.StatusTooManyRequests:
-			return st.waited+time.Until(t.opens(st.method)) <= maxWait, nil
-		case http.StatusInternalServerError:
-			return st.method == http.MethodGet, nil
-		case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-			return st.method != http.MethodPost, nil
-		}
-		return false, nil
+func (t *transport) checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	if ctx.Err() != nil {
+		return false, ctx.Err()
 	}
+	st := stateOf(ctx)
+	if err != nil {
+		var limited *RateLimitError
+		if st.method == http.MethodPost || errors.As(err, &limited) || errors.Is(err, errTooLarge) {
+			return false, err
+		}
+		// The library's policy knows which broken connections are final,
+		// such as a certificate that is not trusted.
+		again, policyErr := retryablehttp.DefaultRetryPolicy(ctx, nil, err)
+		return again, policyErr
+	}
+	switch resp.StatusCode {
+	case http.StatusTooManyRequests:
+		return st.waited+time.Until(t.opens(st.method)) <= t.maxWait, nil
+	case http.StatusInternalServerError:
+		return st.method == http.MethodGet, nil
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return st.method != http.MethodPost, nil
+	}
+	return false, nil
 }
 
 // backoff spreads retries after failures. After a 429 it adds nothing: the
@@ -191,19 +211,18 @@ var errTooLarge = fmt.Errorf("the answer is larger than %d bytes", maxBody)
 // that a connection that breaks halfway is an error that can be retried, and
 // tells the limiter what the answer says.
 type attempt struct {
-	base     http.RoundTripper
-	timeout  time.Duration
-	limiters *transport
-	maxWait  time.Duration
-	logger   *slog.Logger
+	pace
+	base    http.RoundTripper
+	timeout time.Duration
+	logger  *slog.Logger
 }
 
 // RoundTrip sends req once.
 func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	st := stateOf(ctx)
-	lim := a.limiters.limiter(req.Method)
-	waited, err := lim.wait(ctx, a.maxWait-st.waited)
+	lim := a.limiter(req.Method)
+	waited, err := lim.wait(ctx, st.maxWait-st.waited)
 	st.waited += waited
 	if err != nil {
 		return nil, err

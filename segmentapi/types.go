@@ -67,6 +67,74 @@ const (
 	ScopeSpace     ScopeType = "SPACE"
 )
 
+// A Source sends events into Segment. Name may be empty.
+//
+// Its write keys and settings are left out on purpose: whoever has them can
+// send data in the source's name, and nobody needs them to review access.
+type Source struct {
+	ID      string
+	Slug    string
+	Name    string
+	Enabled bool
+	// Kind is what the catalog calls this sort of source, such as "iOS".
+	Kind string
+	// Labels are those on the source, in the order Segment sent them.
+	Labels []Label
+}
+
+// A Warehouse is a warehouse that Segment loads data into.
+//
+// Its settings are left out on purpose, except for the name: they may hold
+// connection details and passwords.
+type Warehouse struct {
+	ID string
+	// Name is the one in the settings, and empty if there is none that is text.
+	Name    string
+	Enabled bool
+	// Kind is what the catalog calls this sort of warehouse, such as "Postgres".
+	Kind string
+}
+
+// A FunctionType is where a function runs. Values other than the constants are
+// passed through in both directions.
+type FunctionType string
+
+// The function types of API version 57.3.0, and FunctionInsertTransformation,
+// which came with 62.0.6: a workspace that does not know it refuses it with
+// status 400 or 422 ([ErrBadRequest], [ErrInvalid]).
+const (
+	FunctionDestination          FunctionType = "DESTINATION"
+	FunctionInsertDestination    FunctionType = "INSERT_DESTINATION"
+	FunctionInsertSource         FunctionType = "INSERT_SOURCE"
+	FunctionSource               FunctionType = "SOURCE"
+	FunctionInsertTransformation FunctionType = "INSERT_TRANSFORMATION"
+)
+
+// FunctionTypes returns the constants, the one that not every workspace knows
+// last. Functions are listed one type at a time.
+func FunctionTypes() []FunctionType {
+	return []FunctionType{FunctionDestination, FunctionInsertDestination, FunctionInsertSource, FunctionSource, FunctionInsertTransformation}
+}
+
+// A Function is custom code that Segment runs. Name is its display name and may
+// be empty, as may Description.
+//
+// Its code and settings are left out on purpose: they may hold secrets.
+type Function struct {
+	ID          string
+	Name        string
+	Description string
+	Type        FunctionType
+}
+
+// A Space is a Unify space. ID is as Segment sent it: some of its endpoints
+// write "spa_" before the id of a space and some do not.
+type Space struct {
+	ID   string
+	Slug string
+	Name string
+}
+
 // A Label is a key and value that sources and spaces carry. Description is
 // free text; it takes no part in comparing labels.
 type Label struct {

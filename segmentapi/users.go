@@ -36,24 +36,19 @@ func (s *UserService) All(ctx context.Context) iter.Seq2[User, error] {
 // Get returns one user with permissions: GET /users/{userId} (getUser). A user
 // who has left is [ErrNotFound].
 func (s *UserService) Get(ctx context.Context, id string) (*User, error) {
-	if err := checkID("user", id); err != nil {
-		return nil, err
-	}
-	what := call{"getUser", http.MethodGet, "/users/" + id}
-	out, _, err := execute(ctx, s.c, what, func(ctx context.Context) (*api.GetUser200Response, *http.Response, error) {
-		return s.c.raw.IAMUsersAPI.GetUser(ctx, id).Execute()
+	return get(ctx, s.c, id, getter[api.GetUser200Response, api.UserV1, User]{
+		call: call{"getUser", http.MethodGet, "/users/" + id},
+		what: "user",
+		run: func(ctx context.Context) (*api.GetUser200Response, *http.Response, error) {
+			return s.c.raw.IAMUsersAPI.GetUser(ctx, id).Execute()
+		},
+		read: func(o *api.GetUser200Response) *api.UserV1 {
+			d := o.GetData()
+			return &d.User
+		},
+		convert: userDetailOf,
+		about:   func(u User) bool { return u.ID == id },
 	})
-	if err != nil {
-		return nil, err
-	}
-	if out.Data == nil || out.Data.User.Id != id {
-		return nil, what.bad("the answer is not about this user")
-	}
-	u := userOf(out.Data.User)
-	if u.Permissions == nil {
-		u.Permissions = []Permission{}
-	}
-	return &u, nil
 }
 
 func userID(u User) string { return u.ID }

@@ -151,23 +151,15 @@ func (d demo) show(ctx context.Context, sim *simulator) error {
 	if err = d.showCounts(ctx, grants); err != nil {
 		return err
 	}
-	if err = d.showPerson(ctx, grants); err != nil {
+	if err = d.showSource(ctx, grants); err != nil {
 		return err
 	}
+	if err = d.showPerson(grants); err != nil {
+		return err
+	}
+	d.say("The file answers with the baton CLI as well: bin/baton grants -f sync.c1z, bin/baton explorer -f sync.c1z")
 	d.say("Your own workspace: BATON_TOKEN=<a Segment Public API token> bin/baton-segment -f sync.c1z   (EU: add --region eu)")
 	return nil
-}
-
-func (d demo) showPerson(ctx context.Context, grants []grant) error {
-	person, err := somebody(grants)
-	if err != nil {
-		return err
-	}
-	d.say("One person's access, as the baton CLI shows it:\n")
-	if err = d.baton(ctx, "access", "-t", person.ID.ResourceType, "-r", person.ID.Resource); err != nil {
-		return err
-	}
-	return d.showOrigins(grants, person)
 }
 
 func (d demo) say(format string, args ...any) {
@@ -187,17 +179,6 @@ func (d demo) table(rows [][]string) error {
 	}
 	d.say("")
 	return d.out.Flush()
-}
-
-// baton shows a command of the baton CLI and what it prints.
-func (d demo) baton(ctx context.Context, args ...string) error {
-	d.say("$ baton %s -f sync.c1z", strings.Join(args, " "))
-	if err := d.out.Flush(); err != nil {
-		return err
-	}
-	cmd := d.command(ctx, "baton", append(args, "-f", "sync.c1z")...)
-	cmd.Stdout = d.out
-	return finish(cmd)
 }
 
 // readJSON reads what a command of the baton CLI prints as JSON.
@@ -222,6 +203,9 @@ type (
 			Resource     string `json:"resource"`
 		} `json:"id"`
 		DisplayName string `json:"displayName"`
+		Profile     struct {
+			Labels []string `json:"labels"`
+		} `json:"profile"`
 	}
 	grant struct {
 		Grant struct {
@@ -230,21 +214,14 @@ type (
 			} `json:"sources"`
 		} `json:"grant"`
 		Entitlement struct {
-			ID string `json:"id"`
+			ID          string `json:"id"`
+			Slug        string `json:"slug"`
+			DisplayName string `json:"displayName"`
 		} `json:"entitlement"`
 		Resource  object `json:"resource"`
 		Principal object `json:"principal"`
 	}
 )
-
-// origins reports whether a grant is held directly, and the entitlements of
-// groups that it comes through. A direct grant that groups give as well has
-// its own entitlement among its sources.
-func (g grant) origins() (bool, []string) {
-	sources := slices.Sorted(maps.Keys(g.Grant.Sources.Sources))
-	groups := slices.DeleteFunc(sources, func(source string) bool { return source == g.Entitlement.ID })
-	return len(groups) == 0 || len(groups) < len(g.Grant.Sources.Sources), groups
-}
 
 func (d demo) readGrants(ctx context.Context) ([]grant, error) {
 	var list struct {
@@ -260,12 +237,7 @@ func (d demo) readGrants(ctx context.Context) ([]grant, error) {
 // grants there are on them.
 func (d demo) showCounts(ctx context.Context, grants []grant) error {
 	var list struct {
-		Resources []struct {
-			Resource     object `json:"resource"`
-			ResourceType struct {
-				DisplayName string `json:"displayName"`
-			} `json:"resourceType"`
-		} `json:"resources"`
+		Resources []row `json:"resources"`
 	}
 	if err := d.readJSON(ctx, &list, "resources"); err != nil {
 		return err
@@ -295,13 +267,15 @@ func (d demo) showCounts(ctx context.Context, grants []grant) error {
 	return d.table(table)
 }
 
-// somebody picks a person who holds a role directly and another through a
-// group; of several the one with the least to read.
-func somebody(grants []grant) (object, error) {
+// showPerson shows what one person has: somebody who holds one role directly
+// and another through a group; of several the one with the least to read.
+func (d demo) showPerson(grants []grant) error {
 	type access struct {
-		person                 object
-		direct, derived, total int
+		person          object
+		direct, derived bool
+		table           [][]string
 	}
+	names := groupNames(grants)
 	people := map[string]*access{}
 	for _, g := range grants {
 		if g.Principal.ID.ResourceType != "user" {
@@ -309,52 +283,23 @@ func somebody(grants []grant) (object, error) {
 		}
 		a := people[g.Principal.ID.Resource]
 		if a == nil {
-			a = &access{person: g.Principal}
+			a = &access{person: g.Principal, table: [][]string{{"ON", "NAME", "WHAT", "HOW"}}}
 			people[g.Principal.ID.Resource] = a
 		}
-		a.total++
-		if g.Resource.ID.ResourceType == "role" {
-			direct, _ := g.origins()
-			if direct {
-				a.direct++
-			} else {
-				a.derived++
-			}
-		}
+		direct, groups := g.origins()
+		a.direct = a.direct || direct && g.Resource.ID.ResourceType == "role"
+		a.derived = a.derived || !direct && len(groups) > 0
+		a.table = append(a.table, []string{g.Resource.ID.ResourceType, g.Resource.DisplayName, g.Entitlement.DisplayName, g.how(names)})
 	}
 	var best *access
 	for _, id := range slices.Sorted(maps.Keys(people)) {
-		if a := people[id]; a.direct > 0 && a.derived > 0 && (best == nil || a.total < best.total) {
+		if a := people[id]; a.direct && a.derived && (best == nil || len(a.table) < len(best.table)) {
 			best = a
 		}
 	}
 	if best == nil {
-		return object{}, errors.New("nobody holds one role directly and another through a group")
+		return errors.New("nobody holds one role directly and another through a group")
 	}
-	return best.person, nil
-}
-
-// showOrigins shows where a person's roles come from.
-func (d demo) showOrigins(grants []grant, person object) error {
-	names := map[string]string{} // of what an entitlement is on
-	for _, g := range grants {
-		names[g.Entitlement.ID] = g.Resource.DisplayName
-	}
-	d.say("Where the roles come from (\"sources\" in baton grants -o json):\n")
-	var table [][]string
-	for _, g := range grants {
-		if g.Principal.ID != person.ID || g.Resource.ID.ResourceType != "role" {
-			continue
-		}
-		direct, groups := g.origins()
-		var origins []string
-		if direct {
-			origins = append(origins, "directly")
-		}
-		for _, group := range groups {
-			origins = append(origins, "through the group "+names[group])
-		}
-		table = append(table, []string{g.Resource.DisplayName, strings.Join(origins, " and ")})
-	}
-	return d.table(table)
+	d.say("Everything that %s has:\n", best.person.DisplayName)
+	return d.table(best.table)
 }

@@ -46,6 +46,8 @@ func TestReadme(t *testing.T) {
 				// It is what runs this test; running it here would not end.
 			case b.language == "sh" && strings.HasPrefix(b.text, "export BATON_TOKEN="):
 				checkRealUse(t, b.text)
+			case b.language == "sh" && strings.Contains(b.text, "--sync-resources"):
+				checkPartialUse(t, b.text)
 			case b.language == "go":
 				checkSnippet(t, b.text)
 			default:
@@ -83,9 +85,13 @@ func checkDemo(t *testing.T) {
 		"the groups":        fmt.Sprintf(`(?m)^  Group +%d +`, len(ws.Groups)),
 		"the roles":         fmt.Sprintf(`(?m)^  Role +%d +`, len(ws.Roles)),
 		"the workspace":     `(?m)^  Workspace +1 +`,
-		"a person's access": `Effective Access for `,
-		"a direct role":     `(?m)^  \S.*  directly`,
-		"a group's role":    `(?m)^  \S.*  through the group \S`,
+		"the sources":       fmt.Sprintf(`(?m)^  Source +%d +`, len(ws.Sources)),
+		"one source":        `(?m)^Everyone who reaches the source \S.*\(labels: \S+\)`,
+		"its owner":         `(?m)^  \S.*  Workspace Owner +the whole workspace +directly`,
+		"a role on it":      `(?m)^  \S.*  Source Admin +this source +directly`,
+		"a group's role":    `(?m)^  \S.*  Source Admin +this source +through the group \S`,
+		"a label's role":    `(?m)^  \S.*  Source Admin +label \S+=\S+ +directly`,
+		"a person's access": `(?m)^Everything that \S.* has:$`,
 		"the way on":        `BATON_TOKEN=.*bin/baton-segment.*\n$`,
 	} {
 		if !regexp.MustCompile(want).MatchString(r.stdout) {
@@ -100,23 +106,52 @@ func checkRealUse(t *testing.T, commands string) {
 	t.Helper()
 	ws := sim.Demo()
 	s := serve(t, ws)
-	dir := t.TempDir()
-	if err := os.Symlink(programs, filepath.Join(dir, "bin")); err != nil {
-		t.Fatal(err)
-	}
-	script := strings.Replace(commands, "<token>", s.Token(), 1)
-	if script == commands {
-		t.Fatal("there is no <token> to replace")
-	}
-	r := runIn(t, dir, []string{"BATON_BASE_URL=" + s.URL}, "sh", "-e", "-c", script)
-	if r.code != 0 {
-		t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
-	}
+	_, r := runScript(t, []string{"BATON_BASE_URL=" + s.URL}, commands, "<token>", s.Token())
 	for _, g := range expected(ws, builtTypes()).Grants {
 		if !strings.Contains(r.stdout, g.ID) {
 			t.Errorf("grant %s is not shown", g.ID)
 		}
 	}
+}
+
+// checkPartialUse looks for what was asked for in the files, and for what was
+// not.
+func checkPartialUse(t *testing.T, commands string) {
+	t.Helper()
+	ws := sim.Demo()
+	s := serve(t, ws)
+	dir, _ := runScript(t, s.env(), commands, "<user id>", ws.Users[1].ID)
+	for file, want := range map[string]map[string]int{
+		"people.c1z": {typeUser: len(ws.Users), typeGroup: len(ws.Groups), typeRole: len(ws.Roles)},
+		"person.c1z": {typeUser: 1, typeRole: len(ws.Users[1].Permissions), typeWorkspace: 1},
+	} {
+		got := map[string]int{}
+		for _, r := range readFile(t, filepath.Join(dir, file)).resources {
+			got[r.GetId().GetResourceType()]++
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("resources in %s by type (-want +got):\n%s", file, diff)
+		}
+	}
+}
+
+// runScript runs commands of the README in a folder that has the programs in
+// bin/, with what stands for a reader's own value replaced.
+func runScript(t *testing.T, env []string, commands, placeholder, value string) (string, result) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Symlink(programs, filepath.Join(dir, "bin")); err != nil {
+		t.Fatal(err)
+	}
+	script := strings.Replace(commands, placeholder, value, 1)
+	if script == commands {
+		t.Fatalf("there is no %s to replace", placeholder)
+	}
+	r := runIn(t, dir, env, "sh", "-e", "-c", script)
+	if r.code != 0 {
+		t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	return dir, r
 }
 
 // checkSnippet compiles and runs the program, with the address of the

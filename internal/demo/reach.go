@@ -1,0 +1,158 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// owner is the role that reaches everything, whatever it is held on.
+const owner = "Workspace Owner"
+
+// A row is a resource as `baton resources` prints it.
+type row struct {
+	Resource     object `json:"resource"`
+	ResourceType struct {
+		DisplayName string `json:"displayName"`
+	} `json:"resourceType"`
+}
+
+// A source is one with the roles that can be held on it.
+type source struct {
+	object
+	roles map[string]bool
+}
+
+// readSources reads the sources and the entitlements on each.
+func (d demo) readSources(ctx context.Context) ([]source, error) {
+	var rows struct {
+		Resources []row `json:"resources"`
+	}
+	if err := d.readJSON(ctx, &rows, "resources", "-t", "source"); err != nil {
+		return nil, err
+	}
+	var on struct {
+		Entitlements []struct {
+			Entitlement struct {
+				Slug string `json:"slug"`
+			} `json:"entitlement"`
+			Resource object `json:"resource"`
+		} `json:"entitlements"`
+	}
+	if err := d.readJSON(ctx, &on, "entitlements"); err != nil {
+		return nil, err
+	}
+	var sources []source
+	for _, r := range rows.Resources {
+		s := source{object: r.Resource, roles: map[string]bool{}}
+		for _, e := range on.Entitlements {
+			if e.Resource.ID == s.ID {
+				s.roles[e.Entitlement.Slug] = true
+			}
+		}
+		sources = append(sources, s)
+	}
+	return sources, nil
+}
+
+// reached tells on what a grant reaches a source, or "" if it does not.
+func (s source) reached(g grant) string {
+	switch on := g.Resource; {
+	case on.ID == s.ID:
+		return "this source"
+	case on.ID.ResourceType == "role" && (on.DisplayName == owner || s.roles[on.ID.Resource]):
+		return "the whole workspace"
+	case on.ID.ResourceType == "label" && s.roles[g.Entitlement.Slug]:
+		for _, label := range on.Profile.Labels {
+			if !slices.Contains(s.Profile.Labels, label) {
+				return ""
+			}
+		}
+		return "label " + on.DisplayName
+	}
+	return ""
+}
+
+// role is what a grant gives, by name.
+func (g grant) role() string {
+	if g.Resource.ID.ResourceType == "role" {
+		return g.Resource.DisplayName
+	}
+	return g.Entitlement.DisplayName
+}
+
+// showSource shows one source and everyone who reaches it.
+func (d demo) showSource(ctx context.Context, grants []grant) error {
+	sources, err := d.readSources(ctx)
+	if err != nil {
+		return err
+	}
+	var best source
+	var table [][]string
+	ways := 0
+	for _, s := range sources {
+		rows, n := s.reach(grants)
+		if n > ways || n == ways && len(rows) < len(table) {
+			best, table, ways = s, rows, n
+		}
+	}
+	if len(table) == 0 {
+		return errors.New("nobody reaches a source")
+	}
+	d.say("Everyone who reaches the source %s (labels: %s), and through what:\n",
+		best.DisplayName, cmp.Or(strings.Join(best.Profile.Labels, ", "), "none"))
+	return d.table(slices.Insert(table, 0, []string{"WHO", "ROLE", "HELD ON", "HOW"}))
+}
+
+// reach lists who reaches a source, and in how many different ways people do.
+func (s source) reach(grants []grant) ([][]string, int) {
+	names := groupNames(grants)
+	ways := map[string]bool{}
+	var table [][]string
+	for _, g := range grants {
+		on := s.reached(g)
+		if on == "" || g.Principal.ID.ResourceType != "user" {
+			continue
+		}
+		direct, _ := g.origins()
+		ways[fmt.Sprint(strings.Fields(on)[0], direct)] = true
+		table = append(table, []string{g.Principal.DisplayName, g.role(), on, g.how(names)})
+	}
+	slices.SortFunc(table, slices.Compare[[]string])
+	return table, len(ways)
+}
+
+// how tells where a grant comes from.
+func (g grant) how(names map[string]string) string {
+	direct, groups := g.origins()
+	var origins []string
+	if direct {
+		origins = append(origins, "directly")
+	}
+	for _, group := range groups {
+		origins = append(origins, "through the group "+names[group])
+	}
+	return strings.Join(origins, " and ")
+}
+
+// groupNames are the names of what entitlements are on.
+func groupNames(grants []grant) map[string]string {
+	names := map[string]string{}
+	for _, g := range grants {
+		names[g.Entitlement.ID] = g.Resource.DisplayName
+	}
+	return names
+}
+
+// origins reports whether a grant is held directly, and the entitlements of
+// groups that it comes through. A direct grant that groups give as well has
+// its own entitlement among its sources.
+func (g grant) origins() (bool, []string) {
+	sources := slices.Sorted(maps.Keys(g.Grant.Sources.Sources))
+	groups := slices.DeleteFunc(sources, func(source string) bool { return source == g.Entitlement.ID })
+	return len(groups) == 0 || len(groups) < len(g.Grant.Sources.Sources), groups
+}

@@ -1,0 +1,51 @@
+package segmentapi
+
+import (
+	"context"
+	"iter"
+	"net/http"
+
+	"github.com/segmentio/public-api-sdk-go/api"
+)
+
+// SourceService reads sources, without their secrets; see [Source].
+type SourceService struct{ c *Client }
+
+// List returns one page of sources: GET /sources (listSources).
+func (s *SourceService) List(ctx context.Context, opts ListOptions) (*Page[Source], error) {
+	return list(ctx, s.c, opts, lister[api.ListSources200Response, api.SourceV1, Source]{
+		call: call{"listSources", http.MethodGet, "/sources"},
+		run: func(ctx context.Context, p api.PaginationInput) (*api.ListSources200Response, *http.Response, error) {
+			return s.c.raw.SourcesAPI.ListSources(ctx).Pagination(p).Execute()
+		},
+		read: func(o *api.ListSources200Response) ([]api.SourceV1, api.PaginationOutput) {
+			d := o.GetData()
+			return d.Sources, d.Pagination
+		},
+		convert: sourceOf,
+		id:      func(r Source) string { return r.ID },
+	})
+}
+
+// All streams every source.
+func (s *SourceService) All(ctx context.Context) iter.Seq2[Source, error] {
+	return all(ctx, "listSources", s.List)
+}
+
+// Get returns one source: GET /sources/{sourceId} (getSource). A source that is
+// gone is [ErrNotFound].
+func (s *SourceService) Get(ctx context.Context, id string) (*Source, error) {
+	return get(ctx, s.c, id, getter[api.GetSource200Response, api.SourceV1, Source]{
+		call: call{"getSource", http.MethodGet, "/sources/" + id},
+		what: "source",
+		run: func(ctx context.Context) (*api.GetSource200Response, *http.Response, error) {
+			return s.c.raw.SourcesAPI.GetSource(ctx, id).Execute()
+		},
+		read: func(o *api.GetSource200Response) *api.SourceV1 {
+			d := o.GetData()
+			return &d.Source
+		},
+		convert: sourceOf,
+		about:   func(r Source) bool { return r.ID == id },
+	})
+}
