@@ -123,11 +123,11 @@ func (g *groupSyncer) members(ctx context.Context, s session, id *v2.ResourceId,
 	} else if err != nil {
 		return nil, nil, err
 	}
-	ids := make([]string, len(page.Items))
-	for i, user := range page.Items {
-		ids[i] = user.ID
-	}
+	emails, ids := emailsOf(page.Items)
 	users, read, err := s.listed(ctx, typeUser, ids)
+	if err == nil && !read { // So that at least the group's own users are known.
+		err = s.rememberEmails(ctx, typeUser, emails, ids)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

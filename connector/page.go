@@ -142,8 +142,8 @@ func (l listing[T]) read(ctx context.Context, c *Connector, opts rs.SyncOpAttrs)
 	token.Rows += len(rows)
 	s.tally.add(s.syncID, l.typeID, len(rows))
 	if page.Next != "" {
-		next, err := token.follow(l.what, page.Next)
-		return rows, results(&next), err
+		next, followErr := token.follow(l.what, page.Next)
+		return rows, results(&next), followErr
 	}
 	if i := slices.Index(l.kinds, token.Phase) + 1; i < len(l.kinds) {
 		return rows, results(&pageToken{Phase: l.kinds[i], Rows: token.Rows, Skipped: token.Skipped, Why: token.Why}), nil

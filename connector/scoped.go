@@ -83,29 +83,43 @@ func (c *Connector) roles(ctx context.Context, s session) (map[string]string, er
 	if read {
 		return sessionAll[string](ctx, s, partListed(typeRole))
 	}
-	roles := map[string]string{}
-	var token pageToken
-	for {
-		page, err := ask(ctx, c, "listing roles", func(ctx context.Context) (*segmentapi.Page[segmentapi.Role], error) {
-			return c.client.Roles.List(ctx, segmentapi.ListOptions{Cursor: token.Cursor})
-		})
-		if err != nil {
-			return nil, err
-		}
-		for _, role := range page.Items {
-			roles[role.ID] = displayName(role.Name, role.ID)
-		}
-		if page.Next == "" {
-			break
-		}
-		if token, err = token.follow("listing roles", page.Next); err != nil {
-			return nil, err
-		}
+	roles, err := namesOf(ctx, c, "listing roles", c.client.Roles.List, func(role segmentapi.Role) (string, string) {
+		return role.ID, displayName(role.Name, role.ID)
+	})
+	if err != nil {
+		return nil, err
 	}
 	if err = s.list(ctx, typeRole, roles); err != nil {
 		return nil, err
 	}
 	return roles, s.finish(ctx, typeRole, len(roles))
+}
+
+// namesOf reads a list to its end, for its ids and names.
+func namesOf[T any](
+	ctx context.Context, c *Connector, what string,
+	list func(context.Context, segmentapi.ListOptions) (*segmentapi.Page[T], error), of func(T) (string, string),
+) (map[string]string, error) {
+	found := map[string]string{}
+	var token pageToken
+	for {
+		page, err := ask(ctx, c, what, func(ctx context.Context) (*segmentapi.Page[T], error) {
+			return list(ctx, segmentapi.ListOptions{Cursor: token.Cursor})
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range page.Items {
+			id, name := of(row)
+			found[id] = name
+		}
+		if page.Next == "" {
+			return found, nil
+		}
+		if token, err = token.follow(what, page.Next); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // get reads one row for a targeted sync. The SDK leaves out what is not found.

@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"slices"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	"github.com/conductorone/baton-sdk/pkg/annotations"
@@ -39,6 +40,38 @@ func (s *spaceSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOp
 func (s *spaceSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Resource, annotations.Annotations, error) {
 	return get(ctx, s.c, id, s.c.patient.Spaces.Get, spaceResource)
 }
+
+// learnSpaces reads the spaces once in a targeted sync, which lists nothing, if
+// permissions name any: with or without the prefix, a space must have the id
+// that a full sync gives it.
+func (c *Connector) learnSpaces(ctx context.Context, s session, permissions []segmentapi.Permission) error {
+	names := func(p segmentapi.Permission) bool {
+		return slices.ContainsFunc(p.Scopes, func(s segmentapi.Scope) bool { return s.Type == segmentapi.ScopeSpace })
+	}
+	if !slices.ContainsFunc(permissions, names) {
+		return nil
+	}
+	if ok, err := s.usable(ctx); !ok || err != nil {
+		return err
+	}
+	read, err := sessionGetMany[int](ctx, s, partRead, []string{typeUser, typeGroup, typeSpace, spaceForms})
+	if len(read) > 0 || err != nil {
+		return err
+	}
+	spaces, err := namesOf(ctx, c, "listing spaces", c.client.Spaces.List, func(space segmentapi.Space) (string, string) {
+		return space.ID, displayName(space.Name, space.Slug, space.ID)
+	})
+	if err != nil && !notInPlan(err) {
+		return err
+	}
+	if err = s.list(ctx, typeSpace, spaces); err != nil {
+		return err
+	}
+	return s.finish(ctx, spaceForms, len(spaces))
+}
+
+// spaceForms stands for the list of spaces where it was read for its ids alone.
+const spaceForms = "space forms"
 
 func spaceResource(s segmentapi.Space) (*v2.Resource, error) {
 	return described(rs.NewAppResource(displayName(s.Name, s.Slug, s.ID), spaceType(), s.ID, nil,

@@ -82,6 +82,9 @@ func (c *Connector) subject(ctx context.Context, s session, id *v2.ResourceId, r
 	case err != nil:
 		return subject{}, err
 	}
+	if learnErr := c.learnSpaces(ctx, s, permissions); learnErr != nil {
+		return subject{}, learnErr
+	}
 	if rememberErr := s.remember(ctx, map[string]subject{key: found}); rememberErr != nil {
 		return subject{}, rememberErr
 	}

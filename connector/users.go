@@ -30,10 +30,7 @@ func (u *userSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpA
 		},
 		resource: userResource,
 		remember: func(ctx context.Context, s session, users []segmentapi.User) error {
-			emails, ids := make([]string, len(users)), make([]string, len(users))
-			for i, user := range users {
-				emails[i], ids[i] = user.Email, user.ID
-			}
+			emails, ids := emailsOf(users)
 			if err := s.rememberEmails(ctx, typeUser, emails, ids); err != nil {
 				return err
 			}
@@ -107,6 +104,14 @@ func userResource(u segmentapi.User) (*v2.Resource, error) {
 		}),
 		rs.WithResourceStatus(v2.Status_RESOURCE_STATUS_ENABLED, ""),
 	))
+}
+
+func emailsOf(users []segmentapi.User) ([]string, []string) {
+	emails, ids := make([]string, len(users)), make([]string, len(users))
+	for i, user := range users {
+		emails[i], ids[i] = user.Email, user.ID
+	}
+	return emails, ids
 }
 
 // emailTraits are how people are recognized in other systems. Invites have the

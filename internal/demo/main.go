@@ -287,7 +287,7 @@ func (d demo) showPerson(grants []grant) error {
 			people[g.Principal.ID.Resource] = a
 		}
 		direct, groups := g.origins()
-		a.direct = a.direct || direct && g.Resource.ID.ResourceType == "role"
+		a.direct = a.direct || direct && g.Resource.ID.ResourceType == typeRole
 		a.derived = a.derived || !direct && len(groups) > 0
 		a.table = append(a.table, []string{g.Resource.ID.ResourceType, g.Resource.DisplayName, g.Entitlement.DisplayName, g.how(names)})
 	}

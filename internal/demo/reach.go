@@ -10,8 +10,11 @@ import (
 	"strings"
 )
 
-// owner is the role that reaches everything, whatever it is held on.
-const owner = "Workspace Owner"
+const (
+	typeRole = "role"
+	// owner is the role that reaches everything.
+	owner = "Workspace Owner"
+)
 
 // A row is a resource as `baton resources` prints it.
 type row struct {
@@ -64,7 +67,7 @@ func (s source) reached(g grant) string {
 	switch on := g.Resource; {
 	case on.ID == s.ID:
 		return "this source"
-	case on.ID.ResourceType == "role" && (on.DisplayName == owner || s.roles[on.ID.Resource]):
+	case on.ID.ResourceType == typeRole && (on.DisplayName == owner || s.roles[on.ID.Resource]):
 		return "the whole workspace"
 	case on.ID.ResourceType == "label" && s.roles[g.Entitlement.Slug]:
 		for _, label := range on.Profile.Labels {
@@ -79,7 +82,7 @@ func (s source) reached(g grant) string {
 
 // role is what a grant gives, by name.
 func (g grant) role() string {
-	if g.Resource.ID.ResourceType == "role" {
+	if g.Resource.ID.ResourceType == typeRole {
 		return g.Resource.DisplayName
 	}
 	return g.Entitlement.DisplayName
