@@ -47,6 +47,7 @@ type settings struct {
 	workspace string
 	token     string
 	next      string
+	without   string
 	lists     bool
 	limit     int
 	writes    int
@@ -78,9 +79,10 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	f.SetOutput(stderr)
 	f.StringVar(&s.addr, "addr", "127.0.0.1:0", "`address` to listen on; port 0 takes a free one")
 	f.BoolVar(&s.anyAddr, "allow-remote", false, "allow an address that other machines can reach")
-	f.StringVar(&s.workspace, "workspace", "demo", "`name` of the workspace: demo or empty")
+	f.StringVar(&s.workspace, "workspace", "demo", "`name` of the workspace: demo, empty, hostile or sized:users=1000,groups=50,seed=7")
 	f.StringVar(&s.token, "token", sim.DefaultToken, "`token` to accept")
 	f.StringVar(&s.next, "next", "absent", "`form` of next on the last page: absent, null or empty")
+	f.StringVar(&s.without, "without", "", "`features` that the plan does not include, such as groups,spaces")
 	f.BoolVar(&s.lists, "permissions-in-lists", false, "put permissions into the lists of users and groups")
 	f.IntVar(&s.limit, "limit", 0, "requests a minute, writes to IAM and labels apart; 0 is no limit")
 	f.IntVar(&s.writes, "write-limit", 0, "writes to IAM and labels a minute; 0 is no limit, Segment documents 60")
@@ -104,7 +106,12 @@ func (s settings) server() (*sim.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	without, err := sim.ParseFeatures(s.without)
+	if err != nil {
+		return nil, fmt.Errorf("-without: %w", err)
+	}
 	opts := []sim.Option{
+		sim.WithoutFeatures(without...),
 		sim.WithToken(s.token),
 		sim.WithLimit(s.limit),
 		sim.WithWriteLimit(s.writes),

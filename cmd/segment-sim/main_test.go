@@ -46,8 +46,18 @@ func readLines(t *testing.T, r io.Reader) (string, string) {
 	return values[0], values[1]
 }
 
-// get decodes an answer of the simulator.
+// get decodes a success of the simulator.
 func get(t *testing.T, url, token string, into any) http.Header {
+	t.Helper()
+	status, header := ask(t, url, token, into)
+	if status != http.StatusOK {
+		t.Fatalf("GET %s: status %d", url, status)
+	}
+	return header
+}
+
+// ask decodes an answer of the simulator.
+func ask(t *testing.T, url, token string, into any) (int, http.Header) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
@@ -63,10 +73,7 @@ func get(t *testing.T, url, token string, into any) http.Header {
 	if err := errors.Join(decodeErr, resp.Body.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("GET %s: status %d", url, resp.StatusCode)
-	}
-	return resp.Header
+	return resp.StatusCode, resp.Header
 }
 
 // start runs the program in this process; stop ends it and returns its error.
@@ -135,6 +142,27 @@ func TestNextEmptyOnTheEmptyWorkspace(t *testing.T) {
 	}
 }
 
+func TestSizedWorkspaceWithoutGroups(t *testing.T) {
+	t.Parallel()
+	url, token, stop := start(t, "-workspace", "sized:users=3,groups=2", "-without", "groups, spaces")
+	var page struct {
+		Data   struct{ Users []any }
+		Errors []struct{ Type, Message string }
+	}
+	get(t, url+"/users", token, &page)
+	if len(page.Data.Users) != 3 {
+		t.Errorf("%d users, want 3", len(page.Data.Users))
+	}
+	for _, path := range []string{"/groups", "/spaces"} {
+		if status, _ := ask(t, url+path, token, &page); status != http.StatusBadRequest || page.Errors[0].Type != "bad-request" {
+			t.Errorf("%s: status %d, errors %+v", path, status, page.Errors)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCommandLinesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	// What is not refused ends at once.
@@ -142,6 +170,9 @@ func TestCommandLinesThatAreRefused(t *testing.T) {
 	cancel()
 	for _, c := range []struct{ args, says string }{
 		{"-workspace nothing", "demo"},
+		{"-workspace sized:user=3", `"user"`},
+		{"-workspace sized:users=-3", "users"},
+		{"-without groups,plans", `"plans"`},
 		{"-next never", "absent, null or empty"},
 		{"-addr 0.0.0.0:0", "-allow-remote"},
 		{"-addr :0", "-allow-remote"},

@@ -19,7 +19,7 @@ func listSources(c *call) (reply, *problem) {
 }
 
 func getSource(c *call) (reply, *problem) {
-	s, p := find(c, "source", c.state.Sources, func(s Source) string { return s.ID })
+	s, p := find(c, "source", c.state.Sources, c.index().sources)
 	if p != nil {
 		return reply{}, p
 	}
@@ -49,7 +49,7 @@ func listWarehouses(c *call) (reply, *problem) {
 }
 
 func getWarehouse(c *call) (reply, *problem) {
-	h, p := find(c, "warehouse", c.state.Warehouses, func(h Warehouse) string { return h.ID })
+	h, p := find(c, "warehouse", c.state.Warehouses, c.index().warehouses)
 	if p != nil {
 		return reply{}, p
 	}
@@ -83,35 +83,36 @@ func settings(m map[string]any) map[string]any {
 	return m
 }
 
-// functionTypes are the values of resourceType in API 57.3.0, and
-// INSERT_TRANSFORMATION of 62.0.6.
+// typeInsertTransformation is the type of functions that API 62.0.6 added.
+const typeInsertTransformation = "INSERT_TRANSFORMATION"
+
+// functionTypes are the values of resourceType in API 57.3.0, and the newer one.
 func functionTypes() []string {
-	return []string{"DESTINATION", "INSERT_DESTINATION", "INSERT_SOURCE", "INSERT_TRANSFORMATION", "SOURCE"}
+	return []string{"DESTINATION", "INSERT_DESTINATION", "INSERT_SOURCE", typeInsertTransformation, "SOURCE"}
 }
 
 func listFunctions(c *call) (reply, *problem) {
 	kind := c.query.Get("resourceType")
-	if !slices.Contains(functionTypes(), kind) {
-		return reply{}, invalid("resourceType", "must be one of "+strings.Join(functionTypes(), ", "))
+	known := functionTypes()
+	if slices.Contains(c.without, FeatureInsertTransformations) {
+		known = slices.DeleteFunc(known, func(k string) bool { return k == typeInsertTransformation })
 	}
-	var rows []Function
-	for _, f := range c.state.Functions {
-		if f.ResourceType == kind {
-			rows = append(rows, f)
-		}
+	if !slices.Contains(known, kind) {
+		return reply{}, invalid("resourceType", "must be one of "+strings.Join(known, ", "))
 	}
-	return page(c, "functions", listing[Function]{rows: rows, numbering: 1, untotaled: true}, c.function)
+	l := listing[int]{rows: c.index().functionsOf[kind], numbering: 1, untotaled: true}
+	return page(c, "functions", l, func(i int) wireFunction { return c.function(c.state.Functions[i]) })
 }
 
 func getFunction(c *call) (reply, *problem) {
-	f, p := find(c, "function", c.state.Functions, func(f Function) string { return f.ID })
+	f, p := find(c, "function", c.state.Functions, c.index().functions)
 	if p != nil {
 		return reply{}, p
 	}
 	return ok(map[string]any{"function": wireFunctionDetail{
 		wireFunction:    c.function(f),
 		Code:            f.Code,
-		Settings:        []any{},
+		Settings:        append([]FunctionSetting{}, f.Settings...),
 		IsLatestVersion: true,
 	}}), nil
 }
@@ -138,7 +139,7 @@ func listSpaces(c *call) (reply, *problem) {
 }
 
 func getSpace(c *call) (reply, *problem) {
-	s, p := find(c, "space", c.state.Spaces, func(s Space) string { return s.ID })
+	s, p := find(c, "space", c.state.Spaces, c.index().spaces)
 	if p != nil {
 		return reply{}, p
 	}
@@ -206,9 +207,9 @@ func (w *Workspace) carries(label func(Label) bool) bool {
 }
 
 // find is the row that the path names.
-func find[T any](c *call, what string, rows []T, id func(T) string) (T, *problem) {
-	i := slices.IndexFunc(rows, func(row T) bool { return id(row) == c.arg("id") })
-	if i < 0 {
+func find[T any](c *call, what string, rows []T, at map[string]int) (T, *problem) {
+	i, there := at[c.arg("id")]
+	if !there {
 		var none T
 		return none, notFound(what, c.arg("id"))
 	}

@@ -36,6 +36,7 @@ func (w *Workspace) clone() *Workspace {
 	})
 	c.Functions = each(w.Functions, func(f Function) Function {
 		f.DisplayName = clonePointer(f.DisplayName)
+		f.Settings = slices.Clone(f.Settings)
 		return f
 	})
 	c.Spaces = slices.Clone(w.Spaces)

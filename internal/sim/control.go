@@ -20,6 +20,7 @@ const controlPrefix = "/_sim/"
 // A wireFault is a Fault as the control plane takes it.
 type wireFault struct {
 	Operation string      `json:"operation"`
+	Query     string      `json:"query"`
 	Ordinal   int         `json:"ordinal"`
 	Kind      FaultKind   `json:"kind"`
 	Status    int         `json:"status"`
@@ -32,6 +33,7 @@ type wireFault struct {
 func (w wireFault) fault() (Fault, error) {
 	f := Fault{
 		Operation: w.Operation,
+		Query:     w.Query,
 		Ordinal:   w.Ordinal,
 		Kind:      w.Kind,
 		Status:    w.Status,

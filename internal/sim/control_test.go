@@ -52,12 +52,16 @@ func TestControlPlane(t *testing.T) {
 		{"operation":"listUsers","ordinal":2,"kind":"delay","delay":"1ms"}]}`)
 	a := w.want(t, 418, http.MethodGet, "/roles", "")
 	equal(t, "header", "yes", a.Header.Get("X-Fault"))
-	equal(t, "delay", time.Millisecond, s.faults[1].Delay)
+	equal(t, "delay", time.Millisecond, s.faults[1].fault.Delay)
 	if got := requests(); len(got) != 1 || got[0].Operation != "listRoles" || got[0].Status != 418 || got[0].Fault != FaultStatus {
 		t.Errorf("journal: %+v", got)
 	}
 	control(204, http.MethodDelete, "/_sim/faults", "")
 	w.want(t, 200, http.MethodGet, "/roles", "")
+	control(204, http.MethodPost, "/_sim/faults", `{"faults":[{"operation":"listRoles","query":"count=7","kind":"status","status":418}]}`)
+	w.want(t, 200, http.MethodGet, "/roles?pagination.count=8", "")
+	w.want(t, 418, http.MethodGet, "/roles?pagination.count=7", "")
+	control(204, http.MethodDelete, "/_sim/faults", "")
 	control(204, http.MethodDelete, "/_sim/journal", "")
 	equal(t, "journal", []Request{}, requests())
 

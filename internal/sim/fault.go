@@ -53,8 +53,11 @@ const (
 type Fault struct {
 	// Operation is one of Operations.
 	Operation string
-	// Ordinal counts the requests of this operation, as the journal shows
-	// them, from 1. Zero is every one of them.
+	// Query makes only requests count whose query, as it was sent, contains it:
+	// "resourceType=SOURCE" is one list of functions.
+	Query string
+	// Ordinal counts the requests of this operation, and with this Query, as
+	// the journal shows them, from 1. Zero is every one of them.
 	Ordinal int
 	Kind    FaultKind
 	// Status replaces the status of the kind's answer.
@@ -182,15 +185,25 @@ func (f *Fault) apply(handle func() *answer) *answer {
 	return a
 }
 
+// A plannedFault is a fault and how far its time is off.
+type plannedFault struct {
+	moment
+	fault Fault
+}
+
+func (f *Fault) moment() moment {
+	return moment{operation: f.Operation, query: f.Query, ordinal: f.Ordinal}
+}
+
 // check reports what makes f unusable.
 func (f *Fault) check() error {
+	at := f.moment()
+	if err := at.check("fault on"); err != nil {
+		return err
+	}
 	switch {
-	case !slices.ContainsFunc(Operations(), func(o Operation) bool { return o.Name == f.Operation }):
-		return fmt.Errorf("sim: fault on unknown operation %q", f.Operation)
 	case !slices.Contains(FaultKinds(), f.Kind):
 		return fmt.Errorf("sim: unknown fault kind %q", f.Kind)
-	case f.Ordinal < 0:
-		return fmt.Errorf("sim: fault on %s: negative ordinal %d", f.Operation, f.Ordinal)
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
 		return fmt.Errorf("sim: fault on %s: status %d is not between 200 and 599", f.Operation, f.Status)
 	case f.Delay < 0:
@@ -209,7 +222,11 @@ func (s *Server) Inject(faults ...Fault) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faults = append(s.faults, faults...)
+	for _, f := range faults {
+		planned := &plannedFault{f.moment(), f}
+		planned.catchUp(s)
+		s.faults = append(s.faults, planned)
+	}
 	return nil
 }
 

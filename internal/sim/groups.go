@@ -88,32 +88,20 @@ func deleteUserGroup(c *call) (reply, *problem) {
 }
 
 func listUsersFromUserGroup(c *call) (reply, *problem) {
-	g, p := c.group()
+	members, p := c.members()
 	if p != nil {
 		return reply{}, p
 	}
-	var users []User
-	for _, m := range g.Members {
-		if i, there := c.index().usersByEmail[foldEmail(m)]; there {
-			users = append(users, c.state.Users[i])
-		}
-	}
-	return page(c, "users", listing[User]{rows: users}, minimalUser)
+	return page(c, "users", listing[int]{rows: members.users}, func(i int) wireUser { return minimalUser(c.state.Users[i]) })
 }
 
 // listInvitesFromUserGroup returns addresses as the group has them.
 func listInvitesFromUserGroup(c *call) (reply, *problem) {
-	g, p := c.group()
+	members, p := c.members()
 	if p != nil {
 		return reply{}, p
 	}
-	var emails []string
-	for _, m := range g.Members {
-		if has(c.index().invites, foldEmail(m)) {
-			emails = append(emails, m)
-		}
-	}
-	return page(c, "emails", listing[string]{rows: emails}, func(email string) string { return email })
+	return page(c, "emails", listing[string]{rows: members.pending}, func(email string) string { return email })
 }
 
 type emailsInput struct {
@@ -187,12 +175,29 @@ func replacePermissionsForUserGroup(c *call) (reply, *problem) {
 
 // group is the group that the path names.
 func (c *call) group() (*Group, *problem) {
+	i, p := c.groupIndex()
+	if p != nil {
+		return nil, p
+	}
+	return &c.state.Groups[i], nil
+}
+
+// members are those of the group that the path names.
+func (c *call) members() (membership, *problem) {
+	i, p := c.groupIndex()
+	if p != nil {
+		return membership{}, p
+	}
+	return c.index().members[i], nil
+}
+
+func (c *call) groupIndex() (int, *problem) {
 	id := c.arg("id")
 	i, there := c.index().groups[id]
 	if !there {
-		return nil, notFound("user group", id)
+		return 0, notFound("user group", id)
 	}
-	return &c.state.Groups[i], nil
+	return i, nil
 }
 
 // groupAndMembers reads a body of e-mail addresses, in the spelling under which the

@@ -2,24 +2,70 @@ package sim
 
 import "strings"
 
-// An index finds rows by what requests name them with. It is rebuilt after
-// each change of the state, so that no write has to keep it right.
+// An index finds rows by what requests name them with, so that no read takes
+// longer in a larger workspace. It is rebuilt after each change of the state,
+// so that no write has to keep it right.
 type index struct {
 	users        map[string]int
 	usersByEmail map[string]int
 	groups       map[string]int
 	invites      map[string]int
 	roles        map[string]int
+	sources      map[string]int
+	warehouses   map[string]int
+	functions    map[string]int
+	spaces       map[string]int
+
+	// members are those of each group, in the order of the groups.
+	members []membership
+	// groupsOf has the groups of each member, by folded e-mail address.
+	groupsOf map[string][]int
+	// functionsOf has the functions of each type.
+	functionsOf map[string][]int
+}
+
+// A membership is what a group's addresses are found to be: users by position,
+// pending invites as the group has them. An address may be both.
+type membership struct {
+	users   []int
+	pending []string
 }
 
 func newIndex(w *Workspace) *index {
-	return &index{
+	idx := &index{
 		users:        positions(w.Users, func(u User) string { return u.ID }),
 		usersByEmail: positions(w.Users, func(u User) string { return foldEmail(u.Email) }),
 		groups:       positions(w.Groups, func(g Group) string { return g.ID }),
 		invites:      positions(w.Invites, func(i Invite) string { return foldEmail(i.Email) }),
 		roles:        positions(w.Roles, func(r Role) string { return r.ID }),
+		sources:      positions(w.Sources, func(s Source) string { return s.ID }),
+		warehouses:   positions(w.Warehouses, func(h Warehouse) string { return h.ID }),
+		functions:    positions(w.Functions, func(f Function) string { return f.ID }),
+		spaces:       positions(w.Spaces, func(s Space) string { return s.ID }),
+		groupsOf:     map[string][]int{},
+		functionsOf:  map[string][]int{},
 	}
+	for i, g := range w.Groups {
+		var found membership
+		for _, m := range g.Members {
+			email := foldEmail(m)
+			if u, there := idx.usersByEmail[email]; there {
+				found.users = append(found.users, u)
+			}
+			if has(idx.invites, email) {
+				found.pending = append(found.pending, m)
+			}
+			// Who is in a group twice is still in one group.
+			if in := idx.groupsOf[email]; len(in) == 0 || in[len(in)-1] != i {
+				idx.groupsOf[email] = append(in, i)
+			}
+		}
+		idx.members = append(idx.members, found)
+	}
+	for i, f := range w.Functions {
+		idx.functionsOf[f.ResourceType] = append(idx.functionsOf[f.ResourceType], i)
+	}
+	return idx
 }
 
 // positions maps each key to its first row.

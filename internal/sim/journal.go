@@ -2,7 +2,6 @@ package sim
 
 import (
 	"net/http"
-	"slices"
 	"time"
 )
 
@@ -31,16 +30,23 @@ func (s *Server) Journal() []Request {
 	return each(s.journal, func(r *Request) Request { return *r })
 }
 
-// ResetJournal empties the journal. Ordinals of faults count from here again.
+// ResetJournal empties the journal. Ordinals of faults and edits count from
+// here again.
 func (s *Server) ResetJournal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.journal = nil
-	clear(s.counts)
+	for _, f := range s.faults {
+		f.seen = 0
+	}
+	for _, e := range s.edits {
+		e.seen = 0
+	}
 }
 
-// arrive writes a request into the journal and finds the fault that it meets.
-func (s *Server) arrive(op *operation, r *http.Request) (*Request, *Fault) {
+// arrive writes a request into the journal and finds the fault that it meets
+// and the edits that come before it.
+func (s *Server) arrive(op *operation, r *http.Request) (*Request, *Fault, []func(*Workspace)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	entry := &Request{
@@ -51,19 +57,23 @@ func (s *Server) arrive(op *operation, r *http.Request) (*Request, *Fault) {
 	}
 	s.journal = append(s.journal, entry)
 	if op == nil {
-		return entry, nil
+		return entry, nil, nil
 	}
 	entry.Operation = op.Name
-	s.counts[op.Name]++
-	i := slices.IndexFunc(s.faults, func(f Fault) bool {
-		return f.Operation == op.Name && (f.Ordinal == 0 || f.Ordinal == s.counts[op.Name])
-	})
-	if i < 0 {
-		return entry, nil
+	var fault *Fault
+	for _, f := range s.faults {
+		// All of them count the request; the first that fits is met.
+		if f.comes(entry) && fault == nil {
+			fault, entry.Fault = &f.fault, f.fault.Kind
+		}
 	}
-	fault := s.faults[i]
-	entry.Fault = fault.Kind
-	return entry, &fault
+	var edits []func(*Workspace)
+	for _, e := range s.edits {
+		if e.comes(entry) {
+			edits = append(edits, e.edit)
+		}
+	}
+	return entry, fault, edits
 }
 
 // depart completes the entry of a request.

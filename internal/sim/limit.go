@@ -67,5 +67,6 @@ func tooManyRequests(wait time.Duration, consumed int) *problem {
 			"consumedPoints": int64(consumed),
 		},
 		Status: http.StatusTooManyRequests,
+		bare:   true,
 	}
 }

@@ -156,9 +156,9 @@ func (w wire) want(t fataler, status int, method, target, body string) answered 
 	return a
 }
 
-func equal(t fataler, what string, want, got any) {
+func equal(t fataler, what string, want, got any, opts ...cmp.Option) {
 	t.Helper()
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, opts...); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }

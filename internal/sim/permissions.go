@@ -16,6 +16,12 @@ const (
 	typeSpace     = "SPACE"
 )
 
+// on is a role on resources.
+func on(role string, rs ...Resource) Permission { return Permission{RoleID: role, Resources: rs} }
+
+// scope is one resource without labels.
+func scope(kind, id string) Resource { return Resource{ID: id, Type: kind} }
+
 type permissionsInput struct {
 	Permissions []Permission `json:"permissions"`
 }
@@ -59,7 +65,19 @@ func (c *call) askedPermissions(held []Permission) ([]Permission, *problem) {
 	if len(in.Permissions) == 0 {
 		return nil, invalid("permissions", "must contain at least 1 item")
 	}
+	for i := range in.Permissions {
+		// A name is not asked for; what is held keeps the one that it has.
+		in.Permissions[i].RoleName = heldRoleName(held, in.Permissions[i].RoleID)
+	}
 	return in.Permissions, c.checkPermissions("permissions", in.Permissions, held)
+}
+
+func heldRoleName(held []Permission, roleID string) string {
+	i := slices.IndexFunc(held, func(h Permission) bool { return h.RoleID == roleID })
+	if i < 0 {
+		return ""
+	}
+	return held[i].RoleName
 }
 
 // checkPermissions refuses what the workspace does not know, with 422. What
@@ -132,7 +150,7 @@ func merge(held, added []Permission) []Permission {
 		i := slices.IndexFunc(merged, func(m Permission) bool { return m.RoleID == a.RoleID })
 		if i < 0 {
 			i = len(merged)
-			merged = append(merged, Permission{RoleID: a.RoleID})
+			merged = append(merged, Permission{RoleID: a.RoleID, RoleName: a.RoleName})
 		}
 		for _, r := range a.Resources {
 			if !slices.ContainsFunc(merged[i].Resources, func(have Resource) bool { return sameResource(have, r) }) {
@@ -164,7 +182,7 @@ func labelsWithin(some, all []Label) bool {
 func (c *call) permissions(ps []Permission) *[]wirePermission {
 	out := make([]wirePermission, 0, len(ps))
 	for _, p := range ps {
-		w := wirePermission{RoleID: p.RoleID, Resources: make([]wireResource, 0, len(p.Resources))}
+		w := wirePermission{RoleID: p.RoleID, RoleName: p.RoleName, Resources: make([]wireResource, 0, len(p.Resources))}
 		if i, there := c.index().roles[p.RoleID]; there {
 			w.RoleName = c.state.Roles[i].Name
 		}

@@ -19,6 +19,8 @@ type operation struct {
 	// write marks what Segment documents with 60 requests a minute.
 	write  bool
 	handle func(*call) (reply, *problem)
+	// feature is what a workspace must have for it, if anything.
+	feature Feature
 }
 
 // Operations lists what a Server serves.
@@ -28,17 +30,21 @@ func Operations() []Operation {
 
 func operations() []operation {
 	read := func(name, path string, h func(*call) (reply, *problem)) operation {
-		return operation{Operation{name, http.MethodGet, path}, false, h}
+		return operation{Operation: Operation{name, http.MethodGet, path}, handle: h}
 	}
 	write := func(name, method, path string, h func(*call) (reply, *problem)) operation {
-		return operation{Operation{name, method, path}, true, h}
+		return operation{Operation: Operation{name, method, path}, write: true, handle: h}
+	}
+	of := func(f Feature, o operation) operation {
+		o.feature = f
+		return o
 	}
 	return []operation{
 		read("getWorkspace", "/{$}", getWorkspace),
 
 		read("listUsers", "/users", listUsers),
 		read("getUser", "/users/{id}", getUser),
-		read("listUserGroupsFromUser", "/users/{id}/groups", listUserGroupsFromUser),
+		of(FeatureGroups, read("listUserGroupsFromUser", "/users/{id}/groups", listUserGroupsFromUser)),
 		write("addPermissionsToUser", http.MethodPost, "/users/{id}/permissions", addPermissionsToUser),
 		write("replacePermissionsForUser", http.MethodPut, "/users/{id}/permissions", replacePermissionsForUser),
 		write("deleteUsers", http.MethodDelete, "/users", deleteUsers),
@@ -47,33 +53,33 @@ func operations() []operation {
 		write("createInvites", http.MethodPost, "/invites", createInvites),
 		write("deleteInvites", http.MethodDelete, "/invites", deleteInvites),
 
-		read("listUserGroups", "/groups", listUserGroups),
-		write("createUserGroup", http.MethodPost, "/groups", createUserGroup),
-		read("getUserGroup", "/groups/{id}", getUserGroup),
-		write("updateUserGroup", http.MethodPatch, "/groups/{id}", updateUserGroup),
-		write("deleteUserGroup", http.MethodDelete, "/groups/{id}", deleteUserGroup),
-		read("listUsersFromUserGroup", "/groups/{id}/users", listUsersFromUserGroup),
-		write("addUsersToUserGroup", http.MethodPost, "/groups/{id}/users", addUsersToUserGroup),
+		of(FeatureGroups, read("listUserGroups", "/groups", listUserGroups)),
+		of(FeatureGroups, write("createUserGroup", http.MethodPost, "/groups", createUserGroup)),
+		of(FeatureGroups, read("getUserGroup", "/groups/{id}", getUserGroup)),
+		of(FeatureGroups, write("updateUserGroup", http.MethodPatch, "/groups/{id}", updateUserGroup)),
+		of(FeatureGroups, write("deleteUserGroup", http.MethodDelete, "/groups/{id}", deleteUserGroup)),
+		of(FeatureGroups, read("listUsersFromUserGroup", "/groups/{id}/users", listUsersFromUserGroup)),
+		of(FeatureGroups, write("addUsersToUserGroup", http.MethodPost, "/groups/{id}/users", addUsersToUserGroup)),
 		// These two are on the singular path in every official client, and
 		// nothing shows that the plural works too.
-		write("replaceUsersInUserGroup", http.MethodPut, "/group/{id}/users", replaceUsersInUserGroup),
-		write("removeUsersFromUserGroup", http.MethodDelete, "/group/{id}/users", removeUsersFromUserGroup),
-		read("listInvitesFromUserGroup", "/groups/{id}/invites", listInvitesFromUserGroup),
-		write("addPermissionsToUserGroup", http.MethodPost, "/groups/{id}/permissions", addPermissionsToUserGroup),
-		write("replacePermissionsForUserGroup", http.MethodPut, "/groups/{id}/permissions", replacePermissionsForUserGroup),
+		of(FeatureGroups, write("replaceUsersInUserGroup", http.MethodPut, "/group/{id}/users", replaceUsersInUserGroup)),
+		of(FeatureGroups, write("removeUsersFromUserGroup", http.MethodDelete, "/group/{id}/users", removeUsersFromUserGroup)),
+		of(FeatureGroups, read("listInvitesFromUserGroup", "/groups/{id}/invites", listInvitesFromUserGroup)),
+		of(FeatureGroups, write("addPermissionsToUserGroup", http.MethodPost, "/groups/{id}/permissions", addPermissionsToUserGroup)),
+		of(FeatureGroups, write("replacePermissionsForUserGroup", http.MethodPut, "/groups/{id}/permissions", replacePermissionsForUserGroup)),
 
 		read("listRoles", "/roles", listRoles),
 		read("listSources", "/sources", listSources),
 		read("getSource", "/sources/{id}", getSource),
-		read("listWarehouses", "/warehouses", listWarehouses),
-		read("getWarehouse", "/warehouses/{id}", getWarehouse),
-		read("listFunctions", "/functions", listFunctions),
-		read("getFunction", "/functions/{id}", getFunction),
-		read("listSpaces", "/spaces", listSpaces),
-		read("getSpace", "/spaces/{id}", getSpace),
-		read("listLabels", "/labels", listLabels),
-		write("createLabel", http.MethodPost, "/labels", createLabel),
-		write("deleteLabel", http.MethodDelete, "/labels/{key}/{value}", deleteLabel),
+		of(FeatureWarehouses, read("listWarehouses", "/warehouses", listWarehouses)),
+		of(FeatureWarehouses, read("getWarehouse", "/warehouses/{id}", getWarehouse)),
+		of(FeatureFunctions, read("listFunctions", "/functions", listFunctions)),
+		of(FeatureFunctions, read("getFunction", "/functions/{id}", getFunction)),
+		of(FeatureSpaces, read("listSpaces", "/spaces", listSpaces)),
+		of(FeatureSpaces, read("getSpace", "/spaces/{id}", getSpace)),
+		of(FeatureLabels, read("listLabels", "/labels", listLabels)),
+		of(FeatureLabels, write("createLabel", http.MethodPost, "/labels", createLabel)),
+		of(FeatureLabels, write("deleteLabel", http.MethodDelete, "/labels/{key}/{value}", deleteLabel)),
 	}
 }
 

@@ -28,6 +28,8 @@ type Server struct {
 	token             string
 	permissionsInList bool
 	next              NextForm
+	without           []Feature
+	gateStatus        int
 	clock             func() time.Time
 	reads             *limiter
 	writes            *limiter
@@ -39,8 +41,8 @@ type Server struct {
 	idx     *index
 	created int
 	journal []*Request
-	counts  map[string]int
-	faults  []Fault
+	faults  []*plannedFault
+	edits   []*plannedEdit
 }
 
 // An Option changes how a Server behaves.
@@ -85,11 +87,11 @@ func WithClock(now func() time.Time) Option {
 // New returns a server over a copy of ws.
 func New(ws *Workspace, opts ...Option) *Server {
 	s := &Server{
-		token:  DefaultToken,
-		clock:  time.Now,
-		routes: newRoutes(),
-		state:  ws.clone(),
-		counts: map[string]int{},
+		token:      DefaultToken,
+		gateStatus: defaultGateStatus,
+		clock:      time.Now,
+		routes:     newRoutes(),
+		state:      ws.clone(),
 	}
 	for _, opt := range opts {
 		opt(s)
@@ -113,8 +115,7 @@ func (s *Server) Workspace() *Workspace {
 func (s *Server) Update(edit func(*Workspace)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.idx = nil
-	edit(s.state)
+	s.makeEdits([]func(*Workspace){edit})
 }
 
 // ServeHTTP implements http.Handler. A connection that a fault breaks ends
@@ -148,7 +149,7 @@ func (s *Server) answer(r *http.Request) (*answer, error) {
 		return s.controlAnswer(r)
 	}
 	op, r := s.route(r)
-	entry, fault := s.arrive(op, r)
+	entry, fault, edits := s.arrive(op, r)
 	if fault != nil && fault.Delay > 0 {
 		if err := sleep(r.Context(), fault.Delay); err != nil {
 			return nil, err
@@ -161,14 +162,26 @@ func (s *Server) answer(r *http.Request) (*answer, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, context.Cause(r.Context())
 	}
-	handle := func() *answer { return s.handle(op, r, body) }
-	a := fault.apply(handle)
+	handled := false
+	a := fault.apply(func() *answer {
+		handled = true
+		return s.handle(op, r, body, edits)
+	})
+	if !handled {
+		for _, edit := range edits {
+			s.Update(edit)
+		}
+	}
 	s.depart(entry, a)
 	return a, nil
 }
 
-// handle answers a request that no fault stops.
-func (s *Server) handle(op *operation, r *http.Request, body []byte) *answer {
+// handle answers a request that no fault stops, after the edits that come
+// before it.
+func (s *Server) handle(op *operation, r *http.Request, body []byte, edits []func(*Workspace)) *answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.makeEdits(edits)
 	if r.Header.Get("Authorization") != "Bearer "+s.token {
 		return envelope(unauthorized())
 	}
@@ -183,9 +196,9 @@ func (s *Server) handle(op *operation, r *http.Request, body []byte) *answer {
 	if p != nil {
 		return envelope(p)
 	}
-
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if p = s.gate(op); p != nil {
+		return envelope(p)
+	}
 	c := &call{Server: s, query: r.URL.Query(), arg: r.PathValue, body: body}
 	out, p := op.handle(c)
 	if op.Method != http.MethodGet {

@@ -1,7 +1,8 @@
 package sim
 
 // A Workspace is the whole state of a simulated Segment workspace. The zero
-// value is an empty workspace that nobody can name; see Empty and Demo.
+// value is an empty workspace that nobody can name; see Empty, Demo, Hostile
+// and Sized.
 //
 // Slices keep the order in which lists return their rows. Optional strings are
 // pointers where Segment is known to leave the field out or send null. The JSON
@@ -31,7 +32,8 @@ type User struct {
 }
 
 // A Group is a user group. Members holds e-mail addresses exactly as they are
-// stored: each is a user's or a pending invite's.
+// stored: each is a user's or a pending invite's. One that is neither counts,
+// and no list shows it.
 type Group struct {
 	ID          string       `json:"id"`
 	Name        string       `json:"name"`
@@ -53,9 +55,12 @@ type Role struct {
 	Description string `json:"description"`
 }
 
-// A Permission is one role on some resources, as stored.
+// A Permission is one role on some resources, as stored. RoleName is sent for a
+// role that the workspace does not list; for one that it lists, the name there
+// counts.
 type Permission struct {
 	RoleID    string     `json:"roleId"`
+	RoleName  string     `json:"roleName,omitempty"`
 	Resources []Resource `json:"resources"`
 }
 
@@ -101,13 +106,26 @@ type Metadata struct {
 	Name string `json:"name"`
 }
 
-// A Function is a source, destination or insert function. Code is a secret.
+// A Function is a source, destination or insert function. Code and Settings are
+// secrets.
 type Function struct {
-	ID           string  `json:"id"`
-	DisplayName  *string `json:"displayName,omitempty"`
-	Description  string  `json:"description"`
-	ResourceType string  `json:"resourceType"`
-	Code         string  `json:"code"`
+	ID           string            `json:"id"`
+	DisplayName  *string           `json:"displayName,omitempty"`
+	Description  string            `json:"description"`
+	ResourceType string            `json:"resourceType"`
+	Code         string            `json:"code"`
+	Settings     []FunctionSetting `json:"settings"`
+}
+
+// A FunctionSetting declares what a function is configured with. It has this
+// form on the wire too.
+type FunctionSetting struct {
+	Name        string `json:"name"`
+	Label       string `json:"label"`
+	Description string `json:"description"`
+	Type        string `json:"type"`
+	Required    bool   `json:"required"`
+	Sensitive   bool   `json:"sensitive"`
 }
 
 // A Space is a Unify space.

@@ -37,14 +37,8 @@ func listUserGroupsFromUser(c *call) (reply, *problem) {
 	if p != nil {
 		return reply{}, p
 	}
-	var groups []Group
-	for _, g := range c.state.Groups {
-		if memberIndex(&g, u.Email) >= 0 {
-			groups = append(groups, g)
-		}
-	}
-	return page(c, "groups", listing[Group]{rows: groups}, func(g Group) wireMinimalGroup {
-		return wireMinimalGroup{g.ID, g.Name}
+	return page(c, "groups", listing[int]{rows: c.index().groupsOf[foldEmail(u.Email)]}, func(i int) wireMinimalGroup {
+		return wireMinimalGroup{c.state.Groups[i].ID, c.state.Groups[i].Name}
 	})
 }
 

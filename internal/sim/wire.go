@@ -23,8 +23,10 @@ type problem struct {
 	Message string `json:"message,omitempty"`
 	Field   string `json:"field,omitempty"`
 	Data    any    `json:"data,omitempty"`
-	// Status is the answer's status, and part of its body.
+	// Status is the answer's status, and part of its body unless bare.
 	Status int `json:"status,omitempty"`
+	// bare problems are documented without a status in the body.
+	bare bool
 }
 
 func invalid(field, message string) *problem {
@@ -96,8 +98,7 @@ func jsonAnswer(status int, v any) *answer {
 
 func envelope(p *problem) *answer {
 	shown := *p
-	if p.Status == http.StatusTooManyRequests {
-		// The documented body of this one goes without.
+	if p.bare {
 		shown.Status = 0
 	}
 	return jsonAnswer(p.Status, map[string]any{"errors": []problem{shown}})
@@ -199,10 +200,10 @@ type wireFunction struct {
 // wireFunctionDetail carries what only the detail of a function has.
 type wireFunctionDetail struct {
 	wireFunction
-	Code              string  `json:"code"`
-	Settings          []any   `json:"settings"`
-	PreviewWebhookURL string  `json:"previewWebhookUrl"`
-	BatchMaxCount     int     `json:"batchMaxCount"`
-	DeployedAt        *string `json:"deployedAt"`
-	IsLatestVersion   bool    `json:"isLatestVersion"`
+	Code              string            `json:"code"`
+	Settings          []FunctionSetting `json:"settings"`
+	PreviewWebhookURL string            `json:"previewWebhookUrl"`
+	BatchMaxCount     int               `json:"batchMaxCount"`
+	DeployedAt        *string           `json:"deployedAt"`
+	IsLatestVersion   bool              `json:"isLatestVersion"`
 }

@@ -5,16 +5,26 @@ import (
 	"strings"
 )
 
-// Named returns the workspace of that name: "empty" or "demo".
+// Named returns the workspace of that name: "empty", "demo", "hostile", or
+// "sized:" with what ParseSize reads, such as "sized:users=1000,groups=50".
 func Named(name string) (*Workspace, error) {
 	switch name {
 	case "empty":
 		return Empty(), nil
 	case "demo":
 		return Demo(), nil
-	default:
-		return nil, fmt.Errorf("sim: no workspace %q: there are empty and demo", name)
+	case "hostile":
+		return Hostile(), nil
 	}
+	size, sized := strings.CutPrefix(name, "sized:")
+	if !sized {
+		return nil, fmt.Errorf("sim: no workspace %q: there are empty, demo, hostile and sized:users=1000,…", name)
+	}
+	z, err := ParseSize(size)
+	if err != nil {
+		return nil, err
+	}
+	return Sized(z), nil
 }
 
 // Empty returns a workspace with what no workspace lacks: the built-in roles
@@ -135,7 +145,6 @@ func Demo() *Workspace {
 	space := func(i int) Resource { return Resource{ID: w.Spaces[i].ID, Type: typeSpace} }
 	everywhere := Resource{ID: w.ID, Type: typeWorkspace}
 	labeled := func(ls ...Label) Resource { return Resource{ID: w.ID, Type: typeWorkspace, Labels: ls} }
-	on := func(role string, rs ...Resource) Permission { return Permission{RoleID: role, Resources: rs} }
 
 	member := on(roleMinimal, everywhere)
 	person := func(name string, ps ...Permission) {
@@ -283,5 +292,6 @@ func demoFunction(id, kind, name, description string) Function {
 		Description:  description,
 		ResourceType: kind,
 		Code:         "// SECRET-function-code-" + id + "\nasync function onTrack(event) {}\n",
+		Settings:     []FunctionSetting{{Name: "apiKey", Label: "API key", Type: "STRING", Required: true, Sensitive: true}},
 	}
 }

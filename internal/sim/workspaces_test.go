@@ -9,17 +9,29 @@ import (
 
 func TestNamed(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string]*Workspace{"empty": Empty(), "demo": Demo()} {
+	for name, want := range map[string]*Workspace{
+		"empty":                         Empty(),
+		"demo":                          Demo(),
+		"hostile":                       Hostile(),
+		"sized:users=3,groups=2,seed=7": Sized(Size{Users: 3, Groups: 2, MembersPerGroup: 10, Seed: 7}),
+	} {
 		got, err := Named(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		equal(t, name, want, got)
-		checkState(t, got)
+		if name != "hostile" {
+			checkState(t, got)
+		}
 	}
-	_, err := Named("Demo")
-	if err == nil || !strings.Contains(err.Error(), "empty") || !strings.Contains(err.Error(), "demo") {
-		t.Errorf("error %v does not name what there is", err)
+	for _, name := range []string{"Demo", "", "sized"} {
+		_, err := Named(name)
+		if err == nil || !strings.Contains(err.Error(), "empty, demo, hostile and sized:") {
+			t.Errorf("%q: error %v does not name what there is", name, err)
+		}
+	}
+	if _, err := Named("sized:people=3"); err == nil || !strings.Contains(err.Error(), `"people"`) {
+		t.Errorf("error %v does not name the key", err)
 	}
 }
 
@@ -105,6 +117,7 @@ func TestStatesShareNoMemory(t *testing.T) {
 		w.Sources[0].Labels[0].Key = "x"
 		w.Warehouses[0].Settings["name"] = "x"
 		*w.Functions[0].DisplayName = "x"
+		w.Functions[0].Settings[0].Name = "x"
 		w.Spaces[0].ID = "x"
 	}
 	mine := Demo()

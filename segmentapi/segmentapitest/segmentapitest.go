@@ -49,8 +49,13 @@ type settings struct {
 }
 
 // WithWorkspace selects what is in the workspace at first: "demo", the default,
-// is a company of about forty people; "empty" has the built-in roles only. The
-// same name is the same workspace, ids included, in every run.
+// is a company of about forty people; "empty" has the built-in roles and the
+// default labels only; "hostile" is small and holds everything odd that code
+// should survive; "sized:users=1000,groups=50,seed=7" has as many rows as the
+// name says, and none of what it does not mention. Its keys are users, groups,
+// memberspergroup (10 if not mentioned), invites, sources, warehouses,
+// functions, spaces, labels and seed. The same name is the same workspace, ids
+// included, in every run of one version of this module.
 func WithWorkspace(name string) Option {
 	return func(s *settings) { s.workspace = name }
 }
@@ -98,7 +103,8 @@ func NewServer(t testing.TB, opts ...Option) *Server {
 }
 
 // AddUser adds a user and returns it as the workspace has it. The e-mail must
-// be given; an empty ID is filled in.
+// be given; an empty ID is filled in. The name of a role is served as given only
+// if the workspace does not list the role.
 func (s *Server) AddUser(u segmentapi.User) segmentapi.User {
 	s.t.Helper()
 	if u.Email == "" {
@@ -199,7 +205,7 @@ func (s *Server) Requests() []Request {
 func permissions(ps []segmentapi.Permission) []sim.Permission {
 	out := make([]sim.Permission, 0, len(ps))
 	for _, p := range ps {
-		stored := sim.Permission{RoleID: p.RoleID}
+		stored := sim.Permission{RoleID: p.RoleID, RoleName: p.RoleName}
 		for _, scope := range p.Scopes {
 			r := sim.Resource{ID: scope.ID, Type: string(scope.Type)}
 			for _, l := range scope.Labels {

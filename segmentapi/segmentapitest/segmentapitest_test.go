@@ -32,7 +32,9 @@ func TestWhatATestAddsIsServed(t *testing.T) {
 		Labels: []segmentapi.Label{{Key: "environment", Value: "prod"}},
 	}}}
 
-	user := server.AddUser(segmentapi.User{Name: "Ada", Email: "ada@example.com", Permissions: []segmentapi.Permission{permission}})
+	// A role that no list has.
+	retired := segmentapi.Permission{RoleID: "retired", RoleName: "Retired", Scopes: []segmentapi.Scope{{Type: segmentapi.ScopeSource, ID: "deleted"}}}
+	user := server.AddUser(segmentapi.User{Name: "Ada", Email: "ada@example.com", Permissions: []segmentapi.Permission{permission, retired}})
 	server.AddInvite("bob@example.com")
 	group := server.AddGroup(segmentapi.Group{Name: "Admins", Permissions: []segmentapi.Permission{permission}}, "ada@example.com", "bob@example.com")
 
@@ -57,6 +59,20 @@ func TestWhatATestAddsIsServed(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, server.Requests()); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+}
+
+func TestNamedWorkspaces(t *testing.T) {
+	t.Parallel()
+	for name, users := range map[string]int{"empty": 0, "demo": 40, "hostile": 25, "sized:users=3,groups=2": 3} {
+		server := segmentapitest.NewServer(t, segmentapitest.InProcess(), segmentapitest.WithWorkspace(name))
+		page, err := server.Client.Users.List(t.Context(), segmentapi.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.Items) != users {
+			t.Errorf("%s has %d users, want %d", name, len(page.Items), users)
+		}
 	}
 }
 
