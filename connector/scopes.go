@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"cmp"
 	"strings"
 	"unicode"
 
@@ -92,17 +93,18 @@ func targetOf(p segmentapi.Permission, s segmentapi.Scope) (target, bool) {
 
 // scopeKind names a kind of scope that cannot be shown, for the log.
 func scopeKind(p segmentapi.Permission, s segmentapi.Scope) string {
+	kind := cmp.Or(string(s.Type), "a scope without a type")
 	switch {
 	case p.RoleID == "":
-		return string(s.Type) + " without a role"
+		return kind + " without a role"
 	case s.ID == "":
-		return string(s.Type) + " without an id"
+		return kind + " without an id"
 	}
-	return string(s.Type)
+	return kind
 }
 
-// targetsOf returns what permissions grant, each once and in their order, and
-// how many scopes of which kind cannot be shown.
+// targetsOf returns what each scope of permissions grants, and how many scopes
+// of which kind cannot be shown.
 func targetsOf(permissions []segmentapi.Permission) ([]target, map[string]int) {
 	var targets []target
 	unknown := map[string]int{}
@@ -118,21 +120,7 @@ func targetsOf(permissions []segmentapi.Permission) ([]target, map[string]int) {
 			}
 		}
 	}
-	return unique(targets), unknown
-}
-
-// unique keeps the first of targets that are the same entitlement.
-func unique(targets []target) []target {
-	var kept []target
-	seen := map[[3]string]bool{}
-	for _, t := range targets {
-		key := [3]string{t.typeID, t.id, t.slug}
-		if !seen[key] {
-			seen[key] = true
-			kept = append(kept, t)
-		}
-	}
-	return kept
+	return targets, unknown
 }
 
 // spacePrefix begins the ids of spaces in permissions, and in some lists.

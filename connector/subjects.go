@@ -230,7 +230,7 @@ type placedTarget struct {
 	foretold bool
 }
 
-// place looks up what permissions grant.
+// place looks up what permissions grant, each once and in their order.
 func (s session) place(ctx context.Context, permissions []segmentapi.Permission) ([]placedTarget, error) {
 	targets, _ := targetsOf(permissions)
 	asked := map[string][]string{typeRole: nil}
@@ -250,17 +250,24 @@ func (s session) place(ctx context.Context, permissions []segmentapi.Permission)
 		}
 		lists[typeID] = list{rows: rows, read: read}
 	}
-	for i, t := range targets {
-		if row, ok := lists[t.typeID].rows[t.id]; ok {
-			targets[i].id = row.id
-		} else if lists[t.typeID].read {
-			targets[i].id = unlistedID(t.typeID, t.id)
-		}
-	}
 	var placed []placedTarget
-	for _, t := range unique(targets) {
-		row, ok := lists[t.typeID].rows[t.id]
-		p := placedTarget{target: t, listed: ok || !lists[t.typeID].read, name: row.name}
+	seen := map[[3]string]bool{}
+	for _, t := range targets {
+		on := lists[t.typeID]
+		row, ok := on.rows[t.id]
+		switch {
+		case ok:
+			t.id = row.id
+		case on.read:
+			t.id = unlistedID(t.typeID, t.id)
+		}
+		// Two scopes may be two forms of one.
+		key := [3]string{t.typeID, t.id, t.slug}
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		p := placedTarget{target: t, listed: ok || !on.read, name: row.name}
 		role, ok := lists[typeRole].rows[t.roleID]
 		if ok {
 			p.roleName = role.name
