@@ -4,15 +4,16 @@
 // Embed it with [New] and baton-sdk's connectorbuilder. What it learns while
 // listing goes to the session store of the sync, never into the Connector, so
 // that a sync may span processes. Give it a store: without one it reads every
-// user and group twice, asks for the roles once for each type, and cannot tell
-// which resources and invites the lists left out, nor that a pending member of
-// a group has joined.
+// user and group twice, asks for the roles once for each type that roles are
+// held on, and cannot tell which resources and invites the lists left out, nor
+// that a pending member of a group has joined.
 package connector
 
 import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
@@ -53,6 +54,11 @@ type Options struct {
 type Connector struct {
 	// Both share one rate limiter.
 	client, patient *segmentapi.Client
+	// The workspace that the token belongs to, once it is known.
+	workspace struct {
+		mu sync.Mutex
+		id string
+	}
 	// What follows ends hopeless syncs and words the log. No row depends on it.
 	outage outage
 	tally  tally

@@ -31,10 +31,9 @@ func (f *functionSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.Syn
 		kinds = append(kinds, string(kind))
 	}
 	return listing[segmentapi.Function]{
-		what:     "listing functions",
-		typeID:   typeFunction,
-		optional: true,
-		kinds:    kinds,
+		what:   "listing functions",
+		typeID: typeFunction,
+		kinds:  kinds,
 		page: func(ctx context.Context, kind string, o segmentapi.ListOptions) (*segmentapi.Page[segmentapi.Function], error) {
 			return f.c.client.Functions.List(ctx, segmentapi.FunctionType(kind), o)
 		},

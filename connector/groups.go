@@ -23,8 +23,8 @@ var (
 )
 
 // The pages of a group's grants after its members, in this order. What it
-// holds comes late: a group that has gone by the time its members are asked for
-// holds nothing.
+// holds comes late, because a group that has gone by the time its members are
+// asked for holds nothing.
 const (
 	phaseInvites = "invites"
 	phaseHeld    = "held"
@@ -37,9 +37,8 @@ func (g *groupSyncer) ResourceType(context.Context) *v2.ResourceType { return gr
 // groups.
 func (g *groupSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
 	return listing[segmentapi.Group]{
-		what:     "listing groups",
-		typeID:   typeGroup,
-		optional: true,
+		what:   "listing groups",
+		typeID: typeGroup,
 		page: func(ctx context.Context, _ string, o segmentapi.ListOptions) (*segmentapi.Page[segmentapi.Group], error) {
 			return g.c.client.Groups.List(ctx, o)
 		},
@@ -53,8 +52,12 @@ func (g *groupSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOp
 }
 
 // StaticEntitlements returns membership.
-func (g *groupSyncer) StaticEntitlements(context.Context, rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
-	return []*v2.Entitlement{assignment(nil, slugMember, "Member", "Belongs to the group and holds what the group holds.", userType(), inviteType())}, nil, nil
+func (g *groupSyncer) StaticEntitlements(ctx context.Context, opts rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+	return g.c.session(opts).static(ctx, typeGroup, groupMember(nil))
+}
+
+func groupMember(r *v2.Resource) *v2.Entitlement {
+	return assignment(r, slugMember, "Member", "Belongs to the group and holds what the group holds.", userType(), inviteType())
 }
 
 // Get returns one group: one request.
@@ -64,12 +67,13 @@ func (g *groupSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Resour
 
 // Entitlements makes the group's one detail request.
 func (g *groupSyncer) Entitlements(ctx context.Context, r *v2.Resource, opts rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
-	return g.c.entitlements(ctx, r.GetId(), opts, g.detail)
+	return g.c.entitlements(ctx, r.GetId(), opts, g.detail, typeGroup, func(context.Context, session) (*v2.Entitlement, error) {
+		return groupMember(r), nil
+	})
 }
 
 // Grants returns who is in the group and, on further pages, what it holds. A
-// page makes at most one request, the first one two if there is no session
-// store.
+// page makes at most one request.
 func (g *groupSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
 	token, err := parsePageToken(opts.PageToken.Token)
 	if err != nil {
@@ -83,32 +87,23 @@ func (g *groupSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOp
 	case phaseInvites:
 		return g.invites(ctx, s, r.GetId(), token)
 	case phaseHeld, phaseUnlisted:
-		return g.held(ctx, s, r.GetId(), token)
-	}
-	if token.Cursor == "" {
-		if sub, err := g.c.subject(ctx, s, r.GetId(), g.detail); err != nil || sub.Vanished {
+		sub, err := g.c.subject(ctx, s, r.GetId(), g.detail)
+		if err != nil || sub.Vanished {
 			return nil, nil, err
 		}
+		return s.held(ctx, r.GetId(), sub, token, nil, expandsTo(r.GetId()))
+	}
+	if sub, _, err := s.known(ctx, r.GetId()); err != nil || sub.Vanished {
+		return nil, nil, err
 	}
 	return g.members(ctx, s, r.GetId(), token)
 }
 
-// held returns grants to the group, which reach its users.
-func (g *groupSyncer) held(ctx context.Context, s session, id *v2.ResourceId, token pageToken) ([]*v2.Grant, *rs.SyncOpResults, error) {
-	sub, err := g.c.subject(ctx, s, id, g.detail)
-	if err != nil || sub.Vanished {
-		return nil, nil, err
-	}
-	ordinary, inserted, err := s.grants(ctx, id, sub, expandsTo(id))
-	switch {
-	case err != nil:
-		return nil, nil, err
-	case token.Phase == phaseUnlisted:
-		return inserted, insertResources(), nil
-	case len(inserted) > 0:
-		return ordinary, results(&pageToken{Phase: phaseUnlisted}), nil
-	}
-	return ordinary, nil, nil
+// groupGone ends the grants of a group whose members are not to be found any more.
+// What no list foretold of what it holds has entitlements by now, which need
+// their resources.
+func (s session) groupGone(ctx context.Context, id *v2.ResourceId, cause error) ([]*v2.Grant, *rs.SyncOpResults, error) {
+	return nil, results(&pageToken{Phase: phaseUnlisted}), s.vanish(ctx, id, cause)
 }
 
 // members grants membership to one page of users. A user who was not listed
@@ -119,7 +114,7 @@ func (g *groupSyncer) members(ctx context.Context, s session, id *v2.ResourceId,
 		return g.c.client.Groups.ListMembers(ctx, id.GetResource(), segmentapi.ListOptions{Cursor: token.Cursor})
 	})
 	if vanished(err) {
-		return nil, nil, s.vanish(ctx, id, err)
+		return s.groupGone(ctx, id, err)
 	} else if err != nil {
 		return nil, nil, err
 	}
@@ -160,7 +155,7 @@ func (g *groupSyncer) invites(ctx context.Context, s session, id *v2.ResourceId,
 		return g.c.client.Groups.ListInvites(ctx, id.GetResource(), segmentapi.ListOptions{Cursor: token.Cursor})
 	})
 	if vanished(err) {
-		return nil, nil, s.vanish(ctx, id, err)
+		return s.groupGone(ctx, id, err)
 	} else if err != nil {
 		return nil, nil, err
 	}

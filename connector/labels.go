@@ -31,9 +31,8 @@ func (l *labelSyncer) ResourceType(context.Context) *v2.ResourceType { return la
 // List returns all labels: one request. Sets of labels are in no list.
 func (l *labelSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
 	return listing[segmentapi.Label]{
-		what:     "listing labels",
-		typeID:   typeLabel,
-		optional: true,
+		what:   "listing labels",
+		typeID: typeLabel,
 		page: func(ctx context.Context, _ string, _ segmentapi.ListOptions) (*segmentapi.Page[segmentapi.Label], error) {
 			labels, err := l.c.client.Labels.List(ctx)
 			return &segmentapi.Page[segmentapi.Label]{Items: labels}, err

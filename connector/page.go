@@ -82,8 +82,6 @@ type listing[T any] struct {
 	// kinds are the lists that make up the whole, if there are several.
 	kinds []string
 	page  func(ctx context.Context, kind string, opts segmentapi.ListOptions) (*segmentapi.Page[T], error)
-	// optional lists belong to features that a plan may lack.
-	optional bool
 	// unknown reports that a workspace does not know a kind, and so has none.
 	// It may be nil.
 	unknown  func(kind string, err error) bool
@@ -115,10 +113,10 @@ func (l listing[T]) read(ctx context.Context, c *Connector, opts rs.SyncOpAttrs)
 	case err == nil:
 	case first && l.unknown != nil && l.unknown(token.Phase, err):
 		page = &segmentapi.Page[T]{}
-	case first && l.optional && notInPlan(err):
+	case first && optional(l.typeID) && notInPlan(err):
 		token.Skipped, token.Why = append(token.Skipped, token.Phase), cmp.Or(token.Why, err.Error())
 		page = &segmentapi.Page[T]{}
-	case l.optional:
+	case optional(l.typeID):
 		return nil, nil, hint(err, "to do without this type, name the others with --sync-resource-types")
 	default:
 		return nil, nil, err
@@ -150,7 +148,7 @@ func (l listing[T]) read(ctx context.Context, c *Connector, opts rs.SyncOpAttrs)
 	}
 	if len(token.Skipped) > 0 {
 		what := l.typeID
-		if len(token.Skipped) < len(l.kinds) {
+		if token.Rows > 0 {
 			what += " of the type " + strings.Join(token.Skipped, ", ")
 		}
 		if err = s.skip(ctx, what, token.Why); err != nil {

@@ -35,8 +35,8 @@ func (r *roleSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpA
 }
 
 // StaticEntitlements returns the one entitlement that each role has.
-func (r *roleSyncer) StaticEntitlements(context.Context, rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
-	return []*v2.Entitlement{roleAssigned(nil)}, nil, nil
+func (r *roleSyncer) StaticEntitlements(ctx context.Context, opts rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+	return r.c.session(opts).static(ctx, typeRole, roleAssigned(nil))
 }
 
 // Get returns one role. Segment serves no single role, so the first one reads

@@ -42,7 +42,8 @@ func newScoped(c *Connector, typeID string) scoped {
 // StaticEntitlements returns one entitlement for each role that is meant for
 // the type.
 func (s scoped) StaticEntitlements(ctx context.Context, opts rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
-	roles, err := s.c.roles(ctx, s.c.session(opts))
+	session := s.c.session(opts)
+	roles, err := s.c.roles(ctx, session)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -52,7 +53,24 @@ func (s scoped) StaticEntitlements(ctx context.Context, opts rs.SyncOpAttrs) ([]
 			rows = append(rows, roleOn(nil, target{typeID: s.typeID, slug: id, roleID: id, roleName: roles[id]}))
 		}
 	}
-	return rows, nil, nil
+	return session.static(ctx, s.typeID, rows...)
+}
+
+// static returns the entitlements that all rows of a type have. Nobody asks
+// for them in a targeted sync, so it notes that somebody did.
+func (s session) static(ctx context.Context, typeID string, rows ...*v2.Entitlement) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+	_, err := sessionSet(ctx, s, partStatic, map[string]bool{typeID: true})
+	return rows, nil, err
+}
+
+// hasStatic reports whether all rows of a type have their entitlements. Without
+// a session store it takes that for granted, as in a full sync.
+func (s session) hasStatic(ctx context.Context, typeID string) (bool, error) {
+	if ok, err := s.usable(ctx); !ok || err != nil {
+		return true, err
+	}
+	_, ok, err := sessionGet[bool](ctx, s, partStatic, typeID)
+	return ok, err
 }
 
 // roleOn is a role held on less than the workspace.
@@ -81,7 +99,10 @@ func (c *Connector) roles(ctx context.Context, s session) (map[string]string, er
 		return nil, err
 	}
 	if read {
-		return sessionAll[string](ctx, s, partListed(typeRole))
+		return s.names(ctx, typeRole)
+	}
+	if err = s.begin(ctx, typeRole); err != nil {
+		return nil, err
 	}
 	roles, err := namesOf(ctx, c, "listing roles", c.client.Roles.List, func(role segmentapi.Role) (string, string) {
 		return role.ID, displayName(role.Name, role.ID)
@@ -93,6 +114,22 @@ func (c *Connector) roles(ctx context.Context, s session) (map[string]string, er
 		return nil, err
 	}
 	return roles, s.finish(ctx, typeRole, len(roles))
+}
+
+// names are the rows of a type's list.
+func (s session) names(ctx context.Context, typeID string) (map[string]string, error) {
+	reading, err := s.reading(ctx, typeID)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := sessionAll[listedRow](ctx, s, partListed(typeID))
+	names := map[string]string{}
+	for id, row := range rows {
+		if row.Reading == reading {
+			names[id] = row.Name
+		}
+	}
+	return names, err
 }
 
 // namesOf reads a list to its end, for its ids and names.
@@ -122,14 +159,15 @@ func namesOf[T any](
 	}
 }
 
-// get reads one row for a targeted sync. The SDK leaves out what is not found.
+// get reads one row for a targeted sync. The SDK leaves out what is not found,
+// and so is what the workspace's plan lacks.
 func get[T any](
 	ctx context.Context, c *Connector, id *v2.ResourceId,
 	read func(context.Context, string) (*T, error), resource func(T) (*v2.Resource, error),
 ) (*v2.Resource, annotations.Annotations, error) {
 	what := fmt.Sprintf("reading %s %s", id.GetResourceType(), id.GetResource())
 	row, err := ask(ctx, c, what, func(ctx context.Context) (*T, error) { return read(ctx, id.GetResource()) })
-	if vanished(err) {
+	if vanished(err) || optional(id.GetResourceType()) && notInPlan(err) {
 		return nil, nil, status.Errorf(codes.NotFound, "%s: Segment does not have it", what)
 	} else if err != nil {
 		return nil, nil, err
@@ -140,9 +178,10 @@ func get[T any](
 
 // one finds a row in the answer of a type that Segment does not serve singly.
 func one[T any](id string, rows []T, idOf func(T) string) (*T, error) {
-	i := slices.IndexFunc(rows, func(row T) bool { return idOf(row) == id })
-	if i < 0 {
-		return nil, segmentapi.ErrNotFound
+	for _, row := range slices.Backward(rows) { // Of several the last is stored.
+		if idOf(row) == id {
+			return &row, nil
+		}
 	}
-	return &rows[i], nil
+	return nil, segmentapi.ErrNotFound
 }

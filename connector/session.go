@@ -43,10 +43,11 @@ const (
 	partVanished  = "vanished/"  // The users and groups that have gone, to the reading that had them.
 	partUnknown   = "unknown/"   // What cannot be shown, by kind and subject, to a count.
 	partSkipped   = "skipped/"   // What the plan lacks, to the resource type it is of.
+	partStatic    = "static/"    // The types whose rows all have the same entitlements.
 	partReported  = "reported/"  // Parts that have been logged.
 )
 
-// partListed is resource id to display name.
+// partListed is resource id to listedRow.
 func partListed(typeID string) string { return "listed/" + typeID + "/" }
 
 // partEmail is an e-mail to the id of the user or invite that has it, and
@@ -100,15 +101,13 @@ func (s session) usable(ctx context.Context) (bool, error) {
 	return s.present(err)
 }
 
+// sessionGet returns what is known by one key. It asks for several: while one
+// worker looks for a key that is missing, the SDK's Get tells the others that
+// it is there, and empty.
 func sessionGet[T any](ctx context.Context, s session, part, key string) (T, bool, error) {
-	var value T
-	var found bool
-	var err error
-	if s.store != nil && key != "" {
-		value, found, err = sdksession.GetJSON[T](ctx, s.store, sessionKey(key), sessions.WithPrefix(part))
-	}
-	ok, err := s.present(err)
-	return value, ok && found, err
+	values, err := sessionGetMany[T](ctx, s, part, []string{key})
+	value, ok := values[key]
+	return value, ok, err
 }
 
 // sessionGetMany returns those of keys that are known.
@@ -162,9 +161,26 @@ func sessionAll[T any](ctx context.Context, s session, part string) (map[string]
 	return values, err
 }
 
+// A listedRow is a row that a list returned.
+type listedRow struct {
+	// Reading is the reading of the list that had the row; see subject.
+	Reading int64  `json:"reading"`
+	Name    string `json:"name"`
+	// id is the row's own, which may not be the one that was asked for.
+	id string
+}
+
 // list keeps the names of rows, by resource id.
 func (s session) list(ctx context.Context, typeID string, names map[string]string) error {
-	_, err := sessionSet(ctx, s, partListed(typeID), names)
+	reading, err := s.reading(ctx, typeID)
+	if err != nil {
+		return err
+	}
+	rows := make(map[string]listedRow, len(names))
+	for id, name := range names {
+		rows[id] = listedRow{Reading: reading, Name: name}
+	}
+	_, err = sessionSet(ctx, s, partListed(typeID), rows)
 	return err
 }
 
@@ -192,12 +208,6 @@ func (s session) rows(ctx context.Context, typeID string) (int, bool, error) {
 	return sessionGet[int](ctx, s, partRead, typeID)
 }
 
-// A listedRow is a row that a list returned.
-type listedRow struct {
-	id   string
-	name string
-}
-
 // listed returns what the type's list knows each of ids by, and whether it is
 // known that the list does not have the others.
 func (s session) listed(ctx context.Context, typeID string, ids []string) (map[string]listedRow, bool, error) {
@@ -205,15 +215,20 @@ func (s session) listed(ctx context.Context, typeID string, ids []string) (map[s
 	for _, id := range ids {
 		all = append(all, forms(typeID, id)...)
 	}
-	names, err := sessionGetMany[string](ctx, s, partListed(typeID), all)
+	rows, err := sessionGetMany[listedRow](ctx, s, partListed(typeID), all)
+	if err != nil {
+		return nil, false, err
+	}
+	reading, err := s.reading(ctx, typeID)
 	if err != nil {
 		return nil, false, err
 	}
 	found := map[string]listedRow{}
 	for _, id := range ids {
 		for _, form := range forms(typeID, id) {
-			if name, ok := names[form]; ok {
-				found[id] = listedRow{id: form, name: name}
+			if row, ok := rows[form]; ok && row.Reading == reading {
+				row.id = form
+				found[id] = row
 				break
 			}
 		}
@@ -261,5 +276,13 @@ func (s session) byEmail(ctx context.Context, typeID string, emails []string) (m
 			ids[email] = id
 		}
 	}
+	rows, read, err := s.listed(ctx, typeID, slices.Collect(maps.Values(ids)))
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(ids, func(_, id string) bool {
+		_, ok := rows[id]
+		return read && !ok // Of an older reading.
+	})
 	return ids, nil
 }

@@ -26,9 +26,8 @@ func (s *spaceSyncer) ResourceType(context.Context) *v2.ResourceType { return sp
 // List returns one page of spaces: one request.
 func (s *spaceSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
 	return listing[segmentapi.Space]{
-		what:     "listing spaces",
-		typeID:   typeSpace,
-		optional: true,
+		what:   "listing spaces",
+		typeID: typeSpace,
 		page: func(ctx context.Context, _ string, o segmentapi.ListOptions) (*segmentapi.Page[segmentapi.Space], error) {
 			return s.c.client.Spaces.List(ctx, o)
 		},

@@ -59,40 +59,47 @@ func rememberListed[T any](ctx context.Context, s session, typeID string, rows [
 	return s.remember(ctx, known)
 }
 
+// known returns what the session knows of a user or group.
+func (s session) known(ctx context.Context, id *v2.ResourceId) (subject, bool, error) {
+	reading, err := s.reading(ctx, id.GetResourceType())
+	if err != nil {
+		return subject{}, false, err
+	}
+	sub, ok, err := sessionGet[subject](ctx, s, partSubject, subjectKey(id.GetResourceType(), id.GetResource()))
+	return sub, ok && sub.Reading == reading, err
+}
+
 // subject returns what a user or group holds: from the session, else from the
-// API. One that has gone meanwhile holds nothing; that it has gone is asked
-// again each time, because the answer costs all its rows.
+// API. One that has gone meanwhile holds nothing; the answer costs all its rows,
+// so it is asked for twice.
 func (c *Connector) subject(ctx context.Context, s session, id *v2.ResourceId, read detail) (subject, error) {
+	found, ok, err := s.known(ctx, id)
+	if ok || err != nil {
+		return found, err
+	}
+	what := fmt.Sprintf("reading %s %s", id.GetResourceType(), id.GetResource())
+	look := func(ctx context.Context) ([]segmentapi.Permission, error) { return read(ctx, id.GetResource()) }
+	permissions, err := ask(ctx, c, what, look)
+	if vanished(err) {
+		permissions, err = ask(ctx, c, what, look)
+	}
+	gone := err
+	if err != nil && !vanished(err) {
+		return subject{}, err
+	}
+	if err = c.learnSpaces(ctx, s, permissions); err != nil {
+		return subject{}, err
+	}
 	reading, err := s.reading(ctx, id.GetResourceType())
 	if err != nil {
 		return subject{}, err
 	}
-	key := subjectKey(id.GetResourceType(), id.GetResource())
-	known, ok, err := sessionGet[subject](ctx, s, partSubject, key)
-	ok = ok && known.Reading == reading
-	if err != nil || (ok && !known.Vanished) {
-		return known, err
-	}
-	permissions, err := ask(ctx, c, fmt.Sprintf("reading %s %s", id.GetResourceType(), id.GetResource()),
-		func(ctx context.Context) ([]segmentapi.Permission, error) { return read(ctx, id.GetResource()) })
-	found := subject{Reading: reading, Permissions: permissions}
-	switch {
-	case vanished(err):
-		found.Vanished = true
-	case err != nil:
+	found = subject{Reading: reading, Vanished: gone != nil, Permissions: permissions}
+	if err = s.remember(ctx, map[string]subject{subjectKey(id.GetResourceType(), id.GetResource()): found}); err != nil {
 		return subject{}, err
 	}
-	if learnErr := c.learnSpaces(ctx, s, permissions); learnErr != nil {
-		return subject{}, learnErr
-	}
-	if rememberErr := s.remember(ctx, map[string]subject{key: found}); rememberErr != nil {
-		return subject{}, rememberErr
-	}
-	switch {
-	case found.Vanished:
-		err = s.vanish(ctx, id, err)
-	case ok: // It is back.
-		_, err = sessionSet(ctx, s, partVanished, map[string]int64{key: -1})
+	if found.Vanished {
+		err = s.vanish(ctx, id, gone)
 	}
 	return found, err
 }
@@ -160,12 +167,20 @@ func (s session) gone(ctx context.Context, id *v2.ResourceId) (int, int, error) 
 }
 
 // entitlements makes the detail request of a subject and returns the rows that
-// no list foretold. Without a session store the request is made once more for
-// the grants: a grant on an entitlement that has no row would be overlooked.
-func (c *Connector) entitlements(ctx context.Context, id *v2.ResourceId, opts rs.SyncOpAttrs, read detail) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+// no list foretold, and its membership, the static entitlement of a type, where
+// nobody asked for that. Without a session store the request is made once more
+// for the grants: a grant on an entitlement that has no row would be
+// overlooked.
+func (c *Connector) entitlements(
+	ctx context.Context, id *v2.ResourceId, opts rs.SyncOpAttrs, read detail, typeID string, membership func(context.Context, session) (*v2.Entitlement, error),
+) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+	token, err := parsePageToken(opts.PageToken.Token)
+	if err != nil {
+		return nil, nil, err
+	}
 	s := c.session(opts)
 	sub, err := c.subject(ctx, s, id, read)
-	if err != nil {
+	if err != nil || sub.Vanished {
 		return nil, nil, err
 	}
 	placed, err := s.place(ctx, sub.Permissions)
@@ -183,17 +198,44 @@ func (c *Connector) entitlements(ctx context.Context, id *v2.ResourceId, opts rs
 		}
 		rows = append(rows, row)
 	}
-	return rows, nil, nil
+	if static, err := s.hasStatic(ctx, typeID); err != nil {
+		return nil, nil, err
+	} else if !static {
+		row, err := membership(ctx, s)
+		if err != nil {
+			return nil, nil, err
+		}
+		rows = append(rows, row)
+	}
+	rows, next := cut(rows, token)
+	return rows, results(next), nil
 }
 
-// grants turns permissions into grants to a subject: those on listed
-// resources, and those on resources that no list returned.
-func (s session) grants(ctx context.Context, id *v2.ResourceId, sub subject, opts ...grant.GrantOption) ([]*v2.Grant, []*v2.Grant, error) {
+// maxRows is how many rows a page of entitlements or grants has. A gRPC message
+// holds 4 MiB, and nobody is known to hold a role on less than tens of
+// thousands of things.
+const maxRows = 1000
+
+// cut returns the rows of one page, and the token of the next.
+func cut[T any](rows []T, token pageToken) ([]T, *pageToken) {
+	rows = rows[min(token.Rows, len(rows)):]
+	if len(rows) <= maxRows {
+		return rows, nil
+	}
+	return rows[:maxRows], &pageToken{Phase: token.Phase, Rows: token.Rows + maxRows}
+}
+
+// held returns one page of what a subject holds, beside what else is granted to
+// it: grants on listed resources first, then those on resources that no list
+// returned. Only the latter carry their resources.
+func (s session) held(
+	ctx context.Context, id *v2.ResourceId, sub subject, token pageToken, others []*v2.Grant, opts ...grant.GrantOption,
+) ([]*v2.Grant, *rs.SyncOpResults, error) {
 	placed, err := s.place(ctx, sub.Permissions)
 	if err != nil {
 		return nil, nil, err
 	}
-	var ordinary, inserted []*v2.Grant
+	ordinary, inserted := others, []*v2.Grant(nil)
 	for _, p := range placed {
 		options := opts
 		if p.typeID == typeWarehouse { // See roleOn.
@@ -209,13 +251,23 @@ func (s session) grants(ctx context.Context, id *v2.ResourceId, sub subject, opt
 		}
 		inserted = append(inserted, grant.NewGrant(r, p.slug, id, options...))
 	}
-	return ordinary, inserted, nil
+	if token.Phase == phaseUnlisted {
+		rows, next := cut(inserted, token)
+		return rows, insertResources(next), nil
+	}
+	rows, next := cut(ordinary, token)
+	if next == nil && len(inserted) > 0 {
+		next = &pageToken{Phase: phaseUnlisted}
+	}
+	return rows, results(next), nil
 }
 
 // insertResources marks a page of grants whose resources are to be stored as
 // well. It must hold no other grants: their rows would be overwritten.
-func insertResources() *rs.SyncOpResults {
-	return &rs.SyncOpResults{Annotations: annotations.New(&v2.InsertResourceGrants{})}
+func insertResources(next *pageToken) *rs.SyncOpResults {
+	res := results(next)
+	res.Annotations = annotations.New(&v2.InsertResourceGrants{})
+	return res
 }
 
 // A placedTarget is a target and what the lists say of it.
@@ -239,8 +291,9 @@ func (s session) place(ctx context.Context, permissions []segmentapi.Permission)
 		asked[typeRole] = append(asked[typeRole], t.roleID)
 	}
 	type list struct {
-		rows map[string]listedRow
-		read bool
+		rows   map[string]listedRow
+		read   bool
+		static bool
 	}
 	lists := map[string]list{}
 	for typeID, ids := range asked {
@@ -248,7 +301,15 @@ func (s session) place(ctx context.Context, permissions []segmentapi.Permission)
 		if err != nil {
 			return nil, err
 		}
-		lists[typeID] = list{rows: rows, read: read}
+		static, err := s.hasStatic(ctx, typeID)
+		if err != nil {
+			return nil, err
+		}
+		lists[typeID] = list{rows: rows, read: read, static: static}
+	}
+	_, spacesKnown, err := s.rows(ctx, spaceForms)
+	if err != nil {
+		return nil, err
 	}
 	var placed []placedTarget
 	seen := map[[3]string]bool{}
@@ -258,7 +319,7 @@ func (s session) place(ctx context.Context, permissions []segmentapi.Permission)
 		switch {
 		case ok:
 			t.id = row.id
-		case on.read:
+		case on.read, spacesKnown && t.typeID == typeSpace:
 			t.id = unlistedID(t.typeID, t.id)
 		}
 		// Two scopes may be two forms of one.
@@ -267,12 +328,12 @@ func (s session) place(ctx context.Context, permissions []segmentapi.Permission)
 			continue
 		}
 		seen[key] = true
-		p := placedTarget{target: t, listed: ok || !on.read, name: row.name}
+		p := placedTarget{target: t, listed: ok || !on.read, name: row.Name}
 		role, ok := lists[typeRole].rows[t.roleID]
 		if ok {
-			p.roleName = role.name
+			p.roleName = role.Name
 		}
-		p.foretold = p.listed && (ok || !lists[typeRole].read) && pairs(p.roleName, t.typeID)
+		p.foretold = on.static && p.listed && (ok || !lists[typeRole].read) && pairs(p.roleName, t.typeID)
 		placed = append(placed, p)
 	}
 	return placed, nil
@@ -313,7 +374,12 @@ func (t target) unlistedResource() (*v2.Resource, error) {
 
 // newGrant names the resource by its id alone: its own row says the rest.
 func newGrant(typeID, id, slug string, principal *v2.ResourceId, opts ...grant.GrantOption) *v2.Grant {
-	return grant.NewGrant(v2.Resource_builder{Id: resourceID(typeID, id)}.Build(), slug, principal, opts...)
+	return grant.NewGrant(stub(typeID, id), slug, principal, opts...)
+}
+
+// stub stands for a resource that has a row elsewhere.
+func stub(typeID, id string) *v2.Resource {
+	return v2.Resource_builder{Id: resourceID(typeID, id)}.Build()
 }
 
 // assignment is an entitlement that is either held or not.

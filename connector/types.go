@@ -28,6 +28,15 @@ const (
 	slugAssigned = "assigned"
 )
 
+// optional reports whether a type is a feature that a plan may lack.
+func optional(typeID string) bool {
+	switch typeID {
+	case typeGroup, typeSpace, typeWarehouse, typeFunction, typeLabel:
+		return true
+	}
+	return false
+}
+
 // They are functions because the SDK hands the messages on and may change
 // them.
 

@@ -48,7 +48,10 @@ func (u *userSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Resourc
 
 // Entitlements makes the user's one detail request.
 func (u *userSyncer) Entitlements(ctx context.Context, r *v2.Resource, opts rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
-	return u.c.entitlements(ctx, r.GetId(), opts, u.detail)
+	return u.c.entitlements(ctx, r.GetId(), opts, u.detail, typeWorkspace, func(ctx context.Context, s session) (*v2.Entitlement, error) {
+		id, err := u.c.workspaceID(ctx, s)
+		return workspaceMember(stub(typeWorkspace, id)), err
+	})
 }
 
 // Grants returns the membership in the workspace and what the user holds.
@@ -65,22 +68,11 @@ func (u *userSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpA
 	if err != nil || sub.Vanished {
 		return nil, nil, err
 	}
-	ordinary, inserted, err := s.grants(ctx, r.GetId(), sub)
-	if err != nil {
-		return nil, nil, err
-	}
-	if token.Phase == phaseUnlisted {
-		return inserted, insertResources(), nil
-	}
 	workspace, err := u.c.workspaceID(ctx, s)
 	if err != nil {
 		return nil, nil, err
 	}
-	ordinary = append(ordinary, newGrant(typeWorkspace, workspace, slugMember, r.GetId()))
-	if len(inserted) > 0 {
-		return ordinary, results(&pageToken{Phase: phaseUnlisted}), nil
-	}
-	return ordinary, nil, nil
+	return s.held(ctx, r.GetId(), sub, token, []*v2.Grant{newGrant(typeWorkspace, workspace, slugMember, r.GetId())})
 }
 
 func (u *userSyncer) detail(ctx context.Context, id string) ([]segmentapi.Permission, error) {

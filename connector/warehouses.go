@@ -27,9 +27,8 @@ func (w *warehouseSyncer) ResourceType(context.Context) *v2.ResourceType { retur
 // List returns one page of warehouses: one request.
 func (w *warehouseSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
 	return listing[segmentapi.Warehouse]{
-		what:     "listing warehouses",
-		typeID:   typeWarehouse,
-		optional: true,
+		what:   "listing warehouses",
+		typeID: typeWarehouse,
 		page: func(ctx context.Context, _ string, o segmentapi.ListOptions) (*segmentapi.Page[segmentapi.Warehouse], error) {
 			return w.c.client.Warehouses.List(ctx, o)
 		},

@@ -47,8 +47,12 @@ func (w *workspaceSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Re
 }
 
 // StaticEntitlements returns membership, which every user has.
-func (w *workspaceSyncer) StaticEntitlements(context.Context, rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
-	return []*v2.Entitlement{assignment(nil, slugMember, "Member", "Belongs to the workspace.", userType())}, nil, nil
+func (w *workspaceSyncer) StaticEntitlements(ctx context.Context, opts rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+	return w.c.session(opts).static(ctx, typeWorkspace, workspaceMember(nil))
+}
+
+func workspaceMember(r *v2.Resource) *v2.Entitlement {
+	return assignment(r, slugMember, "Member", "Belongs to the workspace.", userType())
 }
 
 func workspaceResource(ws segmentapi.Workspace) (*v2.Resource, error) {
@@ -66,15 +70,21 @@ func (c *Connector) readWorkspace(ctx context.Context, s session) (*segmentapi.W
 	return ws, err
 }
 
-// workspaceID is the workspace's id: from the session, else from the API.
+// workspaceID is the workspace's id: from the session, else from the API, once.
+// A token belongs to one workspace for good.
 func (c *Connector) workspaceID(ctx context.Context, s session) (string, error) {
 	id, ok, err := sessionGet[string](ctx, s, partWorkspace, typeWorkspace)
 	if ok || err != nil {
 		return id, err
 	}
-	ws, err := c.readWorkspace(ctx, s)
-	if err != nil {
-		return "", err
+	c.workspace.mu.Lock()
+	defer c.workspace.mu.Unlock()
+	if c.workspace.id == "" {
+		ws, err := c.readWorkspace(ctx, s)
+		if err != nil {
+			return "", err
+		}
+		c.workspace.id = ws.ID
 	}
-	return ws.ID, nil
+	return c.workspace.id, nil
 }
