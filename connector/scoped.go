@@ -43,6 +43,10 @@ func newScoped(c *Connector, typeID string) scoped {
 // the type.
 func (s scoped) StaticEntitlements(ctx context.Context, opts rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
 	session := s.c.session(opts)
+	// The SDK asks about types that the sync leaves out as well.
+	if begun, err := session.begun(ctx, s.typeID); !begun || err != nil {
+		return nil, nil, err
+	}
 	roles, err := s.c.roles(ctx, session)
 	if err != nil {
 		return nil, nil, err
@@ -61,6 +65,16 @@ func (s scoped) StaticEntitlements(ctx context.Context, opts rs.SyncOpAttrs) ([]
 func (s session) static(ctx context.Context, typeID string, rows ...*v2.Entitlement) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
 	_, err := sessionSet(ctx, s, partStatic, map[string]bool{typeID: true})
 	return rows, nil, err
+}
+
+// begun reports whether the list of a type has been asked for, which without a
+// session store it takes for granted.
+func (s session) begun(ctx context.Context, typeID string) (bool, error) {
+	if ok, err := s.usable(ctx); !ok || err != nil {
+		return true, err
+	}
+	reading, err := s.reading(ctx, typeID)
+	return reading != 0, err
 }
 
 // hasStatic reports whether all rows of a type have their entitlements. Without

@@ -81,24 +81,6 @@ func TestRefusalsAreClear(t *testing.T) {
 	}
 }
 
-// The whole of what a run that works says, at the level that says most, keeps
-// the token to itself as well.
-func TestTokenStaysOutOfTheLog(t *testing.T) {
-	t.Parallel()
-	s := serve(t, sim.Demo())
-	dir := t.TempDir()
-	r := runIn(t, dir, s.env(), filepath.Join(programs, "baton-segment"), "--log-level", "debug")
-	if r.code != 0 {
-		t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
-	}
-	if !strings.Contains(r.stderr, `"level":"debug"`) {
-		t.Errorf("nothing was logged at debug level:\n%s", r.stderr)
-	}
-	if where := leaks(t, dir, r, s.Token()); where != "" {
-		t.Errorf("the token is in %s", where)
-	}
-}
-
 // unclear reports what is wrong with the message of a failed run. Log entries
 // aside, it is one line, which may have a heading, and contains all the words.
 func unclear(stderr string, words []string) string {

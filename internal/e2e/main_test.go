@@ -33,8 +33,13 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	// A case is a whole sync. The command line may still ask for others.
+	err := errors.Join(flag.Set("rapid.checks", "50"), flag.Set("rapid.shrinktime", "2m"))
 	flag.Parse()
-	code, err := buildAndRun(m)
+	code := 1
+	if err == nil {
+		code, err = buildAndRun(m)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -61,6 +66,17 @@ func buildAndRun(m *testing.M) (int, error) {
 	return code, errors.Join(err, os.RemoveAll(dir))
 }
 
+// testingT is what a test and a case of a property test have in common.
+type testingT interface {
+	Helper()
+	Cleanup(func())
+	Context() context.Context
+	Error(...any)
+	Errorf(string, ...any)
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
 // A workspace served to programs and clients of a test.
 type server struct {
 	*sim.Server
@@ -70,7 +86,7 @@ type server struct {
 // token is one that appears nowhere by chance.
 const token = "token-of-the-simulated-workspace"
 
-func serve(t *testing.T, ws *sim.Workspace, opts ...sim.Option) server {
+func serve(t testingT, ws *sim.Workspace, opts ...sim.Option) server {
 	t.Helper()
 	s := sim.New(ws, append(opts, sim.WithToken(token))...)
 	listener := httptest.NewServer(s)
@@ -84,7 +100,7 @@ func (s server) env() []string {
 }
 
 // requests counts the journal by operation. Every request must have succeeded.
-func (s server) requests(t *testing.T) map[string]int {
+func (s server) requests(t testingT) map[string]int {
 	t.Helper()
 	counts := map[string]int{}
 	for _, r := range s.Journal() {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	"github.com/conductorone/baton-sdk/pkg/annotations"
 	"github.com/conductorone/baton-sdk/pkg/dotc1z"
+	"github.com/conductorone/baton-sdk/pkg/dotc1z/c1zstore"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -23,19 +25,27 @@ type rows struct {
 	grants       []*v2.Grant
 }
 
-// readFile reads a sync file through the SDK.
-func readFile(t *testing.T, file string) rows {
+// openFile opens a sync file until the test ends.
+func openFile(t testingT, file string) c1zstore.Store {
 	t.Helper()
 	ctx := t.Context()
 	store, err := dotc1z.NewStore(ctx, file, dotc1z.WithReadOnly(true))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := store.Close(context.WithoutCancel(ctx)); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
+	return store
+}
+
+// readFile reads a sync file through the SDK.
+func readFile(t testingT, file string) rows {
+	t.Helper()
+	ctx := t.Context()
+	store := openFile(t, file)
 	var all rows
 	types := pages(t, func(token string) ([]*v2.ResourceType, string, error) {
 		r, err := store.ListResourceTypes(ctx, &v2.ResourceTypesServiceListResourceTypesRequest{PageToken: token})
@@ -58,7 +68,7 @@ func readFile(t *testing.T, file string) rows {
 	return all
 }
 
-func pages[T any](t *testing.T, list func(token string) ([]T, string, error)) []T {
+func pages[T any](t testingT, list func(token string) ([]T, string, error)) []T {
 	t.Helper()
 	var all []T
 	for token := ""; ; {
@@ -99,14 +109,14 @@ func readWithBaton(t *testing.T, file string) rows {
 }
 
 // contents puts messages into the words of the oracle.
-func (r rows) contents(t *testing.T) contents {
+func (r rows) contents(t testingT) contents {
 	t.Helper()
 	var c contents
 	for _, m := range r.resources {
 		c.Resources = append(c.Resources, resourceRow(t, m))
 	}
 	for _, m := range r.entitlements {
-		c.Entitlements = append(c.Entitlements, entitlement{ID: m.GetId(), Resource: ref(m.GetResource()), Slug: m.GetSlug()})
+		c.Entitlements = append(c.Entitlements, entitlementRow(m))
 	}
 	for _, m := range r.grants {
 		c.Grants = append(c.Grants, grantRow(t, m))
@@ -119,9 +129,14 @@ func ref(r *v2.Resource) string {
 	return r.GetId().GetResourceType() + ":" + r.GetId().GetResource()
 }
 
-func resourceRow(t *testing.T, m *v2.Resource) resource {
+func resourceRow(t testingT, m *v2.Resource) resource {
 	t.Helper()
-	row := resource{Type: m.GetId().GetResourceType(), ID: m.GetId().GetResource(), Name: m.GetDisplayName()}
+	row := resource{
+		Type:    m.GetId().GetResourceType(),
+		ID:      m.GetId().GetResource(),
+		Name:    m.GetDisplayName(),
+		Profile: rs.GetProfile(m).AsMap(),
+	}
 	var trait v2.UserTrait
 	annos := annotations.Annotations(m.GetAnnotations())
 	isUser, err := annos.Pick(&trait)
@@ -135,15 +150,20 @@ func resourceRow(t *testing.T, m *v2.Resource) resource {
 		row.Email += email.GetAddress()
 	}
 	row.Login = trait.GetLogin()
-	row.Enabled = rs.GetStatus(m).GetStatus() == v2.Status_RESOURCE_STATUS_ENABLED
-	row.Profile = map[string]string{}
-	for key, value := range rs.GetProfile(m).GetFields() {
-		row.Profile[key] = value.GetStringValue()
-	}
+	status := trait.GetStatus().GetStatus() //nolint:staticcheck // Deprecated, but what baton's own actions go by.
+	row.Status = fmt.Sprintf("%s %q %s", rs.GetStatus(m).GetStatus(), rs.GetStatus(m).GetDetails(), status)
 	return row
 }
 
-func grantRow(t *testing.T, m *v2.Grant) grant {
+func entitlementRow(m *v2.Entitlement) entitlement {
+	annos := annotations.Annotations(m.GetAnnotations())
+	return entitlement{
+		ID: m.GetId(), Resource: ref(m.GetResource()), Slug: m.GetSlug(), Name: m.GetDisplayName(),
+		Immutable: annos.Contains(&v2.EntitlementImmutable{}),
+	}
+}
+
+func grantRow(t testingT, m *v2.Grant) grant {
 	t.Helper()
 	row := grant{ID: m.GetId(), Entitlement: m.GetEntitlement().GetId(), Principal: ref(m.GetPrincipal())}
 	annos := annotations.Annotations(m.GetAnnotations())
@@ -154,6 +174,9 @@ func grantRow(t *testing.T, m *v2.Grant) grant {
 	}
 	if expands {
 		row.Expands = strings.Join(expandable.GetEntitlementIds(), " ")
+		if to := expandable.GetResourceTypeIds(); !expandable.GetShallow() || !slices.Equal(to, []string{typeUser}) {
+			row.Expands += fmt.Sprintf(" shallow=%t to=%v", expandable.GetShallow(), to)
+		}
 	}
 	row.Immutable = annos.Contains(&v2.GrantImmutable{})
 	for source := range m.GetSources().GetSources() {
@@ -164,7 +187,7 @@ func grantRow(t *testing.T, m *v2.Grant) grant {
 }
 
 // text is what a reviewer reads in a golden file: one line per row, sorted.
-func (r rows) text(t *testing.T) string {
+func (r rows) text(t testingT) string {
 	t.Helper()
 	var lines []string
 	for _, m := range r.resources {
@@ -173,13 +196,23 @@ func (r rows) text(t *testing.T) string {
 		if d := m.GetDescription(); d != "" {
 			line += fmt.Sprintf(" description=%q", d)
 		}
-		if row.Profile != nil {
-			line += fmt.Sprintf(" email=%s login=%s enabled=%t profile=%v", row.Email, row.Login, row.Enabled, row.Profile)
+		if row.Status != "" {
+			line += fmt.Sprintf(" email=%s login=%s status=%s", row.Email, row.Login, row.Status)
+		}
+		if len(row.Profile) > 0 {
+			line += " profile=" + profileText(t, row.Profile)
 		}
 		lines = append(lines, line)
 	}
 	for _, m := range r.entitlements {
-		lines = append(lines, fmt.Sprintf("entitlement  %s %q description=%q", m.GetId(), m.GetDisplayName(), m.GetDescription()))
+		line := fmt.Sprintf("entitlement  %s %q description=%q", m.GetId(), m.GetDisplayName(), m.GetDescription())
+		for _, to := range m.GetGrantableTo() {
+			line += " to=" + to.GetId()
+		}
+		if entitlementRow(m).Immutable {
+			line += " immutable"
+		}
+		lines = append(lines, line)
 	}
 	for _, m := range r.grants {
 		row := grantRow(t, m)
@@ -197,4 +230,13 @@ func (r rows) text(t *testing.T) string {
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n") + "\n"
+}
+
+func profileText(t testingT, profile map[string]any) string {
+	t.Helper()
+	b, err := json.Marshal(profile) // Keys are sorted.
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

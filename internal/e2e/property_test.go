@@ -1,0 +1,254 @@
+package e2e
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	sdksync "github.com/conductorone/baton-sdk/pkg/sync"
+	"pgregory.net/rapid"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+)
+
+// Whatever a workspace holds, and however it is read, the file holds exactly
+// what the oracle says, passes the SDK's invariants, and cost what the formula
+// says.
+func TestAnyWorkspaceSyncsExactly(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cases := 0
+	rapid.Check(t, func(t *rapid.T) {
+		ws := drawWorkspace(t)
+		t.Logf("the workspace:\n%s", describe(ws))
+		pageSize := rapid.SampledFrom([]int{1000, 1, 2, 3}).Draw(t, "page size")
+		workers := rapid.SampledFrom([]int{1, 4}).Draw(t, "workers")
+		next := rapid.SampledFrom([]sim.NextForm{sim.NextAbsent, sim.NextNull, sim.NextEmpty}).Draw(t, "next")
+		generous := rapid.Bool().Draw(t, "permissions in lists")
+		types := builtTypes()
+		if filtered := rapid.SampledFrom([]bool{false, false, false, true}).Draw(t, "filtered"); filtered {
+			if some := drawSome(t, "types", builtTypes()); len(some) > 0 {
+				types = some
+			}
+		}
+
+		requests := cost(ws, types, pageSize)
+		opts := []sim.Option{sim.WithNext(next)}
+		if generous {
+			opts = append(opts, sim.WithPermissionsInLists())
+			save(requests, ws)
+		}
+		s := serve(t, ws, opts...)
+		cases++
+		file := filepath.Join(dir, fmt.Sprintf("%d.c1z", cases))
+		syncInProcess(t, s, file, pageSize, sdksync.WithWorkerCount(workers), sdksync.WithFailFastInvariants(), sdksync.WithSyncResourceTypes(types))
+		compare(t, expected(ws, types), readFile(t, file).contents(t))
+		compareRequests(t, requests, s.requests(t))
+	})
+	t.Logf("%d workspaces", cases)
+}
+
+// A workspace is drawn from a few names, so that what is referred to is listed
+// about as often as not, and so that a failure shrinks to one that can be read:
+// to few rows, and the plainest of a kind.
+
+// drawWorkspace draws everything that a sync reads.
+func drawWorkspace(t *rapid.T) *sim.Workspace {
+	ws := &sim.Workspace{ID: "ws", Slug: "slug", Name: drawName(t, "name of the workspace")}
+	ws.Roles = drawSome(t, "roles", drawnRoles())
+	ws.Labels = drawSome(t, "labels", drawnLabels())
+	for _, id := range drawSome(t, "sources", []string{"s1", "s2"}) {
+		name := drawName(t, "name of "+id)
+		ws.Sources = append(ws.Sources, sim.Source{
+			ID: id, Name: &name, Slug: drawName(t, "slug of "+id), Enabled: true,
+			Labels: drawLabels(t, "labels of "+id, 0),
+		})
+	}
+	for _, id := range drawSome(t, "warehouses", []string{"w1", "w2"}) {
+		ws.Warehouses = append(ws.Warehouses, sim.Warehouse{
+			ID: id, Settings: map[string]any{"name": drawName(t, "name of "+id)}, Metadata: sim.Metadata{Name: drawName(t, "type of "+id)},
+		})
+	}
+	ws.Functions = drawSome(t, "functions", []sim.Function{{ID: "f1", ResourceType: "SOURCE"}, {ID: "f2", ResourceType: "INSERT_TRANSFORMATION"}})
+	for _, id := range drawSome(t, "spaces", spaceIDs()) {
+		ws.Spaces = append(ws.Spaces, sim.Space{ID: id, Name: drawName(t, "name of "+id)})
+	}
+	for i, email := range drawSome(t, "users", drawnEmails()) {
+		id := fmt.Sprintf("u%d", i)
+		ws.Users = append(ws.Users, sim.User{ID: id, Email: email, Name: drawName(t, "name of "+id), Permissions: drawPermissions(t, id)})
+	}
+	for _, email := range drawSome(t, "invites", drawnEmails()) {
+		if email != "" {
+			ws.Invites = append(ws.Invites, sim.Invite{Email: email})
+		}
+	}
+	for _, id := range drawSome(t, "groups", []string{"g1", "g2"}) {
+		ws.Groups = append(ws.Groups, sim.Group{
+			ID: id, Name: drawName(t, "name of "+id),
+			Members:     rapid.SliceOfN(rapid.SampledFrom(drawnEmails()), 0, 4).Draw(t, "members of "+id),
+			Permissions: drawPermissions(t, id),
+		})
+	}
+	return ws
+}
+
+// drawSome draws rows that are listed, each once, in any order.
+func drawSome[T any](t *rapid.T, what string, rows []T) []T {
+	var some []T
+	for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, len(rows)-1), 0, len(rows), rapid.ID[int]).Draw(t, what) {
+		some = append(some, rows[i])
+	}
+	return some
+}
+
+func drawnRoles() []sim.Role {
+	return []sim.Role{
+		{ID: "owner", Name: "Workspace Owner"},
+		{ID: "src", Name: "Source Admin"},
+		{ID: "srcs", Name: " sources, read-only"},
+		{ID: "fn", Name: "Functions Admin"},
+		{ID: "wh", Name: "Warehouse Destination Admin"},
+		{ID: "uni", Name: "Unify Read-only"},
+		{ID: "ident", Name: "Unify Identity Admin"},
+		{ID: "plan", Name: "Plans of Sources and Spaces"},
+		{ID: "nameless"},
+	}
+}
+
+func drawnLabels() []sim.Label {
+	return []sim.Label{
+		{Key: "env", Value: "prod"},
+		{Key: "env", Value: "dev"},
+		{Key: "a%=", Value: "b,c:d"},
+		// The same again: labels have descriptions, too.
+		{Key: "env", Value: "prod", Description: "again"},
+		// An id that is too long for Baton.
+		{Key: "long", Value: strings.Repeat("x", 600)},
+	}
+}
+
+// drawnEmails are spelled in two ways at most, so that it is clear who is
+// meant.
+func drawnEmails() []string {
+	return []string{"ann@x.test", "Ann@x.test", "BOB@x.test", "bob@x.test", "nobody", ""}
+}
+
+// spaceIDs has one that is listed in both forms.
+func spaceIDs() []string { return []string{"spa_1", "1", "2", "spa_3"} }
+
+func drawName(t *rapid.T, what string) string {
+	return rapid.SampledFrom([]string{
+		"Name", "", "   ", " padded\t", "日本 Name", "a" + strings.Repeat("é", 600),
+	}).Draw(t, what)
+}
+
+func drawLabels(t *rapid.T, what string, least int) []sim.Label {
+	return rapid.SliceOfN(rapid.SampledFrom(drawnLabels()), least, 3).Draw(t, what)
+}
+
+func drawPermissions(t *rapid.T, of string) []sim.Permission {
+	var permissions []sim.Permission
+	for i := range rapid.IntRange(0, 3).Draw(t, "permissions of "+of) {
+		what := fmt.Sprintf("permission %d of %s", i, of)
+		// A workspace does not list a role without an id, nor name it.
+		role := rapid.SampledFrom(append(drawnRoles(), sim.Role{})).Draw(t, "role of "+what)
+		p := sim.Permission{RoleID: role.ID, RoleName: role.Name}
+		for range rapid.IntRange(0, 3).Draw(t, "resources of "+what) {
+			p.Resources = append(p.Resources, drawResource(t, "resource of "+what))
+		}
+		permissions = append(permissions, p)
+	}
+	return permissions
+}
+
+func drawResource(t *rapid.T, what string) sim.Resource {
+	kinds := []struct {
+		kind    string
+		ids     []string
+		labeled bool
+	}{
+		{kind: "WORKSPACE", ids: []string{"ws", "other", ""}},
+		{kind: "WORKSPACE", ids: []string{"ws", ""}, labeled: true},
+		{kind: "SOURCE", ids: []string{"s1", "s2", ""}},
+		{kind: "SOURCE", ids: []string{"s1"}, labeled: true},
+		{kind: "WAREHOUSE", ids: []string{"w1", "w2"}},
+		{kind: "FUNCTION", ids: []string{"f1", "f2"}},
+		{kind: "SPACE", ids: append(spaceIDs(), "spa_2", "3", "")},
+		{kind: "DESTINATION", ids: []string{"d1"}},
+	}
+	kind := kinds[rapid.IntRange(0, len(kinds)-1).Draw(t, "kind of "+what)]
+	r := sim.Resource{Type: kind.kind, ID: rapid.SampledFrom(kind.ids).Draw(t, "id of "+what)}
+	if kind.labeled {
+		r.Labels = drawLabels(t, "labels of "+what, 1)
+	}
+	return r
+}
+
+// describe is a workspace in a few lines: what is there, and who holds what.
+func describe(ws *sim.Workspace) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, "  "+format+"\n", args...) }
+	line("workspace %s %s", ws.ID, quoted(ws.Name))
+	for _, r := range ws.Roles {
+		line("role %s %s", r.ID, quoted(r.Name))
+	}
+	for _, l := range ws.Labels {
+		line("label %s", labelsText([]sim.Label{l}))
+	}
+	for _, s := range ws.Sources {
+		line("source %s %s slug %s labels %s", s.ID, quoted(*s.Name), quoted(s.Slug), labelsText(s.Labels))
+	}
+	for _, w := range ws.Warehouses {
+		line("warehouse %s %s type %s", w.ID, quoted(fmt.Sprint(w.Settings["name"])), quoted(w.Metadata.Name))
+	}
+	for _, f := range ws.Functions {
+		line("function %s %s", f.ID, f.ResourceType)
+	}
+	for _, s := range ws.Spaces {
+		line("space %s %s", s.ID, quoted(s.Name))
+	}
+	for _, i := range ws.Invites {
+		line("invite %s", i.Email)
+	}
+	permissions := func(ps []sim.Permission) {
+		for _, p := range ps {
+			line("  %s", permissionText(p))
+		}
+	}
+	for _, u := range ws.Users {
+		line("user %s %s %s", u.ID, quoted(u.Email), quoted(u.Name))
+		permissions(u.Permissions)
+	}
+	for _, g := range ws.Groups {
+		line("group %s %s of %q", g.ID, quoted(g.Name), g.Members)
+		permissions(g.Permissions)
+	}
+	return b.String()
+}
+
+func permissionText(p sim.Permission) string {
+	var on []string
+	for _, r := range p.Resources {
+		on = append(on, strings.TrimSpace(r.Type+" "+quoted(r.ID)+" "+labelsText(r.Labels)))
+	}
+	return fmt.Sprintf("%s on %s", quoted(p.RoleID), strings.Join(on, ", "))
+}
+
+func labelsText(labels []sim.Label) string {
+	var texts []string
+	for _, l := range labels {
+		texts = append(texts, shorten(l.Key+"="+l.Value))
+	}
+	return strings.Join(texts, " & ")
+}
+
+func quoted(s string) string { return fmt.Sprintf("%q", shorten(s)) }
+
+// shorten keeps what tells a text from the others.
+func shorten(s string) string {
+	if len(s) > 20 {
+		return fmt.Sprintf("%.12s… (%d bytes)", s, len(s))
+	}
+	return s
+}

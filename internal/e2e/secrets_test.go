@@ -1,0 +1,123 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/conductorone/baton-sdk/pkg/dotc1z/engine/pebble"
+	sdksync "github.com/conductorone/baton-sdk/pkg/sync"
+	"github.com/conductorone/baton-sdk/pkg/types/sessions"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+)
+
+// secretMark is in everything that a simulated workspace keeps secret.
+const secretMark = "SECRET-"
+
+// What a run that works says, at the level that says most, and everything in
+// the file that it writes, keeps the workspace's secrets and the token.
+func TestSecretsStayInTheWorkspace(t *testing.T) {
+	t.Parallel()
+	for name, ws := range map[string]*sim.Workspace{"demo": sim.Demo(), "hostile": sim.Hostile()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, ws)
+			dir := t.TempDir()
+			file := filepath.Join(dir, "sync.c1z")
+			r := runIn(t, dir, s.env(), filepath.Join(programs, "baton-segment"), "--log-level", "debug", "-f", file)
+			if r.code != 0 {
+				t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+			}
+			if !strings.Contains(r.stderr, `"level":"debug"`) {
+				t.Errorf("nothing was logged at debug level:\n%s", r.stderr)
+			}
+			raw := unpack(t, file)
+			if !strings.Contains(raw, ws.Users[0].Email) {
+				t.Error("the unpacked file does not hold what it must hold")
+			}
+			for _, secret := range []string{secretMark, s.Token()} {
+				if where := leaks(t, dir, r, secret); where != "" {
+					t.Errorf("%q is in %s", secret, where)
+				}
+				if strings.Contains(raw, secret) {
+					t.Errorf("%q is in the unpacked file", secret)
+				}
+				for _, command := range []string{"resource-types", "resources", "entitlements", "grants"} {
+					if strings.Contains(must(t, nil, "baton", command, "-f", file, "-o", "json").stdout, secret) {
+						t.Errorf("%q is in what baton %s shows", secret, command)
+					}
+				}
+			}
+		})
+	}
+}
+
+// unpack is all that a sync file holds, decompressed: every key and value of
+// the database in it.
+func unpack(t *testing.T, file string) string {
+	t.Helper()
+	engine, ok := openFile(t, file).(interface{ PebbleEngine() *pebble.Engine })
+	if !ok {
+		t.Fatal("the file is not a pebble database")
+	}
+	rows, err := engine.PebbleEngine().UnsafeForTesting().NewIter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all bytes.Buffer
+	for more := rows.First(); more; more = rows.Next() {
+		all.Write(rows.Key())
+		all.Write(rows.Value())
+	}
+	if err := rows.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
+}
+
+// What the connector remembers is in the file as long as the sync runs, and
+// stays there if it breaks off.
+func TestSecretsStayOutOfTheSession(t *testing.T) {
+	t.Parallel()
+	s := serve(t, sim.Hostile())
+	session := &readSession{}
+	embed(t, s, filepath.Join(t.TempDir(), "sync.c1z"), 0, session, sdksync.WithSessionStore(session))
+	if !strings.Contains(session.seen.String(), "user-mixed") {
+		t.Error("nothing was remembered")
+	}
+	for _, secret := range []string{secretMark, s.Token()} {
+		if strings.Contains(session.seen.String(), secret) {
+			t.Errorf("%q is in the session", secret)
+		}
+	}
+}
+
+// A readSession keeps all that is put into it, for the test to read.
+type readSession struct {
+	lateSession
+	mu   sync.Mutex
+	seen strings.Builder
+}
+
+func (r *readSession) Set(ctx context.Context, key string, value []byte, opts ...sessions.SessionStoreOption) error {
+	r.see(key, value)
+	return r.lateSession.Set(ctx, key, value, opts...)
+}
+
+func (r *readSession) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
+	for key, value := range values {
+		r.see(key, value)
+	}
+	return r.lateSession.SetMany(ctx, values, opts...)
+}
+
+func (r *readSession) see(key string, value []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen.WriteString(key)
+	r.seen.Write(value)
+}
