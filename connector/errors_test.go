@@ -2,15 +2,18 @@ package connector
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"github.com/conductorone/baton-sdk/pkg/types/sessions"
 	"github.com/google/go-cmp/cmp"
 	"github.com/grpc-ecosystem/go-grpc-middleware/logging/zap/ctxzap"
 	"go.uber.org/zap"
@@ -127,34 +130,38 @@ func TestAnswersOnLists(t *testing.T) {
 		{"repeated cursor", sim.Fault{Kind: sim.FaultRepeatCursor}, codes.Internal, codes.Internal},
 		{"broken connection", sim.Fault{Kind: sim.FaultReset}, codes.Unavailable, codes.Unavailable},
 	} {
-		for operation, typeID := range map[string]string{"getWorkspace": typeWorkspace, "listUsers": typeUser, "listRoles": typeRole, "listUserGroups": typeGroup} {
-			if operation == "getWorkspace" && (c.fault.Kind == sim.FaultNoPagination || c.fault.Kind == sim.FaultRepeatCursor) {
+		for typeID, operation := range lists() {
+			whole := typeID == typeWorkspace || typeID == typeLabel
+			if whole && (c.fault.Kind == sim.FaultNoPagination || c.fault.Kind == sim.FaultRepeatCursor) {
 				continue // It has no pages.
 			}
 			t.Run(operation+" "+c.name, func(t *testing.T) {
 				t.Parallel()
-				f := newFixture(t, small())
-				fault := c.fault
-				fault.Operation = operation
-				f.inject(t, fault)
-				want := c.required
-				if typeID == typeGroup {
-					want = c.optional
-				}
-				rows, err := f.listType(t.Context(), typeID)
-				if got := status.Code(err); got != want || len(rows) != 0 {
-					t.Fatalf("code %s, want %s, with %d rows: %v", got, want, len(rows), err)
-				}
-				if err == nil {
-					return
-				}
-				if !strings.Contains(err.Error(), operation) || strings.Contains(err.Error(), "\n") {
-					t.Errorf("%q does not name the operation, on one line", err)
-				}
-				advised := strings.Contains(err.Error(), "--sync-resource-types")
-				if advisable := typeID == typeGroup && want != codes.Unavailable; advised != advisable {
-					t.Errorf("%q says how to leave the type out: %v", err, advised)
-				}
+				synctest.Test(t, func(t *testing.T) {
+					f := timeless(t, full())
+					fault := c.fault
+					fault.Operation = operation
+					f.inject(t, fault)
+					optional := slices.Contains([]string{typeGroup, typeWarehouse, typeFunction, typeSpace, typeLabel}, typeID)
+					want := c.required
+					if optional {
+						want = c.optional
+					}
+					rows, err := f.listType(t.Context(), typeID)
+					if got := status.Code(err); got != want || len(rows) != 0 {
+						t.Fatalf("code %s, want %s, with %d rows: %v", got, want, len(rows), err)
+					}
+					if err == nil {
+						return
+					}
+					if !strings.Contains(err.Error(), operation) || strings.Contains(err.Error(), "\n") {
+						t.Errorf("%q does not name the operation, on one line", err)
+					}
+					advised := strings.Contains(err.Error(), "--sync-resource-types")
+					if advisable := optional && want != codes.Unavailable; advised != advisable {
+						t.Errorf("%q says how to leave the type out: %v", err, advised)
+					}
+				})
 			})
 		}
 	}
@@ -169,14 +176,85 @@ func (f *fixture) listType(ctx context.Context, typeID string) ([]*v2.Resource, 
 	return nil, nil
 }
 
-// A plan that lacks groups says so on the first page. Later, a 404 would cut
-// the list short.
-func TestPlanGateOnlyOnTheFirstPage(t *testing.T) {
+// What a plan lacks is named in a warning as soon as it is known, and in the
+// last one. A type of function that the workspace does not know is not lacking.
+func TestWhatIsSkippedIsNamedTwice(t *testing.T) {
 	t.Parallel()
-	f := paged(t, small(), 1)
-	f.inject(t, sim.Fault{Operation: "listUserGroups", Ordinal: 2, Kind: sim.FaultStatus, Status: http.StatusNotFound})
-	if _, err := f.listType(t.Context(), typeGroup); status.Code(err) != codes.FailedPrecondition {
-		t.Errorf("got %v", err)
+	functions := func(httpStatus int, kinds ...string) []sim.Fault {
+		var faults []sim.Fault
+		for _, kind := range kinds {
+			faults = append(faults, sim.Fault{Operation: "listFunctions", Query: "resourceType=" + kind, Kind: sim.FaultStatus, Status: httpStatus})
+		}
+		return faults
+	}
+	for name, c := range map[string]struct {
+		faults []sim.Fault
+		want   []string
+	}{
+		"nothing":      {},
+		"one":          {[]sim.Fault{{Operation: "listSpaces", Kind: sim.FaultStatus, Status: 404}}, []string{"space", "[space]"}},
+		"two":          {[]sim.Fault{{Operation: "listSpaces", Kind: sim.FaultStatus, Status: 400}, {Operation: "listLabels", Kind: sim.FaultStatus, Status: 404}}, []string{"space", "label", "[label space]"}},
+		"all of them":  {functions(404, ""), []string{"function", "[function]"}},
+		"some of them": {functions(404, "DESTINATION", "INSERT_SOURCE"), []string{"function of the type DESTINATION, INSERT_SOURCE", "[function of the type DESTINATION, INSERT_SOURCE]"}},
+		"the last":     {functions(404, "SOURCE"), []string{"function of the type SOURCE", "[function of the type SOURCE]"}},
+		"unknown":      {functions(400, "INSERT_TRANSFORMATION"), nil},
+		"invalid":      {functions(422, "INSERT_TRANSFORMATION"), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, full())
+			for _, fault := range c.faults {
+				f.inject(t, fault)
+			}
+			ctx, logs := logged(t)
+			rows := f.listIn(ctx, t)
+			for _, r := range slices.Concat(rows[typeUser], rows[typeGroup]) {
+				must(f.entitlements(ctx, r))(t)
+				must(f.grants(ctx, r))(t)
+			}
+			var got []string
+			for _, e := range logs.FilterLevelExact(zapcore.WarnLevel).All() {
+				fields := e.ContextMap()
+				for _, key := range []string{"resource_type", "resource_types"} {
+					if fields[key] != nil {
+						got = append(got, fmt.Sprint(fields[key]))
+					}
+				}
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A plan that lacks something says so on the first page, and Segment itself
+// does. Later, or from somewhere else, it would cut the list short.
+func TestWhatIsNoPlanGate(t *testing.T) {
+	t.Parallel()
+	for _, typeID := range []string{typeGroup, typeWarehouse, typeSpace, typeFunction} {
+		operation := lists()[typeID]
+		for want, fault := range map[codes.Code]sim.Fault{
+			codes.InvalidArgument:    {Kind: sim.FaultStatus, Status: http.StatusBadRequest},
+			codes.FailedPrecondition: {Kind: sim.FaultStatus, Status: http.StatusNotFound},
+		} {
+			ws := full()
+			ws.Functions = append(ws.Functions, sim.Function{ID: "f3", ResourceType: "INSERT_TRANSFORMATION"})
+			f := paged(t, ws, 1)
+			fault.Operation, fault.Ordinal = operation, 2
+			if typeID == typeFunction {
+				fault.Query = "resourceType=INSERT_TRANSFORMATION"
+			}
+			f.inject(t, fault)
+			if rows, err := f.listType(t.Context(), typeID); status.Code(err) != want {
+				t.Errorf("%s, page 2: %v, %v, want %s", operation, rows, err, want)
+			}
+		}
+	}
+	f := newFixture(t, full())
+	f.inject(t, sim.Fault{Operation: "listFunctions", Query: "resourceType=INSERT_TRANSFORMATION", Kind: sim.FaultHTML, Status: http.StatusBadRequest})
+	if rows, err := f.listType(t.Context(), typeFunction); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("400 of a proxy: %v, %v", rows, err)
 	}
 }
 
@@ -203,76 +281,69 @@ func TestRateLimitTellsTheSDKWhenToComeBack(t *testing.T) {
 	}
 }
 
-// crowd is a workspace of n users.
-func crowd(n int) *sim.Workspace {
+// crowd is a workspace of users who hold one role each, and of empty groups.
+func crowd(users, groups int) *sim.Workspace {
 	ws := small()
-	ws.Groups = nil
-	ws.Users = nil
-	for i := range n {
-		id := "u" + string(rune('a'+i/26)) + string(rune('a'+i%26))
+	ws.Groups, ws.Users = nil, nil
+	for i := range users {
+		id := fmt.Sprintf("u%03d", i)
 		ws.Users = append(ws.Users, sim.User{ID: id, Name: id, Email: id + "@example.com", Permissions: []sim.Permission{role("member")}})
+	}
+	for i := range groups {
+		ws.Groups = append(ws.Groups, sim.Group{ID: fmt.Sprintf("g%03d", i), Permissions: []sim.Permission{role("member")}})
 	}
 	return ws
 }
 
-// People leave while a sync runs. A few get no grants; many are an error.
-func TestUsersThatVanish(t *testing.T) {
+// People leave while a sync runs. A few get no grants; more than one in a
+// hundred users and groups are an error.
+func TestUsersAndGroupsThatVanish(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		users, gone int
-		want        codes.Code
+		users, groups         int
+		goneUsers, goneGroups int
+		want                  codes.Code
 	}{
-		{users: 5, gone: 1, want: codes.OK},
-		{users: 5, gone: 2, want: codes.FailedPrecondition},
-		{users: 300, gone: 3, want: codes.OK},
-		{users: 300, gone: 4, want: codes.FailedPrecondition},
+		{users: 5, goneUsers: 1, want: codes.OK},
+		{users: 5, goneUsers: 2, want: codes.FailedPrecondition},
+		{users: 1, groups: 2, goneGroups: 1, want: codes.OK},
+		{users: 1, groups: 2, goneGroups: 2, want: codes.FailedPrecondition},
+		{users: 300, goneUsers: 3, want: codes.OK},
+		{users: 300, goneUsers: 4, want: codes.FailedPrecondition},
+		{users: 150, groups: 150, goneUsers: 2, goneGroups: 1, want: codes.OK},
+		{users: 150, groups: 150, goneUsers: 2, goneGroups: 2, want: codes.FailedPrecondition},
 	} {
-		f := newFixture(t, crowd(c.users))
-		rows := f.list(t)[typeUser]
-		f.sim.Update(func(ws *sim.Workspace) { ws.Users = ws.Users[c.gone:] })
-		var err error
-		for _, r := range rows[:c.gone] {
-			if _, err = f.entitlements(t.Context(), r); err != nil {
-				break
+		for _, storeless := range []bool{false, true} {
+			f := paged(t, crowd(c.users, c.groups), 100)
+			if storeless {
+				f.session = nil
 			}
-			if grants := must(f.grants(t.Context(), r))(t); len(grants) != 0 {
-				t.Errorf("one who has gone has grants: %v", grants)
+			rows := f.list(t)
+			f.requests()
+			f.sim.Update(func(ws *sim.Workspace) { ws.Users, ws.Groups = ws.Users[c.goneUsers:], ws.Groups[c.goneGroups:] })
+			var err error
+			for _, r := range slices.Concat(rows[typeUser][:c.goneUsers], rows[typeGroup][:c.goneGroups]) {
+				if _, err = f.entitlements(t.Context(), r); err != nil {
+					break
+				}
+				if grants := must(f.grants(t.Context(), r))(t); len(grants) != 0 {
+					t.Errorf("one that has gone has grants: %v", grants)
+				}
+			}
+			if status.Code(err) != c.want {
+				t.Errorf("%+v, without a store %t: %v", c, storeless, err)
+			}
+			// Each was asked about for the entitlements and again for the grants; the
+			// last of too many ended it in between. A group's members are asked for
+			// where nothing is known of it.
+			want := 2 * (c.goneUsers + c.goneGroups)
+			if c.want != codes.OK {
+				want--
+			}
+			if got := f.requests(); got["getUser"]+got["getUserGroup"] != want {
+				t.Errorf("%+v, without a store %t: requests %v, want %d", c, storeless, got, want)
 			}
 		}
-		if status.Code(err) != c.want {
-			t.Errorf("%d of %d gone: %v, want %s", c.gone, c.users, err, c.want)
-		}
-		// Each was asked about for the entitlements and again for the grants; the
-		// last of too many ended it in between.
-		want := 2 * c.gone
-		if c.want != codes.OK {
-			want--
-		}
-		if got := f.requests()["getUser"]; got != want {
-			t.Errorf("%d detail requests for %d who have gone, want %d", got, c.gone, want)
-		}
-	}
-}
-
-// A group that vanishes holds nothing, and has at most the members that were
-// read by then.
-func TestGroupThatVanishes(t *testing.T) {
-	t.Parallel()
-	for operation, want := range map[string][]string{
-		"getUserGroup":             {},
-		"listUsersFromUserGroup":   {},
-		"listInvitesFromUserGroup": {"group:g1:member:user:u1", "group:g1:member:user:u2"},
-	} {
-		t.Run(operation, func(t *testing.T) {
-			t.Parallel()
-			f := newFixture(t, small())
-			group := find(t, f.list(t)[typeGroup], "g1")
-			f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: http.StatusNotFound})
-			must(f.entitlements(t.Context(), group))(t)
-			if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), group))(t))); diff != "" {
-				t.Errorf("grants (-want +got):\n%s", diff)
-			}
-		})
 	}
 }
 
@@ -287,18 +358,20 @@ func TestDetailRequestsThatFail(t *testing.T) {
 	} {
 		t.Run(http.StatusText(httpStatus), func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, small())
-			rows := f.list(t)
-			f.inject(t, sim.Fault{Operation: "getUser", Kind: sim.FaultStatus, Status: httpStatus})
-			f.inject(t, sim.Fault{Operation: "listUsersFromUserGroup", Kind: sim.FaultStatus, Status: httpStatus})
-			user, group := rows[typeUser][0], rows[typeGroup][0]
-			_, err := f.entitlements(t.Context(), user)
-			if status.Code(err) != want || !strings.Contains(err.Error(), "user u1") {
-				t.Errorf("user: %v, want %s", err, want)
-			}
-			if _, err := f.grants(t.Context(), group); status.Code(err) != want || !strings.Contains(err.Error(), "group g1") {
-				t.Errorf("group: %v, want %s", err, want)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				f := timeless(t, small())
+				rows := f.list(t)
+				f.inject(t, sim.Fault{Operation: "getUser", Kind: sim.FaultStatus, Status: httpStatus})
+				f.inject(t, sim.Fault{Operation: "listUsersFromUserGroup", Kind: sim.FaultStatus, Status: httpStatus})
+				user, group := rows[typeUser][0], rows[typeGroup][0]
+				_, err := f.entitlements(t.Context(), user)
+				if status.Code(err) != want || !strings.Contains(err.Error(), "user u1") {
+					t.Errorf("user: %v, want %s", err, want)
+				}
+				if _, err := f.grants(t.Context(), group); status.Code(err) != want || !strings.Contains(err.Error(), "group g1") {
+					t.Errorf("group: %v, want %s", err, want)
+				}
+			})
 		})
 	}
 }
@@ -346,6 +419,58 @@ func TestScopesThatAreNotShownAreReportedOnce(t *testing.T) {
 				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// An intruder is a store where something happens while a value is read.
+type intruder struct {
+	*memory
+	meanwhile func()
+}
+
+// GetAll is what the report asks for its totals.
+func (i *intruder) GetAll(ctx context.Context, token string, opts ...sessions.SessionStoreOption) (map[string][]byte, string, error) {
+	if meanwhile := i.meanwhile; meanwhile != nil {
+		i.meanwhile = nil
+		meanwhile()
+	}
+	return i.memory.GetAll(ctx, token, opts...)
+}
+
+// Neither another worker in the middle of the report nor another process that
+// takes up the sync says it again.
+func TestReportIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	ws := small()
+	ws.Users[1].Permissions = []sim.Permission{{RoleID: "owner", Resources: []sim.Resource{{ID: "d", Type: "DESTINATION"}}}}
+	f := newFixture(t, ws)
+	store := &intruder{memory: &memory{values: map[string][]byte{}}}
+	f.session = store
+	ctx, logs := logged(t)
+	users := f.list(t)[typeUser]
+	must(f.entitlements(ctx, find(t, users, "u2")))(t)
+	store.meanwhile = func() { must(f.grants(ctx, users[1]))(t) }
+	must(f.grants(ctx, users[0]))(t)
+	again := newFixture(t, ws)
+	again.session = store
+	must(again.grants(ctx, users[2]))(t)
+	if said := logs.FilterMessageSnippet("not shown: no grants").Len(); said != 1 || store.meanwhile != nil {
+		t.Errorf("it was said %d times", said)
+	}
+}
+
+// Without a session store there is no total; it must be said all the same.
+func TestScopesThatAreNotShownWithoutAStore(t *testing.T) {
+	t.Parallel()
+	ws := small()
+	ws.Users[1].Permissions = []sim.Permission{{RoleID: "owner", Resources: []sim.Resource{{ID: "d", Type: "DESTINATION"}, {ID: "e", Type: "DESTINATION"}}}}
+	f := newFixture(t, ws)
+	f.session = nil
+	ctx, logs := logged(t)
+	must(f.grants(ctx, must(userResource(segmentapiUser("u2")))(t)))(t)
+	warnings := logs.FilterMessageSnippet("not shown: no grants").All()
+	if len(warnings) != 1 || warnings[0].ContextMap()["scope"] != "DESTINATION" || warnings[0].ContextMap()["count"] != int64(2) {
+		t.Errorf("warnings: %v", warnings)
 	}
 }
 

@@ -73,7 +73,7 @@ func (g *groupSyncer) Entitlements(ctx context.Context, r *v2.Resource, opts rs.
 }
 
 // Grants returns who is in the group and, on further pages, what it holds. A
-// page makes at most one request.
+// page makes at most one request, if the group was there all the time.
 func (g *groupSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
 	token, err := parsePageToken(opts.PageToken.Token)
 	if err != nil {
@@ -93,7 +93,11 @@ func (g *groupSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOp
 		}
 		return s.held(ctx, r.GetId(), sub, token, nil, expandsTo(r.GetId()))
 	}
-	if sub, _, err := s.known(ctx, r.GetId()); err != nil || sub.Vanished {
+	sub, _, err := s.known(ctx, r.GetId())
+	if err == nil && sub.Vanished {
+		sub, err = g.c.subject(ctx, s, r.GetId(), g.detail)
+	}
+	if err != nil || sub.Vanished {
 		return nil, nil, err
 	}
 	return g.members(ctx, s, r.GetId(), token)

@@ -3,17 +3,21 @@ package connector
 import (
 	"context"
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/annotations"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
 	"github.com/conductorone/baton-sdk/pkg/types/sessions"
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -42,6 +46,34 @@ func paged(t *testing.T, ws *sim.Workspace, pageSize int, opts ...sim.Option) *f
 	return &fixture{Connector: c, sim: s, session: &memory{values: map[string][]byte{}}}
 }
 
+// timeless is a fixture without a network, for the fake time of synctest.
+func timeless(t *testing.T, ws *sim.Workspace) *fixture {
+	t.Helper()
+	s := sim.New(ws)
+	client := must(segmentapi.New(s.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: s.RoundTripper()}), segmentapi.WithRetry(syncRetry)))(t)
+	patient := must(client.WithRetry(patientRetry))(t)
+	return &fixture{Connector: &Connector{client: client, patient: patient}, sim: s, session: &memory{values: map[string][]byte{}}}
+}
+
+// lists is the request that lists each type.
+func lists() map[string]string {
+	return map[string]string{
+		typeWorkspace: "getWorkspace", typeUser: "listUsers", typeInvite: "listInvites", typeGroup: "listUserGroups",
+		typeRole: "listRoles", typeSource: "listSources", typeWarehouse: "listWarehouses", typeFunction: "listFunctions",
+		typeSpace: "listSpaces", typeLabel: "listLabels",
+	}
+}
+
+// gets is the request that reads one row of each type.
+func gets() map[string]string {
+	all := lists()
+	maps.Copy(all, map[string]string{
+		typeUser: "getUser", typeGroup: "getUserGroup", typeSource: "getSource", typeWarehouse: "getWarehouse",
+		typeFunction: "getFunction", typeSpace: "getSpace",
+	})
+	return all
+}
+
 // requests counts the journal by operation, and empties it.
 func (f *fixture) requests() map[string]int {
 	counts := map[string]int{}
@@ -60,15 +92,22 @@ func (f *fixture) inject(t *testing.T, fault sim.Fault) {
 	}
 }
 
-// list lists all types, as the first phase of a sync does.
+// list lists all types and asks for their static entitlements, as the first
+// phases of a sync do.
 func (f *fixture) list(t *testing.T) map[string][]*v2.Resource {
 	t.Helper()
+	return f.listIn(t.Context(), t)
+}
+
+func (f *fixture) listIn(ctx context.Context, t *testing.T) map[string][]*v2.Resource {
+	t.Helper()
 	rows := map[string][]*v2.Resource{}
-	for _, syncer := range f.ResourceSyncers(t.Context()) {
-		rows[syncer.ResourceType(t.Context()).GetId()] = must(pages(f, func(o rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
-			return syncer.List(t.Context(), nil, o)
+	for _, syncer := range f.ResourceSyncers(ctx) {
+		rows[syncer.ResourceType(ctx).GetId()] = must(pages(f, func(o rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
+			return syncer.List(ctx, nil, o)
 		}))(t)
 	}
+	must(f.static(t))(t)
 	return rows
 }
 
@@ -141,6 +180,12 @@ func grantIDs(grants []*v2.Grant) []string {
 		ids[i] = g.GetId()
 	}
 	return ids
+}
+
+// immutable reports that an entitlement or a grant can be shown and not changed.
+func immutable(row interface{ GetAnnotations() []*anypb.Any }) bool {
+	annos := annotations.Annotations(row.GetAnnotations())
+	return annos.ContainsAny(&v2.EntitlementImmutable{}, &v2.GrantImmutable{})
 }
 
 // memory is a session store as simple as can be. Keys are put together as the

@@ -42,12 +42,12 @@ func newScoped(c *Connector, typeID string) scoped {
 // StaticEntitlements returns one entitlement for each role that is meant for
 // the type.
 func (s scoped) StaticEntitlements(ctx context.Context, opts rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
-	session := s.c.session(opts)
+	known := s.c.session(opts)
 	// The SDK asks about types that the sync leaves out as well.
-	if begun, err := session.begun(ctx, s.typeID); !begun || err != nil {
+	if begun, err := known.begun(ctx, s.typeID); !begun || err != nil {
 		return nil, nil, err
 	}
-	roles, err := s.c.roles(ctx, session)
+	roles, err := s.c.roles(ctx, known)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -57,7 +57,7 @@ func (s scoped) StaticEntitlements(ctx context.Context, opts rs.SyncOpAttrs) ([]
 			rows = append(rows, roleOn(nil, target{typeID: s.typeID, slug: id, roleID: id, roleName: roles[id]}))
 		}
 	}
-	return session.static(ctx, s.typeID, rows...)
+	return known.static(ctx, s.typeID, rows...)
 }
 
 // static returns the entitlements that all rows of a type have. Nobody asks
@@ -146,7 +146,8 @@ func (s session) names(ctx context.Context, typeID string) (map[string]string, e
 	return names, err
 }
 
-// namesOf reads a list to its end, for its ids and names.
+// namesOf reads a list to its end, for its ids and names. With an error comes
+// what was read before it.
 func namesOf[T any](
 	ctx context.Context, c *Connector, what string,
 	list func(context.Context, segmentapi.ListOptions) (*segmentapi.Page[T], error), of func(T) (string, string),
@@ -158,7 +159,7 @@ func namesOf[T any](
 			return list(ctx, segmentapi.ListOptions{Cursor: token.Cursor})
 		})
 		if err != nil {
-			return nil, err
+			return found, err
 		}
 		for _, row := range page.Items {
 			id, name := of(row)
@@ -168,7 +169,7 @@ func namesOf[T any](
 			return found, nil
 		}
 		if token, err = token.follow(what, page.Next); err != nil {
-			return nil, err
+			return found, err
 		}
 	}
 }

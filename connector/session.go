@@ -61,8 +61,9 @@ type subject struct {
 	// broken off may be taken up days later; what it knew is worth nothing once
 	// the list is read again.
 	Reading int64 `json:"reading,omitempty"`
-	// Vanished is set when it had gone by then.
+	// Vanished is set when it had gone by then, and Back when it is there again.
 	Vanished    bool                    `json:"vanished,omitempty"`
+	Back        bool                    `json:"back,omitempty"`
 	Permissions []segmentapi.Permission `json:"permissions,omitempty"`
 }
 

@@ -60,7 +60,7 @@ func (c *Connector) learnSpaces(ctx context.Context, s session, permissions []se
 	spaces, err := namesOf(ctx, c, "listing spaces", c.client.Spaces.List, func(space segmentapi.Space) (string, string) {
 		return space.ID, displayName(space.Name, space.Slug, space.ID)
 	})
-	if err != nil && !notInPlan(err) {
+	if err != nil && (len(spaces) > 0 || !notInPlan(err)) {
 		return err
 	}
 	if err = s.list(ctx, typeSpace, spaces); err != nil {

@@ -70,19 +70,15 @@ func (s session) known(ctx context.Context, id *v2.ResourceId) (subject, bool, e
 }
 
 // subject returns what a user or group holds: from the session, else from the
-// API. One that has gone meanwhile holds nothing; the answer costs all its rows,
-// so it is asked for twice.
+// API. One that has gone meanwhile holds nothing; that it has gone is asked
+// again each time, because the answer costs all its rows.
 func (c *Connector) subject(ctx context.Context, s session, id *v2.ResourceId, read detail) (subject, error) {
-	found, ok, err := s.known(ctx, id)
-	if ok || err != nil {
-		return found, err
+	known, ok, err := s.known(ctx, id)
+	if err != nil || (ok && !known.Vanished) {
+		return known, err
 	}
-	what := fmt.Sprintf("reading %s %s", id.GetResourceType(), id.GetResource())
-	look := func(ctx context.Context) ([]segmentapi.Permission, error) { return read(ctx, id.GetResource()) }
-	permissions, err := ask(ctx, c, what, look)
-	if vanished(err) {
-		permissions, err = ask(ctx, c, what, look)
-	}
+	permissions, err := ask(ctx, c, fmt.Sprintf("reading %s %s", id.GetResourceType(), id.GetResource()),
+		func(ctx context.Context) ([]segmentapi.Permission, error) { return read(ctx, id.GetResource()) })
 	gone := err
 	if err != nil && !vanished(err) {
 		return subject{}, err
@@ -90,18 +86,27 @@ func (c *Connector) subject(ctx context.Context, s session, id *v2.ResourceId, r
 	if err = c.learnSpaces(ctx, s, permissions); err != nil {
 		return subject{}, err
 	}
+	found := subject{Vanished: gone != nil, Back: ok && gone == nil, Permissions: permissions}
+	if found, err = s.keep(ctx, id, found); err != nil {
+		return subject{}, err
+	}
+	switch {
+	case found.Vanished:
+		err = s.vanish(ctx, id, gone)
+	case found.Back:
+		_, err = sessionSet(ctx, s, partVanished, map[string]int64{subjectKey(id.GetResourceType(), id.GetResource()): -1})
+	}
+	return found, err
+}
+
+// keep remembers a subject as of the present reading of its list.
+func (s session) keep(ctx context.Context, id *v2.ResourceId, sub subject) (subject, error) {
 	reading, err := s.reading(ctx, id.GetResourceType())
 	if err != nil {
 		return subject{}, err
 	}
-	found = subject{Reading: reading, Vanished: gone != nil, Permissions: permissions}
-	if err = s.remember(ctx, map[string]subject{subjectKey(id.GetResourceType(), id.GetResource()): found}); err != nil {
-		return subject{}, err
-	}
-	if found.Vanished {
-		err = s.vanish(ctx, id, gone)
-	}
-	return found, err
+	sub.Reading = reading
+	return sub, s.remember(ctx, map[string]subject{subjectKey(id.GetResourceType(), id.GetResource()): sub})
 }
 
 // vanish counts a subject that has gone since it was listed. A few are normal
@@ -187,6 +192,12 @@ func (c *Connector) entitlements(
 	if err != nil {
 		return nil, nil, err
 	}
+	if sub.Back { // It has its entitlements now.
+		sub.Back = false
+		if _, err = s.keep(ctx, id, sub); err != nil {
+			return nil, nil, err
+		}
+	}
 	var rows []*v2.Entitlement
 	for _, p := range placed {
 		if p.foretold {
@@ -235,8 +246,13 @@ func (s session) held(
 	if err != nil {
 		return nil, nil, err
 	}
-	ordinary, inserted := others, []*v2.Grant(nil)
+	var ordinary, inserted []*v2.Grant
 	for _, p := range placed {
+		if sub.Back && p.listed && !p.foretold {
+			return nil, nil, status.Errorf(codes.FailedPrecondition,
+				"%s %s had gone when its entitlements were read, and is back: what it holds would lack %s, so start afresh, with a new file",
+				id.GetResourceType(), id.GetResource(), entitlement.NewEntitlementID(stub(p.typeID, p.id), p.slug))
+		}
 		options := opts
 		if p.typeID == typeWarehouse { // See roleOn.
 			options = append(slices.Clone(opts), grant.WithAnnotation(&v2.GrantImmutable{}))
@@ -255,7 +271,7 @@ func (s session) held(
 		rows, next := cut(inserted, token)
 		return rows, insertResources(next), nil
 	}
-	rows, next := cut(ordinary, token)
+	rows, next := cut(append(ordinary, others...), token)
 	if next == nil && len(inserted) > 0 {
 		next = &pageToken{Phase: phaseUnlisted}
 	}

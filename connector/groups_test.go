@@ -1,0 +1,252 @@
+package connector
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+)
+
+// grantPages is what each page of a subject's grants asked for and returned.
+func (f *fixture) grantPages(t *testing.T, r *v2.Resource) []string {
+	t.Helper()
+	var all []string
+	f.sim.ResetJournal()
+	must(pages(f, func(o rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
+		grants, res, err := f.syncer(r).Grants(t.Context(), r, o)
+		var asked []string
+		for _, request := range f.sim.Journal() {
+			asked = append(asked, request.Operation)
+		}
+		f.sim.ResetJournal()
+		all = append(all, strings.TrimSpace(strings.Join(asked, " ")+": "+strings.Join(grantIDs(grants), " ")))
+		return grants, res, err
+	}))(t)
+	return all
+}
+
+// The grants of a group come in an order that asks for as little as can be: its
+// users, its invites unless the workspace is known to have none, what it holds.
+func TestPagesOfAGroup(t *testing.T) {
+	t.Parallel()
+	const users, invites = "group:g1:member:user:u1 group:g1:member:user:u2", "group:g1:member:invite:new@example.com"
+	const held, unlisted = "role:owner:assigned:group:g1", "source:gone:src:group:g1"
+	list := func(t *testing.T, f *fixture) {
+		f.list(t)
+		must(f.entitlements(t.Context(), must(groupResource(segmentapiGroup("g1")))(t)))(t)
+	}
+	noInvites := func(ws *sim.Workspace) { ws.Invites = nil }
+	for name, c := range map[string]struct {
+		size   int
+		edit   func(*sim.Workspace)
+		before func(*testing.T, *fixture)
+		want   []string
+	}{
+		"after all lists": {before: list, want: []string{
+			"listUsersFromUserGroup: " + users, "listInvitesFromUserGroup: " + invites, ": " + held, ": " + unlisted,
+		}},
+		"page by page": {size: 1, before: list, want: []string{
+			"listUsersFromUserGroup: group:g1:member:user:u1", "listUsersFromUserGroup: group:g1:member:user:u2",
+			"listInvitesFromUserGroup: " + invites, ": " + held, ": " + unlisted,
+		}},
+		"no invites": {edit: noInvites, before: list, want: []string{
+			"listUsersFromUserGroup: " + users, ": " + held, ": " + unlisted,
+		}},
+		// What no list says is listed cannot be unlisted.
+		"nothing listed": {want: []string{
+			"listUsersFromUserGroup: " + users, "listInvitesFromUserGroup: " + invites, "getUserGroup: " + held + " " + unlisted,
+		}},
+		"nothing listed, no invites": {edit: noInvites, want: []string{
+			"listUsersFromUserGroup: " + users, "listInvitesFromUserGroup:", "getUserGroup: " + held + " " + unlisted,
+		}},
+		"invites not listed to the end": {
+			edit: noInvites, before: func(t *testing.T, f *fixture) {
+				f.list(t)
+				must(f.session, f.session.Delete(t.Context(), partRead+typeInvite))(t)
+			},
+			want: []string{"listUsersFromUserGroup: " + users, "listInvitesFromUserGroup:", "getUserGroup: " + held, ": " + unlisted},
+		},
+		"no store": {edit: noInvites, before: func(_ *testing.T, f *fixture) { f.session = nil }, want: []string{
+			"listUsersFromUserGroup: " + users, "listInvitesFromUserGroup:", "getUserGroup: " + held + " " + unlisted,
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ws := full()
+			ws.Groups[0].Permissions = append(ws.Groups[0].Permissions, sim.Permission{RoleID: "src", Resources: []sim.Resource{{ID: "gone", Type: "SOURCE"}}})
+			if c.edit != nil {
+				c.edit(ws)
+			}
+			f := paged(t, ws, c.size)
+			if c.before != nil {
+				c.before(t, f)
+			}
+			if diff := cmp.Diff(c.want, f.grantPages(t, must(groupResource(segmentapiGroup("g1")))(t))); diff != "" {
+				t.Errorf("pages (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A group that has gone by one of the requests holds nothing and asks for
+// nothing more, but for what its entitlements need: their resources.
+func TestGroupThatVanishes(t *testing.T) {
+	t.Parallel()
+	const users = "group:g1:member:user:u1 group:g1:member:user:u2"
+	for operation, want := range map[string][]string{
+		"getUserGroup":             {"getUserGroup:"},
+		"listUsersFromUserGroup":   {"listUsersFromUserGroup:", ": source:gone:src:group:g1"},
+		"listInvitesFromUserGroup": {"listUsersFromUserGroup: " + users, "listInvitesFromUserGroup:", ": source:gone:src:group:g1"},
+	} {
+		t.Run(operation, func(t *testing.T) {
+			t.Parallel()
+			ws := full()
+			ws.Groups[0].Permissions = append(ws.Groups[0].Permissions, sim.Permission{RoleID: "src", Resources: []sim.Resource{{ID: "gone", Type: "SOURCE"}}})
+			f := newFixture(t, ws)
+			group := find(t, f.list(t)[typeGroup], "g1")
+			f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: http.StatusNotFound})
+			must(f.entitlements(t.Context(), group))(t)
+			if diff := cmp.Diff(want, f.grantPages(t, group)); diff != "" {
+				t.Errorf("pages (-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("what it holds", func(t *testing.T) {
+		t.Parallel()
+		f := newFixture(t, full())
+		f.session = nil // So that it is asked for again.
+		f.inject(t, sim.Fault{Operation: "getUserGroup", Kind: sim.FaultStatus, Status: http.StatusNotFound})
+		group := must(groupResource(segmentapiGroup("g1")))(t)
+		want := []string{"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:invite:new@example.com"}
+		if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), group))(t))); diff != "" {
+			t.Errorf("grants (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// Segment lists an invite for a while after it was accepted, and keeps the
+// capitals that each address was written with. A user comes before an invite,
+// the same spelling before another. Who is in no list at all has no row.
+func TestWhoAPendingMemberIs(t *testing.T) {
+	t.Parallel()
+	ws := small()
+	ws.Users = []sim.User{
+		{ID: "upper", Email: "TWIN@example.com"}, {ID: "lower", Email: "twin@example.com"}, {ID: "mixed", Email: "Mixed@Example.com"},
+		{ID: "spaced", Email: " spaced@example.com"}, {ID: "nobody"},
+	}
+	ws.Invites = []sim.Invite{
+		{Email: "PAIR@example.com"}, {Email: "pair@example.com"}, {Email: "Alone@example.com"}, {Email: "mixed@example.com"}, {Email: "TWIN@EXAMPLE.com"},
+	}
+	for emails, want := range map[[2]string]string{
+		// A user, then an invite, in all spellings.
+		{"TWIN@example.com"}:   "user:upper",
+		{"twin@example.com"}:   "user:lower",
+		{"Twin@example.com"}:   "user:lower",
+		{"Mixed@Example.com"}:  "user:mixed",
+		{"MIXED@EXAMPLE.COM"}:  "user:mixed",
+		{"mixed@example.com"}:  "user:mixed",
+		{"TWIN@EXAMPLE.com"}:   "user:lower",
+		{"PAIR@example.com"}:   "invite:PAIR@example.com",
+		{"pair@example.com"}:   "invite:pair@example.com",
+		{"Pair@example.com"}:   "invite:pair@example.com",
+		{"Alone@example.com"}:  "invite:Alone@example.com",
+		{"alone@EXAMPLE.com"}:  "invite:Alone@example.com",
+		{"spaced@example.com"}: "user:spaced",
+		{"nobody@example.com"}: "",
+		{" "}:                  "",
+		// One person, twice on a page.
+		{"Twin@example.com", "twin@example.com"}:   "user:lower",
+		{"TWIN@example.com", "twin@example.com"}:   "user:upper user:lower",
+		{"alone@example.com", "ALONE@example.com"}: "invite:Alone@example.com",
+	} {
+		f := newFixture(t, ws)
+		group := find(t, f.list(t)[typeGroup], "g2")
+		body := `{"data":{"emails":["` + strings.Join(slices.DeleteFunc(emails[:], func(s string) bool { return s == "" }), `","`) + `"],"pagination":{"current":"MA=="}}}`
+		f.inject(t, sim.Fault{Operation: "listInvitesFromUserGroup", Kind: sim.FaultStatus, Status: http.StatusOK, Body: body})
+		ctx, logs := logged(t)
+		var got []string
+		for _, g := range must(f.grants(ctx, group))(t) {
+			got = append(got, strings.TrimPrefix(g.GetId(), "group:g2:member:"))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%q are %q, want %q", emails, got, want)
+		}
+		if missing := logs.FilterMessageSnippet(whyUninvited).Len(); (missing == 1) != (want == "") {
+			t.Errorf("%q: %d warnings of members that are in no list", emails, missing)
+		}
+	}
+}
+
+// Users of a group whom the list of users does not have are left out; where
+// nobody was listed, nobody is missing.
+func TestMembersThatNoListReturned(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string][]string{
+		"listed":     {"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:invite:new@example.com"},
+		"not listed": {"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:user:late", "group:g1:member:invite:new@example.com", "group:g1:member:invite:later@example.com"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, small())
+			if name == "listed" {
+				f.list(t)
+			}
+			f.sim.Update(func(ws *sim.Workspace) {
+				ws.Users = append(ws.Users, sim.User{ID: "late", Email: "late@example.com"})
+				ws.Invites = append(ws.Invites, sim.Invite{Email: "later@example.com"})
+				ws.Groups[0].Members = append(ws.Groups[0].Members, "late@example.com", "later@example.com")
+				ws.Groups[0].Permissions = nil
+			})
+			ctx, logs := logged(t)
+			got := grantIDs(must(f.grants(ctx, must(groupResource(segmentapiGroup("g1")))(t)))(t))
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("grants (-want +got):\n%s", diff)
+			}
+			warned := logs.FilterMessageSnippet(whyUnlisted).Len() + logs.FilterMessageSnippet(whyUninvited).Len()
+			if (warned == 2) != (name == "listed") {
+				t.Errorf("%d warnings", warned)
+			}
+		})
+	}
+}
+
+// A targeted sync knows at least the users of the group itself.
+func TestPendingMemberOfATargetedGroup(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, small())
+	f.inject(t, sim.Fault{Operation: "listInvitesFromUserGroup", Kind: sim.FaultStatus, Status: http.StatusOK,
+		Body: `{"data":{"emails":["BO@example.com","cy@example.com"],"pagination":{"current":"MA=="}}}`})
+	want := []string{"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:user:u2", "group:g1:member:invite:cy@example.com", "role:owner:assigned:group:g1"}
+	got := grantIDs(must(f.grants(t.Context(), must(groupResource(segmentapiGroup("g1")))(t)))(t))
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("grants (-want +got):\n%s", diff)
+	}
+}
+
+// A refusal on any page fails the sync: members must not go missing.
+func TestPagesOfAGroupThatFail(t *testing.T) {
+	t.Parallel()
+	for _, operation := range []string{"getUserGroup", "listUsersFromUserGroup", "listInvitesFromUserGroup"} {
+		for want, fault := range map[codes.Code]sim.Fault{
+			codes.PermissionDenied: {Kind: sim.FaultStatus, Status: http.StatusForbidden},
+			codes.InvalidArgument:  {Kind: sim.FaultStatus, Status: http.StatusBadRequest},
+			codes.Internal:         {Kind: sim.FaultEmpty},
+		} {
+			f := newFixture(t, full())
+			group := find(t, f.list(t)[typeGroup], "g1")
+			fault.Operation = operation
+			f.inject(t, fault)
+			if grants, err := f.grants(t.Context(), group); status.Code(err) != want || !strings.Contains(err.Error(), "group g1") || !strings.Contains(err.Error(), operation) {
+				t.Errorf("%s, %s: %v, %v", operation, want, grants, err)
+			}
+		}
+	}
+}
