@@ -83,22 +83,19 @@ func (g *groupSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOp
 	if err = s.report(ctx); err != nil {
 		return nil, nil, err
 	}
-	switch token.Phase {
-	case phaseInvites:
+	if token.Phase == phaseInvites {
 		return g.invites(ctx, s, r.GetId(), token)
-	case phaseHeld, phaseUnlisted:
-		sub, err := g.c.subject(ctx, s, r.GetId(), g.detail)
-		if err != nil || sub.Vanished {
-			return nil, nil, err
-		}
-		return s.held(ctx, r.GetId(), sub, token, nil, expandsTo(r.GetId()))
 	}
-	sub, _, err := s.known(ctx, r.GetId())
-	if err == nil && sub.Vanished {
+	sub, known, err := s.known(ctx, r.GetId())
+	holds := token.Phase == phaseHeld || token.Phase == phaseUnlisted
+	if err == nil && (sub.Vanished || holds && !known) {
 		sub, err = g.c.subject(ctx, s, r.GetId(), g.detail)
 	}
-	if err != nil || sub.Vanished {
+	switch {
+	case err != nil || sub.Vanished:
 		return nil, nil, err
+	case holds:
+		return s.held(ctx, r.GetId(), sub, token, nil, expandsTo(r.GetId()))
 	}
 	return g.members(ctx, s, r.GetId(), token)
 }
