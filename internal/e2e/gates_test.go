@@ -455,13 +455,13 @@ func TestGatesOnTheSecondPage(t *testing.T) {
 		if list.lacks == "" || list.operation == "listLabels" { // Labels have no pages.
 			continue
 		}
+		list.ordinal = 2
 		for _, answer := range gatedAnswers() {
 			if answer.optional != skipped && (answer.transformation == "" || list.kind != insertTransformation) {
 				continue
 			}
 			t.Run(list.name()+"/"+answer.name, func(t *testing.T) {
 				t.Parallel()
-				list.ordinal = 2
 				o := syncGated(t, gated(t, list, answer), 1)
 				if o.verdict() != answer.required || len(o.skipped()) != 0 {
 					t.Errorf("the sync %s, and skips %v: %v", o.verdict(), o.skipped(), o.err)
