@@ -6,7 +6,8 @@
 // that a sync may span processes. Give it a store: without one it reads every
 // user and group twice, asks for the roles once for each type that roles are
 // held on, and cannot tell which resources and invites the lists left out, nor
-// that a pending member of a group has joined.
+// that a pending member of a group has joined. What is held on such a resource
+// then has a grant, but no row for the resource and the entitlement.
 package connector
 
 import (

@@ -21,8 +21,10 @@ type pageToken struct {
 	Phase string `json:"phase,omitempty"`
 	// Cursor is Segment's, empty for the first page of the list.
 	Cursor string `json:"cursor,omitempty"`
-	// Rows is how many rows came before this page.
+	// Rows is how many rows came before this page, and Of how many there are,
+	// where that is known.
 	Rows int `json:"rows,omitempty"`
+	Of   int `json:"of,omitempty"`
 	// Skipped are the phases that the workspace's plan lacks, and Why is what
 	// Segment says of the first.
 	Skipped []string `json:"skipped,omitempty"`

@@ -50,7 +50,7 @@ const (
 // partListed is resource id to listedRow.
 func partListed(typeID string) string { return "listed/" + typeID + "/" }
 
-// partEmail is an e-mail to the id of the user or invite that has it, and
+// partEmail is an e-mail to the owner, the user or invite that has it, and
 // partFolded the lower-cased e-mail of those that are not lower case.
 func partEmail(typeID string) string  { return "email/" + typeID + "/" }
 func partFolded(typeID string) string { return "folded/" + typeID + "/" }
@@ -238,52 +238,62 @@ func (s session) listed(ctx context.Context, typeID string, ids []string) (map[s
 	return found, read, err
 }
 
+// An owner is who has an e-mail.
+type owner struct {
+	// Reading is the reading of the list that said so; see subject.
+	Reading int64  `json:"reading"`
+	ID      string `json:"id"`
+}
+
 // rememberEmails keeps who has which e-mail. Of two that differ in nothing but
 // case, each is found by its own.
 func (s session) rememberEmails(ctx context.Context, typeID string, emails, ids []string) error {
-	exact, folded := map[string]string{}, map[string]string{}
-	for i, email := range emails {
-		exact[email] = ids[i]
-		if key := foldEmail(email); key != email {
-			folded[key] = ids[i]
-		}
-	}
-	if _, err := sessionSet(ctx, s, partEmail(typeID), exact); err != nil {
+	reading, err := s.reading(ctx, typeID)
+	if err != nil {
 		return err
 	}
-	_, err := sessionSet(ctx, s, partFolded(typeID), folded)
+	exact, folded := map[string]owner{}, map[string]owner{}
+	for i, email := range emails {
+		exact[email] = owner{Reading: reading, ID: ids[i]}
+		if key := foldEmail(email); key != email {
+			folded[key] = exact[email]
+		}
+	}
+	if _, err = sessionSet(ctx, s, partEmail(typeID), exact); err != nil {
+		return err
+	}
+	_, err = sessionSet(ctx, s, partFolded(typeID), folded)
 	return err
 }
 
-// byEmail returns the ids of those of emails that the type's list had, as they
+// byEmail returns the ids of those of emails that the type's list has, as they
 // are or in another case.
 func (s session) byEmail(ctx context.Context, typeID string, emails []string) (map[string]string, error) {
 	var keys []string
 	for _, email := range emails {
 		keys = append(keys, email, foldEmail(email))
 	}
-	exact, err := sessionGetMany[string](ctx, s, partEmail(typeID), keys)
+	exact, err := sessionGetMany[owner](ctx, s, partEmail(typeID), keys)
 	if err != nil {
 		return nil, err
 	}
-	folded, err := sessionGetMany[string](ctx, s, partFolded(typeID), keys)
+	folded, err := sessionGetMany[owner](ctx, s, partFolded(typeID), keys)
 	if err != nil {
 		return nil, err
 	}
+	reading, err := s.reading(ctx, typeID)
+	if err != nil {
+		return nil, err
+	}
+	older := func(_ string, o owner) bool { return o.Reading != reading }
+	maps.DeleteFunc(exact, older)
+	maps.DeleteFunc(folded, older)
 	ids := map[string]string{}
 	for _, email := range emails {
 		key := foldEmail(email)
-		if id := cmp.Or(exact[email], exact[key], folded[key]); id != "" {
-			ids[email] = id
+		if o := cmp.Or(exact[email], exact[key], folded[key]); o.ID != "" {
+			ids[email] = o.ID
 		}
 	}
-	rows, read, err := s.listed(ctx, typeID, slices.Collect(maps.Values(ids)))
-	if err != nil {
-		return nil, err
-	}
-	maps.DeleteFunc(ids, func(_, id string) bool {
-		_, ok := rows[id]
-		return read && !ok // Of an older reading.
-	})
 	return ids, nil
 }

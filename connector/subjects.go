@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -94,9 +95,23 @@ func (c *Connector) subject(ctx context.Context, s session, id *v2.ResourceId, r
 	case found.Vanished:
 		err = s.vanish(ctx, id, gone)
 	case found.Back:
+		// The members of a group and of the workspace are granted what nobody else
+		// has asked for.
+		memberOf := map[string]string{typeUser: typeWorkspace, typeGroup: typeGroup}[id.GetResourceType()]
+		if static, staticErr := s.hasStatic(ctx, memberOf); !static || staticErr != nil {
+			return subject{}, cmp.Or(staticErr, isBack(id, slugMember))
+		}
 		_, err = sessionSet(ctx, s, partVanished, map[string]int64{subjectKey(id.GetResourceType(), id.GetResource()): -1})
 	}
 	return found, err
+}
+
+// isBack is the error of a subject that has rows on an entitlement that has
+// none, because it had gone when its entitlements were read.
+func isBack(id *v2.ResourceId, lacks string) error {
+	return status.Errorf(codes.FailedPrecondition,
+		"%s %s had gone when its entitlements were read, and is back: the entitlement %s would be missing, so start afresh, with a new file",
+		id.GetResourceType(), id.GetResource(), lacks)
 }
 
 // keep remembers a subject as of the present reading of its list.
@@ -203,23 +218,25 @@ func (c *Connector) entitlements(
 		if p.foretold {
 			continue
 		}
-		row, err := p.entitlement()
-		if err != nil {
-			return nil, nil, err
+		row, rowErr := p.entitlement()
+		if rowErr != nil {
+			return nil, nil, rowErr
 		}
 		rows = append(rows, row)
 	}
-	if static, err := s.hasStatic(ctx, typeID); err != nil {
+	static, err := s.hasStatic(ctx, typeID)
+	if err != nil {
 		return nil, nil, err
-	} else if !static {
-		row, err := membership(ctx, s)
-		if err != nil {
-			return nil, nil, err
+	}
+	if !static {
+		row, rowErr := membership(ctx, s)
+		if rowErr != nil {
+			return nil, nil, rowErr
 		}
 		rows = append(rows, row)
 	}
-	rows, next := cut(rows, token)
-	return rows, results(next), nil
+	rows, next, err := cut(id, rows, token)
+	return rows, results(next), err
 }
 
 // maxRows is how many rows a page of entitlements or grants has. A gRPC message
@@ -227,13 +244,19 @@ func (c *Connector) entitlements(
 // thousands of things.
 const maxRows = 1000
 
-// cut returns the rows of one page, and the token of the next.
-func cut[T any](rows []T, token pageToken) ([]T, *pageToken) {
-	rows = rows[min(token.Rows, len(rows)):]
-	if len(rows) <= maxRows {
-		return rows, nil
+// cut returns the rows of one page, and the token of the next. Without a
+// session store rows may come and go in between.
+func cut[T any](id *v2.ResourceId, rows []T, token pageToken) ([]T, *pageToken, error) {
+	all := len(rows)
+	if token.Rows > 0 && all != token.Of {
+		return nil, nil, status.Errorf(codes.FailedPrecondition, "%s %s had %d rows when the first of them were read, and has %d now: run the sync again",
+			id.GetResourceType(), id.GetResource(), token.Of, all)
 	}
-	return rows[:maxRows], &pageToken{Phase: token.Phase, Rows: token.Rows + maxRows}
+	rows = rows[min(token.Rows, all):]
+	if len(rows) <= maxRows {
+		return rows, nil, nil
+	}
+	return rows[:maxRows], &pageToken{Phase: token.Phase, Rows: token.Rows + maxRows, Of: all}, nil
 }
 
 // held returns one page of what a subject holds, beside what else is granted to
@@ -248,10 +271,8 @@ func (s session) held(
 	}
 	var ordinary, inserted []*v2.Grant
 	for _, p := range placed {
-		if sub.Back && p.listed && !p.foretold {
-			return nil, nil, status.Errorf(codes.FailedPrecondition,
-				"%s %s had gone when its entitlements were read, and is back: what it holds would lack %s, so start afresh, with a new file",
-				id.GetResourceType(), id.GetResource(), entitlement.NewEntitlementID(stub(p.typeID, p.id), p.slug))
+		if sub.Back && !p.foretold {
+			return nil, nil, isBack(id, entitlement.NewEntitlementID(stub(p.typeID, p.id), p.slug))
 		}
 		options := opts
 		if p.typeID == typeWarehouse { // See roleOn.
@@ -261,21 +282,21 @@ func (s session) held(
 			ordinary = append(ordinary, newGrant(p.typeID, p.id, p.slug, id, options...))
 			continue
 		}
-		r, err := p.unlistedResource()
-		if err != nil {
-			return nil, nil, err
+		r, rowErr := p.unlistedResource()
+		if rowErr != nil {
+			return nil, nil, rowErr
 		}
 		inserted = append(inserted, grant.NewGrant(r, p.slug, id, options...))
 	}
 	if token.Phase == phaseUnlisted {
-		rows, next := cut(inserted, token)
-		return rows, insertResources(next), nil
+		rows, next, cutErr := cut(id, inserted, token)
+		return rows, insertResources(next), cutErr
 	}
-	rows, next := cut(append(ordinary, others...), token)
+	rows, next, err := cut(id, append(ordinary, others...), token)
 	if next == nil && len(inserted) > 0 {
 		next = &pageToken{Phase: phaseUnlisted}
 	}
-	return rows, results(next), nil
+	return rows, results(next), err
 }
 
 // insertResources marks a page of grants whose resources are to be stored as
@@ -344,7 +365,8 @@ func (s session) place(ctx context.Context, permissions []segmentapi.Permission)
 			continue
 		}
 		seen[key] = true
-		p := placedTarget{target: t, listed: ok || !on.read, name: row.Name}
+		// Sets of labels are in no list, whatever is known.
+		p := placedTarget{target: t, listed: ok || !on.read && len(labelProfile(t.labels)) < 2, name: row.Name}
 		role, ok := lists[typeRole].rows[t.roleID]
 		if ok {
 			p.roleName = role.Name

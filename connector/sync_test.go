@@ -430,26 +430,39 @@ func TestWhoIsBackHasGrants(t *testing.T) {
 }
 
 // A grant whose entitlement only the first look would have returned must not
-// dangle: there is an error instead, unless the second look is for the
+// be alone: there is an error instead, unless the second look is for the
 // entitlements again, as after a sync that was broken off.
 func TestWhoIsBackWithoutEntitlements(t *testing.T) {
 	t.Parallel()
-	for _, again := range []bool{false, true} {
-		f := newFixture(t, small())
-		user := find(t, f.list(t)[typeUser], "u3") // An owner of a source.
-		f.inject(t, sim.Fault{Operation: "getUser", Ordinal: 1, Kind: sim.FaultStatus, Status: http.StatusNotFound})
-		if extra := must(f.entitlements(t.Context(), user))(t); len(extra) != 0 {
-			t.Fatalf("it has not gone: %v", extra)
-		}
-		want := codes.FailedPrecondition
-		if again {
-			want = codes.OK
-			if extra := must(f.entitlements(t.Context(), user))(t); len(extra) == 0 {
-				t.Error("it is back and has no entitlements")
+	for name, held := range map[string]sim.Resource{
+		"a role meant for something else": {ID: "src", Type: "SOURCE"},
+		"a resource that is not listed":   {ID: "gone", Type: "SOURCE"},
+		"labels":                          {ID: workspaceID, Type: "WORKSPACE", Labels: []sim.Label{{Key: "env", Value: "prod"}, {Key: "a", Value: "b"}}},
+		"membership, nothing listed":      {ID: workspaceID, Type: "WORKSPACE"},
+	} {
+		for _, again := range []bool{false, true} {
+			ws := small()
+			ws.Users[2].Permissions = []sim.Permission{{RoleID: "owner", Resources: []sim.Resource{held}}}
+			f := newFixture(t, ws)
+			user := must(userResource(segmentapiUser("u3")))(t)
+			targeted := strings.HasPrefix(name, "membership")
+			if !targeted {
+				f.list(t)
 			}
-		}
-		if grants, err := f.grants(t.Context(), user); status.Code(err) != want {
-			t.Errorf("%v, %v, want %s", grantIDs(grants), err, want)
+			f.inject(t, sim.Fault{Operation: "getUser", Ordinal: 1, Kind: sim.FaultStatus, Status: http.StatusNotFound})
+			if extra := must(f.entitlements(t.Context(), user))(t); len(extra) != 0 {
+				t.Fatalf("%s: it has not gone: %v", name, extra)
+			}
+			want := codes.FailedPrecondition
+			if again && !targeted { // A targeted sync is never taken up.
+				want = codes.OK
+				if extra := must(f.entitlements(t.Context(), user))(t); len(extra) == 0 {
+					t.Errorf("%s: it is back and has no entitlements", name)
+				}
+			}
+			if grants, err := f.grants(t.Context(), user); status.Code(err) != want {
+				t.Errorf("%s: %v, %v, want %s", name, grantIDs(grants), err, want)
+			}
 		}
 	}
 }
@@ -546,6 +559,49 @@ func TestPagesOfASubjectThatHoldsMuch(t *testing.T) {
 	}
 	if got := f.requests(); got["getUser"]+got["getUserGroup"] != 2 {
 		t.Errorf("requests: %v", got)
+	}
+}
+
+// Without a session store each page reads the subject anew, and what it holds
+// may have changed.
+func TestPagesOfASubjectThatChanges(t *testing.T) {
+	t.Parallel()
+	ws := small()
+	held := sim.Permission{RoleID: "owner"}
+	for i := range maxRows + 7 {
+		held.Resources = append(held.Resources, sim.Resource{ID: fmt.Sprint("s", i), Type: "SOURCE"})
+	}
+	ws.Users[1].Permissions = []sim.Permission{held}
+	f := newFixture(t, ws)
+	f.session = nil
+	if err := f.sim.Before("getUser", 2, func(ws *sim.Workspace) {
+		p := &ws.Users[1].Permissions[0]
+		p.Resources = p.Resources[5:]
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if grants, err := f.grants(t.Context(), must(userResource(segmentapiUser("u2")))(t)); status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("%d grants, %v", len(grants), err)
+	}
+}
+
+// An address of an older reading belongs to nobody, and stands in nobody's way.
+func TestAddressesOfAnOlderReading(t *testing.T) {
+	t.Parallel()
+	ws := small()
+	ws.Users = append(ws.Users, sim.User{ID: "old", Email: "twin@example.com"}, sim.User{ID: "mover", Email: "before@example.com"})
+	f := newFixture(t, ws)
+	f.list(t)
+	f.sim.Update(func(ws *sim.Workspace) {
+		ws.Users[3] = sim.User{ID: "new", Email: "TWIN@example.com"}
+		ws.Users[4].Email = "after@example.com"
+	})
+	group := find(t, f.list(t)[typeGroup], "g2")
+	f.inject(t, sim.Fault{Operation: "listInvitesFromUserGroup", Kind: sim.FaultStatus, Status: 200,
+		Body: `{"data":{"emails":["twin@example.com","before@example.com"],"pagination":{"current":"MA=="}}}`})
+	want := []string{"group:g2:member:user:u3", "group:g2:member:user:new"}
+	if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), group))(t))); diff != "" {
+		t.Errorf("grants (-want +got):\n%s", diff)
 	}
 }
 
