@@ -67,7 +67,10 @@ func (s session) known(ctx context.Context, id *v2.ResourceId) (subject, bool, e
 		return subject{}, false, err
 	}
 	sub, ok, err := sessionGet[subject](ctx, s, partSubject, subjectKey(id.GetResourceType(), id.GetResource()))
-	return sub, ok && sub.Reading == reading, err
+	if !ok || sub.Reading != reading {
+		return subject{}, false, err
+	}
+	return sub, true, err
 }
 
 // subject returns what a user or group holds: from the session, else from the
