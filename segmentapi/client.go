@@ -13,8 +13,8 @@ import (
 	"github.com/segmentio/public-api-sdk-go/api"
 )
 
-// A Client reads one Segment workspace. Make it with [New]. It does not change
-// after that and is safe for concurrent use.
+// A Client reads and edits one Segment workspace. Make it with [New]. It does
+// not change after that and is safe for concurrent use.
 type Client struct {
 	Workspace  *WorkspaceService
 	Users      *UserService
@@ -31,6 +31,7 @@ type Client struct {
 	transport *transport
 	baseURL   string
 	pageSize  int
+	writer    writer
 }
 
 // New returns a client for the workspace that token belongs to. It does no
@@ -49,31 +50,34 @@ func New(token string, opts ...Option) (*Client, error) {
 			return nil, err
 		}
 	}
-	return assemble(newTransport(token, s), s.baseURL.String(), s.pageSize, newRoleCache(s.cacheSize, s.cacheTTL)), nil
+	c := &Client{
+		transport: newTransport(token, s),
+		baseURL:   s.baseURL.String(),
+		pageSize:  s.pageSize,
+		writer:    writer{dryRun: s.dryRun, logger: s.logger, shared: newShared()},
+	}
+	return c.assemble(newRoleCache(s.cacheSize, s.cacheTTL)), nil
 }
 
 // WithRetry returns a client with another [RetryPolicy] and everything else in
-// common with c: token, connections, rate limits and the role cache. So one
+// common with c: token, connections, rate limits, locks and the role cache. So one
 // caller can be patient and another not, without either sending what the other
 // was told to hold back. Errors match [ErrInvalidArgument].
 func (c *Client) WithRetry(p RetryPolicy) (*Client, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	return assemble(c.transport.withRetry(p), c.baseURL, c.pageSize, c.Roles.cache), nil
+	other := &Client{transport: c.transport.withRetry(p), baseURL: c.baseURL, pageSize: c.pageSize, writer: c.writer}
+	return other.assemble(c.Roles.cache), nil
 }
 
-func assemble(t *transport, baseURL string, pageSize int, cache *roleCache) *Client {
-	c := &Client{
-		raw: api.NewAPIClient(&api.Configuration{
-			UserAgent:  t.agent,
-			Servers:    api.ServerConfigurations{{URL: baseURL}},
-			HTTPClient: &http.Client{Transport: t, CheckRedirect: refuseRedirect},
-		}),
-		transport: t,
-		baseURL:   baseURL,
-		pageSize:  pageSize,
-	}
+// assemble gives a client with a transport its services.
+func (c *Client) assemble(cache *roleCache) *Client {
+	c.raw = api.NewAPIClient(&api.Configuration{
+		UserAgent:  c.transport.agent,
+		Servers:    api.ServerConfigurations{{URL: c.baseURL}},
+		HTTPClient: &http.Client{Transport: c.transport, CheckRedirect: refuseRedirect},
+	})
 	c.Workspace = &WorkspaceService{c: c}
 	c.Users = &UserService{c: c}
 	c.Invites = &InviteService{c: c}
@@ -106,7 +110,7 @@ type call struct {
 // which it can fail into an *Error or a *RateLimitError. On success it returns
 // a value that is not nil.
 func execute[T any](ctx context.Context, c *Client, what call, do func(context.Context) (*T, *http.Response, error)) (*T, *http.Response, error) {
-	st := &callState{operation: what.operation}
+	st := &callState{operation: what.operation, ready: isReady(ctx)}
 	out, resp, err := do(context.WithValue(ctx, callKey{}, st))
 	fail := &Error{Operation: what.operation, Method: what.method, Path: what.path, Attempts: st.attempts}
 	if resp == nil {

@@ -99,6 +99,15 @@ func permissionsOf(in []api.PermissionV1) []Permission {
 	return out
 }
 
+// accessOf reads the permissions in the answer to a write.
+func accessOf(in []api.AccessPermissionV1) []Permission {
+	var out []Permission
+	for _, p := range in {
+		out = append(out, permissionsOf([]api.PermissionV1{{RoleName: p.RoleName, RoleId: p.RoleId, Resources: p.Resources}})...)
+	}
+	return out
+}
+
 // addLabels leaves out what is there already: labels are a set.
 func addLabels(out []Label, in []api.AllowedLabelBeta) []Label {
 	for _, l := range in {
@@ -107,6 +116,32 @@ func addLabels(out []Label, in []api.AllowedLabelBeta) []Label {
 		if !slices.ContainsFunc(out, same) {
 			out = append(out, label)
 		}
+	}
+	return out
+}
+
+// inputOf is the form of permissions that a write takes for users and groups.
+// The list is never nil: the official client would send null.
+func inputOf(in []Permission) []api.PermissionInputV1 {
+	out := make([]api.PermissionInputV1, len(in))
+	for i, p := range in {
+		out[i] = api.PermissionInputV1{RoleId: p.RoleID, Resources: make([]api.PermissionResourceV1, len(p.Scopes))}
+		for j, s := range p.Scopes {
+			out[i].Resources[j] = api.PermissionResourceV1{Id: s.ID, Type: string(s.Type), Labels: labelInputOf(s.Labels)}
+		}
+	}
+	return out
+}
+
+// labelInputOf keeps everything in a label, its description too.
+func labelInputOf(in []Label) []api.AllowedLabelBeta {
+	var out []api.AllowedLabelBeta
+	for _, l := range in {
+		label := api.AllowedLabelBeta{Key: l.Key, Value: l.Value}
+		if l.Description != "" {
+			label.Description = &l.Description
+		}
+		out = append(out, label)
 	}
 	return out
 }

@@ -9,7 +9,8 @@ import (
 )
 
 // Sentinels for [errors.Is]. An [*Error] matches by its HTTP status, never by
-// its text; the last three describe failures that have no telling status.
+// its text; those after ErrServer describe failures that have no telling
+// status.
 var (
 	// ErrBadRequest matches status 400.
 	ErrBadRequest = errors.New("bad request")
@@ -39,6 +40,21 @@ var (
 	ErrBadResponse = errors.New("bad response")
 	// ErrConnection means that no answer arrived.
 	ErrConnection = errors.New("no answer")
+
+	// ErrAmbiguous means that a name or an address fits several things, so that
+	// it is not clear which of them to change.
+	ErrAmbiguous = errors.New("ambiguous")
+	// ErrLastOwner means that an edit could leave the workspace without an owner:
+	// nobody else was found who holds the role Workspace Owner. Nothing was
+	// changed, or it was changed back.
+	ErrLastOwner = errors.New("no other Workspace Owner found")
+	// ErrLastPermission means that an edit would leave somebody without any
+	// permission, and that Minimal Workspace Access cannot take its place.
+	// Nothing was changed.
+	ErrLastPermission = errors.New("the last permission cannot be taken away")
+	// ErrNotApplied means that Segment took a change and, read back, does not
+	// hold what was asked. The error says what is missing and what is too much.
+	ErrNotApplied = errors.New("not as asked after the write")
 )
 
 // An Error is a failed operation. Use [errors.Is] with the sentinels of this

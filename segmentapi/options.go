@@ -69,6 +69,7 @@ type settings struct {
 	limits     Limits
 	cacheSize  int
 	cacheTTL   time.Duration
+	dryRun     bool
 }
 
 func defaults() settings {
@@ -187,7 +188,8 @@ func WithUserAgent(ua string) Option {
 }
 
 // WithLogger logs each request at debug level: operation, method, path,
-// status, duration; never a header or a body. The default logs nothing.
+// status, duration; never a header or a body. Each change leaves one line at
+// info level: operation, subject, what changed. The default logs nothing.
 func WithLogger(l *slog.Logger) Option {
 	return func(s *settings) error {
 		if l == nil {
@@ -235,6 +237,17 @@ func WithRoleCache(size int, ttl time.Duration) Option {
 			return invalidArgument("a role cache needs a size that is not negative and a positive lifetime")
 		}
 		s.cacheSize, s.cacheTTL = size, ttl
+		return nil
+	}
+}
+
+// WithDryRun makes every method that changes something read, check and return
+// what it would, and write nothing. What Segment alone decides, such as the id
+// of a new group, is then empty. Requests through [Client.Raw] that would
+// change something fail.
+func WithDryRun() Option {
+	return func(s *settings) error {
+		s.dryRun = true
 		return nil
 	}
 }

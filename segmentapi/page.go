@@ -60,3 +60,13 @@ func all[T any](ctx context.Context, operation string, list func(context.Context
 		}
 	}
 }
+
+// scanned streams rows as all does, and pays for each request.
+func scanned[T any](ctx context.Context, s *ownerScan, list func(context.Context, ListOptions) (*Page[T], error)) iter.Seq2[T, error] {
+	return all(ctx, "owner scan", func(ctx context.Context, opts ListOptions) (*Page[T], error) {
+		if err := s.spend(); err != nil {
+			return nil, err
+		}
+		return list(ctx, opts)
+	})
+}

@@ -84,6 +84,43 @@ func (s *RoleService) Get(ctx context.Context, id string) (*Role, error) {
 	}
 }
 
+// Find returns the role with this name, in any case, from the cache where it
+// can; see [RoleService.Get] for requests and errors. Segment has renamed
+// roles: a name is for what people write. Two roles of one name are
+// [ErrAmbiguous].
+func (s *RoleService) Find(ctx context.Context, name string) (*Role, error) {
+	key := byName + fold(name)
+	if key == byName {
+		return nil, invalidArgument("the role name is empty")
+	}
+	if e, ok := s.cache.get(key, time.Now()); ok {
+		return &e.role, nil
+	}
+	named := map[string][]Role{}
+	for r, err := range s.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		named[byName+fold(r.Name)] = append(named[byName+fold(r.Name)], r)
+	}
+	for other, roles := range named {
+		if len(roles) == 1 {
+			s.cache.put(other, roles[0], true, time.Now())
+		}
+	}
+	switch roles := named[key]; len(roles) {
+	case 0:
+		return nil, &Error{Operation: "listRoles", Method: http.MethodGet, Path: "/roles", kind: ErrNotFound, cause: fmt.Errorf("no role has the name %q", name)}
+	case 1:
+		return &roles[0], nil
+	default:
+		return nil, fmt.Errorf("segment role %q: %w: %s and %s have this name", name, ErrAmbiguous, roles[0].ID, roles[1].ID)
+	}
+}
+
+// byName begins the cache's keys for names. No id has a line break.
+const byName = "name\n"
+
 // loaded is every role by id, or nil for a flight that found its role in the
 // cache.
 type loaded map[string]Role

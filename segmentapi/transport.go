@@ -31,6 +31,9 @@ type callState struct {
 	maxWait time.Duration
 	// waited is how long the call has waited for the rate limit so far.
 	waited time.Duration
+	// ready is set if the caller has waited for the call's turn itself and wants
+	// it sent once.
+	ready bool
 }
 
 type callKey struct{}
@@ -48,6 +51,7 @@ type transport struct {
 	pace
 	token   string
 	agent   string
+	dryRun  bool
 	maxWait time.Duration
 	retry   *retryablehttp.Client
 }
@@ -64,8 +68,9 @@ func newTransport(token string, s settings) *transport {
 			reads:  newLimiter(s.limits.Reserve, 0),
 			writes: newLimiter(s.limits.Reserve, s.limits.WritesPerMinute),
 		},
-		token: token,
-		agent: s.userAgent,
+		token:  token,
+		agent:  s.userAgent,
+		dryRun: s.dryRun,
 	}
 	base := http.Client{Transport: defaultTransport()}
 	if s.httpClient != nil {
@@ -125,6 +130,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if st == nil { // A request through Raw.
 		st = &callState{operation: "raw"}
 	}
+	if t.dryRun && req.Method != http.MethodGet {
+		return nil, fmt.Errorf("%s %s was not sent: this is a dry run", req.Method, req.URL.Path)
+	}
 	st.method, st.maxWait = req.Method, t.maxWait
 	req = req.Clone(context.WithValue(req.Context(), callKey{}, st))
 	req.Header.Set("Authorization", "Bearer "+t.token)
@@ -162,6 +170,9 @@ func (t *transport) checkRetry(ctx context.Context, resp *http.Response, err err
 		return false, ctx.Err()
 	}
 	st := stateOf(ctx)
+	if st.ready {
+		return false, err
+	}
 	if err != nil {
 		var limited *RateLimitError
 		if st.method == http.MethodPost || errors.As(err, &limited) || errors.Is(err, errTooLarge) {
@@ -222,10 +233,14 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	st := stateOf(ctx)
 	lim := a.limiter(req.Method)
-	waited, err := lim.wait(ctx, st.maxWait-st.waited)
-	st.waited += waited
-	if err != nil {
-		return nil, err
+	var waited time.Duration
+	if !st.ready {
+		var err error
+		waited, err = lim.wait(ctx, st.maxWait-st.waited)
+		st.waited += waited
+		if err != nil {
+			return nil, err
+		}
 	}
 	st.attempts++
 	if a.timeout > 0 {

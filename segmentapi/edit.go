@@ -1,0 +1,450 @@
+package segmentapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/segmentio/public-api-sdk-go/api"
+)
+
+// minimalAccess is the role that takes the place of the last permission. (Its
+// name in the API and in SCIM; Segment's documentation calls it Workspace
+// Member.)
+const minimalAccess = "Minimal Workspace Access"
+
+// Grant gives a user assignments, next to what the user holds. What is held
+// already is not written again, and the Difference is empty if that is all.
+//
+// Segment's POST is documented to add. Grant reads afterwards whether it did,
+// and restores what it finds replaced instead.
+//
+// Errors match [ErrInvalidArgument] before any request, [ErrNotFound] for a
+// user who has left, [ErrInvalid] for a role or scope that Segment does not
+// know, [ErrNotApplied].
+func (s *UserService) Grant(ctx context.Context, userID string, assignments ...Assignment) (Difference, error) {
+	return s.c.grant(ctx, s.subject(userID), assignments)
+}
+
+// Revoke takes assignments from a user and leaves everything else as it is,
+// labels included. What is not held is not missed: the Difference is empty if
+// nothing was.
+//
+// Segment can only replace all permissions of a user and has no means to do so
+// under a condition. So the user is read once more right before the write; an
+// edit that another program makes in the round trip between is lost. What is
+// changed before or after that stays.
+//
+// Segment needs a permission to be left: in the place of the last one
+// "Minimal Workspace Access" is given, as the Difference shows. Errors match
+// [ErrLastPermission] if that is not possible, [ErrLastOwner] if no other owner
+// of the workspace can be found, and those of Grant.
+func (s *UserService) Revoke(ctx context.Context, userID string, assignments ...Assignment) (Difference, error) {
+	return s.c.revoke(ctx, s.subject(userID), assignments)
+}
+
+// Replace gives a user exactly these permissions, which must be at least one.
+// It makes the difference between them and what it reads first: what another
+// program changes meanwhile stays. Errors are those of Revoke.
+func (s *UserService) Replace(ctx context.Context, userID string, permissions []Permission) (Difference, error) {
+	return s.c.replace(ctx, s.subject(userID), permissions)
+}
+
+// Edit changes what a user holds as edit says, with the errors of Revoke. It is
+// for what Grant and Revoke cannot express, such as a role on whatever scope:
+//
+//	client.Users.Edit(ctx, id, segmentapi.RevokeFunc(func(a segmentapi.Assignment) bool {
+//		return a.RoleName == "Source Admin"
+//	}))
+func (s *UserService) Edit(ctx context.Context, userID string, edit Edit) (Difference, error) {
+	return s.c.edit(ctx, s.subject(userID), edit)
+}
+
+// Grant is for a group what [UserService.Grant] is for a user.
+func (s *GroupService) Grant(ctx context.Context, groupID string, assignments ...Assignment) (Difference, error) {
+	return s.c.grant(ctx, s.subject(groupID), assignments)
+}
+
+// Revoke is for a group what [UserService.Revoke] is for a user.
+func (s *GroupService) Revoke(ctx context.Context, groupID string, assignments ...Assignment) (Difference, error) {
+	return s.c.revoke(ctx, s.subject(groupID), assignments)
+}
+
+// Replace is for a group what [UserService.Replace] is for a user.
+func (s *GroupService) Replace(ctx context.Context, groupID string, permissions []Permission) (Difference, error) {
+	return s.c.replace(ctx, s.subject(groupID), permissions)
+}
+
+// Edit is for a group what [UserService.Edit] is for a user.
+func (s *GroupService) Edit(ctx context.Context, groupID string, edit Edit) (Difference, error) {
+	return s.c.edit(ctx, s.subject(groupID), edit)
+}
+
+// A subject is a user or a group whose permissions are edited.
+type subject struct {
+	what, id string
+	get      func(context.Context) ([]Permission, error)
+	post     call
+	put      call
+	// add and replace return the permissions in the answer.
+	add     func(context.Context, []api.PermissionInputV1) ([]api.AccessPermissionV1, *http.Response, error)
+	replace func(context.Context, []api.PermissionInputV1) ([]api.AccessPermissionV1, *http.Response, error)
+}
+
+func (s subject) String() string { return s.what + " " + s.id }
+
+func (s subject) read(ctx context.Context) ([]Assignment, error) {
+	permissions, err := s.get(ctx)
+	return Assignments(permissions), err
+}
+
+func (s *UserService) subject(id string) subject {
+	path := "/users/" + id + "/permissions"
+	return subject{
+		what: "user", id: id,
+		get: func(ctx context.Context) ([]Permission, error) {
+			user, err := s.Get(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			return user.Permissions, nil
+		},
+		post: call{"addPermissionsToUser", http.MethodPost, path},
+		put:  call{"replacePermissionsForUser", http.MethodPut, path},
+		add: func(ctx context.Context, in []api.PermissionInputV1) ([]api.AccessPermissionV1, *http.Response, error) {
+			out, resp, err := s.c.raw.IAMUsersAPI.AddPermissionsToUser(ctx, id).
+				AddPermissionsToUserV1Input(api.AddPermissionsToUserV1Input{Permissions: in}).Execute()
+			data := out.GetData()
+			return data.GetPermissions(), resp, err
+		},
+		replace: func(ctx context.Context, in []api.PermissionInputV1) ([]api.AccessPermissionV1, *http.Response, error) {
+			out, resp, err := s.c.raw.IAMUsersAPI.ReplacePermissionsForUser(ctx, id).
+				ReplacePermissionsForUserV1Input(api.ReplacePermissionsForUserV1Input{Permissions: in}).Execute()
+			data := out.GetData()
+			return data.GetPermissions(), resp, err
+		},
+	}
+}
+
+func (s *GroupService) subject(id string) subject {
+	path := "/groups/" + id + "/permissions"
+	return subject{
+		what: "group", id: id,
+		get: func(ctx context.Context) ([]Permission, error) {
+			group, err := s.Get(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			return group.Permissions, nil
+		},
+		post: call{"addPermissionsToUserGroup", http.MethodPost, path},
+		put:  call{"replacePermissionsForUserGroup", http.MethodPut, path},
+		add: func(ctx context.Context, in []api.PermissionInputV1) ([]api.AccessPermissionV1, *http.Response, error) {
+			out, resp, err := s.c.raw.IAMGroupsAPI.AddPermissionsToUserGroup(ctx, id).
+				AddPermissionsToUserGroupV1Input(api.AddPermissionsToUserGroupV1Input{Permissions: in}).Execute()
+			data := out.GetData()
+			return data.GetPermissions(), resp, err
+		},
+		replace: func(ctx context.Context, in []api.PermissionInputV1) ([]api.AccessPermissionV1, *http.Response, error) {
+			out, resp, err := s.c.raw.IAMGroupsAPI.ReplacePermissionsForUserGroup(ctx, id).
+				ReplacePermissionsForUserGroupV1Input(api.ReplacePermissionsForUserGroupV1Input{Permissions: in}).Execute()
+			data := out.GetData()
+			return data.GetPermissions(), resp, err
+		},
+	}
+}
+
+func (c *Client) grant(ctx context.Context, sub subject, assignments []Assignment) (Difference, error) {
+	if err := checkAssignments(assignments); err != nil {
+		return Difference{}, err
+	}
+	return c.edit(ctx, sub, Grant(assignments...))
+}
+
+func (c *Client) revoke(ctx context.Context, sub subject, assignments []Assignment) (Difference, error) {
+	if len(assignments) == 0 {
+		return Difference{}, invalidArgument("no assignments: name at least one")
+	}
+	return c.edit(ctx, sub, Revoke(assignments...))
+}
+
+func (c *Client) replace(ctx context.Context, sub subject, permissions []Permission) (Difference, error) {
+	target := Assignments(permissions)
+	if err := checkAssignments(target); err != nil {
+		return Difference{}, err
+	}
+	var change *Difference
+	return c.edit(ctx, sub, func(held []Assignment) []Assignment {
+		if change == nil {
+			first := Compare(held, target)
+			change = &first
+		}
+		return change.Apply(held)
+	})
+}
+
+func (c *Client) edit(ctx context.Context, sub subject, edit Edit) (Difference, error) {
+	if edit == nil {
+		return Difference{}, invalidArgument("the edit is nil")
+	}
+	if err := checkID(sub.what, sub.id); err != nil {
+		return Difference{}, err
+	}
+	unlock, err := c.writer.locks.acquire(ctx, sub.String())
+	if err != nil {
+		return Difference{}, err
+	}
+	defer unlock()
+	e := &editing{c: c, sub: sub, edit: edit, owners: newOwnerGuard(c, sub)}
+	defer e.owners.release()
+	change, err := e.run(ctx)
+	if undone := e.owners.confirm(ctx); undone != nil {
+		return Difference{}, errors.Join(undone, err)
+	}
+	return change, err
+}
+
+// editing is one edit of one subject, which is locked.
+type editing struct {
+	c    *Client
+	sub  subject
+	edit Edit
+	// owners is nil if taking ownership away is somebody else's care.
+	owners *ownerGuard
+	// repair is what Segment did beyond what was asked, turned round.
+	repair Difference
+	// made is what has been written so far.
+	made Difference
+	// minimal is what takes the place of the last permission, once it is needed.
+	minimal *Assignment
+	// tries is how often a write was sent or had to be thought over.
+	tries int
+	// waited is how long the writes have waited for the rate limit.
+	waited time.Duration
+}
+
+// run reads, writes and reads back until the subject holds what it should.
+func (e *editing) run(ctx context.Context) (Difference, error) {
+	held, err := e.sub.read(ctx)
+	if err != nil {
+		return Difference{}, err
+	}
+	for {
+		next, err := e.next(ctx, held)
+		if err == nil && next.Empty() {
+			return e.made, nil
+		}
+		if err == nil && e.tries == maxTries {
+			err = fmt.Errorf("segment %s: %w, after %d tries: what is still to change: %s", e.sub, ErrNotApplied, maxTries, next)
+		}
+		if err == nil {
+			err = e.owners.check(ctx, next)
+		}
+		if err != nil {
+			return e.made, err
+		}
+		if e.c.writer.dryRun {
+			return next, nil
+		}
+		if len(next.Removed) == 0 && e.repair.Empty() {
+			held, err = e.post(ctx, held, next)
+		} else {
+			held, err = e.put(ctx, next)
+		}
+		if err != nil {
+			return e.made, err
+		}
+	}
+}
+
+// next is what has to be written where held is held.
+func (e *editing) next(ctx context.Context, held []Assignment) (Difference, error) {
+	wanted, err := e.wanted(ctx, held)
+	return Compare(held, wanted), err
+}
+
+// wanted is what the subject is to hold in the place of held.
+func (e *editing) wanted(ctx context.Context, held []Assignment) ([]Assignment, error) {
+	wanted := union(nil, e.edit(slices.Clone(held)))
+	for _, a := range Compare(held, wanted).Added {
+		if err := a.check(); err != nil {
+			return nil, err
+		}
+	}
+	wanted = e.repair.Apply(wanted)
+	if len(wanted) > 0 || len(held) == 0 {
+		return wanted, nil
+	}
+	if e.minimal == nil {
+		minimal, err := e.c.minimalAssignment(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("segment %s: %w: %w", e.sub, ErrLastPermission, err)
+		}
+		e.minimal = &minimal
+	}
+	if e.made.Empty() && len(held) == 1 && held[0].Same(*e.minimal) {
+		return nil, fmt.Errorf("segment %s: %w: it is %s, the least that Segment has", e.sub, ErrLastPermission, e.minimal)
+	}
+	return []Assignment{*e.minimal}, nil
+}
+
+// minimalAssignment is what everybody may hold.
+func (c *Client) minimalAssignment(ctx context.Context) (Assignment, error) {
+	role, err := c.Roles.Find(ctx, minimalAccess)
+	if err != nil {
+		return Assignment{}, err
+	}
+	ws, err := c.Workspace.Get(ctx)
+	if err != nil {
+		return Assignment{}, err
+	}
+	return Assignment{RoleID: role.ID, RoleName: role.Name, Scope: Scope{Type: ScopeWorkspace, ID: ws.ID}}, nil
+}
+
+// post adds and returns what is held afterwards.
+func (e *editing) post(ctx context.Context, held []Assignment, next Difference) ([]Assignment, error) {
+	e.tries++
+	_, _, err := execute(ctx, e.c, e.sub.post, func(ctx context.Context) (*[]api.AccessPermissionV1, *http.Response, error) {
+		held, resp, addErr := e.sub.add(ctx, inputOf(Permissions(next.Added)))
+		return &held, resp, addErr
+	})
+	after, err := e.settle(ctx, e.sub.post, next, err, false)
+	if err != nil {
+		return nil, err
+	}
+	if lost := e.c.writer.lost(held, next.Added, after); len(lost) > 0 {
+		e.repair = e.repair.then(Difference{Added: lost})
+	}
+	return after, nil
+}
+
+// put replaces everything held and returns what is held afterwards. Between
+// the last read and the write there is nothing but the round trip. planned is
+// what was to be written by the state before.
+func (e *editing) put(ctx context.Context, planned Difference) ([]Assignment, error) {
+	ready, waited, err := e.c.turn(ctx, e.sub.put, e.waited)
+	e.waited = waited
+	if err != nil {
+		return nil, err
+	}
+	held, err := e.sub.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	minimal := e.minimal
+	wanted, err := e.wanted(ctx, held)
+	if err != nil {
+		return nil, err
+	}
+	next := Compare(held, wanted)
+	switch {
+	case next.Empty():
+		return held, nil
+	case e.minimal != minimal, len(without(next.Removed, planned.Removed)) > 0:
+		e.tries++
+		return held, nil // What has come up since must be thought over first.
+	}
+	e.owners.send(next)
+	out, _, err := execute(ready, e.c, e.sub.put, func(ctx context.Context) (*[]api.AccessPermissionV1, *http.Response, error) {
+		held, resp, replaceErr := e.sub.replace(ctx, inputOf(Permissions(wanted)))
+		return &held, resp, replaceErr
+	})
+	if errors.Is(err, ErrRateLimited) {
+		return held, nil // The next turn waits, or says that it would take too long.
+	}
+	e.tries++
+	after, err := e.settle(ctx, e.sub.put, next, err, e.tries < maxTries)
+	if err != nil {
+		return nil, err
+	}
+	if out != nil && len(*out) > 0 {
+		// What both the answer and the read back say is not another program's doing.
+		answer, found := Compare(wanted, Assignments(accessOf(*out))), Compare(wanted, after)
+		e.repair = e.repair.then(Difference{
+			Added:   slices.DeleteFunc(found.Removed, not(isIn(answer.Removed))),
+			Removed: slices.DeleteFunc(found.Added, not(isIn(answer.Added))),
+		})
+	}
+	return after, nil
+}
+
+func not(f func(Assignment) bool) func(Assignment) bool {
+	return func(a Assignment) bool { return !f(a) }
+}
+
+// settle reads back what a write did that ended with err. An error that leaves
+// it open is none if the subject holds what it should, or if another try is
+// worth while.
+func (e *editing) settle(ctx context.Context, what call, next Difference, err error, again bool) ([]Assignment, error) {
+	if err != nil && !unclear(err) {
+		if ctx.Err() != nil { // Nobody knows what has become of it.
+			e.c.audit(ctx, what, e.sub.String(), next.String(), err)
+		}
+		return nil, err
+	}
+	after, readErr := e.sub.read(ctx)
+	if readErr != nil {
+		e.c.audit(ctx, what, e.sub.String(), next.String(), errors.Join(err, readErr))
+		if err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("segment %s was changed (%s), but cannot be read back: %w", e.sub, next, readErr)
+	}
+	if err != nil {
+		open, openErr := e.next(ctx, after)
+		switch {
+		case openErr != nil:
+			return nil, errors.Join(err, openErr)
+		case open.Empty(): // It was carried out after all.
+		case again && passing(err):
+			return after, sleep(ctx, backoff(250*time.Millisecond, 8*time.Second, e.tries, nil))
+		default:
+			return nil, err
+		}
+	}
+	if e.repair.Empty() {
+		e.made = e.made.then(next)
+	}
+	e.c.audit(ctx, what, e.sub.String(), next.String(), nil)
+	return after, nil
+}
+
+// lost is what of held a POST has replaced that should only have added. What
+// is missing otherwise another program has taken.
+//
+// A single read cannot tell the two apart: a program that takes, at the very
+// moment of the POST, everything that a replacing POST would. That Segment
+// replaces is likelier, until this client has seen something survive.
+func (s *shared) lost(held, added, after []Assignment) []Assignment {
+	others := without(held, added)
+	ofRole := func(a Assignment) bool {
+		return slices.ContainsFunc(added, func(b Assignment) bool { return b.RoleID == a.RoleID })
+	}
+	there := isIn(after)
+	missing := map[bool][]Assignment{}
+	kept := map[bool]bool{}
+	for _, a := range others {
+		if there(a) {
+			kept[ofRole(a)] = true
+		} else {
+			missing[ofRole(a)] = append(missing[ofRole(a)], a)
+		}
+	}
+	if kept[true] {
+		s.keepsScopes.Store(true)
+	}
+	if kept[true] || kept[false] {
+		s.keepsOthers.Store(true)
+	}
+	var lost []Assignment
+	if !kept[true] && !s.keepsScopes.Load() {
+		lost = append(lost, missing[true]...)
+	}
+	if !kept[true] && !kept[false] && !s.keepsOthers.Load() {
+		lost = append(lost, missing[false]...)
+	}
+	return lost
+}

@@ -1,0 +1,209 @@
+package segmentapi
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// An Assignment is one role held on one scope: what permissions are made of,
+// and the unit in which they are compared and edited.
+type Assignment struct {
+	RoleID string
+	// RoleName is for people. It takes no part in comparing and is not written.
+	RoleName string
+	Scope    Scope
+}
+
+// Assignments takes permissions apart: each role on each scope once, in the
+// order in which they stand there. A permission without a scope gives nothing
+// and leaves nothing.
+func Assignments(permissions []Permission) []Assignment {
+	var all []Assignment
+	for _, p := range permissions {
+		for _, s := range p.Scopes {
+			all = append(all, Assignment{RoleID: p.RoleID, RoleName: p.RoleName, Scope: s})
+		}
+	}
+	return union(nil, all)
+}
+
+// Permissions puts assignments together in the form in which they are written:
+// one permission for each role and set of labels, each scope once. The order
+// stays, and so does everything in a scope, its labels above all.
+//
+// Segment documents neither a role that stands in two permissions nor scopes
+// with different labels in one. Both are read, and written in this form.
+func Permissions(assignments []Assignment) []Permission {
+	type together struct{ roleID, labels string }
+	at := map[together]int{}
+	var permissions []Permission
+	for _, a := range union(nil, assignments) {
+		key := together{a.RoleID, labelsKey(a.Scope.Labels)}
+		i, ok := at[key]
+		if !ok {
+			i = len(permissions)
+			at[key] = i
+			permissions = append(permissions, Permission{RoleID: a.RoleID})
+		}
+		permissions[i].RoleName = cmp.Or(permissions[i].RoleName, a.RoleName)
+		permissions[i].Scopes = append(permissions[i].Scopes, a.Scope)
+	}
+	return permissions
+}
+
+// Same reports whether a and b are the same role on the same scope. Labels are
+// a set of keys and values. The id of a space is the same with and without its
+// prefix "spa_", as Segment writes both.
+func (a Assignment) Same(b Assignment) bool { return a.key() == b.key() }
+
+type assignmentKey struct{ roleID, scopeType, scopeID, labels string }
+
+func (a Assignment) key() assignmentKey {
+	id := a.Scope.ID
+	if a.Scope.Type == ScopeSpace {
+		id = strings.TrimPrefix(id, "spa_")
+	}
+	return assignmentKey{a.RoleID, string(a.Scope.Type), id, labelsKey(a.Scope.Labels)}
+}
+
+func labelsKey(labels []Label) string {
+	pairs := make([]string, len(labels))
+	for i, l := range labels {
+		pairs[i] = strconv.Quote(l.Key) + "=" + strconv.Quote(l.Value)
+	}
+	slices.Sort(pairs)
+	return strings.Join(slices.Compact(pairs), ",")
+}
+
+// String names the role and the scope on one line.
+func (a Assignment) String() string {
+	s := fmt.Sprintf("%s on %s %s", cmp.Or(a.RoleName, a.RoleID), a.Scope.Type, a.Scope.ID)
+	for i, l := range a.Scope.Labels {
+		s += []string{" with ", " and "}[min(i, 1)] + l.Key + "=" + l.Value
+	}
+	return s
+}
+
+// check refuses what no request may carry.
+func (a Assignment) check() error {
+	switch {
+	case a.RoleID == "":
+		return invalidArgument("an assignment has no role id")
+	case a.Scope.Type == "" || a.Scope.ID == "":
+		return invalidArgument("the assignment of role %s has a scope without type or id", a.RoleID)
+	case len(a.Scope.Labels) > 0 && a.Scope.Type != ScopeWorkspace:
+		return invalidArgument("the assignment of role %s has labels on a scope of type %s: labels restrict the workspace only", a.RoleID, a.Scope.Type)
+	}
+	for _, l := range a.Scope.Labels {
+		if l.Key == "" || l.Value == "" {
+			return invalidArgument("the assignment of role %s has a label without key or value", a.RoleID)
+		}
+	}
+	return nil
+}
+
+func checkAssignments(assignments []Assignment) error {
+	if len(assignments) == 0 {
+		return invalidArgument("no assignments: name at least one")
+	}
+	for _, a := range assignments {
+		if err := a.check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// union is held and what of more is not in it, each once.
+func union(held, more []Assignment) []Assignment {
+	var all []Assignment
+	seen := map[assignmentKey]bool{}
+	for _, a := range slices.Concat(held, more) {
+		if key := a.key(); !seen[key] {
+			seen[key] = true
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// without is what of held is not in less.
+func without(held, less []Assignment) []Assignment {
+	return slices.DeleteFunc(slices.Clone(held), isIn(less))
+}
+
+// isIn tells what is the same as one of set.
+func isIn(set []Assignment) func(Assignment) bool {
+	keys := make(map[assignmentKey]bool, len(set))
+	for _, a := range set {
+		keys[a.key()] = true
+	}
+	return func(a Assignment) bool { return keys[a.key()] }
+}
+
+// A Difference is what lies between two sets of assignments.
+type Difference struct {
+	Added   []Assignment
+	Removed []Assignment
+}
+
+// Compare returns what must be added to and removed from before to get after.
+func Compare(before, after []Assignment) Difference {
+	return Difference{
+		Added:   union(nil, without(after, before)),
+		Removed: union(nil, without(before, after)),
+	}
+}
+
+// Empty reports that nothing is added and nothing removed.
+func (d Difference) Empty() bool { return len(d.Added) == 0 && len(d.Removed) == 0 }
+
+// Apply returns held with the difference made.
+func (d Difference) Apply(held []Assignment) []Assignment {
+	return union(without(held, d.Removed), d.Added)
+}
+
+// then is d and after it next, as one.
+func (d Difference) then(next Difference) Difference {
+	return Difference{
+		Added:   union(without(d.Added, next.Removed), without(next.Added, d.Removed)),
+		Removed: union(without(d.Removed, next.Added), without(next.Removed, d.Added)),
+	}
+}
+
+// String lists what is added and removed on one line.
+func (d Difference) String() string {
+	if d.Empty() {
+		return "no difference"
+	}
+	var parts []string
+	for _, a := range d.Added {
+		parts = append(parts, "+ "+a.String())
+	}
+	for _, a := range d.Removed {
+		parts = append(parts, "- "+a.String())
+	}
+	return strings.Join(parts, "; ")
+}
+
+// An Edit says what a user or a group is to hold, from what it holds. It must
+// be pure, because it may be called for several states, and settled by its own
+// result: applied to that, it must not want anything else.
+type Edit func(held []Assignment) []Assignment
+
+// Grant returns the edit that adds assignments.
+func Grant(assignments ...Assignment) Edit {
+	return func(held []Assignment) []Assignment { return union(held, assignments) }
+}
+
+// Revoke returns the edit that removes assignments and nothing else: the role
+// on other scopes stays, and so does the scope with other labels.
+func Revoke(assignments ...Assignment) Edit { return RevokeFunc(isIn(assignments)) }
+
+// RevokeFunc returns the edit that removes what match finds.
+func RevokeFunc(match func(Assignment) bool) Edit {
+	return func(held []Assignment) []Assignment { return slices.DeleteFunc(slices.Clone(held), match) }
+}

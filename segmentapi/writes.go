@@ -1,0 +1,131 @@
+package segmentapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxTries is how often a change is written before it is given up: others may
+// be changing the same.
+const maxTries = 3
+
+// A writer is what the methods that change something have in common.
+type writer struct {
+	dryRun bool
+	logger *slog.Logger
+	*shared
+}
+
+// shared is what clients of one workspace must not have twice.
+type shared struct {
+	locks locks
+	// What was seen of how POST treats the permissions that are there: Segment
+	// does not document it. See lost.
+	keepsOthers atomic.Bool
+	keepsScopes atomic.Bool
+}
+
+func newShared() *shared { return &shared{locks: locks{held: map[string]*lock{}}} }
+
+// locks serializes edits of one subject within the process. A lock is a
+// channel, so that waiting for it ends with the context.
+type locks struct {
+	mu   sync.Mutex
+	held map[string]*lock
+}
+
+type lock struct {
+	turn chan struct{}
+	// users is how many hold or want it.
+	users int
+}
+
+// acquire returns the function that releases. The order of locks is that of
+// the workspace: first a user, a group or an invite, then the owners.
+func (l *locks) acquire(ctx context.Context, name string) (func(), error) {
+	l.mu.Lock()
+	one, ok := l.held[name]
+	if !ok {
+		one = &lock{turn: make(chan struct{}, 1)}
+		l.held[name] = one
+	}
+	one.users++
+	l.mu.Unlock()
+	leave := func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if one.users--; one.users == 0 {
+			delete(l.held, name)
+		}
+	}
+	select {
+	case one.turn <- struct{}{}:
+		return func() {
+			<-one.turn
+			leave()
+		}, nil
+	case <-ctx.Done():
+		leave()
+		return nil, fmt.Errorf("segmentapi: waiting to edit %s: %w", name, ctx.Err())
+	}
+}
+
+// audit leaves the one line in the log that each change has. err is what the
+// change ended with: the line is there also if it is not known how it ended.
+func (c *Client) audit(ctx context.Context, what call, subject, change string, err error) {
+	log := c.writer.logger.With("operation", what.operation, "subject", subject, "change", change)
+	if err != nil {
+		log.WarnContext(ctx, "change failed or may have failed", "error", err)
+		return
+	}
+	log.InfoContext(ctx, "changed")
+}
+
+type readyKey struct{}
+
+func isReady(ctx context.Context) bool { return ctx.Value(readyKey{}) != nil }
+
+// turn waits until a write may be sent. With the context that it returns the
+// write goes out at once, and once: who has to read right before a write must
+// not have a pause in between. It returns how long it waited.
+func (c *Client) turn(ctx context.Context, what call, waited time.Duration) (context.Context, time.Duration, error) {
+	more, err := c.transport.writes.wait(ctx, c.transport.maxWait-waited)
+	waited += more
+	var limited *RateLimitError
+	if errors.As(err, &limited) {
+		limited.err = &Error{Operation: what.operation, Method: what.method, Path: what.path, kind: ErrRateLimited}
+	} else if err != nil {
+		err = &Error{Operation: what.operation, Method: what.method, Path: what.path, cause: err}
+	}
+	return context.WithValue(ctx, readyKey{}, true), waited, err
+}
+
+// unclear reports that a write may have been carried out although it failed.
+func unclear(err error) bool {
+	var e *Error
+	return errors.Is(err, ErrConnection) || errors.Is(err, ErrServer) || errors.Is(err, ErrBadResponse) || errors.Is(err, ErrConflict) ||
+		errors.As(err, &e) && e.StatusCode == http.StatusRequestTimeout
+}
+
+// passing reports that a write may succeed if it is sent again.
+func passing(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.StatusCode {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return errors.Is(err, ErrConnection)
+}
+
+// fold is the form in which e-mails are compared.
+func fold(email string) string { return strings.ToLower(strings.TrimSpace(email)) }
