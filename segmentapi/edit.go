@@ -186,14 +186,19 @@ func (c *Client) replace(ctx context.Context, sub subject, permissions []Permiss
 	})
 }
 
+// lock keeps other edits of a subject waiting.
+func (c *Client) lock(ctx context.Context, sub subject) (func(), error) {
+	if err := checkID(sub.what, sub.id); err != nil {
+		return nil, err
+	}
+	return c.writer.locks.acquire(ctx, sub.String())
+}
+
 func (c *Client) edit(ctx context.Context, sub subject, edit Edit) (Difference, error) {
 	if edit == nil {
 		return Difference{}, invalidArgument("the edit is nil")
 	}
-	if err := checkID(sub.what, sub.id); err != nil {
-		return Difference{}, err
-	}
-	unlock, err := c.writer.locks.acquire(ctx, sub.String())
+	unlock, err := c.lock(ctx, sub)
 	if err != nil {
 		return Difference{}, err
 	}

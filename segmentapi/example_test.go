@@ -60,3 +60,28 @@ func ExampleError() {
 	fmt.Println(errors.Is(err, segmentapi.ErrNotFound))
 	// Output: true
 }
+
+// Kwame holds Source Admin on two sources. One of them is taken away.
+func ExampleUserService_Revoke() {
+	demo := sim.New(sim.Demo())
+	server := httptest.NewServer(demo)
+	defer server.Close()
+
+	client, err := segmentapi.New(demo.Token(), segmentapi.WithBaseURL(server.URL))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	admin, err := client.Roles.Find(ctx, "Source Admin")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	change, err := client.Users.Revoke(ctx, "xZUdDJLbx41F0fBkJbzhG4YHF1J", segmentapi.Assignment{
+		RoleID: admin.ID,
+		Scope:  segmentapi.Scope{Type: segmentapi.ScopeSource, ID: "mI0lPQr7R4dvbnncc9g9UP"},
+	})
+	fmt.Println(change, err)
+	// Output: - Source Admin on SOURCE mI0lPQr7R4dvbnncc9g9UP <nil>
+}

@@ -61,8 +61,7 @@ func (o *ownership) release() {
 // owned reports whether what is held makes an owner. Without a role of that
 // name nobody can tell who is one, which is an error.
 func (o *ownership) owned(ctx context.Context, held []Assignment) (bool, error) {
-	wide := func(a Assignment) bool { return a.Scope.Type == ScopeWorkspace && len(a.Scope.Labels) == 0 }
-	if !slices.ContainsFunc(held, wide) {
+	if !slices.ContainsFunc(held, workspaceWide) {
 		return false, nil
 	}
 	if o.role == nil {
@@ -72,7 +71,24 @@ func (o *ownership) owned(ctx context.Context, held []Assignment) (bool, error) 
 		}
 		o.role = role
 	}
-	return slices.ContainsFunc(held, func(a Assignment) bool { return a.RoleID == o.role.ID && wide(a) }), nil
+	return slices.ContainsFunc(held, o.isOwner), nil
+}
+
+func workspaceWide(a Assignment) bool {
+	return a.Scope.Type == ScopeWorkspace && len(a.Scope.Labels) == 0
+}
+
+// isOwner tells the assignment that makes an owner, once the role is known.
+func (o *ownership) isOwner(a Assignment) bool { return a.RoleID == o.role.ID && workspaceWide(a) }
+
+// hasUsers reports whether a user is or a group has users: a group without any
+// makes nobody an owner.
+func (o *ownership) hasUsers(ctx context.Context, sub subject) (bool, error) {
+	if sub.what != "group" {
+		return true, nil
+	}
+	page, err := o.c.Groups.ListMembers(ctx, sub.id, ListOptions{Count: 1})
+	return err == nil && len(page.Items) > 0, err
 }
 
 // prove finds an owner who remains: the one found before, else any.
@@ -97,34 +113,26 @@ func (o *ownership) prove(ctx context.Context) error {
 
 // still reports whether the owner who was found is one now.
 func (o *ownership) still(ctx context.Context) (bool, error) {
-	permissions := []Permission(nil)
-	if o.found.groupID == "" {
-		user, err := o.c.Users.Get(ctx, o.found.userID)
-		if errors.Is(err, ErrNotFound) {
-			return false, nil
-		} else if err != nil {
-			return false, err
-		}
-		permissions = user.Permissions
-	} else {
-		group, err := o.c.Groups.Get(ctx, o.found.groupID)
-		if errors.Is(err, ErrNotFound) {
-			return false, nil
-		} else if err != nil {
-			return false, err
-		}
-		permissions = group.Permissions
+	sub := o.c.Users.subject(o.found.userID)
+	if o.found.groupID != "" {
+		sub = o.c.Groups.subject(o.found.groupID)
 	}
-	if owned, err := o.owned(ctx, Assignments(permissions)); !owned || err != nil || o.found.groupID == "" {
-		return owned, err
+	held, err := sub.read(ctx)
+	if gone(err) {
+		return false, nil
+	} else if err != nil {
+		return false, err
 	}
-	for member, err := range o.c.Groups.AllMembers(ctx, o.found.groupID) {
-		if errors.Is(err, ErrNotFound) {
+	if owned, ownedErr := o.owned(ctx, held); !owned || ownedErr != nil || o.found.groupID == "" {
+		return owned, ownedErr
+	}
+	for member, listErr := range o.c.Groups.AllMembers(ctx, o.found.groupID) {
+		switch {
+		case gone(listErr):
 			return false, nil
-		} else if err != nil {
-			return false, err
-		}
-		if member.ID == o.found.userID {
+		case listErr != nil:
+			return false, listErr
+		case member.ID == o.found.userID:
 			return true, nil
 		}
 	}
@@ -162,10 +170,9 @@ func (s *ownerScan) run(ctx context.Context) (witness, error) {
 // groups looks for a group that makes its users owners.
 func (s *ownerScan) groups(ctx context.Context) (witness, error) {
 	for group, err := range scanned(ctx, s, s.c.Groups.List) {
-		var e *Error
 		switch {
-		case errors.As(err, &e) && len(e.Details) > 0 && (errors.Is(err, ErrBadRequest) || errors.Is(err, ErrNotFound)):
-			return witness{}, nil // The workspace's plan has no groups.
+		case notInPlan(err):
+			return witness{}, nil
 		case err != nil:
 			return witness{}, err
 		}
@@ -175,7 +182,7 @@ func (s *ownerScan) groups(ctx context.Context) (witness, error) {
 				return witness{}, err
 			}
 			detail, err := s.c.Groups.Get(ctx, group.ID)
-			if errors.Is(err, ErrNotFound) {
+			if gone(err) {
 				continue
 			} else if err != nil {
 				return witness{}, err
@@ -191,7 +198,7 @@ func (s *ownerScan) groups(ctx context.Context) (witness, error) {
 			return s.c.Groups.ListMembers(ctx, group.ID, opts)
 		})
 		for member, err := range members {
-			if errors.Is(err, ErrNotFound) {
+			if gone(err) {
 				break
 			} else if err != nil {
 				return witness{}, err
@@ -226,7 +233,7 @@ func (s *ownerScan) users(ctx context.Context) (witness, error) {
 				return err
 			}
 			detail, err := s.c.Users.Get(readCtx, user.ID)
-			if errors.Is(err, ErrNotFound) {
+			if gone(err) {
 				return nil
 			} else if err != nil {
 				return err
@@ -284,18 +291,11 @@ func (g *ownerGuard) check(ctx context.Context, next Difference) error {
 	if err != nil || !owned {
 		return err
 	}
-	if g.sub.what == "group" {
-		// A group without users makes nobody an owner.
-		page, listErr := g.c.Groups.ListMembers(ctx, g.sub.id, ListOptions{Count: 1})
-		if listErr != nil || len(page.Items) == 0 {
-			return listErr
-		}
+	if users, usersErr := g.hasUsers(ctx, g.sub); !users || usersErr != nil {
+		return usersErr
 	}
 	g.taking = true
-	if err = g.prove(ctx); err != nil {
-		return fmt.Errorf("segment %s: %w", g.sub, err)
-	}
-	return nil
+	return wrapFor(g.sub, g.prove(ctx))
 }
 
 // send notes that a difference is on its way.

@@ -52,3 +52,30 @@ func (s *UserService) Get(ctx context.Context, id string) (*User, error) {
 }
 
 func userID(u User) string { return u.ID }
+
+// ListGroups returns one page of the groups that a user is in, without their
+// permissions: GET /users/{userId}/groups (listUserGroupsFromUser).
+func (s *UserService) ListGroups(ctx context.Context, userID string, opts ListOptions) (*Page[Group], error) {
+	if err := checkID("user", userID); err != nil {
+		return nil, err
+	}
+	return list(ctx, s.c, opts, lister[api.ListUserGroupsFromUser200Response, api.MinimalUserGroupV1, Group]{
+		call: call{"listUserGroupsFromUser", http.MethodGet, "/users/" + userID + "/groups"},
+		run: func(ctx context.Context, p api.PaginationInput) (*api.ListUserGroupsFromUser200Response, *http.Response, error) {
+			return s.c.raw.IAMUsersAPI.ListUserGroupsFromUser(ctx, userID).Pagination(p).Execute()
+		},
+		read: func(o *api.ListUserGroupsFromUser200Response) ([]api.MinimalUserGroupV1, api.PaginationOutput) {
+			d := o.GetData()
+			return d.Groups, d.Pagination
+		},
+		convert: func(g api.MinimalUserGroupV1) Group { return Group{ID: g.Id, Name: g.Name} },
+		id:      func(g Group) string { return g.ID },
+	})
+}
+
+// AllGroups streams the groups that a user is in, without their permissions.
+func (s *UserService) AllGroups(ctx context.Context, userID string) iter.Seq2[Group, error] {
+	return all(ctx, "listUserGroupsFromUser", func(ctx context.Context, opts ListOptions) (*Page[Group], error) {
+		return s.ListGroups(ctx, userID, opts)
+	})
+}

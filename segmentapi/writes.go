@@ -114,6 +114,38 @@ func unclear(err error) bool {
 		errors.As(err, &e) && e.StatusCode == http.StatusRequestTimeout
 }
 
+// verify reads back what a write did that ended with failed. left names what
+// is not as it should be. An error that leaves the outcome open is none if
+// nothing is left, and so is a refusal of what is done already.
+func (c *Client) verify(ctx context.Context, what call, subject, change string, failed error, left func(context.Context) (string, error)) error {
+	if failed != nil && !unclear(failed) && !errors.Is(failed, ErrNotFound) && !errors.Is(failed, ErrInvalid) {
+		if ctx.Err() != nil { // Nobody knows what has become of it.
+			c.audit(ctx, what, subject, change, failed)
+		}
+		return failed
+	}
+	still, err := left(ctx)
+	switch {
+	case err != nil:
+		err = errors.Join(failed, fmt.Errorf("segment %s was changed (%s), but cannot be read back: %w", subject, change, err))
+		c.audit(ctx, what, subject, change, err)
+		return err
+	case still != "" && failed != nil:
+		return failed
+	case still != "":
+		err = fmt.Errorf("segment %s: %w: %s: not so for %s", subject, ErrNotApplied, change, still)
+	}
+	c.audit(ctx, what, subject, change, err)
+	return err
+}
+
+// gone reports that Segment itself says that something is not there. A 404
+// without its envelope comes from somewhere else.
+func gone(err error) bool {
+	var e *Error
+	return errors.Is(err, ErrNotFound) && errors.As(err, &e) && len(e.Details) > 0
+}
+
 // passing reports that a write may succeed if it is sent again.
 func passing(err error) bool {
 	var e *Error
