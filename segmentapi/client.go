@@ -160,6 +160,11 @@ func (w call) bad(format string, args ...any) error {
 	}
 }
 
+// conflict refuses to send what Segment would take and nobody would want.
+func conflict(w call, format string, args ...any) error {
+	return &Error{Operation: w.operation, Method: w.method, Path: w.path, kind: ErrConflict, cause: fmt.Errorf(format, args...)}
+}
+
 // A lister says how to run and read one list operation of the official client:
 // O is its answer, R a row as generated, T a row as returned.
 type lister[O, R, T any] struct {

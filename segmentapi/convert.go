@@ -145,3 +145,17 @@ func labelInputOf(in []Label) []api.AllowedLabelBeta {
 	}
 	return out
 }
+
+// inviteInputOf is the form of permissions that an invite takes: the labels are
+// on the permission. Each has one set of them, as [Permissions] makes it.
+func inviteInputOf(in []Permission) []api.InvitePermissionV1 {
+	out := make([]api.InvitePermissionV1, len(in))
+	for i, p := range in {
+		out[i] = api.InvitePermissionV1{RoleId: p.RoleID}
+		for _, s := range p.Scopes {
+			out[i].Resources = append(out[i].Resources, api.ResourceV1{Id: s.ID, Type: string(s.Type)})
+			out[i].Labels = labelInputOf(s.Labels)
+		}
+	}
+	return out
+}

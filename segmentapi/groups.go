@@ -4,12 +4,13 @@ import (
 	"context"
 	"iter"
 	"net/http"
+	"strings"
 
 	"github.com/segmentio/public-api-sdk-go/api"
 )
 
-// GroupService reads user groups. Workspaces without a Business plan have none
-// and answer with an error.
+// GroupService reads and changes user groups. Workspaces without a Business
+// plan have none and answer with an error.
 type GroupService struct{ c *Client }
 
 // List returns one page of groups: GET /groups (listUserGroups). Permissions
@@ -50,6 +51,132 @@ func (s *GroupService) Get(ctx context.Context, id string) (*Group, error) {
 		convert: groupDetailOf,
 		about:   func(g Group) bool { return g.ID == id },
 	})
+}
+
+// Create makes a group: POST /groups (createUserGroup). Segment may give it a
+// first permission, so it is read back. Two groups of one name are possible in
+// Segment, and nobody could tell them apart: a name that is taken, in whatever
+// case, is [ErrConflict]. It costs 3 requests with up to 1000 groups.
+//
+// Other errors match [ErrInvalidArgument] before any request. In a dry run the
+// group has no ID.
+func (s *GroupService) Create(ctx context.Context, name string) (*Group, error) {
+	what := call{"createUserGroup", http.MethodPost, "/groups"}
+	unlock, before, err := s.lockName(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if taken := before.named(name, ""); taken != nil {
+		return nil, conflict(what, "the group %s has the name %q", taken.ID, taken.Name)
+	}
+	if s.c.writer.dryRun {
+		return &Group{Name: name}, nil
+	}
+	out, _, err := execute(ctx, s.c, what, func(ctx context.Context) (*api.CreateUserGroup200Response, *http.Response, error) {
+		return s.c.raw.IAMGroupsAPI.CreateUserGroup(ctx).CreateUserGroupV1Input(api.CreateUserGroupV1Input{Name: name}).Execute()
+	})
+	var made *Group
+	err = s.c.verify(ctx, what, "group "+name, "created", err, func(ctx context.Context) (string, error) {
+		data := out.GetData()
+		id := data.UserGroup.Id
+		if id == "" { // The answer was lost: it is the one that is new.
+			after, listErr := s.everyGroup(ctx)
+			if created := after.named(name, ""); created != nil {
+				id = created.ID
+			} else {
+				return name, listErr
+			}
+		}
+		var getErr error
+		made, getErr = s.Get(ctx, id)
+		return "", getErr
+	})
+	return made, err
+}
+
+// Rename gives a group another name: PATCH /groups/{userGroupId}
+// (updateUserGroup). Errors are those of Create, and [ErrNotFound] for a group
+// that is gone. It costs 4 requests with up to 1000 groups, and fewer if the
+// group has the name.
+func (s *GroupService) Rename(ctx context.Context, groupID, name string) (*Group, error) {
+	what := call{"updateUserGroup", http.MethodPatch, "/groups/" + groupID}
+	if err := checkID("group", groupID); err != nil {
+		return nil, err
+	}
+	unlock, before, err := s.lockName(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	group, err := s.Get(ctx, groupID)
+	if err != nil || group.Name == name {
+		return group, err
+	}
+	if taken := before.named(name, groupID); taken != nil {
+		return nil, conflict(what, "the group %s has the name %q", taken.ID, taken.Name)
+	}
+	if s.c.writer.dryRun {
+		group.Name = name
+		return group, nil
+	}
+	_, _, err = execute(ctx, s.c, what, func(ctx context.Context) (*api.UpdateUserGroup200Response, *http.Response, error) {
+		return s.c.raw.IAMGroupsAPI.UpdateUserGroup(ctx, groupID).UpdateUserGroupV1Input(api.UpdateUserGroupV1Input{Name: name}).Execute()
+	})
+	err = s.c.verify(ctx, what, "group "+groupID, "renamed from "+group.Name+" to "+name, err, func(ctx context.Context) (string, error) {
+		var getErr error
+		if group, getErr = s.Get(ctx, groupID); getErr != nil {
+			return "", getErr
+		}
+		if group.Name != name {
+			return group.Name, nil
+		}
+		return "", nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return group, nil
+}
+
+// lockName keeps others from giving a group this name, and lists all groups.
+func (s *GroupService) lockName(ctx context.Context, name string) (func(), groups, error) {
+	if strings.TrimSpace(name) != name || name == "" || hasControl(name) {
+		return nil, nil, invalidArgument("the group name %q is empty, begins or ends with a space or has control characters", name)
+	}
+	unlock, err := s.c.writer.locks.acquire(ctx, "group name "+fold(name))
+	if err != nil {
+		return nil, nil, err
+	}
+	before, err := s.everyGroup(ctx)
+	if err != nil {
+		unlock()
+		return nil, nil, err
+	}
+	return unlock, before, nil
+}
+
+type groups []Group
+
+func (s *GroupService) everyGroup(ctx context.Context) (groups, error) {
+	var every groups
+	for group, err := range s.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		every = append(every, group)
+	}
+	return every, nil
+}
+
+// named is a group with this name, other than one.
+func (g groups) named(name, other string) *Group {
+	for _, group := range g {
+		if fold(group.Name) == fold(name) && group.ID != other {
+			return &group
+		}
+	}
+	return nil
 }
 
 // ListMembers returns one page of the users in a group, without permissions:

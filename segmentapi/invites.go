@@ -2,14 +2,18 @@ package segmentapi
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/http"
+	"net/mail"
+	"strings"
 
 	"github.com/segmentio/public-api-sdk-go/api"
 )
 
-// InviteService reads the pending invites of the workspace. An invite is an
-// e-mail address: the API has no way to read what it will permit.
+// InviteService reads, sends and withdraws the pending invites of the
+// workspace. An invite is an e-mail address: the API has no way to read what it
+// will permit.
 type InviteService struct{ c *Client }
 
 // List returns one page of the e-mail addresses of pending invites, exactly as
@@ -32,4 +36,202 @@ func (s *InviteService) List(ctx context.Context, opts ListOptions) (*Page[strin
 // All streams the e-mail address of every pending invite.
 func (s *InviteService) All(ctx context.Context) iter.Seq2[string, error] {
 	return all(ctx, "listInvites", s.List)
+}
+
+// An Invitation is what a new invite is to give.
+type Invitation struct {
+	Email string
+	// Permissions are what the person will hold. None means Minimal Workspace
+	// Access.
+	Permissions []Permission
+	// Groups are the ids of groups that the person will be in.
+	Groups []string
+}
+
+// An Invite is what has come of an Invitation.
+type Invite struct {
+	// Email is as Segment writes it.
+	Email string
+	// Sent is false if there was nothing to send, because the person is a user
+	// or was invited before.
+	Sent bool
+	// User is set if the person is a user of the workspace, by now or before.
+	User *User
+}
+
+// Create invites a person: POST /invites (createInvites). It never invites who
+// is a user or has been invited, in whatever case the address is written. Of an
+// invite that was there before only the groups are completed, since nobody can
+// read what it permits; a user is left as he or she is.
+//
+// All users and all invites are listed before and after, because neither can be
+// asked for by address: 5 requests in a workspace of up to 1000 people, and at
+// least 4 for each group. Errors match [ErrInvalidArgument] before any request,
+// [ErrNotFound] for a group that is gone, before anything is sent, [ErrInvalid]
+// for a role that Segment does not know, [ErrNotApplied]. After an error in
+// completing the groups, the same Create takes up where it ended.
+func (s *InviteService) Create(ctx context.Context, in Invitation) (*Invite, error) {
+	email := strings.TrimSpace(in.Email)
+	if address, err := mail.ParseAddress(email); err != nil || address.Address != email {
+		return nil, invalidArgument("%q is not an e-mail address", email)
+	}
+	assignments := Assignments(in.Permissions)
+	if len(in.Permissions) > 0 {
+		if err := checkAssignments(assignments); err != nil {
+			return nil, err
+		}
+	}
+	for _, groupID := range in.Groups {
+		if err := checkID("group", groupID); err != nil {
+			return nil, err
+		}
+	}
+	unlock, err := s.c.writer.locks.acquire(ctx, "invite "+fold(email))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	invite, err := s.find(ctx, email)
+	if err != nil || invite != nil && invite.User != nil {
+		return invite, err
+	}
+	for _, groupID := range in.Groups {
+		if _, err = s.c.Groups.Get(ctx, groupID); err != nil {
+			return nil, err
+		}
+	}
+	if invite == nil {
+		if invite, err = s.send(ctx, email, assignments); err != nil {
+			return nil, err
+		}
+	}
+	if s.c.writer.dryRun {
+		return invite, nil
+	}
+	for i, groupID := range in.Groups {
+		if _, err = s.c.Groups.AddMembers(ctx, groupID, invite.Email); err != nil {
+			return nil, fmt.Errorf("segment invite %s was sent, but is not yet in the groups %s: %w", invite.Email, strings.Join(in.Groups[i:], ", "), err)
+		}
+	}
+	return invite, nil
+}
+
+// send sends an invite to somebody who has none.
+func (s *InviteService) send(ctx context.Context, email string, assignments []Assignment) (*Invite, error) {
+	if len(assignments) == 0 {
+		minimal, err := s.c.minimalAssignment(ctx)
+		if err != nil {
+			return nil, err
+		}
+		assignments = []Assignment{minimal}
+	}
+	if s.c.writer.dryRun {
+		return &Invite{Email: email, Sent: true}, nil
+	}
+	what := call{"createInvites", http.MethodPost, "/invites"}
+	_, _, err := execute(ctx, s.c, what, func(ctx context.Context) (*api.CreateInvites201Response, *http.Response, error) {
+		return s.c.raw.IAMUsersAPI.CreateInvites(ctx).CreateInvitesV1Input(api.CreateInvitesV1Input{
+			Invites: []api.InviteV1{{Email: email, Permissions: inviteInputOf(Permissions(assignments))}},
+		}).Execute()
+	})
+	var invite *Invite
+	err = s.c.verify(ctx, what, "invite "+email, Difference{Added: assignments}.String(), err, func(ctx context.Context) (string, error) {
+		var findErr error
+		if invite, findErr = s.find(ctx, email); invite == nil {
+			return email, findErr
+		}
+		return "", findErr
+	})
+	if err != nil {
+		return nil, err
+	}
+	invite.Sent = true
+	return invite, nil
+}
+
+// find looks for an address among invites and users, in this order, so that it
+// misses nobody who accepts meanwhile. A user who still has the invite counts
+// as a user: Segment is said to list it for a while.
+func (s *InviteService) find(ctx context.Context, email string) (*Invite, error) {
+	listed, err := s.listed(ctx, email)
+	if err != nil {
+		return nil, err
+	}
+	var user *User
+	for u, listErr := range s.c.Users.All(ctx) {
+		if listErr != nil {
+			return nil, listErr
+		}
+		if fold(u.Email) == fold(email) && (user == nil || u.Email == email) {
+			user = &u
+		}
+	}
+	switch {
+	case user != nil:
+		return &Invite{Email: user.Email, User: user}, nil
+	case listed != "":
+		return &Invite{Email: listed}, nil
+	}
+	return nil, nil
+}
+
+// listed is an invited address as Segment writes it, or empty if it is not
+// invited.
+func (s *InviteService) listed(ctx context.Context, email string) (string, error) {
+	var found []string
+	for other, err := range s.All(ctx) {
+		switch {
+		case err != nil:
+			return "", err
+		case other == email:
+			return other, nil
+		case fold(other) == fold(email):
+			found = append(found, other)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", nil
+	case 1:
+		return found[0], nil
+	}
+	return "", fmt.Errorf("segment invite %s: %w: invited are %s", email, ErrAmbiguous, strings.Join(found, " and "))
+}
+
+// Delete withdraws an invite and reports whether there was one: DELETE /invites
+// (deleteInvites). The groups lose it, too, unless the person is a user by now.
+// All invites are listed before and after: 3 requests with up to 1000 of them.
+//
+// The address may be in another case than Segment has it. Errors match
+// [ErrInvalidArgument] before any request, [ErrAmbiguous] if several invites
+// differ in nothing but case, [ErrNotApplied].
+func (s *InviteService) Delete(ctx context.Context, email string) (bool, error) {
+	if fold(email) == "" {
+		return false, invalidArgument("the e-mail address is empty")
+	}
+	unlock, err := s.c.writer.locks.acquire(ctx, "invite "+fold(email))
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	listed, err := s.listed(ctx, email)
+	if listed == "" || err != nil {
+		return false, err
+	}
+	if s.c.writer.dryRun {
+		return true, nil
+	}
+	what := call{"deleteInvites", http.MethodDelete, "/invites"}
+	_, _, err = execute(ctx, s.c, what, func(ctx context.Context) (*api.DeleteInvites200Response, *http.Response, error) {
+		return s.c.raw.IAMUsersAPI.DeleteInvites(ctx).Emails([]string{listed}).Execute()
+	})
+	err = s.c.verify(ctx, what, "invite "+listed, "removed", err, func(ctx context.Context) (string, error) {
+		for other, listErr := range s.All(ctx) {
+			if other == listed || listErr != nil {
+				return other, listErr
+			}
+		}
+		return "", nil
+	})
+	return err == nil, err
 }
