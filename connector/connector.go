@@ -1,5 +1,8 @@
 // Package connector reads a Segment workspace into Baton: users, pending
-// invites, groups and roles, and who holds which role on what.
+// invites, groups and roles, and who holds which role on what. It also writes:
+// it grants and revokes roles and memberships, sends and withdraws invites,
+// removes users, makes and deletes groups. What a write does and leaves alone
+// is package segmentapi's care.
 //
 // Embed it with [New] and baton-sdk's connectorbuilder. What it learns while
 // listing goes to the session store of the sync, never into the Connector, so
@@ -13,6 +16,7 @@ package connector
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -83,6 +87,7 @@ func New(ctx context.Context, opts Options) (*Connector, error) {
 		segmentapi.WithHTTPClient(hc),
 		segmentapi.WithUserAgent(agent),
 		segmentapi.WithRetry(syncRetry),
+		segmentapi.WithLogger(slog.New(auditLog{})),
 	}
 	if opts.Region != "" {
 		options = append(options, segmentapi.WithRegion(segmentapi.Region(opts.Region)))
@@ -108,8 +113,9 @@ func New(ctx context.Context, opts Options) (*Connector, error) {
 // Metadata describes the connector.
 func (c *Connector) Metadata(context.Context) (*v2.ConnectorMetadata, error) {
 	return v2.ConnectorMetadata_builder{
-		DisplayName: "Twilio Segment",
-		Description: "Users, invites, groups and roles of a Twilio Segment workspace, and who holds which role on what.",
+		DisplayName:           "Twilio Segment",
+		Description:           "Users, invites, groups and roles of a Twilio Segment workspace, and who holds which role on what: reads them, grants and revokes, invites and removes.",
+		AccountCreationSchema: accountSchema(),
 	}.Build(), nil
 }
 
@@ -138,11 +144,11 @@ func (c *Connector) ResourceSyncers(context.Context) []connectorbuilder.Resource
 		&userSyncer{c: c},
 		&inviteSyncer{passive{c: c}},
 		&groupSyncer{c: c},
-		&roleSyncer{passive{c: c}},
-		&sourceSyncer{newScoped(c, typeSource)},
+		&roleSyncer{passive{c: c}, editable{c}},
+		&sourceSyncer{newScoped(c, typeSource), editable{c}},
 		&warehouseSyncer{newScoped(c, typeWarehouse)},
-		&functionSyncer{newScoped(c, typeFunction)},
-		&spaceSyncer{newScoped(c, typeSpace)},
-		&labelSyncer{newScoped(c, typeLabel)},
+		&functionSyncer{newScoped(c, typeFunction), editable{c}},
+		&spaceSyncer{newScoped(c, typeSpace), editable{c}},
+		&labelSyncer{newScoped(c, typeLabel), editable{c}},
 	}
 }

@@ -68,7 +68,7 @@ func hint(err error, advice string) error {
 // takes NotFound for a warning, and ends the sync on everything else.
 func (c *Connector) translate(what string, err error, started time.Time) *status.Status {
 	var limited *segmentapi.RateLimitError
-	if errors.As(err, &limited) {
+	if errors.As(err, &limited) && !errors.Is(err, segmentapi.ErrLastOwner) {
 		return rateLimited(what, limited)
 	}
 	code, advice := codes.Internal, ""
@@ -78,6 +78,15 @@ func (c *Connector) translate(what string, err error, started time.Time) *status
 		httpStatus = e.StatusCode
 	}
 	switch {
+	case errors.Is(err, segmentapi.ErrLastOwner):
+		code, advice = codes.FailedPrecondition, "a workspace without an owner can be managed by nobody"
+	case errors.Is(err, segmentapi.ErrLastPermission):
+		code, advice = codes.FailedPrecondition, "remove the user from the workspace, or delete the group, instead"
+	case errors.Is(err, segmentapi.ErrAmbiguous):
+		code, advice = codes.FailedPrecondition, "make the change in Segment"
+	case errors.Is(err, segmentapi.ErrNotApplied):
+		// Aborted, because the SDK would repeat what is Unavailable.
+		code, advice = codes.Aborted, "somebody else may be changing the same: look at it in Segment, then try again"
 	case errors.Is(err, segmentapi.ErrConnection):
 		code, advice = codes.Unavailable, "check the network and, if it was set, the base URL"
 	case errors.Is(err, segmentapi.ErrBadResponse):

@@ -13,11 +13,15 @@ import (
 )
 
 // functionSyncer serves functions of every kind, and the roles on each.
-type functionSyncer struct{ scoped }
+type functionSyncer struct {
+	scoped
+	editable
+}
 
 var (
 	_ connectorbuilder.StaticEntitlementSyncerV2     = (*functionSyncer)(nil)
 	_ connectorbuilder.ResourceTargetedSyncerLimited = (*functionSyncer)(nil)
+	_ connectorbuilder.ResourceProvisionerV2         = (*functionSyncer)(nil)
 )
 
 // ResourceType describes the type.

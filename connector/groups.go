@@ -20,6 +20,8 @@ type groupSyncer struct{ c *Connector }
 var (
 	_ connectorbuilder.StaticEntitlementSyncerV2     = (*groupSyncer)(nil)
 	_ connectorbuilder.ResourceTargetedSyncerLimited = (*groupSyncer)(nil)
+	_ connectorbuilder.ResourceProvisionerV2         = (*groupSyncer)(nil)
+	_ connectorbuilder.ResourceManagerV2             = (*groupSyncer)(nil)
 )
 
 // The pages of a group's grants after its members, in this order. What it

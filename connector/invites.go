@@ -16,7 +16,11 @@ import (
 // not say what they will give.
 type inviteSyncer struct{ passive }
 
-var _ connectorbuilder.ResourceTargetedSyncerLimited = (*inviteSyncer)(nil)
+var (
+	_ connectorbuilder.ResourceTargetedSyncerLimited = (*inviteSyncer)(nil)
+	_ connectorbuilder.AccountManagerV2              = (*inviteSyncer)(nil)
+	_ connectorbuilder.ResourceDeleterV2             = (*inviteSyncer)(nil)
+)
 
 // ResourceType describes the type.
 func (i *inviteSyncer) ResourceType(context.Context) *v2.ResourceType { return inviteType() }

@@ -18,11 +18,15 @@ import (
 
 // labelSyncer serves labels. A role may be held on everything in the workspace
 // that carries a label, or all labels of a set.
-type labelSyncer struct{ scoped }
+type labelSyncer struct {
+	scoped
+	editable
+}
 
 var (
 	_ connectorbuilder.StaticEntitlementSyncerV2     = (*labelSyncer)(nil)
 	_ connectorbuilder.ResourceTargetedSyncerLimited = (*labelSyncer)(nil)
+	_ connectorbuilder.ResourceProvisionerV2         = (*labelSyncer)(nil)
 )
 
 // ResourceType describes the type.
@@ -73,6 +77,10 @@ func labelProfile(labels []segmentapi.Label) []any {
 	return ids
 }
 
+// labelSumPrefix begins the id of a set of labels that is named by its
+// checksum.
+const labelSumPrefix = "sha256-"
+
 // maxLabelID is the longest label id in bytes. An entitlement and a grant on a
 // label hold its id too, and Baton takes 1024 bytes for each.
 const maxLabelID = 512
@@ -84,7 +92,7 @@ func labelID(labels []segmentapi.Label) string {
 	id := strings.Join(slices.Compact(labelIDs(labels)), ",")
 	if len(id) > maxLabelID {
 		sum := sha256.Sum256([]byte(id))
-		return "sha256-" + hex.EncodeToString(sum[:])
+		return labelSumPrefix + hex.EncodeToString(sum[:])
 	}
 	return id
 }

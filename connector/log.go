@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -154,3 +155,38 @@ func (t *tally) add(syncID, what string, n int) []int {
 	}
 	return reached
 }
+
+// auditLog hands the library's lines about changes to the logger of the
+// context, where the SDK looks for it. Requests are logged by the SDK's client.
+type auditLog struct{ fields []zap.Field }
+
+// Enabled leaves out what is below info.
+func (auditLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+
+// Handle writes one line.
+func (l auditLog) Handle(ctx context.Context, r slog.Record) error {
+	fields := slices.Clone(l.fields)
+	r.Attrs(func(a slog.Attr) bool {
+		fields = append(fields, zap.Any(a.Key, a.Value.Any()))
+		return true
+	})
+	log := ctxzap.Extract(ctx)
+	if r.Level >= slog.LevelWarn {
+		log.Warn(r.Message, fields...)
+	} else {
+		log.Info(r.Message, fields...)
+	}
+	return nil
+}
+
+// WithAttrs returns a handler that adds attrs to each line.
+func (l auditLog) WithAttrs(attrs []slog.Attr) slog.Handler {
+	fields := slices.Clone(l.fields)
+	for _, a := range attrs {
+		fields = append(fields, zap.Any(a.Key, a.Value.Any()))
+	}
+	return auditLog{fields: fields}
+}
+
+// WithGroup returns l: the library makes no groups.
+func (l auditLog) WithGroup(string) slog.Handler { return l }

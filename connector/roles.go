@@ -12,11 +12,15 @@ import (
 )
 
 // roleSyncer serves Segment's built-in roles, held on the whole workspace.
-type roleSyncer struct{ passive }
+type roleSyncer struct {
+	passive
+	editable
+}
 
 var (
 	_ connectorbuilder.StaticEntitlementSyncerV2     = (*roleSyncer)(nil)
 	_ connectorbuilder.ResourceTargetedSyncerLimited = (*roleSyncer)(nil)
+	_ connectorbuilder.ResourceProvisionerV2         = (*roleSyncer)(nil)
 )
 
 // ResourceType describes the type.

@@ -12,11 +12,15 @@ import (
 )
 
 // sourceSyncer serves the sources of the workspace, and the roles on each.
-type sourceSyncer struct{ scoped }
+type sourceSyncer struct {
+	scoped
+	editable
+}
 
 var (
 	_ connectorbuilder.StaticEntitlementSyncerV2     = (*sourceSyncer)(nil)
 	_ connectorbuilder.ResourceTargetedSyncerLimited = (*sourceSyncer)(nil)
+	_ connectorbuilder.ResourceProvisionerV2         = (*sourceSyncer)(nil)
 )
 
 // ResourceType describes the type.

@@ -13,11 +13,15 @@ import (
 )
 
 // spaceSyncer serves Unify spaces, and the roles on each.
-type spaceSyncer struct{ scoped }
+type spaceSyncer struct {
+	scoped
+	editable
+}
 
 var (
 	_ connectorbuilder.StaticEntitlementSyncerV2     = (*spaceSyncer)(nil)
 	_ connectorbuilder.ResourceTargetedSyncerLimited = (*spaceSyncer)(nil)
+	_ connectorbuilder.ResourceProvisionerV2         = (*spaceSyncer)(nil)
 )
 
 // ResourceType describes the type.

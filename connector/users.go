@@ -15,7 +15,10 @@ import (
 // userSyncer serves people, and what they hold themselves.
 type userSyncer struct{ c *Connector }
 
-var _ connectorbuilder.ResourceTargetedSyncerLimited = (*userSyncer)(nil)
+var (
+	_ connectorbuilder.ResourceTargetedSyncerLimited = (*userSyncer)(nil)
+	_ connectorbuilder.ResourceDeleterV2             = (*userSyncer)(nil)
+)
 
 // ResourceType describes the type.
 func (u *userSyncer) ResourceType(context.Context) *v2.ResourceType { return userType() }

@@ -17,6 +17,7 @@ type workspaceSyncer struct{ passive }
 var (
 	_ connectorbuilder.StaticEntitlementSyncerV2     = (*workspaceSyncer)(nil)
 	_ connectorbuilder.ResourceTargetedSyncerLimited = (*workspaceSyncer)(nil)
+	_ connectorbuilder.ResourceProvisionerV2         = (*workspaceSyncer)(nil)
 )
 
 // ResourceType describes the type.

@@ -1,0 +1,242 @@
+package connector
+
+import (
+	"context"
+	"iter"
+	"strings"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/annotations"
+	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
+	"github.com/grpc-ecosystem/go-grpc-middleware/logging/zap/ctxzap"
+	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// The fields of the profile that an account is created from.
+const (
+	fieldEmail  = "email"
+	fieldRole   = "role"
+	fieldGroups = "groups"
+)
+
+// accountSchema describes what an account is created from.
+func accountSchema() *v2.ConnectorAccountCreationSchema {
+	return v2.ConnectorAccountCreationSchema_builder{
+		FieldMap: map[string]*v2.ConnectorAccountCreationSchema_Field{
+			fieldEmail: v2.ConnectorAccountCreationSchema_Field_builder{
+				DisplayName: "E-mail",
+				Description: "Where the invite is sent to. The person becomes a user by accepting it.",
+				Placeholder: "name@example.com",
+				Required:    true,
+				Order:       1,
+				StringField: &v2.ConnectorAccountCreationSchema_StringField{},
+			}.Build(),
+			fieldRole: v2.ConnectorAccountCreationSchema_Field_builder{
+				DisplayName: "Role",
+				Description: "The name or the id of a role, for the whole workspace. Without it the person gets Minimal Workspace Access.",
+				Placeholder: "Source Read-only",
+				Order:       2,
+				StringField: &v2.ConnectorAccountCreationSchema_StringField{},
+			}.Build(),
+			fieldGroups: v2.ConnectorAccountCreationSchema_Field_builder{
+				DisplayName:     "Groups",
+				Description:     "The names or the ids of groups that the person will be in.",
+				Placeholder:     "Data Platform",
+				Order:           3,
+				StringListField: &v2.ConnectorAccountCreationSchema_StringListField{},
+			}.Build(),
+		},
+	}.Build()
+}
+
+// CreateAccountCapabilityDetails says that an account has no password here:
+// people sign in to Segment as they chose.
+func (i *inviteSyncer) CreateAccountCapabilityDetails(context.Context) (*v2.CredentialDetailsAccountProvisioning, annotations.Annotations, error) {
+	return v2.CredentialDetailsAccountProvisioning_builder{
+		SupportedCredentialOptions: []v2.CapabilityDetailCredentialOption{v2.CapabilityDetailCredentialOption_CAPABILITY_DETAIL_CREDENTIAL_OPTION_NO_PASSWORD},
+		PreferredCredentialOption:  v2.CapabilityDetailCredentialOption_CAPABILITY_DETAIL_CREDENTIAL_OPTION_NO_PASSWORD,
+	}.Build(), nil, nil
+}
+
+// CreateAccount invites a person. Credential options do not matter: the SDK's
+// command line asks for a password in any case.
+func (i *inviteSyncer) CreateAccount(
+	ctx context.Context, info *v2.AccountInfo, _ *v2.LocalCredentialOptions,
+) (connectorbuilder.CreateAccountResponse, []*v2.PlaintextData, annotations.Annotations, error) {
+	in, err := i.c.invitation(ctx, info)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	invite, err := ask(ctx, i.c, "inviting "+in.Email, func(ctx context.Context) (*segmentapi.Invite, error) {
+		return i.c.patient.Invites.Create(ctx, *in)
+	})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	log := ctxzap.Extract(ctx).With(zap.String("email", invite.Email))
+	if invite.User != nil {
+		user, userErr := userResource(*invite.User)
+		if userErr != nil {
+			return nil, nil, nil, userErr
+		}
+		if invite.Sent {
+			log.Info("invited, and accepted already")
+			return v2.CreateAccountResponse_SuccessResult_builder{Resource: user, IsCreateAccountResult: true}.Build(), nil, nil, nil
+		}
+		log.Info("not invited: a user of the workspace already")
+		return v2.CreateAccountResponse_AlreadyExistsResult_builder{Resource: user, IsCreateAccountResult: true}.Build(), nil, nil, nil
+	}
+	pending, err := inviteResource(invite.Email)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if invite.Sent {
+		log.Info("invited")
+		return v2.CreateAccountResponse_SuccessResult_builder{Resource: pending, IsCreateAccountResult: true}.Build(), nil, nil, nil
+	}
+	log.Info("not invited again: the invite is pending")
+	return v2.CreateAccountResponse_ActionRequiredResult_builder{
+		Resource:              pending,
+		IsCreateAccountResult: true,
+		Message:               invite.Email + " was invited before and must accept. An invite expires within days: delete it to send another.",
+	}.Build(), nil, nil, nil
+}
+
+// invitation reads what is asked for, and finds out what its names stand for.
+func (c *Connector) invitation(ctx context.Context, info *v2.AccountInfo) (*segmentapi.Invitation, error) {
+	email, err := accountEmail(info)
+	if err != nil {
+		return nil, err
+	}
+	in := &segmentapi.Invitation{Email: email}
+	role, err := textField(info, fieldRole)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := textsField(info, fieldGroups)
+	if err != nil {
+		return nil, err
+	}
+	if role != "" {
+		roles, listErr := every(ctx, c, "listing roles", c.patient.Roles.All(ctx))
+		if listErr != nil {
+			return nil, listErr
+		}
+		roleID, chooseErr := choose(fieldRole, role, roles, func(r segmentapi.Role) (string, string) { return r.ID, r.Name })
+		if chooseErr != nil {
+			return nil, chooseErr
+		}
+		workspace, idErr := c.workspaceID(ctx, session{})
+		if idErr != nil {
+			return nil, idErr
+		}
+		in.Permissions = []segmentapi.Permission{{RoleID: roleID, Scopes: []segmentapi.Scope{{Type: segmentapi.ScopeWorkspace, ID: workspace}}}}
+	}
+	if len(groups) == 0 {
+		return in, nil
+	}
+	known, err := every(ctx, c, "listing groups", c.patient.Groups.All(ctx))
+	if err != nil {
+		return nil, err
+	}
+	for _, group := range groups {
+		groupID, chooseErr := choose(fieldGroups, group, known, func(g segmentapi.Group) (string, string) { return g.ID, g.Name })
+		if chooseErr != nil {
+			return nil, chooseErr
+		}
+		in.Groups = append(in.Groups, groupID)
+	}
+	return in, nil
+}
+
+// accountEmail is the e-mail in the profile, else the primary one, else the
+// login.
+func accountEmail(info *v2.AccountInfo) (string, error) {
+	email, err := textField(info, fieldEmail)
+	for _, other := range info.GetEmails() {
+		if email == "" && (other.GetIsPrimary() || len(info.GetEmails()) == 1) {
+			email = strings.TrimSpace(other.GetAddress())
+		}
+	}
+	if email == "" {
+		email = strings.TrimSpace(info.GetLogin())
+	}
+	if email == "" && err == nil {
+		err = status.Errorf(codes.InvalidArgument, "the profile has no %s: give the address that the invite is to be sent to", fieldEmail)
+	}
+	return email, err
+}
+
+func textField(info *v2.AccountInfo, name string) (string, error) {
+	switch value := info.GetProfile().AsMap()[name].(type) {
+	case nil:
+		return "", nil
+	case string:
+		return strings.TrimSpace(value), nil
+	default:
+		return "", status.Errorf(codes.InvalidArgument, "the field %s of the profile must be a text", name)
+	}
+}
+
+// textsField takes a single text for a list of one.
+func textsField(info *v2.AccountInfo, name string) ([]string, error) {
+	list, ok := info.GetProfile().AsMap()[name].([]any)
+	if !ok {
+		text, err := textField(info, name)
+		if err != nil {
+			return nil, status.Errorf(codes.InvalidArgument, "the field %s of the profile must be a list of texts", name)
+		}
+		list = []any{text}
+	}
+	var texts []string
+	for _, value := range list {
+		text, isText := value.(string)
+		if !isText {
+			return nil, status.Errorf(codes.InvalidArgument, "the field %s of the profile must be a list of texts", name)
+		}
+		if text = strings.TrimSpace(text); text != "" {
+			texts = append(texts, text)
+		}
+	}
+	return texts, nil
+}
+
+// every reads a list to its end.
+func every[T any](ctx context.Context, c *Connector, what string, list iter.Seq2[T, error]) ([]T, error) {
+	return ask(ctx, c, what, func(context.Context) ([]T, error) {
+		var rows []T
+		for row, err := range list {
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, row)
+		}
+		return rows, nil
+	})
+}
+
+// choose finds the one row that has an id or, in any case, a name.
+func choose[T any](field, asked string, rows []T, of func(T) (string, string)) (string, error) {
+	var named []string
+	for _, row := range rows {
+		id, name := of(row)
+		if id == asked {
+			return id, nil
+		}
+		if strings.EqualFold(strings.TrimSpace(name), asked) {
+			named = append(named, id)
+		}
+	}
+	switch len(named) {
+	case 0:
+		return "", status.Errorf(codes.InvalidArgument, "the field %s of the profile: Segment has none with the name or the id %q", field, asked)
+	case 1:
+		return named[0], nil
+	}
+	return "", status.Errorf(codes.InvalidArgument, "the field %s of the profile: %q is the name of several, so give one of the ids %s",
+		field, asked, strings.Join(named, ", "))
+}
