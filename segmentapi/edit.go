@@ -410,6 +410,11 @@ func (e *editing) settle(ctx context.Context, what call, next Difference, err er
 			return nil, err
 		}
 	}
+	for i, a := range next.Added { // Whoever asked may have known the id only.
+		if at := slices.IndexFunc(after, a.Same); at >= 0 {
+			next.Added[i].RoleName = after[at].RoleName
+		}
+	}
 	if e.repair.Empty() {
 		e.made = e.made.then(next)
 	}

@@ -104,6 +104,21 @@ func deleteInvites(c *call) (reply, *problem) {
 	return success(), nil
 }
 
+// Accept makes a user of a pending invite, as when the person accepts it: with
+// the permissions that it gives and in the groups that it is in. Segment is said
+// to list an invite for a while after that; this does not. It reports whether
+// there is such an invite.
+func (w *Workspace) Accept(email, userID string) bool {
+	i := slices.IndexFunc(w.Invites, func(i Invite) bool { return foldEmail(i.Email) == foldEmail(email) })
+	if i < 0 {
+		return false
+	}
+	invite := w.Invites[i]
+	w.Invites = slices.Delete(w.Invites, i, i+1)
+	w.Users = append(w.Users, User{ID: userID, Email: invite.Email, Permissions: invite.Permissions})
+	return true
+}
+
 // decode reads the request's body. Unknown fields are ignored.
 func (c *call) decode(v any) *problem {
 	if err := json.Unmarshal(c.body, v); err != nil {

@@ -26,16 +26,26 @@ type permissionsInput struct {
 	Permissions []Permission `json:"permissions"`
 }
 
-// addPermissions merges what is asked into what the subject has. Segment's
-// audit events (a policy is created, or updated) speak for it; nothing
-// documents it. The answer is the whole set, as the
+// addPermissions merges what is asked into what the subject has, unless WithPost
+// says otherwise. Segment's audit events (a policy is created, or updated) speak
+// for merging; nothing documents it. The answer is the whole set, as the
 // official client's documentation of the type says.
 func (c *call) addPermissions(subjectType, subjectID string, held *[]Permission) (reply, *problem) {
 	asked, p := c.askedPermissions(*held)
 	if p != nil {
 		return reply{}, p
 	}
-	*held = merge(*held, asked)
+	kept := *held
+	switch c.post {
+	case PostMerges:
+	case PostReplaces:
+		kept = nil
+	case PostReplacesRole:
+		kept = slices.DeleteFunc(slices.Clone(kept), func(h Permission) bool {
+			return slices.ContainsFunc(asked, func(a Permission) bool { return a.RoleID == h.RoleID })
+		})
+	}
+	*held = merge(kept, asked)
 	out := *c.permissions(*held)
 	for i := range out {
 		out[i].PolicyID = makeID("policy", subjectID, out[i].RoleID, i)
@@ -50,6 +60,13 @@ func (c *call) replacePermissions(held *[]Permission) (reply, *problem) {
 	asked, p := c.askedPermissions(*held)
 	if p != nil {
 		return reply{}, p
+	}
+	if c.putDropsLabels {
+		for i := range asked {
+			for j := range asked[i].Resources {
+				asked[i].Resources[j].Labels = nil
+			}
+		}
 	}
 	*held = merge(nil, asked)
 	return ok(map[string]any{"permissions": c.permissions(*held)}), nil

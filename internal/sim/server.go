@@ -30,6 +30,8 @@ type Server struct {
 	next              NextForm
 	without           []Feature
 	gateStatus        int
+	post              PostForm
+	putDropsLabels    bool
 	clock             func() time.Time
 	reads             *limiter
 	writes            *limiter
@@ -62,6 +64,32 @@ func WithPermissionsInLists() Option {
 // WithNext sets how the last page of a list ends. The default is NextAbsent.
 func WithNext(form NextForm) Option {
 	return func(s *Server) { s.next = form }
+}
+
+// A PostForm is what adding permissions does to those that are there. Segment
+// documents that it adds, and in its audit trail that it may update: what that
+// leaves of the same role on other resources is not known.
+type PostForm int
+
+// The forms of POST. A careful client loses nothing to any of them.
+const (
+	PostMerges PostForm = iota
+	// PostReplaces leaves nothing but what was asked.
+	PostReplaces
+	// PostReplacesRole leaves other roles alone.
+	PostReplacesRole
+)
+
+// WithPost sets what adding permissions does. The default is PostMerges.
+func WithPost(form PostForm) Option {
+	return func(s *Server) { s.post = form }
+}
+
+// WithPutDroppingLabels makes replacing permissions store them without their
+// labels. No evidence says that Segment ever does: it is the worst that a
+// write could do unnoticed, as it gives what was restricted without restriction.
+func WithPutDroppingLabels() Option {
+	return func(s *Server) { s.putDropsLabels = true }
 }
 
 // WithLimit allows so many requests a minute, the operations of WithWriteLimit

@@ -1,0 +1,101 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/segmentio/public-api-sdk-go/api"
+)
+
+// What a write leaves behind, in each form that it can take.
+func TestFormsOfWrites(t *testing.T) {
+	t.Parallel()
+	const userID = "user"
+	start := func() *Workspace {
+		w := Empty()
+		w.Sources = []Source{{ID: "a"}, {ID: "b"}, {ID: "c"}}
+		w.Labels = append(w.Labels, Label{Key: "env", Value: "x"})
+		labeled := scope(typeWorkspace, w.ID)
+		labeled.Labels = []Label{{Key: "env", Value: "x"}}
+		w.Users = []User{{ID: userID, Email: "user@example.com", Permissions: []Permission{
+			on(roleSourceAdmin, scope(typeSource, "a"), labeled), on(roleMinimal, scope(typeWorkspace, w.ID)),
+		}}}
+		return w
+	}
+	asked := func(resources ...api.PermissionResourceV1) []api.PermissionInputV1 {
+		return []api.PermissionInputV1{{RoleId: roleSourceAdmin, Resources: resources}}
+	}
+	added := api.PermissionResourceV1{Id: "b", Type: typeSource}
+	id := start().ID
+	restricted := roleSourceAdmin + " WORKSPACE " + id + " env=x"
+	minimal := roleMinimal + " WORKSPACE " + id
+	onA, onB := roleSourceAdmin+" SOURCE a", roleSourceAdmin+" SOURCE b"
+	for name, c := range map[string]struct {
+		opt  Option
+		put  bool
+		want []string
+	}{
+		"merges":        {opt: WithPost(PostMerges), want: []string{onA, restricted, onB, minimal}},
+		"replaces":      {opt: WithPost(PostReplaces), want: []string{onB}},
+		"replaces role": {opt: WithPost(PostReplacesRole), want: []string{minimal, onB}},
+		"put":           {opt: WithPost(PostReplaces), put: true, want: []string{restricted}},
+		"drops labels":  {opt: WithPutDroppingLabels(), put: true, want: []string{roleSourceAdmin + " WORKSPACE " + id}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := New(start(), c.opt)
+			ctx, client := inProcess(t, s)
+			var err error
+			if c.put {
+				_, _, err = client.IAMUsersAPI.ReplacePermissionsForUser(ctx, userID).ReplacePermissionsForUserV1Input(api.ReplacePermissionsForUserV1Input{
+					Permissions: asked(api.PermissionResourceV1{Id: id, Type: typeWorkspace, Labels: []api.AllowedLabelBeta{{Key: "env", Value: "x"}}}),
+				}).Execute()
+			} else {
+				_, _, err = client.IAMUsersAPI.AddPermissionsToUser(ctx, userID).
+					AddPermissionsToUserV1Input(api.AddPermissionsToUserV1Input{Permissions: asked(added)}).Execute()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var held []string
+			for _, p := range s.Workspace().Users[0].Permissions {
+				for _, r := range p.Resources {
+					line := fmt.Sprintf("%s %s %s", p.RoleID, r.Type, r.ID)
+					for _, l := range r.Labels {
+						line += " " + l.Key + "=" + l.Value
+					}
+					held = append(held, line)
+				}
+			}
+			slices.Sort(held)
+			slices.Sort(c.want)
+			if diff := cmp.Diff(c.want, held); diff != "" {
+				t.Errorf("held (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Who accepts an invite has what it gave, and is where it was.
+func TestAccept(t *testing.T) {
+	t.Parallel()
+	w := Empty()
+	gives := []Permission{on(roleOwner, scope(typeWorkspace, w.ID))}
+	w.Invites = []Invite{{Email: "other@example.com"}, {Email: "New@example.com", Permissions: gives}}
+	w.Groups = []Group{{ID: "group", Members: []string{"New@example.com"}}}
+	if w.Accept("nobody@example.com", "none") {
+		t.Error("nobody has accepted")
+	}
+	if !w.Accept("new@example.com", "user") {
+		t.Error("there was an invite")
+	}
+	want := []User{{ID: "user", Email: "New@example.com", Permissions: gives}}
+	if diff := cmp.Diff(want, w.Users); diff != "" {
+		t.Errorf("users (-want +got):\n%s", diff)
+	}
+	if len(w.Invites) != 1 || w.Invites[0].Email != "other@example.com" || w.Groups[0].Members[0] != "New@example.com" {
+		t.Errorf("invites %v, members %v", w.Invites, w.Groups[0].Members)
+	}
+}
