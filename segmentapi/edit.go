@@ -221,6 +221,8 @@ type editing struct {
 	owners *ownerGuard
 	// repair is what Segment did beyond what was asked, turned round.
 	repair Difference
+	// doubt is set as long as it is not certain who took what repair gives back.
+	doubt *doubt
 	// made is what has been written so far.
 	made Difference
 	// minimal is what takes the place of the last permission, once it is needed.
@@ -239,10 +241,10 @@ func (e *editing) run(ctx context.Context) (Difference, error) {
 	}
 	for {
 		next, err := e.next(ctx, held)
-		if err == nil && next.Empty() {
+		if err == nil && next.Empty() && e.doubt == nil {
 			return e.made, nil
 		}
-		if err == nil && e.tries == maxTries {
+		if err == nil && e.tries == maxTries && !next.Empty() {
 			err = fmt.Errorf("segment %s: %w, after %d tries: what is still to change: %s", e.sub, ErrNotApplied, maxTries, next)
 		}
 		if err == nil {
@@ -254,9 +256,12 @@ func (e *editing) run(ctx context.Context) (Difference, error) {
 		if e.c.writer.dryRun {
 			return next, nil
 		}
-		if len(next.Removed) == 0 && e.repair.Empty() {
+		switch {
+		case next.Empty():
+			held, err = e.dispel(ctx)
+		case len(next.Removed) == 0 && e.repair.Empty() && !e.c.writer.replaces.Load():
 			held, err = e.post(ctx, held, next)
-		} else {
+		default:
 			held, err = e.put(ctx, next)
 		}
 		if err != nil {
@@ -312,16 +317,44 @@ func (c *Client) minimalAssignment(ctx context.Context) (Assignment, error) {
 // post adds and returns what is held afterwards.
 func (e *editing) post(ctx context.Context, held []Assignment, next Difference) ([]Assignment, error) {
 	e.tries++
-	_, _, err := execute(ctx, e.c, e.sub.post, func(ctx context.Context) (*[]api.AccessPermissionV1, *http.Response, error) {
-		held, resp, addErr := e.sub.add(ctx, inputOf(Permissions(next.Added)))
-		return &held, resp, addErr
-	})
-	after, err := e.settle(ctx, e.sub.post, next, err, false)
+	after, err := e.add(ctx, next)
 	if err != nil {
 		return nil, err
 	}
 	if lost := e.c.writer.lost(held, next.Added, after); len(lost) > 0 {
-		e.repair = e.repair.then(Difference{Added: lost})
+		e.repair = Difference{Added: lost}
+		e.doubt = &doubt{added: next.Added, lost: lost}
+	}
+	return after, nil
+}
+
+func (e *editing) add(ctx context.Context, next Difference) ([]Assignment, error) {
+	_, _, err := execute(ctx, e.c, e.sub.post, func(ctx context.Context) (*[]api.AccessPermissionV1, *http.Response, error) {
+		held, resp, addErr := e.sub.add(ctx, inputOf(Permissions(next.Added)))
+		return &held, resp, addErr
+	})
+	return e.settle(ctx, e.sub.post, next, err, false)
+}
+
+// A doubt is whether Segment has replaced lost by added, or somebody else has
+// taken lost at the very moment at which added was added.
+type doubt struct{ added, lost []Assignment }
+
+// dispel adds once more what is there, now that what was lost is back. If
+// Segment replaces, that is lost again; if it merges, it was not Segment's
+// doing, and what somebody else took is taken again.
+func (e *editing) dispel(ctx context.Context) ([]Assignment, error) {
+	d := e.doubt
+	e.doubt = nil
+	after, err := e.add(ctx, Difference{Added: d.added})
+	switch {
+	case err != nil: // What was lost stays given back.
+		return e.sub.read(ctx)
+	case len(without(d.lost, after)) > 0:
+		e.c.writer.replaces.Store(true)
+	default:
+		e.c.writer.merges.Store(true)
+		e.repair = Difference{Removed: d.lost}
 	}
 	return after, nil
 }
@@ -422,39 +455,30 @@ func (e *editing) settle(ctx context.Context, what call, next Difference, err er
 	return after, nil
 }
 
-// lost is what of held a POST has replaced that should only have added. What
-// is missing otherwise another program has taken.
-//
-// A single read cannot tell the two apart: a program that takes, at the very
-// moment of the POST, everything that a replacing POST would. That Segment
-// replaces is likelier, until this client has seen something survive.
+// lost is what of held a POST may have replaced that should only have added:
+// all that was held of the same role, or all that was held. What is missing
+// otherwise somebody else has taken.
 func (s *shared) lost(held, added, after []Assignment) []Assignment {
-	others := without(held, added)
-	ofRole := func(a Assignment) bool {
+	sameRole := func(a Assignment) bool {
 		return slices.ContainsFunc(added, func(b Assignment) bool { return b.RoleID == a.RoleID })
 	}
 	there := isIn(after)
-	missing := map[bool][]Assignment{}
-	kept := map[bool]bool{}
-	for _, a := range others {
+	missing, kept := map[bool][]Assignment{}, map[bool]bool{}
+	for _, a := range without(held, added) {
 		if there(a) {
-			kept[ofRole(a)] = true
+			kept[sameRole(a)] = true
 		} else {
-			missing[ofRole(a)] = append(missing[ofRole(a)], a)
+			missing[sameRole(a)] = append(missing[sameRole(a)], a)
 		}
 	}
 	if kept[true] {
-		s.keepsScopes.Store(true)
+		s.merges.Store(true)
 	}
-	if kept[true] || kept[false] {
-		s.keepsOthers.Store(true)
+	switch {
+	case s.merges.Load():
+		return nil
+	case kept[false]:
+		return missing[true]
 	}
-	var lost []Assignment
-	if !kept[true] && !s.keepsScopes.Load() {
-		lost = append(lost, missing[true]...)
-	}
-	if !kept[true] && !kept[false] && !s.keepsOthers.Load() {
-		lost = append(lost, missing[false]...)
-	}
-	return lost
+	return slices.Concat(missing[true], missing[false])
 }

@@ -629,9 +629,49 @@ func TestPostThatReplaces(t *testing.T) {
 						t.Errorf("%v, %v", change, err)
 					}
 					checkHolds(t, srv, e.id, want...)
+					// Once it is known, nothing is lost even for a moment.
+					known := len(writes(srv)) > 1
+					srv.ResetJournal()
+					if _, err = e.grant(t.Context(), e.id, assigned(admin, "SOURCE d")); err != nil {
+						t.Fatal(err)
+					}
+					checkHolds(t, srv, e.id, append(want, admin+" SOURCE d")...)
+					if got := writes(srv); known && (len(got) != 1 || got[0] != e.put) {
+						t.Errorf("writes %v", got)
+					}
 				}, sim.WithPost(form))
 			})
 		}
+	}
+}
+
+// What a POST that replaces would have taken, somebody else may have taken at
+// that very moment. It is not given back for good.
+func TestPostAtABadMoment(t *testing.T) {
+	t.Parallel()
+	for name, left := range map[string][]sim.Permission{"the role": {on(minimal, everything)}, "everything": nil} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			held := append([]sim.Permission{on(admin, "SOURCE a", everything+" env=prod")}, left...)
+			each(t, held, func(t *testing.T, srv *sim.Server, e editor) {
+				before(t, srv, e.post, 1, e.id, func(held *[]sim.Permission) { *held = left })
+				change, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE c"))
+				if err != nil || change.String() != "+ Source Admin on SOURCE c" {
+					t.Errorf("%v, %v", change, err)
+				}
+				checkHolds(t, srv, e.id, append(holds(editable(left...), "u"), admin+" SOURCE c")...)
+				if diff := cmp.Diff([]string{e.post, e.put, e.post, e.put}, writes(srv)); diff != "" {
+					t.Errorf("writes (-want +got):\n%s", diff)
+				}
+				// Now it is known.
+				srv.ResetJournal()
+				before(t, srv, e.post, 1, e.id, func(held *[]sim.Permission) { *held = nil })
+				if _, err = e.grant(t.Context(), e.id, assigned(admin, "SOURCE d")); err != nil {
+					t.Fatal(err)
+				}
+				checkHolds(t, srv, e.id, admin+" SOURCE d")
+			})
+		})
 	}
 }
 

@@ -26,10 +26,10 @@ type writer struct {
 // shared is what clients of one workspace must not have twice.
 type shared struct {
 	locks locks
-	// What was seen of how POST treats the permissions that are there: Segment
-	// does not document it. See lost.
-	keepsOthers atomic.Bool
-	keepsScopes atomic.Bool
+	// What was seen of POST: that it leaves what else is held of the same role, or
+	// that it does not. Segment documents neither.
+	merges   atomic.Bool
+	replaces atomic.Bool
 }
 
 func newShared() *shared { return &shared{locks: locks{held: map[string]*lock{}}} }

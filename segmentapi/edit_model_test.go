@@ -1,0 +1,223 @@
+package segmentapi_test
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// A model is what a user and a group hold, each assignment a line such as
+// "role-admin WORKSPACE ws env=prod". It is a set of text and knows nothing of
+// permissions.
+type model map[string]map[string]bool
+
+func (m model) lines(id string) []string { return slices.Sorted(maps.Keys(m[id])) }
+
+// settle is the one rule besides: nobody is left without anything.
+func (m model) settle(id string) {
+	if len(m[id]) == 0 {
+		m[id][minimal+" "+everything] = true
+	}
+}
+
+// modelResources are what roles are held on in the model test.
+var modelResources = []string{
+	"SOURCE a", "SOURCE b", "SOURCE c", "SPACE bare", everything, everything + " env=prod", everything + " env=dev",
+	everything + " env=prod team=growth", everything + " team=growth",
+}
+
+func drawLine(t *rapid.T) string {
+	role := rapid.SampledFrom([]string{admin, reader, minimal}).Draw(t, "role")
+	return role + " " + rapid.SampledFrom(modelResources).Draw(t, "on")
+}
+
+func fromLine(line string) segmentapi.Assignment {
+	role, resource, _ := strings.Cut(line, " ")
+	return assigned(role, resource)
+}
+
+// addLine and dropLine are another administrator's edits of the workspace.
+func addLine(held []sim.Permission, line string) []sim.Permission {
+	role, resource, _ := strings.Cut(line, " ")
+	return append(slices.Clone(held), on(role, resource)) // A role may be there twice.
+}
+
+func dropLine(held []sim.Permission, line string) []sim.Permission {
+	var left []sim.Permission
+	for _, p := range held {
+		kept := sim.Permission{RoleID: p.RoleID}
+		for _, r := range p.Resources {
+			ws := &sim.Workspace{Users: []sim.User{{ID: "x", Permissions: []sim.Permission{{RoleID: p.RoleID, Resources: []sim.Resource{r}}}}}}
+			if holds(ws, "x")[0] != line {
+				kept.Resources = append(kept.Resources, r)
+			}
+		}
+		if len(kept.Resources) > 0 {
+			left = append(left, kept)
+		}
+	}
+	return left
+}
+
+func edited(ws *sim.Workspace, id string, edit func([]sim.Permission) []sim.Permission) {
+	for i := range ws.Users {
+		if ws.Users[i].ID == id {
+			ws.Users[i].Permissions = edit(ws.Users[i].Permissions)
+		}
+	}
+	for i := range ws.Groups {
+		if ws.Groups[i].ID == id {
+			ws.Groups[i].Permissions = edit(ws.Groups[i].Permissions)
+		}
+	}
+}
+
+// Two programs grant and revoke, and an administrator edits the workspace by
+// hand, before and in the middle of what the programs do. What is held is
+// always what the model says.
+func TestEditsKeepToTheModel(t *testing.T) {
+	t.Parallel()
+	var steps atomic.Int64
+	rapid.Check(t, func(t *rapid.T) {
+		start := rapid.SliceOfN(rapid.Custom(drawLine), 0, 6).Draw(t, "start")
+		var held []sim.Permission
+		for _, line := range start {
+			held = addLine(held, line)
+		}
+		srv := sim.New(editable(held...))
+		programs := make([]*segmentapi.Client, 2)
+		for i := range programs {
+			var err error
+			programs[i], err = segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: srv.RoundTripper()}), fast())
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		m := model{"u": {}, "g": {}}
+		for id := range m {
+			for _, line := range holds(srv.Workspace(), id) {
+				m[id][line] = true
+			}
+		}
+		// An administrator's edit, of the model at once and of the workspace when
+		// apply says.
+		handmade := func(t *rapid.T, id string, other string) (func(*sim.Workspace), string) {
+			line := drawLine(t)
+			if line == other { // Whose edit comes last is for TestTwoAdministrators.
+				return nil, ""
+			}
+			if rapid.Bool().Draw(t, "takes") {
+				if !m[id][line] || len(m[id]) < 4 {
+					return nil, ""
+				}
+				delete(m[id], line)
+				return func(ws *sim.Workspace) {
+					edited(ws, id, func(held []sim.Permission) []sim.Permission { return dropLine(held, line) })
+				}, "takes " + line
+			}
+			if m[id][line] {
+				return nil, ""
+			}
+			m[id][line] = true
+			return func(ws *sim.Workspace) {
+				edited(ws, id, func(held []sim.Permission) []sim.Permission { return addLine(held, line) })
+			}, "gives " + line
+		}
+		act := func(t *rapid.T, revoke bool) {
+			steps.Add(1)
+			e := editors(rapid.SampledFrom(programs).Draw(t, "program"))[rapid.SampledFrom([]string{"user", "group"}).Draw(t, "whom")]
+			line := drawLine(t)
+			srv.ResetJournal()
+			was := maps.Clone(m[e.id])
+			// Where the hand comes in between: before any read, and so before a PUT is
+			// decided on, before a POST, and before what is read back.
+			var edit func(*sim.Workspace)
+			var what string
+			if last := revoke && len(was) == 1 && was[line]; !last { // Else it depends on the moment what takes its place.
+				edit, what = handmade(t, e.id, line)
+			}
+			if edit != nil {
+				moment := rapid.SampledFrom([]string{e.get + " 1", e.get + " 2", e.get + " 3", e.post + " 1"}).Draw(t, "moment")
+				operation, ordinal, _ := strings.Cut(moment, " ")
+				done := false
+				if err := srv.Before(operation, int(ordinal[0]-'0'), func(ws *sim.Workspace) {
+					if !done {
+						done = true
+						edit(ws)
+					}
+				}); err != nil {
+					t.Fatal(err)
+				}
+				defer func() {
+					if !done { // No such request: it comes now.
+						done = true
+						srv.Update(edit)
+						if diff := cmp.Diff(m.lines(e.id), holds(srv.Workspace(), e.id)); diff != "" {
+							t.Fatalf("after the hand that %s (-want +got):\n%s", what, diff)
+						}
+					}
+				}()
+				t.Logf("hand: %s at %s", what, moment)
+			}
+			var err error
+			var change segmentapi.Difference
+			if revoke {
+				delete(m[e.id], line)
+				change, err = e.revoke(t.Context(), e.id, fromLine(line))
+				if errors.Is(err, segmentapi.ErrLastPermission) && was[minimal+" "+everything] {
+					m[e.id][line] = true
+					err = nil
+				}
+				if was[line] {
+					m.settle(e.id)
+				}
+			} else {
+				m[e.id][line] = true
+				change, err = e.grant(t.Context(), e.id, fromLine(line))
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			if edit == nil {
+				if diff := cmp.Diff(m.lines(e.id), holds(srv.Workspace(), e.id)); diff != "" {
+					t.Fatalf("after %s (%s) %s holds (-want +got):\n%s", line, change, e.id, diff)
+				}
+				if was[line] != revoke && len(writes(srv)) != 0 {
+					t.Fatalf("%s needed no write, there were %v", line, writes(srv))
+				}
+			}
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"grant":  func(t *rapid.T) { act(t, false) },
+			"revoke": func(t *rapid.T) { act(t, true) },
+			"hand": func(t *rapid.T) {
+				steps.Add(1)
+				id := rapid.SampledFrom([]string{"u", "g"}).Draw(t, "whose")
+				if edit, what := handmade(t, id, ""); edit != nil {
+					t.Log("hand:", what)
+					srv.Update(edit)
+				}
+			},
+			"": func(t *rapid.T) {
+				for id := range m {
+					if diff := cmp.Diff(m.lines(id), holds(srv.Workspace(), id), equateEmpty); diff != "" {
+						t.Fatalf("%s holds (-want +got):\n%s", id, diff)
+					}
+				}
+			},
+		})
+	})
+	t.Logf("%d steps", steps.Load())
+}
+
+var equateEmpty = cmp.Transformer("set", func(lines []string) string { return strings.Join(lines, "\n") })
