@@ -10,8 +10,8 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// owners lists everyone who holds Workspace Owner directly.
-func owners(ctx context.Context, client *segmentapi.Client) ([]string, error) {
+// ownersOf lists everyone who holds Workspace Owner directly.
+func ownersOf(ctx context.Context, client *segmentapi.Client) ([]string, error) {
 	var emails []string
 	for listed, err := range client.Users.All(ctx) {
 		if err != nil {
@@ -41,7 +41,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	emails, err := owners(context.Background(), client)
+	emails, err := ownersOf(context.Background(), client)
 	fmt.Println(emails, err)
 	// Output: [ada.lindqvist@example.com bruno.castellano@example.com] <nil>
 }

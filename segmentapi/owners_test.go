@@ -1,0 +1,412 @@
+package segmentapi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// owned is a workspace without owners but those that the test names.
+func owned(change func(*sim.Workspace)) *sim.Workspace {
+	ws := editable(on(minimal, everything))
+	ws.Users[0].Permissions = nil
+	for _, id := range []string{"v", "w"} {
+		ws.Users = append(ws.Users, sim.User{ID: id, Email: id + "@example.com", Permissions: []sim.Permission{on(minimal, everything)}})
+	}
+	ws.Invites = []sim.Invite{{Email: "pending@example.com", Permissions: []sim.Permission{on(owner, everything)}}}
+	ws.Groups = []sim.Group{{ID: "other", Name: "Other", Permissions: []sim.Permission{on(minimal, everything)}}}
+	change(ws)
+	return ws
+}
+
+func makeOwner(ws *sim.Workspace, id string) {
+	edited(ws, id, func(held []sim.Permission) []sim.Permission { return append(held, on(owner, everything)) })
+}
+
+func addGroup(ws *sim.Workspace, id string, members ...string) {
+	ws.Groups = append(ws.Groups, sim.Group{ID: id, Name: id, Members: members, Permissions: []sim.Permission{on(minimal, everything), on(owner, everything)}})
+}
+
+// owners are the users who own a workspace, as this test understands it.
+func owners(ws *sim.Workspace) []string {
+	var found []string
+	for _, u := range ws.Users {
+		owns := slices.Contains(holds(ws, u.ID), owner+" "+everything)
+		for _, g := range ws.Groups {
+			owns = owns || slices.Contains(g.Members, u.Email) && slices.Contains(holds(ws, g.ID), owner+" "+everything)
+		}
+		if owns {
+			found = append(found, u.ID)
+		}
+	}
+	return found
+}
+
+// The ways in which ownership is taken away.
+var takings = map[string]func(context.Context, *segmentapi.Client) error{
+	"revoke from u": func(ctx context.Context, c *segmentapi.Client) error {
+		_, err := c.Users.Revoke(ctx, "u", assigned(owner, everything))
+		return err
+	},
+	"replace of u": func(ctx context.Context, c *segmentapi.Client) error {
+		_, err := c.Users.Replace(ctx, "u", []segmentapi.Permission{{RoleID: reader, Scopes: []segmentapi.Scope{assigned(reader, "SOURCE a").Scope}}})
+		return err
+	},
+	"remove u": func(ctx context.Context, c *segmentapi.Client) error {
+		_, err := c.Users.Remove(ctx, "u")
+		return err
+	},
+	"revoke from group": func(ctx context.Context, c *segmentapi.Client) error {
+		_, err := c.Groups.Revoke(ctx, "group", assigned(owner, everything))
+		return err
+	},
+	"delete group": func(ctx context.Context, c *segmentapi.Client) error {
+		_, err := c.Groups.Delete(ctx, "group")
+		return err
+	},
+	"take u out of group": func(ctx context.Context, c *segmentapi.Client) error {
+		_, err := c.Groups.RemoveMembers(ctx, "group", "U@example.com")
+		return err
+	},
+}
+
+// Who owns the workspace, and which takings leave nobody.
+var ownerships = map[string]struct {
+	workspace *sim.Workspace
+	opts      []sim.Option
+	refused   []string
+}{
+	"u alone": {
+		workspace: owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); addGroup(ws, "group"); addGroup(ws, "third") }),
+		refused:   []string{"revoke from u", "replace of u", "remove u"},
+	},
+	"u alone, next to who is invited": {
+		workspace: owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); addGroup(ws, "group", "pending@example.com") }),
+		refused:   []string{"revoke from u", "replace of u", "remove u"},
+	},
+	"u through a group": {
+		workspace: owned(func(ws *sim.Workspace) { addGroup(ws, "group", "u@example.com", "pending@example.com") }),
+		refused:   []string{"remove u", "revoke from group", "delete group", "take u out of group"},
+	},
+	"u in two ways": {
+		workspace: owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); addGroup(ws, "group", "u@example.com") }),
+		refused:   []string{"remove u"},
+	},
+	"u through two groups": {
+		workspace: owned(func(ws *sim.Workspace) {
+			addGroup(ws, "group", "u@example.com")
+			addGroup(ws, "third", "u@example.com")
+		}),
+		refused: []string{"remove u"},
+	},
+	"u and v": {
+		workspace: owned(func(ws *sim.Workspace) {
+			makeOwner(ws, "u")
+			makeOwner(ws, "v")
+			addGroup(ws, "group", "u@example.com")
+		}),
+	},
+	"u, and v through a group": {
+		workspace: owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); addGroup(ws, "group", "u@example.com", "v@example.com") }),
+	},
+	"u and v through a group": {
+		workspace: owned(func(ws *sim.Workspace) { addGroup(ws, "group", "u@example.com", "v@example.com") }),
+		refused:   []string{"revoke from group", "delete group"},
+	},
+	"nobody, but roles that look like it": {
+		workspace: owned(func(ws *sim.Workspace) {
+			edited(ws, "u", func(held []sim.Permission) []sim.Permission {
+				return append(held, on(owner, everything+" env=prod", "SOURCE a"), on(admin, everything))
+			})
+			addGroup(ws, "group")
+		}),
+	},
+	"v has it with labels only": {
+		workspace: owned(func(ws *sim.Workspace) {
+			makeOwner(ws, "u")
+			edited(ws, "v", func(held []sim.Permission) []sim.Permission {
+				return append(held, on(owner, everything+" env=prod", "SOURCE a"))
+			})
+			addGroup(ws, "group")
+		}),
+		refused: []string{"revoke from u", "replace of u", "remove u"},
+	},
+	"u and v, without groups": {
+		workspace: owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") }),
+		opts:      []sim.Option{sim.WithoutFeatures(sim.FeatureGroups)},
+	},
+	"u alone, without groups": {
+		workspace: owned(func(ws *sim.Workspace) { makeOwner(ws, "u") }),
+		opts:      []sim.Option{sim.WithoutFeatures(sim.FeatureGroups)},
+		refused:   []string{"revoke from u", "replace of u", "remove u"},
+	},
+}
+
+func TestTheLastOwnerStays(t *testing.T) {
+	t.Parallel()
+	for who, o := range ownerships {
+		for how, take := range takings {
+			if len(o.opts) > 0 && strings.Contains(how, "group") {
+				continue // There are none.
+			}
+			t.Run(who+"/"+how, func(t *testing.T) {
+				t.Parallel()
+				srv := sim.New(o.workspace, o.opts...)
+				start := srv.Workspace()
+				err := take(t.Context(), connect(t, srv, fast()))
+				if slices.Contains(o.refused, how) {
+					if !errors.Is(err, segmentapi.ErrLastOwner) {
+						t.Errorf("error %v", err)
+					}
+					if diff := cmp.Diff(start, srv.Workspace()); diff != "" {
+						t.Errorf("workspace (-want +got):\n%s", diff)
+					}
+					if got := writes(srv); len(got) != 0 {
+						t.Errorf("writes %v", got)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if was := owners(start); len(was) > 0 && len(owners(srv.Workspace())) == 0 {
+					t.Errorf("nobody owns the workspace any more, it was %v", was)
+				}
+				if left := holds(srv.Workspace(), "u"); how == "revoke from u" && slices.Contains(left, owner+" "+everything) {
+					t.Errorf("u still holds %v", left)
+				}
+			})
+		}
+	}
+}
+
+// Somebody else takes the other owner away after that was found.
+func TestTheOtherOwnerGoesMeanwhile(t *testing.T) {
+	t.Parallel()
+	for how, take := range takings {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			throughGroup := strings.Contains(how, "group")
+			ws := owned(func(ws *sim.Workspace) {
+				makeOwner(ws, "v")
+				if throughGroup {
+					addGroup(ws, "group", "u@example.com")
+				} else {
+					makeOwner(ws, "u")
+				}
+			})
+			srv := sim.New(ws)
+			// At the first write: v has been found by then.
+			gone := false
+			for _, operation := range sim.Operations() {
+				if operation.Method == http.MethodGet {
+					continue
+				}
+				if err := srv.Before(operation.Name, 0, func(ws *sim.Workspace) {
+					if !gone {
+						gone = true
+						edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+					}
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := take(t.Context(), connect(t, srv, fast())); !errors.Is(err, segmentapi.ErrLastOwner) || strings.Contains(err.Error(), "COULD NOT") {
+				t.Error(err)
+			}
+			if !gone {
+				t.Fatal("there was no write")
+			}
+			after := srv.Workspace()
+			if got := owners(after); !slices.Equal(got, []string{"u"}) {
+				t.Errorf("owners %v", got)
+			}
+			for _, id := range []string{"u", "group"} {
+				if diff := cmp.Diff(holds(ws, id), holds(after, id)); diff != "" {
+					t.Errorf("%s (-want +got):\n%s", id, diff)
+				}
+			}
+		})
+	}
+}
+
+// If nobody can tell afterwards whether an owner is left, what was taken is
+// given back.
+func TestOwnerThatCannotBeProven(t *testing.T) {
+	t.Parallel()
+	ws := owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") })
+	srv := sim.New(ws)
+	// After the write listUsers and the reading of v fail.
+	hc := &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+		written := slices.Contains(names(srv), "replacePermissionsForUser")
+		if written && (r.URL.Path == "/users" || r.URL.Path == "/users/v") {
+			return nil, errors.New("unplugged")
+		}
+		return srv.RoundTripper().RoundTrip(r)
+	})}
+	c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), fast(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = c.Users.Revoke(t.Context(), "u", assigned(owner, everything)); !errors.Is(err, segmentapi.ErrConnection) || !strings.Contains(err.Error(), "changed back") {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(holds(ws, "u"), holds(srv.Workspace(), "u")); diff != "" {
+		t.Errorf("u (-want +got):\n%s", diff)
+	}
+}
+
+// Two owners at once, through one client or two: one stays.
+func TestTwoOwnersAtOnce(t *testing.T) {
+	t.Parallel()
+	for how, remove := range map[string]func(context.Context, *segmentapi.Client, string) error{
+		"revoked": func(ctx context.Context, c *segmentapi.Client, id string) error {
+			_, err := c.Users.Revoke(ctx, id, assigned(owner, everything))
+			return err
+		},
+		"removed": func(ctx context.Context, c *segmentapi.Client, id string) error {
+			_, err := c.Users.Remove(ctx, id)
+			return err
+		},
+	} {
+		for clients := 1; clients <= 2; clients++ {
+			t.Run(fmt.Sprintf("%s by %d", how, clients), func(t *testing.T) {
+				t.Parallel()
+				for range 20 {
+					srv := sim.New(owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") }))
+					first := connect(t, srv, fast())
+					second := first
+					if clients == 2 {
+						second = connect(t, srv, fast())
+					}
+					errs := make([]error, 2)
+					var both sync.WaitGroup
+					both.Go(func() { errs[0] = remove(t.Context(), first, "u") })
+					both.Go(func() { errs[1] = remove(t.Context(), second, "v") })
+					both.Wait()
+					for _, err := range errs {
+						if err != nil && !errors.Is(err, segmentapi.ErrLastOwner) {
+							t.Error(err)
+						}
+					}
+					if clients == 1 && (errs[0] == nil) == (errs[1] == nil) {
+						t.Errorf("%v, %v: want one refusal", errs[0], errs[1])
+					}
+					if got := owners(srv.Workspace()); len(got) == 0 {
+						t.Fatalf("nobody is left: %v, %v", errs[0], errs[1])
+					}
+				}
+			})
+		}
+	}
+}
+
+// The scan looks at groups first and stops at the first owner.
+func TestOwnerScanStops(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*sim.Workspace)
+		least  int
+		most   int // Reads of users, that of the subject and those of the edit aside.
+	}{
+		"at a group":                   {func(ws *sim.Workspace) { addGroup(ws, "third", "w@example.com") }, 0, 0},
+		"at the first user, or nearly": {func(ws *sim.Workspace) { makeOwner(ws, "owner") }, 1, 20},
+		"at the last user, if it must": {func(ws *sim.Workspace) { makeOwner(ws, "late") }, 101, 110},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ws := owned(func(ws *sim.Workspace) {
+				for i := range 100 {
+					ws.Users = append(ws.Users, sim.User{ID: fmt.Sprintf("x%d", i), Email: fmt.Sprintf("x%d@example.com", i)})
+				}
+				ws.Users = append(ws.Users, sim.User{ID: "late", Email: "late@example.com"})
+				makeOwner(ws, "u")
+				c.change(ws)
+			})
+			srv := sim.New(ws)
+			if _, err := connect(t, srv, fast(), segmentapi.WithDryRun()).Users.Revoke(t.Context(), "u", assigned(owner, everything)); err != nil {
+				t.Fatal(err)
+			}
+			read := operations(srv)["getUser"] - 1
+			if read < c.least || read > c.most {
+				t.Errorf("%d users were read, want %d to %d", read, c.least, c.most)
+			}
+		})
+	}
+}
+
+func TestOwnerScanLimit(t *testing.T) {
+	t.Parallel()
+	ws := owned(func(ws *sim.Workspace) {
+		makeOwner(ws, "u")
+		for i := range segmentapi.OwnerScanLimit {
+			ws.Users = append(ws.Users, sim.User{ID: fmt.Sprintf("x%d", i), Email: fmt.Sprintf("x%d@example.com", i)})
+		}
+		ws.Users = append(ws.Users, sim.User{ID: "late", Email: "late@example.com"})
+		makeOwner(ws, "late")
+	})
+	srv := sim.New(ws)
+	hc := &http.Client{Transport: srv.RoundTripper()}
+	c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), fast())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Users.Revoke(t.Context(), "u", assigned(owner, everything))
+	if !errors.Is(err, segmentapi.ErrLastOwner) || !strings.Contains(err.Error(), "2000") {
+		t.Error(err)
+	}
+	// Beside the scan: the subject, and the roles and the workspace for what takes
+	// the place of a last permission.
+	if got := len(srv.Journal()); got < segmentapi.OwnerScanLimit || got > segmentapi.OwnerScanLimit+4 {
+		t.Errorf("%d requests", got)
+	}
+	if got := writes(srv); len(got) != 0 {
+		t.Errorf("writes %v", got)
+	}
+}
+
+// Without one role of that name nobody can tell who owns the workspace, which
+// matters to workspace-wide roles alone.
+func TestOwnerRoleThatCannotBeTold(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		roles func([]sim.Role) []sim.Role
+		want  error
+	}{
+		"none": {func(roles []sim.Role) []sim.Role { return roles[1:] }, segmentapi.ErrNotFound},
+		"two": {func(roles []sim.Role) []sim.Role {
+			return append(roles, sim.Role{ID: "second", Name: "workspace owner"})
+		}, segmentapi.ErrAmbiguous},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv := sim.New(owned(func(ws *sim.Workspace) {
+				ws.Roles = c.roles(ws.Roles)
+				edited(ws, "u", func(held []sim.Permission) []sim.Permission {
+					return append(held, on(admin, everything, "SOURCE a", everything+" env=prod"))
+				})
+				makeOwner(ws, "v")
+			}))
+			client := connect(t, srv, fast())
+			if _, err := client.Users.Revoke(t.Context(), "u", assigned(admin, everything)); !errors.Is(err, c.want) || !strings.Contains(err.Error(), "who owns the workspace cannot be told") {
+				t.Error(err)
+			}
+			if got := writes(srv); len(got) != 0 {
+				t.Errorf("writes %v", got)
+			}
+			if _, err := client.Users.Revoke(t.Context(), "u", assigned(admin, "SOURCE a"), assigned(admin, everything+" env=prod")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
