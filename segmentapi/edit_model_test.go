@@ -1,6 +1,7 @@
 package segmentapi_test
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -221,3 +224,99 @@ func TestEditsKeepToTheModel(t *testing.T) {
 }
 
 var equateEmpty = cmp.Transformer("set", func(lines []string) string { return strings.Join(lines, "\n") })
+
+// One program, and a Segment that fails in every way, at random: what is asked
+// is done or, with an error, not done, and nothing besides.
+func TestEditsUnderFaults(t *testing.T) {
+	t.Parallel()
+	faults := []sim.Fault{
+		{Kind: sim.FaultDrop}, {Kind: sim.FaultReset}, {Kind: sim.FaultTruncate}, {Kind: sim.FaultHTML},
+		{Kind: sim.FaultLateStatus, Status: 500}, {Kind: sim.FaultLateStatus, Status: 503},
+		{Kind: sim.FaultStatus, Status: 500}, {Kind: sim.FaultStatus, Status: 503}, {Kind: sim.FaultStatus, Status: 422},
+		{Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"3"}}},
+		{Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"90"}}},
+	}
+	for name, form := range map[string]sim.PostForm{"merges": sim.PostMerges} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { checkUnderFaults(t, form, faults) })
+		})
+	}
+}
+
+func checkUnderFaults(t *testing.T, form sim.PostForm, faults []sim.Fault) {
+	steps, failed := 0, 0
+	// A bubble of fake time has no deadline that it could be asked for.
+	rapid.Check(struct{ rapid.TB }{t}, func(t *rapid.T) {
+		var held []sim.Permission
+		for _, line := range rapid.SliceOfN(rapid.Custom(drawLine), 0, 6).Draw(t, "start") {
+			held = addLine(held, line)
+		}
+		srv := sim.New(editable(held...), sim.WithPost(form))
+		c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: srv.RoundTripper()}), fast())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := model{"u": {}, "g": {}}
+		for id := range m {
+			for _, line := range holds(srv.Workspace(), id) {
+				m[id][line] = true
+			}
+		}
+		act := func(t *rapid.T, edit func(context.Context, string, ...segmentapi.Assignment) (segmentapi.Difference, error), e editor, revoke bool) {
+			steps++
+			srv.ClearFaults()
+			srv.ResetJournal()
+			for _, operation := range []string{e.post, e.put} {
+				for ordinal := range 3 {
+					if !rapid.Bool().Draw(t, "fails") {
+						continue
+					}
+					fault := rapid.SampledFrom(faults).Draw(t, "fault")
+					fault.Operation, fault.Ordinal = operation, ordinal+1
+					if err := srv.Inject(fault); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			line := drawLine(t)
+			undone := m.lines(e.id)
+			had := m[e.id][line]
+			m[e.id][line] = true
+			if revoke {
+				delete(m[e.id], line)
+				if had {
+					m.settle(e.id)
+				}
+			}
+			change, err := edit(t.Context(), e.id, fromLine(line))
+			got := holds(srv.Workspace(), e.id)
+			if err != nil {
+				failed++
+			}
+			if errors.Is(err, segmentapi.ErrRateLimited) {
+				time.Sleep(90 * time.Second)
+			}
+			if err != nil && slices.Equal(got, undone) {
+				m[e.id] = map[string]bool{}
+				for _, line := range undone {
+					m[e.id][line] = true
+				}
+			} else if diff := cmp.Diff(m.lines(e.id), got, equateEmpty); diff != "" {
+				t.Fatalf("after %s (%s; %v) and %v %s holds (-want +got):\n%s", line, change, err, names(srv), e.id, diff)
+			}
+		}
+		whom := rapid.SampledFrom([]string{"user", "group"})
+		t.Repeat(map[string]func(*rapid.T){
+			"grant": func(t *rapid.T) {
+				e := editors(c)[whom.Draw(t, "whom")]
+				act(t, e.grant, e, false)
+			},
+			"revoke": func(t *rapid.T) {
+				e := editors(c)[whom.Draw(t, "whom")]
+				act(t, e.revoke, e, true)
+			},
+		})
+	})
+	t.Logf("%d steps, %d with an error", steps, failed)
+}

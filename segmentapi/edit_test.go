@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -320,6 +321,98 @@ func TestReplace(t *testing.T) {
 	})
 }
 
+// A role goes on whatever it is held, also where it has come to be held since
+// the edit began.
+func TestEdit(t *testing.T) {
+	t.Parallel()
+	held := []sim.Permission{on(admin, "SOURCE a", everything+" env=prod"), on(reader, "SOURCE a"), on(minimal, everything)}
+	isAdmin := func(a segmentapi.Assignment) bool { return a.RoleName == "Source Admin" }
+	for name, edit := range map[string]segmentapi.Edit{
+		"by function": segmentapi.RevokeFunc(isAdmin),
+		// What it is given is its own.
+		"in place": func(held []segmentapi.Assignment) []segmentapi.Assignment { return slices.DeleteFunc(held, isAdmin) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			each(t, held, func(t *testing.T, srv *sim.Server, e editor) {
+				before(t, srv, e.get, 2, e.id, adds(on(admin, "SOURCE e")))
+				change, err := e.edit(t.Context(), e.id, edit)
+				if err != nil || len(change.Added) != 0 || len(change.Removed) != 3 {
+					t.Errorf("%v, %v", change, err)
+				}
+				checkHolds(t, srv, e.id, reader+" SOURCE a", minimal+" "+everything)
+				// What was not planned for is not written before it has been thought over.
+				expectOrder(t, srv, e.get, e.get, e.get, e.put, e.get)
+			})
+		})
+	}
+}
+
+// Everything goes but the least that Segment has.
+func TestEditThatTakesEverything(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		held []sim.Permission
+		want string
+	}{
+		"with minimal access":    {[]sim.Permission{on(admin, "SOURCE a"), on(minimal, everything)}, "- Source Admin on SOURCE a"},
+		"without minimal access": {[]sim.Permission{on(admin, "SOURCE a")}, "+ Minimal Workspace Access on WORKSPACE ws; - Source Admin on SOURCE a"},
+		"nothing":                {nil, "no difference"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			each(t, c.held, func(t *testing.T, srv *sim.Server, e editor) {
+				change, err := e.edit(t.Context(), e.id, segmentapi.RevokeFunc(func(segmentapi.Assignment) bool { return true }))
+				if err != nil || change.String() != c.want {
+					t.Errorf("%v, %v", change, err)
+				}
+				var want []string
+				if c.held != nil {
+					want = []string{minimal + " " + everything}
+				}
+				checkHolds(t, srv, e.id, want...)
+			})
+		})
+	}
+}
+
+// The same over a network, where connections break for real.
+func TestEditsOverHTTP(t *testing.T) {
+	t.Parallel()
+	held := []sim.Permission{on(admin, "SOURCE a", "SOURCE b", everything+" env=prod"), on(minimal, everything)}
+	srv := sim.New(editable(held...))
+	web := httptest.NewServer(srv)
+	defer web.Close()
+	c, err := segmentapi.New(srv.Token(), segmentapi.WithBaseURL(web.URL), fast())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.CloseIdleConnections()
+	for what, e := range editors(c) {
+		err := srv.Inject(
+			sim.Fault{Operation: e.post, Ordinal: 1, Kind: sim.FaultDrop},
+			sim.Fault{Operation: e.put, Ordinal: 1, Kind: sim.FaultReset},
+			sim.Fault{Operation: e.put, Ordinal: 2, Kind: sim.FaultTruncate},
+		)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if change, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE c")); err != nil || change.String() != "+ Source Admin on SOURCE c" {
+			t.Errorf("%s: %v, %v", what, change, err)
+		}
+		if change, err := e.revoke(t.Context(), e.id, assigned(admin, "SOURCE a")); err != nil || change.String() != "- Source Admin on SOURCE a" {
+			t.Errorf("%s: %v, %v", what, change, err)
+		}
+		checkHolds(t, srv, e.id, admin+" SOURCE b", admin+" SOURCE c", admin+" "+everything+" env=prod", minimal+" "+everything)
+	}
+	if diff := cmp.Diff(map[string]int{
+		"getUser": 7, "addPermissionsToUser": 1, "replacePermissionsForUser": 2,
+		"getUserGroup": 7, "addPermissionsToUserGroup": 1, "replacePermissionsForUserGroup": 2,
+	}, operations(srv)); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+}
+
 func TestEditsAreCheckedBeforeAnyRequest(t *testing.T) {
 	t.Parallel()
 	each(t, []sim.Permission{on(minimal, everything)}, func(t *testing.T, srv *sim.Server, e editor) {
@@ -341,6 +434,7 @@ func TestEditsAreCheckedBeforeAnyRequest(t *testing.T) {
 		for name, err := range map[string]error{
 			"empty id":              grants("", good),
 			"id that is a path":     grants("..", good),
+			"id that is no path":    grants(".", good),
 			"long id":               grants(strings.Repeat("x", 256), good),
 			"nothing to grant":      grants(e.id),
 			"nothing to revoke":     revokes(e.id),
@@ -438,6 +532,20 @@ func TestTwoAdministrators(t *testing.T) {
 	}
 }
 
+// Another administrator has done the same just before.
+func TestSomebodyWasFaster(t *testing.T) {
+	t.Parallel()
+	each(t, []sim.Permission{on(admin, "SOURCE a"), on(minimal, everything)}, func(t *testing.T, srv *sim.Server, e editor) {
+		before(t, srv, e.get, 2, e.id, func(held *[]sim.Permission) { *held = []sim.Permission{on(minimal, everything)} })
+		change, err := e.revoke(t.Context(), e.id, assigned(admin, "SOURCE a"))
+		if err != nil || !change.Empty() {
+			t.Errorf("%v, %v", change, err)
+		}
+		expectOrder(t, srv, e.get, e.get)
+		checkHolds(t, srv, e.id, minimal+" "+everything)
+	})
+}
+
 // Somebody undoes each change at once: it is made three times and then reported.
 func TestContested(t *testing.T) {
 	t.Parallel()
@@ -457,6 +565,51 @@ func TestContested(t *testing.T) {
 	})
 }
 
+// Somebody gives something at every single read. All of it stays.
+func TestRestless(t *testing.T) {
+	t.Parallel()
+	each(t, []sim.Permission{on(admin, "SOURCE a"), on(minimal, everything)}, func(t *testing.T, srv *sim.Server, e editor) {
+		given := 0
+		before(t, srv, e.get, 0, e.id, func(held *[]sim.Permission) {
+			given++
+			adds(on(fmt.Sprintf("role-%d", given), "SOURCE e"))(held)
+		})
+		if _, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE b")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.revoke(t.Context(), e.id, assigned(admin, "SOURCE a")); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{admin + " SOURCE b", minimal + " " + everything}
+		for i := range given {
+			want = append(want, fmt.Sprintf("role-%d SOURCE e", i+1))
+		}
+		checkHolds(t, srv, e.id, want...)
+		if given < 5 {
+			t.Errorf("%d reads", given)
+		}
+	})
+}
+
+// An edit that always finds more than it has planned for writes nothing.
+func TestNothingIsWrittenUnplanned(t *testing.T) {
+	t.Parallel()
+	each(t, []sim.Permission{on(admin, "SOURCE a"), on(minimal, everything)}, func(t *testing.T, srv *sim.Server, e editor) {
+		given := 0
+		before(t, srv, e.get, 0, e.id, func(held *[]sim.Permission) {
+			given++
+			adds(on(fmt.Sprintf("role-%d", given), "SOURCE e"))(held)
+		})
+		_, err := e.edit(t.Context(), e.id, segmentapi.RevokeFunc(func(a segmentapi.Assignment) bool { return a.Scope.ID == "e" }))
+		if !errors.Is(err, segmentapi.ErrNotApplied) || !strings.Contains(err.Error(), "- role-4 on SOURCE e") {
+			t.Error(err)
+		}
+		if got := writes(srv); len(got) != 0 {
+			t.Errorf("writes %v", got)
+		}
+	})
+}
+
 // Whatever becomes of the answer, the end is right.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
@@ -470,6 +623,8 @@ func TestLostAnswers(t *testing.T) {
 		"dropped after":       {sim.Fault{Kind: sim.FaultDrop}, true, true, 1},
 		"500 after":           {sim.Fault{Kind: sim.FaultLateStatus, Status: 500}, true, true, 1},
 		"503 after":           {sim.Fault{Kind: sim.FaultLateStatus, Status: 503}, true, true, 1},
+		"409 after":           {sim.Fault{Kind: sim.FaultLateStatus, Status: 409}, true, true, 1},
+		"408 after":           {sim.Fault{Kind: sim.FaultLateStatus, Status: 408}, true, true, 1},
 		"empty answer after":  {sim.Fault{Kind: sim.FaultContentType}, true, true, 1},
 		"reset before":        {sim.Fault{Kind: sim.FaultReset}, false, true, 2},
 		"503 before":          {sim.Fault{Kind: sim.FaultStatus, Status: 503}, false, true, 2},
@@ -543,15 +698,54 @@ func TestNoWriteOnAnOldRead(t *testing.T) {
 					t.Fatal(err)
 				}
 				checkHolds(t, srv, "u", admin+" SOURCE b", reader+" SOURCE e", minimal+" "+everything)
-				order := names(srv)
-				for i, operation := range order {
-					if operation == "replacePermissionsForUser" && order[i-1] != "getUser" {
-						t.Errorf("a write after %s", order[i-1])
-					}
+				read, write := "getUser", "replacePermissionsForUser"
+				order := []string{read, read, write, read, write, read}
+				if name == "503" { // What has become of it must be read first.
+					order = slices.Insert(order, 3, read)
 				}
+				expectOrder(t, srv, order...)
 				if name == "429" && time.Since(start) < 7*time.Second {
 					t.Errorf("waited %s", time.Since(start))
 				}
+			})
+		})
+	}
+}
+
+// What fails again and again is given up with the last failure, and waits for
+// the limit add up.
+func TestReplacementThatKeepsFailing(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fault  sim.Fault
+		want   error
+		writes int
+		least  time.Duration
+	}{
+		"503": {sim.Fault{Kind: sim.FaultStatus, Status: 503}, segmentapi.ErrServer, 3, 375 * time.Millisecond},
+		"429": {sim.Fault{Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"7"}}}, segmentapi.ErrRateLimited, 3, 14 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				srv := sim.New(editable(on(admin, "SOURCE a"), on(minimal, everything)))
+				c.fault.Operation = "replacePermissionsForUser"
+				if err := srv.Inject(c.fault); err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				client := connect(t, srv, fast(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 5, MaxWait: 20 * time.Second}))
+				_, err := client.Users.Revoke(t.Context(), "u", assigned(admin, "SOURCE a"))
+				if !errors.Is(err, c.want) {
+					t.Error(err)
+				}
+				if took := time.Since(start); took < c.least || took > 20*time.Second {
+					t.Errorf("it took %s", took)
+				}
+				if got := writes(srv); len(got) != c.writes {
+					t.Errorf("writes %v, want %d", got, c.writes)
+				}
+				checkHolds(t, srv, "u", admin+" SOURCE a", minimal+" "+everything)
 			})
 		})
 	}
@@ -670,9 +864,28 @@ func TestPostAtABadMoment(t *testing.T) {
 					t.Fatal(err)
 				}
 				checkHolds(t, srv, e.id, admin+" SOURCE d")
+				if diff := cmp.Diff([]string{e.post}, writes(srv)); diff != "" {
+					t.Errorf("writes (-want +got):\n%s", diff)
+				}
 			})
 		})
 	}
+}
+
+// Who took it cannot be found out: what was lost stays given back.
+func TestDoubtThatStays(t *testing.T) {
+	t.Parallel()
+	held := []sim.Permission{on(admin, "SOURCE a"), on(minimal, everything)}
+	each(t, held, func(t *testing.T, srv *sim.Server, e editor) {
+		if err := srv.Inject(sim.Fault{Operation: e.post, Ordinal: 2, Kind: sim.FaultStatus, Status: 422}); err != nil {
+			t.Fatal(err)
+		}
+		change, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE c"))
+		if err != nil || change.String() != "+ Source Admin on SOURCE c" {
+			t.Errorf("%v, %v", change, err)
+		}
+		checkHolds(t, srv, e.id, admin+" SOURCE a", admin+" SOURCE c", minimal+" "+everything)
+	}, sim.WithPost(sim.PostReplaces))
 }
 
 // Once a client has seen that Segment merges, it takes what is missing for what
@@ -843,6 +1056,51 @@ func TestAuditLine(t *testing.T) {
 			t.Errorf("log (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// The line is there as well if nobody knows how a change has ended.
+func TestAuditOfWhatIsNotKnown(t *testing.T) {
+	t.Parallel()
+	for name, cause := range map[string]error{"who has left": context.Canceled, "who cannot read back": segmentapi.ErrConnection} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, write := range []string{"addPermissionsToUser", "replacePermissionsForUser"} {
+				var log bytes.Buffer
+				srv := sim.New(editable(on(admin, "SOURCE a"), on(minimal, everything)))
+				ctx, leave := context.WithCancel(t.Context())
+				defer leave()
+				c, err := segmentapi.New(srv.Token(), fast(), segmentapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
+					segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}),
+					segmentapi.WithHTTPClient(&http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+						written := len(writes(srv)) > 0
+						resp, err := srv.RoundTripper().RoundTrip(r)
+						if r.Method != http.MethodGet && errors.Is(cause, context.Canceled) {
+							leave()
+							return nil, ctx.Err()
+						}
+						if written {
+							return nil, errors.New("unplugged")
+						}
+						return resp, err
+					})}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if write == "addPermissionsToUser" {
+					_, err = c.Users.Grant(ctx, "u", assigned(admin, "SOURCE b"))
+				} else {
+					_, err = c.Users.Revoke(ctx, "u", assigned(admin, "SOURCE a"))
+				}
+				if !errors.Is(err, cause) {
+					t.Errorf("%s: %v", write, err)
+				}
+				if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=WARN") || !strings.Contains(got, "operation="+write) ||
+					!strings.Contains(got, `subject="user u"`) || !strings.Contains(got, "Source Admin on SOURCE") && !strings.Contains(got, admin+" on SOURCE") {
+					t.Errorf("log:\n%s", got)
+				}
+			}
+		})
+	}
 }
 
 func subjectName(e editor) string {

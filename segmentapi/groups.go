@@ -76,17 +76,20 @@ func (s *GroupService) Create(ctx context.Context, name string) (*Group, error) 
 	out, _, err := execute(ctx, s.c, what, func(ctx context.Context) (*api.CreateUserGroup200Response, *http.Response, error) {
 		return s.c.raw.IAMGroupsAPI.CreateUserGroup(ctx).CreateUserGroupV1Input(api.CreateUserGroupV1Input{Name: name}).Execute()
 	})
+	if refused(err) { // A group that has the name by now is somebody else's.
+		return nil, err
+	}
 	var made *Group
 	err = s.c.verify(ctx, what, "group "+name, "created", err, func(ctx context.Context) (string, error) {
 		data := out.GetData()
 		id := data.UserGroup.Id
 		if id == "" { // The answer was lost: it is the one that is new.
 			after, listErr := s.everyGroup(ctx)
-			if created := after.named(name, ""); created != nil {
-				id = created.ID
-			} else {
+			created := after.named(name, "")
+			if created == nil || after.named(name, created.ID) != nil {
 				return name, listErr
 			}
+			id = created.ID
 		}
 		var getErr error
 		made, getErr = s.Get(ctx, id)
@@ -101,14 +104,16 @@ func (s *GroupService) Create(ctx context.Context, name string) (*Group, error) 
 // group has the name.
 func (s *GroupService) Rename(ctx context.Context, groupID, name string) (*Group, error) {
 	what := call{"updateUserGroup", http.MethodPatch, "/groups/" + groupID}
-	if err := checkID("group", groupID); err != nil {
-		return nil, err
-	}
-	unlock, before, err := s.lockName(ctx, name)
+	unlock, err := s.c.lock(ctx, s.subject(groupID))
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
+	unlockName, before, err := s.lockName(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer unlockName()
 	group, err := s.Get(ctx, groupID)
 	if err != nil || group.Name == name {
 		return group, err

@@ -2,6 +2,7 @@ package segmentapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -65,10 +66,11 @@ type Invite struct {
 // read what it permits; a user is left as he or she is.
 //
 // All users and all invites are listed before and after, because neither can be
-// asked for by address: 5 requests in a workspace of up to 1000 people, and at
-// least 4 for each group. Errors match [ErrInvalidArgument] before any request,
-// [ErrNotFound] for a group that is gone, before anything is sent, [ErrInvalid]
-// for a role that Segment does not know, [ErrNotApplied]. After an error in
+// asked for by address: 5 requests in a workspace of up to 1000 people, 2 more
+// without Permissions, and 6 for each group of up to 1000. Errors match
+// [ErrInvalidArgument] before any request, [ErrNotFound] for a group that is
+// gone, before anything is sent, [ErrInvalid] for a role that Segment does not
+// know, [ErrAmbiguous] as those of Delete, [ErrNotApplied]. After an error in
 // completing the groups, the same Create takes up where it ended.
 func (s *InviteService) Create(ctx context.Context, in Invitation) (*Invite, error) {
 	email := strings.TrimSpace(in.Email)
@@ -105,7 +107,7 @@ func (s *InviteService) Create(ctx context.Context, in Invitation) (*Invite, err
 			return nil, err
 		}
 	}
-	if s.c.writer.dryRun {
+	if s.c.writer.dryRun || invite.User != nil && !invite.Sent {
 		return invite, nil
 	}
 	for i, groupID := range in.Groups {
@@ -134,6 +136,13 @@ func (s *InviteService) send(ctx context.Context, email string, assignments []As
 			Invites: []api.InviteV1{{Email: email, Permissions: inviteInputOf(Permissions(assignments))}},
 		}).Execute()
 	})
+	if refused(err) { // Who is there all the same has been invited by somebody else.
+		invite, findErr := s.find(ctx, email)
+		if invite == nil {
+			return nil, errors.Join(err, findErr)
+		}
+		return invite, nil
+	}
 	var invite *Invite
 	err = s.c.verify(ctx, what, "invite "+email, Difference{Added: assignments}.String(), err, func(ctx context.Context) (string, error) {
 		var findErr error
@@ -149,12 +158,18 @@ func (s *InviteService) send(ctx context.Context, email string, assignments []As
 	return invite, nil
 }
 
+// refused reports that Segment has said no to a write, which it has not carried
+// out then.
+func refused(err error) bool {
+	return errors.Is(err, ErrConflict) || errors.Is(err, ErrInvalid) || errors.Is(err, ErrNotFound)
+}
+
 // find looks for an address among invites and users, in this order, so that it
 // misses nobody who accepts meanwhile. A user who still has the invite counts
 // as a user: Segment is said to list it for a while.
 func (s *InviteService) find(ctx context.Context, email string) (*Invite, error) {
 	listed, err := s.listed(ctx, email)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrAmbiguous) {
 		return nil, err
 	}
 	var user *User
@@ -172,7 +187,7 @@ func (s *InviteService) find(ctx context.Context, email string) (*Invite, error)
 	case listed != "":
 		return &Invite{Email: listed}, nil
 	}
-	return nil, nil
+	return nil, err
 }
 
 // listed is an invited address as Segment writes it, or empty if it is not

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -266,6 +268,252 @@ func TestOwnerThatCannotBeProven(t *testing.T) {
 	}
 }
 
+// The write is refused after another owner was found: nothing has changed, and
+// the error says no more than that.
+func TestTakingThatIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"revoke from u", "replace of u", "revoke from group", "take u out of group"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			srv := sim.New(owned(func(ws *sim.Workspace) {
+				makeOwner(ws, "u")
+				makeOwner(ws, "v")
+				addGroup(ws, "group", "u@example.com")
+			}))
+			for _, operation := range sim.Operations() {
+				if operation.Method == http.MethodGet {
+					continue
+				}
+				if err := srv.Inject(sim.Fault{Operation: operation.Name, Kind: sim.FaultStatus, Status: http.StatusForbidden}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			start := srv.Workspace()
+			if err := takings[how](t.Context(), connect(t, srv, fast())); !errors.Is(err, segmentapi.ErrForbidden) || errors.Is(err, segmentapi.ErrLastOwner) {
+				t.Error(err)
+			}
+			if diff := cmp.Diff(start, srv.Workspace()); diff != "" {
+				t.Errorf("workspace (-want +got):\n%s", diff)
+			}
+			if got := writes(srv); len(got) != 1 {
+				t.Errorf("writes %v, want one", got)
+			}
+		})
+	}
+}
+
+// The owner who was found is none any more when the write is done. If there is
+// another one that is enough, else what was taken is given back.
+func TestTheWitnessGoesMeanwhile(t *testing.T) {
+	t.Parallel()
+	without := func(members []string, email string) []string {
+		return slices.DeleteFunc(slices.Clone(members), func(m string) bool { return m == email })
+	}
+	for name, c := range map[string]struct {
+		through bool // A group, or the user v.
+		goes    func(*sim.Workspace)
+	}{
+		"user leaves": {false, func(ws *sim.Workspace) {
+			ws.Users = slices.DeleteFunc(ws.Users, func(u sim.User) bool { return u.ID == "v" })
+		}},
+		"user is demoted": {false, func(ws *sim.Workspace) {
+			edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(owner, everything+" env=prod")} })
+		}},
+		"group is deleted": {true, func(ws *sim.Workspace) {
+			ws.Groups = slices.DeleteFunc(ws.Groups, func(g sim.Group) bool { return g.ID == "third" })
+		}},
+		"group is demoted": {true, func(ws *sim.Workspace) {
+			edited(ws, "third", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+		}},
+		"user leaves the group": {true, func(ws *sim.Workspace) {
+			ws.Groups[1].Members = without(ws.Groups[1].Members, "v@example.com")
+		}},
+	} {
+		for _, another := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/another %t", name, another), func(t *testing.T) {
+				t.Parallel()
+				srv := sim.New(owned(func(ws *sim.Workspace) {
+					makeOwner(ws, "u")
+					if c.through {
+						addGroup(ws, "third", "v@example.com", "pending@example.com")
+					} else {
+						makeOwner(ws, "v")
+					}
+				}))
+				if err := srv.Before("replacePermissionsForUser", 1, func(ws *sim.Workspace) {
+					c.goes(ws)
+					if another {
+						makeOwner(ws, "w")
+					}
+				}); err != nil {
+					t.Fatal(err)
+				}
+				change, err := connect(t, srv, fast()).Users.Revoke(t.Context(), "u", assigned(owner, everything))
+				want := []string{"w"}
+				if !another {
+					want = []string{"u"}
+				}
+				if another != (err == nil) || err != nil && !errors.Is(err, segmentapi.ErrLastOwner) || another == change.Empty() {
+					t.Errorf("%v, %v", change, err)
+				}
+				if got := owners(srv.Workspace()); !slices.Equal(got, want) {
+					t.Errorf("owners %v, want %v", got, want)
+				}
+			})
+		}
+	}
+}
+
+// A witness that is sound is asked for once more, and nobody else.
+func TestTheWitnessStays(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*sim.Workspace)
+		asked  []string // After the write.
+	}{
+		"user":  {func(ws *sim.Workspace) { makeOwner(ws, "v") }, []string{"getUser"}},
+		"group": {func(ws *sim.Workspace) { addGroup(ws, "third", "w@example.com", "v@example.com") }, []string{"getUserGroup", "listUsersFromUserGroup"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv := sim.New(owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); c.change(ws) }))
+			if _, err := connect(t, srv, fast()).Users.Revoke(t.Context(), "u", assigned(owner, everything)); err != nil {
+				t.Fatal(err)
+			}
+			order := names(srv)
+			after := order[slices.Index(order, "replacePermissionsForUser")+1:]
+			if diff := cmp.Diff(append([]string{"getUser"}, c.asked...), after); diff != "" {
+				t.Errorf("requests after the write (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// What goes while the owners are looked for is passed over; what cannot be read
+// leaves it open whether there is another owner, and the edit undone.
+func TestOwnerScanUnderway(t *testing.T) {
+	t.Parallel()
+	crowd := func(ws *sim.Workspace) {
+		makeOwner(ws, "u")
+		addGroup(ws, "vanishing", "w@example.com")
+		ws.Users = append(ws.Users, sim.User{ID: "last", Email: "last@example.com"})
+		makeOwner(ws, "last")
+	}
+	vanish := func(ws *sim.Workspace) {
+		ws.Groups = slices.DeleteFunc(ws.Groups, func(g sim.Group) bool { return g.ID == "vanishing" })
+		ws.Users = slices.DeleteFunc(ws.Users, func(u sim.User) bool { return u.ID == "v" || u.ID == "w" })
+	}
+	for _, operation := range []string{"getUserGroup", "listUsersFromUserGroup", "listUsers"} {
+		t.Run("gone at "+operation, func(t *testing.T) {
+			t.Parallel()
+			srv := sim.New(owned(crowd))
+			// The list of users may still show who is gone.
+			if err := srv.Before(operation, 1, vanish); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := connect(t, srv, fast()).Users.Revoke(t.Context(), "u", assigned(owner, everything)); err != nil {
+				t.Error(err)
+			}
+			if got := owners(srv.Workspace()); !slices.Contains(got, "last") || slices.Contains(got, "u") {
+				t.Errorf("owners %v", got)
+			}
+		})
+	}
+	t.Run("gone after the list", func(t *testing.T) {
+		t.Parallel()
+		srv := sim.New(owned(func(ws *sim.Workspace) { crowd(ws); ws.Groups = nil }))
+		if err := srv.Before("getUser", 3, vanish); err != nil { // The first are those of u and of who is listed first.
+			t.Fatal(err)
+		}
+		if _, err := connect(t, srv, fast()).Users.Revoke(t.Context(), "u", assigned(owner, everything)); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, operation := range []string{"listRoles", "listUserGroups", "getUserGroup", "listUsersFromUserGroup", "listUsers", "getUser"} {
+		for name, c := range map[string]struct {
+			fault sim.Fault
+			want  error
+		}{
+			"500":           {sim.Fault{Kind: sim.FaultStatus, Status: 500}, segmentapi.ErrServer},
+			"not Segment's": {sim.Fault{Kind: sim.FaultHTML, Status: 404}, segmentapi.ErrNotFound},
+		} {
+			t.Run(name+" from "+operation, func(t *testing.T) {
+				t.Parallel()
+				srv := sim.New(owned(func(ws *sim.Workspace) {
+					makeOwner(ws, "u")
+					addGroup(ws, "empty", "pending@example.com")
+				}))
+				c.fault.Operation = operation
+				if operation == "getUser" {
+					c.fault.Ordinal = 2 // The subject can be read.
+				}
+				if err := srv.Inject(c.fault); err != nil {
+					t.Fatal(err)
+				}
+				client := connect(t, srv, fast(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}))
+				_, err := client.Users.Revoke(t.Context(), "u", assigned(owner, everything))
+				if !errors.Is(err, c.want) || errors.Is(err, segmentapi.ErrLastOwner) || !strings.Contains(err.Error(), operation) {
+					t.Error(err)
+				}
+				if got := writes(srv); len(got) != 0 {
+					t.Errorf("writes %v", got)
+				}
+			})
+		}
+	}
+}
+
+// Who asked has left, and ownership was taken all the same: it is looked after.
+func TestOwnerProofOutlivesTheCaller(t *testing.T) {
+	t.Parallel()
+	ws := owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") })
+	srv := sim.New(ws)
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	if err := srv.Before("replacePermissionsForUser", 1, func(ws *sim.Workspace) {
+		edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+		leave()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := connect(t, srv, fast()).Users.Revoke(ctx, "u", assigned(owner, everything)); !errors.Is(err, segmentapi.ErrLastOwner) || !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	checkHolds(t, srv, "u", holds(ws, "u")...)
+}
+
+// Whatever was taken on the way is given back, not the last of it alone.
+func TestEverythingTakenIsGivenBack(t *testing.T) {
+	t.Parallel()
+	ws := owned(func(ws *sim.Workspace) {
+		edited(ws, "u", func([]sim.Permission) []sim.Permission {
+			return []sim.Permission{on(admin, "SOURCE a"), on(reader, "SOURCE b")}
+		})
+		makeOwner(ws, "u")
+		makeOwner(ws, "v")
+	})
+	srv := sim.New(ws)
+	// When ownership has gone, somebody gives what has gone with it, and demotes v.
+	written := false
+	if err := srv.Before("getUser", 0, func(ws *sim.Workspace) {
+		if !written && !slices.Contains(holds(ws, "u"), owner+" "+everything) {
+			written = true
+			edited(ws, "u", func(held []sim.Permission) []sim.Permission { return append(held, on(admin, "SOURCE a")) })
+			edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := connect(t, srv, fast()).Users.Revoke(t.Context(), "u", assigned(owner, everything), assigned(admin, "SOURCE a"))
+	if !errors.Is(err, segmentapi.ErrLastOwner) || strings.Contains(err.Error(), "COULD NOT") {
+		t.Error(err)
+	}
+	checkHolds(t, srv, "u", holds(ws, "u")...)
+	if diff := cmp.Diff([]string{"replacePermissionsForUser", "replacePermissionsForUser", "addPermissionsToUser"}, writes(srv)); diff != "" {
+		t.Errorf("writes (-want +got):\n%s", diff)
+	}
+}
+
 // Two owners at once, through one client or two: one stays.
 func TestTwoOwnersAtOnce(t *testing.T) {
 	t.Parallel()
@@ -282,65 +530,93 @@ func TestTwoOwnersAtOnce(t *testing.T) {
 		for clients := 1; clients <= 2; clients++ {
 			t.Run(fmt.Sprintf("%s by %d", how, clients), func(t *testing.T) {
 				t.Parallel()
-				for range 20 {
-					srv := sim.New(owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") }))
-					first := connect(t, srv, fast())
-					second := first
-					if clients == 2 {
-						second = connect(t, srv, fast())
-					}
-					errs := make([]error, 2)
-					var both sync.WaitGroup
-					both.Go(func() { errs[0] = remove(t.Context(), first, "u") })
-					both.Go(func() { errs[1] = remove(t.Context(), second, "v") })
-					both.Wait()
-					for _, err := range errs {
-						if err != nil && !errors.Is(err, segmentapi.ErrLastOwner) {
-							t.Error(err)
-						}
-					}
-					if clients == 1 && (errs[0] == nil) == (errs[1] == nil) {
-						t.Errorf("%v, %v: want one refusal", errs[0], errs[1])
-					}
-					if got := owners(srv.Workspace()); len(got) == 0 {
-						t.Fatalf("nobody is left: %v, %v", errs[0], errs[1])
-					}
+				for i := range 20 {
+					synctest.Test(t, func(t *testing.T) { checkTwoOwnersAtOnce(t, clients, time.Duration(i)*100*time.Millisecond, remove) })
 				}
 			})
 		}
 	}
 }
 
-// The scan looks at groups first and stops at the first owner.
+// checkTwoOwnersAtOnce has reads that take this long and writes that take a
+// second, so that what overlaps can overlap.
+func checkTwoOwnersAtOnce(t *testing.T, clients int, reading time.Duration, remove func(context.Context, *segmentapi.Client, string) error) {
+	srv := sim.New(owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") }))
+	if err := srv.Inject(
+		sim.Fault{Operation: "getUser", Kind: sim.FaultDelay, Delay: reading},
+		sim.Fault{Operation: "replacePermissionsForUser", Kind: sim.FaultDelay, Delay: time.Second},
+	); err != nil {
+		t.Fatal(err)
+	}
+	first := connect(t, srv, fast())
+	second := first
+	if clients == 2 {
+		second = connect(t, srv, fast())
+	}
+	errs := make([]error, 2)
+	var both sync.WaitGroup
+	both.Go(func() { errs[0] = remove(t.Context(), first, "u") })
+	both.Go(func() { errs[1] = remove(t.Context(), second, "v") })
+	both.Wait()
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, segmentapi.ErrLastOwner) {
+			t.Error(err)
+		}
+	}
+	if clients == 1 && (errs[0] == nil) == (errs[1] == nil) {
+		t.Errorf("%v, %v: want one refusal", errs[0], errs[1])
+	}
+	if got := owners(srv.Workspace()); len(got) == 0 {
+		t.Fatalf("nobody is left: %v, %v", errs[0], errs[1])
+	}
+}
+
+// The scan looks at groups first, reads eight users at a time, and stops at the
+// first owner.
 func TestOwnerScanStops(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*sim.Workspace)
 		least  int
-		most   int // Reads of users, that of the subject and those of the edit aside.
+		most   int // Reads of users, that of the subject aside.
 	}{
-		"at a group":                   {func(ws *sim.Workspace) { addGroup(ws, "third", "w@example.com") }, 0, 0},
-		"at the first user, or nearly": {func(ws *sim.Workspace) { makeOwner(ws, "owner") }, 1, 20},
-		"at the last user, if it must": {func(ws *sim.Workspace) { makeOwner(ws, "late") }, 101, 110},
+		"at a group": {func(ws *sim.Workspace) { addGroup(ws, "third", "w@example.com") }, 0, 0},
+		// Those that are under way at the time end, and each may have made room
+		// for another.
+		"at the first user":            {func(ws *sim.Workspace) { makeOwner(ws, "owner") }, 8, 16},
+		"at the last user, if it must": {func(ws *sim.Workspace) { makeOwner(ws, "late") }, 104, 104},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ws := owned(func(ws *sim.Workspace) {
-				for i := range 100 {
-					ws.Users = append(ws.Users, sim.User{ID: fmt.Sprintf("x%d", i), Email: fmt.Sprintf("x%d@example.com", i)})
+			synctest.Test(t, func(t *testing.T) {
+				ws := owned(func(ws *sim.Workspace) {
+					for i := range 100 {
+						ws.Users = append(ws.Users, sim.User{ID: fmt.Sprintf("x%d", i), Email: fmt.Sprintf("x%d@example.com", i)})
+					}
+					ws.Users = append(ws.Users, sim.User{ID: "late", Email: "late@example.com"})
+					makeOwner(ws, "u")
+					c.change(ws)
+				})
+				srv := sim.New(ws)
+				if err := srv.Inject(sim.Fault{Operation: "getUser", Kind: sim.FaultDelay, Delay: time.Second}); err != nil {
+					t.Fatal(err)
 				}
-				ws.Users = append(ws.Users, sim.User{ID: "late", Email: "late@example.com"})
-				makeOwner(ws, "u")
-				c.change(ws)
+				start := time.Now()
+				if _, err := connect(t, srv, fast(), segmentapi.WithPageSize(20), segmentapi.WithDryRun()).Users.Revoke(t.Context(), "u", assigned(owner, everything)); err != nil {
+					t.Fatal(err)
+				}
+				if pages := operations(srv)["listUsers"]; pages > (c.most+19)/20 {
+					t.Errorf("%d pages of users were read", pages)
+				}
+				read := operations(srv)["getUser"] - 1
+				if read < c.least || read > c.most {
+					t.Errorf("%d users were read, want %d to %d", read, c.least, c.most)
+				}
+				// The subject, and then eight a second.
+				if took, want := time.Since(start), time.Duration(1+(c.least+7)/8)*time.Second; took != want {
+					t.Errorf("it took %s, want %s", took, want)
+				}
 			})
-			srv := sim.New(ws)
-			if _, err := connect(t, srv, fast(), segmentapi.WithDryRun()).Users.Revoke(t.Context(), "u", assigned(owner, everything)); err != nil {
-				t.Fatal(err)
-			}
-			read := operations(srv)["getUser"] - 1
-			if read < c.least || read > c.most {
-				t.Errorf("%d users were read, want %d to %d", read, c.least, c.most)
-			}
 		})
 	}
 }
@@ -366,8 +642,8 @@ func TestOwnerScanLimit(t *testing.T) {
 		t.Error(err)
 	}
 	// Beside the scan: the subject, and the roles and the workspace for what takes
-	// the place of a last permission.
-	if got := len(srv.Journal()); got < segmentapi.OwnerScanLimit || got > segmentapi.OwnerScanLimit+4 {
+	// the place of a last permission. What is under way at the end may not arrive.
+	if got := len(srv.Journal()); got < segmentapi.OwnerScanLimit-8 || got > segmentapi.OwnerScanLimit+4 {
 		t.Errorf("%d requests", got)
 	}
 	if got := writes(srv); len(got) != 0 {

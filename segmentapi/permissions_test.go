@@ -52,18 +52,75 @@ func drawAssignment(t *rapid.T) segmentapi.Assignment {
 	return a
 }
 
-func drawAssignments(t *rapid.T, what string) []segmentapi.Assignment {
-	return rapid.SliceOfN(rapid.Custom(drawAssignment), 0, 6).Draw(t, what)
+// drawAssignments repeats some of what it draws, and of more, in other words.
+func drawAssignments(t *rapid.T, what string, more ...segmentapi.Assignment) []segmentapi.Assignment {
+	all := rapid.SliceOfN(rapid.Custom(drawAssignment), 0, 4).Draw(t, what)
+	for pool := slices.Concat(all, more); len(pool) > 0 && rapid.Bool().Draw(t, "again"); {
+		all = append(all, reworded(t, rapid.SampledFrom(pool).Draw(t, "what")))
+	}
+	return all
+}
+
+// reworded says the same in other words.
+func reworded(t *rapid.T, a segmentapi.Assignment) segmentapi.Assignment {
+	a.RoleName = rapid.SampledFrom([]string{"", "Role"}).Draw(t, "name")
+	if id := strings.TrimPrefix(a.Scope.ID, "spa_"); a.Scope.Type == "SPACE" {
+		a.Scope.ID = rapid.SampledFrom([]string{id, "spa_" + id}).Draw(t, "id")
+	}
+	if n := len(a.Scope.Labels); n > 0 {
+		a.Scope.Labels = append(rapid.Permutation(a.Scope.Labels).Draw(t, "order"), a.Scope.Labels[rapid.IntRange(0, n-1).Draw(t, "twice")])
+	}
+	return a
 }
 
 func TestAssignmentsCompareAsSets(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		a, b := drawAssignment(t), drawAssignment(t)
-		if a.Same(b) != (line(a) == line(b)) {
-			t.Fatalf("%+v and %+v: same %t", a, b, a.Same(b))
+		all := drawAssignments(t, "all")
+		for _, a := range all {
+			for _, b := range all {
+				if a.Same(b) != (line(a) == line(b)) {
+					t.Fatalf("%+v and %+v: same %t", a, b, a.Same(b))
+				}
+			}
 		}
 	})
+}
+
+// What must not run together, and what is one although it is written in
+// several ways.
+func TestSameAssignment(t *testing.T) {
+	t.Parallel()
+	restricted := func(labels ...segmentapi.Label) segmentapi.Assignment {
+		return segmentapi.Assignment{RoleID: "r", Scope: segmentapi.Scope{Type: "WORKSPACE", ID: "ws", Labels: labels}}
+	}
+	label := func(key, value string) segmentapi.Label { return segmentapi.Label{Key: key, Value: value} }
+	named := assigned("r", "SOURCE a")
+	named.RoleName = "Role"
+	for name, c := range map[string]struct {
+		a, b segmentapi.Assignment
+		same bool
+	}{
+		"labels in another order": {restricted(label("a", "b"), label("c", "d")), restricted(label("c", "d"), label("a", "b")), true},
+		"a label twice":           {restricted(label("a", "b"), label("c", "d"), label("a", "b")), restricted(label("a", "b"), label("c", "d")), true},
+		"described labels":        {restricted(segmentapi.Label{Key: "a", Value: "b", Description: "text"}), restricted(label("a", "b")), true},
+		"named role":              {named, assigned("r", "SOURCE a"), true},
+		"space with prefix":       {assigned("r", "SPACE spa_a"), assigned("r", "SPACE a"), true},
+		"source with prefix":      {assigned("r", "SOURCE spa_a"), assigned("r", "SOURCE a"), false},
+		"no labels":               {restricted(label("a", "b")), restricted(), false},
+		"fewer labels":            {restricted(label("a", "b"), label("c", "d")), restricted(label("a", "b")), false},
+		"equals sign":             {restricted(label("a=b", "c")), restricted(label("a", "b=c")), false},
+		"comma":                   {restricted(label("a", "b"), label("c", "d")), restricted(label("a", "b,c=d")), false},
+		"quotation marks":         {restricted(label(`a"="b`, "c")), restricted(label("a", `b"="c`)), false},
+		"other case":              {restricted(label("a", "b")), restricted(label("A", "b")), false},
+		"another role":            {assigned("r", "SOURCE a"), assigned("r2", "SOURCE a"), false},
+		"another type":            {assigned("r", "SOURCE a"), assigned("r", "WAREHOUSE a"), false},
+		"another id":              {assigned("r", "SOURCE a"), assigned("r", "SOURCE b"), false},
+	} {
+		if c.a.Same(c.b) != c.same || c.b.Same(c.a) != c.same {
+			t.Errorf("%s: %v and %v: same %t, want %t", name, c.a, c.b, !c.same, c.same)
+		}
+	}
 }
 
 // Taken apart and put together, permissions are the same set, in the form that
@@ -88,7 +145,8 @@ func TestPermissionsInNormalForm(t *testing.T) {
 		if len(apart) != len(lines(held)) {
 			t.Fatalf("%d assignments, want %d", len(apart), len(lines(held)))
 		}
-		normal := segmentapi.Permissions(apart)
+		normal := segmentapi.Permissions(held)
+		scopes := 0
 		seen := map[string]bool{}
 		for _, p := range normal {
 			if len(p.Scopes) == 0 {
@@ -99,6 +157,7 @@ func TestPermissionsInNormalForm(t *testing.T) {
 				t.Fatalf("twice in %+v: the role and labels of %+v", normal, p)
 			}
 			seen[key] = true
+			scopes += len(p.Scopes)
 			for _, s := range p.Scopes {
 				if line(segmentapi.Assignment{RoleID: p.RoleID, Scope: segmentapi.Scope{Labels: s.Labels}}) != key {
 					t.Fatalf("%+v has scopes with several sets of labels", p)
@@ -109,6 +168,9 @@ func TestPermissionsInNormalForm(t *testing.T) {
 				}
 			}
 		}
+		if scopes != len(apart) {
+			t.Fatalf("%d scopes in %+v, want %d", scopes, normal, len(apart))
+		}
 		if diff := cmp.Diff(lines(held), lines(segmentapi.Assignments(normal))); diff != "" {
 			t.Fatalf("together (-want +got):\n%s", diff)
 		}
@@ -118,7 +180,8 @@ func TestPermissionsInNormalForm(t *testing.T) {
 func TestDifferences(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		before, after := drawAssignments(t, "before"), drawAssignments(t, "after")
+		before := drawAssignments(t, "before")
+		after := drawAssignments(t, "after", before...)
 		d := segmentapi.Compare(before, after)
 		if diff := cmp.Diff(lines(after), lines(d.Apply(before))); diff != "" {
 			t.Fatalf("applied (-want +got):\n%s", diff)
@@ -144,7 +207,8 @@ func TestDifferences(t *testing.T) {
 func TestEditsChangeWhatTheyName(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		held, named := drawAssignments(t, "held"), drawAssignments(t, "named")
+		held := drawAssignments(t, "held")
+		named := drawAssignments(t, "named", held...)
 		start := slices.Clone(held)
 		grant, revoke := segmentapi.Grant(named...), segmentapi.Revoke(named...)
 		want := lines(held)

@@ -1,0 +1,377 @@
+package segmentapi_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// leastAccess is what a new group holds in the simulator.
+func leastAccess() []segmentapi.Permission {
+	a := assigned(minimal, everything)
+	a.RoleName = "Minimal Workspace Access"
+	return segmentapi.Permissions([]segmentapi.Assignment{a})
+}
+
+func makesGroup(id, name string) func(*sim.Workspace) {
+	return func(ws *sim.Workspace) {
+		ws.Groups = append(ws.Groups, sim.Group{ID: id, Name: name, Permissions: []sim.Permission{on(minimal, everything)}})
+	}
+}
+
+func renames(group int, name string) func(*sim.Workspace) {
+	return func(ws *sim.Workspace) { ws.Groups[group].Name = name }
+}
+
+func TestGroupCreate(t *testing.T) {
+	t.Parallel()
+	ws := inviting()
+	srv := sim.New(ws)
+	c := connect(t, srv, fast())
+	made, err := c.Groups.Create(t.Context(), "New group")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(&segmentapi.Group{ID: made.ID, Name: "New group", Permissions: leastAccess()}, made); diff != "" || made.ID == "" {
+		t.Errorf("group (-want +got):\n%s", diff)
+	}
+	expectOrder(t, srv, "listUserGroups", "createUserGroup", "getUserGroup")
+	expectWorkspace(t, srv, ws, makesGroup(made.ID, "New group"))
+
+	start := srv.Workspace()
+	dry := connect(t, srv, segmentapi.WithDryRun())
+	for _, client := range []*segmentapi.Client{c, dry} {
+		for name, id := range map[string]string{"New group": made.ID, "NEW Group": made.ID, "Other": "h", "group": "g"} {
+			srv.ResetJournal()
+			again, refusal := client.Groups.Create(t.Context(), name)
+			if again != nil || !errors.Is(refusal, segmentapi.ErrConflict) || !strings.Contains(refusal.Error(), "the group "+id+" has the name") {
+				t.Errorf("%s: %v, %v", name, again, refusal)
+			}
+			expectOrder(t, srv, "listUserGroups")
+		}
+	}
+	srv.ResetJournal()
+	made, err = dry.Groups.Create(t.Context(), "Newer")
+	if diff := cmp.Diff(&segmentapi.Group{Name: "Newer"}, made); err != nil || diff != "" {
+		t.Errorf("dry run: %v, group (-want +got):\n%s", err, diff)
+	}
+	expectOrder(t, srv, "listUserGroups")
+	expectWorkspace(t, srv, start, nil)
+}
+
+func TestGroupNamesAreCheckedBeforeAnyRequest(t *testing.T) {
+	t.Parallel()
+	srv := sim.New(inviting())
+	for _, opts := range [][]segmentapi.Option{nil, {segmentapi.WithDryRun()}} {
+		c := connect(t, srv, opts...)
+		for _, name := range []string{"", " ", "\t\n", " New", "New ", "New\ngroup", "New\x00", "New\x7f"} {
+			if made, err := c.Groups.Create(t.Context(), name); made != nil || !errors.Is(err, segmentapi.ErrInvalidArgument) {
+				t.Errorf("create %q: %v, %v", name, made, err)
+			}
+			if renamed, err := c.Groups.Rename(t.Context(), "g", name); renamed != nil || !errors.Is(err, segmentapi.ErrInvalidArgument) {
+				t.Errorf("rename to %q: %v, %v", name, renamed, err)
+			}
+		}
+		for _, id := range []string{"", ".", "..", strings.Repeat("x", 256)} {
+			if renamed, err := c.Groups.Rename(t.Context(), id, "New"); renamed != nil || !errors.Is(err, segmentapi.ErrInvalidArgument) {
+				t.Errorf("rename of %q: %v, %v", id, renamed, err)
+			}
+		}
+	}
+	if got := names(srv); len(got) != 0 {
+		t.Errorf("requests %v", got)
+	}
+}
+
+// How a write of a group's name can fail. POST is never sent again, PATCH is
+// where Segment may repeat it.
+func nameFaults() map[string]nameFault {
+	return map[string]nameFault{
+		"dropped after":       {fault: sim.Fault{Kind: sim.FaultDrop}, patches: 2},
+		"500 after":           {fault: sim.Fault{Kind: sim.FaultLateStatus, Status: 500}, patches: 1},
+		"503 after":           {fault: sim.Fault{Kind: sim.FaultLateStatus, Status: 503}, patches: 2},
+		"408 after":           {fault: sim.Fault{Kind: sim.FaultLateStatus, Status: 408}, patches: 1},
+		"text after":          {fault: sim.Fault{Kind: sim.FaultContentType}, patches: 1},
+		"429 before":          {fault: sim.Fault{Kind: sim.FaultStatus, Status: 429}, posts: 2, patches: 2},
+		"reset before":        {fault: sim.Fault{Kind: sim.FaultReset}, posted: segmentapi.ErrConnection, patches: 2},
+		"503 before":          {fault: sim.Fault{Kind: sim.FaultStatus, Status: 503}, posted: segmentapi.ErrServer, patches: 2},
+		"500 before":          {fault: sim.Fault{Kind: sim.FaultStatus, Status: 500}, posted: segmentapi.ErrServer, patched: segmentapi.ErrServer, patches: 1},
+		"200 before, nothing": {fault: sim.Fault{Kind: sim.FaultEmptyObject}, posted: segmentapi.ErrNotApplied, patched: segmentapi.ErrNotApplied, patches: 1},
+		"403":                 {fault: sim.Fault{Kind: sim.FaultStatus, Status: 403}, posted: segmentapi.ErrForbidden, patched: segmentapi.ErrForbidden, patches: 1},
+		"409":                 {fault: sim.Fault{Kind: sim.FaultStatus, Status: 409}, posted: segmentapi.ErrConflict, patched: segmentapi.ErrConflict, patches: 1},
+		"422":                 {fault: sim.Fault{Kind: sim.FaultStatus, Status: 422}, posted: segmentapi.ErrInvalid, patched: segmentapi.ErrInvalid, patches: 1},
+	}
+}
+
+type nameFault struct {
+	fault sim.Fault
+	// What a POST and a PATCH come to that failed this way, and how often they
+	// are sent. No posts is one.
+	posted, patched error
+	posts, patches  int
+}
+
+// Whatever becomes of the answer, there is one group at most, and who asked
+// knows it.
+func TestGroupCreateWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	for name, c := range nameFaults() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ws := inviting()
+				srv := sim.New(ws)
+				c.fault.Operation, c.fault.Ordinal = "createUserGroup", 1
+				injects(t, srv, c.fault)
+				made, err := connect(t, srv).Groups.Create(t.Context(), "New")
+				if got := operations(srv)["createUserGroup"]; got != max(1, c.posts) {
+					t.Errorf("%d requests", got)
+				}
+				if c.posted != nil {
+					if made != nil || !errors.Is(err, c.posted) {
+						t.Errorf("%v, %v", made, err)
+					}
+					expectWorkspace(t, srv, ws, nil)
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(&segmentapi.Group{ID: made.ID, Name: "New", Permissions: leastAccess()}, made); diff != "" {
+					t.Errorf("group (-want +got):\n%s", diff)
+				}
+				expectWorkspace(t, srv, ws, makesGroup(made.ID, "New"))
+			})
+		})
+	}
+}
+
+// A group that somebody else makes of the same name at the same moment is not
+// taken for ours.
+func TestGroupCreateBySomebodyElse(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fault *sim.Fault
+		want  error
+	}{
+		"ours as well":               {},
+		"ours refused":               {&sim.Fault{Kind: sim.FaultStatus, Status: 409}, segmentapi.ErrConflict},
+		"ours refused with 422":      {&sim.Fault{Kind: sim.FaultStatus, Status: 422}, segmentapi.ErrInvalid},
+		"ours as well, answer lost":  {&sim.Fault{Kind: sim.FaultDrop}, segmentapi.ErrConnection},
+		"ours as well, error after":  {&sim.Fault{Kind: sim.FaultLateStatus, Status: 500}, segmentapi.ErrServer},
+		"ours not allowed":           {&sim.Fault{Kind: sim.FaultStatus, Status: 403}, segmentapi.ErrForbidden},
+		"ours beyond what is waited": {&sim.Fault{Kind: sim.FaultStatus, Status: 429}, segmentapi.ErrRateLimited},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ws := inviting()
+			srv := sim.New(ws)
+			edits(t, srv, "createUserGroup", 1, makesGroup("theirs", "New"))
+			if c.fault != nil {
+				c.fault.Operation = "createUserGroup"
+				injects(t, srv, *c.fault)
+			}
+			made, err := connect(t, srv, fast(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1})).Groups.Create(t.Context(), "New")
+			if !errors.Is(err, c.want) || (made == nil) != (c.want != nil) || made != nil && made.ID == "theirs" {
+				t.Errorf("%v, %v", made, err)
+			}
+		})
+	}
+}
+
+// Many who want a group of the same name make one.
+func TestOneGroupForMany(t *testing.T) {
+	t.Parallel()
+	srv := sim.New(inviting())
+	c := connect(t, srv, fast())
+	made := make(chan string, 20)
+	var calls sync.WaitGroup
+	for i := range 20 {
+		calls.Go(func() {
+			group, err := c.Groups.Create(t.Context(), []string{"New", "NEW"}[i%2])
+			switch {
+			case err == nil:
+				made <- group.ID
+			case !errors.Is(err, segmentapi.ErrConflict):
+				t.Error(err)
+			}
+		})
+	}
+	calls.Wait()
+	if len(made) != 1 || operations(srv)["createUserGroup"] != 1 || len(srv.Workspace().Groups) != 3 {
+		t.Errorf("%d made, writes %v", len(made), writes(srv))
+	}
+}
+
+func TestGroupRename(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		start    func(*sim.Workspace)
+		id, name string
+		want     error
+		requests []string // Before the write, if there is one.
+		changed  func(*sim.Workspace)
+	}{
+		"new name":        {id: "g", name: "New", requests: []string{"listUserGroups", "getUserGroup"}, changed: renames(0, "New")},
+		"other case":      {id: "g", name: "GROUP", requests: []string{"listUserGroups", "getUserGroup"}, changed: renames(0, "GROUP")},
+		"the name it has": {id: "g", name: "Group", requests: []string{"listUserGroups", "getUserGroup"}},
+		"the name it has, as another": {
+			start: makesGroup("twin", "Group"), id: "g", name: "Group", requests: []string{"listUserGroups", "getUserGroup"},
+		},
+		"the name of another": {id: "g", name: "Other", want: segmentapi.ErrConflict, requests: []string{"listUserGroups", "getUserGroup"}},
+		"the name of another in other case": {
+			id: "g", name: "oTHER", want: segmentapi.ErrConflict, requests: []string{"listUserGroups", "getUserGroup"},
+		},
+		"a group that is gone": {id: "gone", name: "New", want: segmentapi.ErrNotFound, requests: []string{"listUserGroups", "getUserGroup"}},
+	} {
+		for _, dryRun := range []bool{false, true} {
+			t.Run(name+map[bool]string{true: ", dry run"}[dryRun], func(t *testing.T) {
+				t.Parallel()
+				ws := inviting()
+				if c.start != nil {
+					c.start(ws)
+				}
+				srv := sim.New(ws)
+				opts, requests, changed := []segmentapi.Option{fast()}, c.requests, c.changed
+				switch {
+				case dryRun:
+					opts, changed = append(opts, segmentapi.WithDryRun()), nil
+				case c.changed != nil:
+					requests = slices.Concat(requests, []string{"updateUserGroup", "getUserGroup"})
+				}
+				renamed, err := connect(t, srv, opts...).Groups.Rename(t.Context(), c.id, c.name)
+				if !errors.Is(err, c.want) || (renamed == nil) != (c.want != nil) {
+					t.Fatalf("%v, %v", renamed, err)
+				}
+				want := &segmentapi.Group{ID: c.id, Name: c.name, MemberCount: 1, Permissions: leastAccess()}
+				if diff := cmp.Diff(want, renamed); c.want == nil && diff != "" {
+					t.Errorf("group (-want +got):\n%s", diff)
+				}
+				if errors.Is(c.want, segmentapi.ErrConflict) && !strings.Contains(err.Error(), "the group h has the name") {
+					t.Error(err)
+				}
+				expectOrder(t, srv, requests...)
+				expectWorkspace(t, srv, ws, changed)
+			})
+		}
+	}
+}
+
+func TestGroupRenameWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	for name, c := range nameFaults() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ws := inviting()
+				srv := sim.New(ws)
+				c.fault.Operation, c.fault.Ordinal = "updateUserGroup", 1
+				injects(t, srv, c.fault)
+				renamed, err := connect(t, srv).Groups.Rename(t.Context(), "g", "New")
+				if got := operations(srv)["updateUserGroup"]; got != c.patches {
+					t.Errorf("%d requests, want %d", got, c.patches)
+				}
+				if c.patched != nil {
+					if renamed != nil || !errors.Is(err, c.patched) {
+						t.Errorf("%v, %v", renamed, err)
+					}
+					expectWorkspace(t, srv, ws, nil)
+					return
+				}
+				if err != nil || renamed.Name != "New" {
+					t.Errorf("%v, %v", renamed, err)
+				}
+				expectWorkspace(t, srv, ws, renames(0, "New"))
+			})
+		})
+	}
+}
+
+// A group that is renamed twice at once has each name for its turn: neither
+// call takes the other's name for a write that was not applied.
+func TestGroupRenamesWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := sim.New(inviting())
+		// The first reads back late.
+		injects(t, srv, sim.Fault{Operation: "getUserGroup", Ordinal: 2, Kind: sim.FaultDelay, Delay: time.Hour})
+		c := connect(t, srv, fast())
+		first := make(chan error, 1)
+		go func() {
+			_, err := c.Groups.Rename(t.Context(), "g", "First")
+			first <- err
+		}()
+		synctest.Wait()
+		if renamed, err := c.Groups.Rename(t.Context(), "g", "Second"); err != nil || renamed.Name != "Second" {
+			t.Errorf("%v, %v", renamed, err)
+		}
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+		expectWorkspace(t, srv, inviting(), renames(0, "Second"))
+	})
+}
+
+func TestGroupsOfAUser(t *testing.T) {
+	t.Parallel()
+	ws := inviting()
+	var want []segmentapi.Group
+	for i := range 7 {
+		g := sim.Group{ID: fmt.Sprintf("group-%d", i), Name: fmt.Sprintf("Group %d", i), Permissions: []sim.Permission{on(admin, "SOURCE a")}}
+		if i != 3 {
+			g.Members = []string{"owner@example.com", "u@example.com"}
+			want = append(want, segmentapi.Group{ID: g.ID, Name: g.Name})
+		}
+		ws.Groups = append(ws.Groups, g)
+	}
+	srv := sim.New(ws)
+	for _, size := range []int{1, 2, 3, 6, 1000} {
+		srv.ResetJournal()
+		c := connect(t, srv, segmentapi.WithPageSize(size))
+		if diff := cmp.Diff(want, collect(t, c.Users.AllGroups(t.Context(), "owner"))); diff != "" {
+			t.Errorf("pages of %d (-want +got):\n%s", size, diff)
+		}
+		if got := operations(srv)["listUserGroupsFromUser"]; got != (len(want)+size-1)/size {
+			t.Errorf("pages of %d: %d requests", size, got)
+		}
+	}
+
+	srv.ResetJournal()
+	c := connect(t, srv)
+	page, err := c.Users.ListGroups(t.Context(), "owner", segmentapi.ListOptions{Count: 4})
+	if err != nil || len(page.Items) != 4 || page.Next == "" {
+		t.Fatalf("%+v, %v", page, err)
+	}
+	if page, err = c.Users.ListGroups(t.Context(), "owner", segmentapi.ListOptions{Count: 4, Cursor: page.Next}); err != nil || len(page.Items) != 2 || page.Next != "" {
+		t.Errorf("%+v, %v", page, err)
+	}
+	expectOrder(t, srv, "listUserGroupsFromUser", "listUserGroupsFromUser")
+
+	if _, err = c.Users.ListGroups(t.Context(), "gone", segmentapi.ListOptions{}); !errors.Is(err, segmentapi.ErrNotFound) {
+		t.Error(err)
+	}
+	srv.ResetJournal()
+	for _, id := range []string{"", "..", strings.Repeat("x", 256)} {
+		if _, err = c.Users.ListGroups(t.Context(), id, segmentapi.ListOptions{}); !errors.Is(err, segmentapi.ErrInvalidArgument) {
+			t.Errorf("%q: %v", id, err)
+		}
+		for group, err := range c.Users.AllGroups(t.Context(), id) {
+			if !errors.Is(err, segmentapi.ErrInvalidArgument) {
+				t.Errorf("%q: %v, %v", id, group, err)
+			}
+		}
+	}
+	if got := names(srv); len(got) != 0 {
+		t.Errorf("requests %v", got)
+	}
+}
