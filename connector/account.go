@@ -1,8 +1,11 @@
 package connector
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
@@ -44,7 +47,7 @@ func accountSchema() *v2.ConnectorAccountCreationSchema {
 			}.Build(),
 			fieldGroups: v2.ConnectorAccountCreationSchema_Field_builder{
 				DisplayName:     "Groups",
-				Description:     "The names or the ids of groups that the person will be in.",
+				Description:     "The names or the ids of groups that the person will be in. A single text may hold several, with commas between.",
 				Placeholder:     "Data Platform",
 				Order:           3,
 				StringListField: &v2.ConnectorAccountCreationSchema_StringListField{},
@@ -84,16 +87,19 @@ func (i *inviteSyncer) CreateAccount(
 			return nil, nil, nil, userErr
 		}
 		if invite.Sent {
-			log.Info("invited, and accepted already")
+			log.Info("invited, and accepted already", zap.String("user_id", invite.User.ID))
 			return v2.CreateAccountResponse_SuccessResult_builder{Resource: user, IsCreateAccountResult: true}.Build(), nil, nil, nil
 		}
-		log.Info("not invited: a user of the workspace already")
+		log.Info("not invited: a user of the workspace already", zap.String("user_id", invite.User.ID))
 		return v2.CreateAccountResponse_AlreadyExistsResult_builder{Resource: user, IsCreateAccountResult: true}.Build(), nil, nil, nil
 	}
 	pending, err := inviteResource(invite.Email)
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	// What was asked for is done, and the invite is a resource from now on. That
+	// the person has yet to accept is what an invite says of itself; to report an
+	// action would tell whoever asked that there is something to do.
 	if invite.Sent {
 		log.Info("invited")
 		return v2.CreateAccountResponse_SuccessResult_builder{Resource: pending, IsCreateAccountResult: true}.Build(), nil, nil, nil
@@ -136,25 +142,39 @@ func (c *Connector) invitation(ctx context.Context, info *v2.AccountInfo) (*segm
 		}
 		in.Permissions = []segmentapi.Permission{{RoleID: roleID, Scopes: []segmentapi.Scope{{Type: segmentapi.ScopeWorkspace, ID: workspace}}}}
 	}
-	if len(groups) == 0 {
-		return in, nil
+	in.Groups, err = c.chosenGroups(ctx, groups)
+	return in, err
+}
+
+// chosenGroups are the ids of the groups that are asked for.
+func (c *Connector) chosenGroups(ctx context.Context, asked []string) ([]string, error) {
+	if len(asked) == 0 {
+		return nil, nil
 	}
 	known, err := every(ctx, c, "listing groups", c.patient.Groups.All(ctx))
-	if err != nil {
+	if noGroups(err) {
+		return nil, withoutGroups(err)
+	} else if err != nil {
 		return nil, err
 	}
-	for _, group := range groups {
-		groupID, chooseErr := choose(fieldGroups, group, known, func(g segmentapi.Group) (string, string) { return g.ID, g.Name })
+	of := func(g segmentapi.Group) (string, string) { return g.ID, g.Name }
+	// A group may have a comma in its name.
+	if len(asked) == 1 && len(matches(asked[0], known, of)) == 0 {
+		asked = slices.DeleteFunc(strings.Split(asked[0], ","), func(s string) bool { return strings.TrimSpace(s) == "" })
+	}
+	var ids []string
+	for _, group := range asked {
+		id, chooseErr := choose(fieldGroups, strings.TrimSpace(group), known, of)
 		if chooseErr != nil {
 			return nil, chooseErr
 		}
-		in.Groups = append(in.Groups, groupID)
+		ids = append(ids, id)
 	}
-	return in, nil
+	return ids, nil
 }
 
-// accountEmail is the e-mail in the profile, else the primary one, else the
-// login.
+// accountEmail is the e-mail in the profile, else the primary one, else a login
+// that may be one.
 func accountEmail(info *v2.AccountInfo) (string, error) {
 	email, err := textField(info, fieldEmail)
 	for _, other := range info.GetEmails() {
@@ -162,8 +182,8 @@ func accountEmail(info *v2.AccountInfo) (string, error) {
 			email = strings.TrimSpace(other.GetAddress())
 		}
 	}
-	if email == "" {
-		email = strings.TrimSpace(info.GetLogin())
+	if login := strings.TrimSpace(info.GetLogin()); email == "" && strings.Contains(login, "@") {
+		email = login
 	}
 	if email == "" && err == nil {
 		err = status.Errorf(codes.InvalidArgument, "the profile has no %s: give the address that the invite is to be sent to", fieldEmail)
@@ -219,24 +239,44 @@ func every[T any](ctx context.Context, c *Connector, what string, list iter.Seq2
 	})
 }
 
-// choose finds the one row that has an id or, in any case, a name.
-func choose[T any](field, asked string, rows []T, of func(T) (string, string)) (string, error) {
+// matches are the ids of the rows that have an id, of which there is one at
+// most, or else, in any case, a name.
+func matches[T any](asked string, rows []T, of func(T) (string, string)) []string {
 	var named []string
 	for _, row := range rows {
 		id, name := of(row)
 		if id == asked {
-			return id, nil
+			return []string{id}
 		}
 		if strings.EqualFold(strings.TrimSpace(name), asked) {
 			named = append(named, id)
 		}
 	}
-	switch len(named) {
+	return named
+}
+
+// maxCandidates is how many names an error lists.
+const maxCandidates = 20
+
+// choose finds the one row that is meant.
+func choose[T any](field, asked string, rows []T, of func(T) (string, string)) (string, error) {
+	found := matches(asked, rows, of)
+	switch len(found) {
 	case 0:
-		return "", status.Errorf(codes.InvalidArgument, "the field %s of the profile: Segment has none with the name or the id %q", field, asked)
+		var names []string
+		for _, row := range rows {
+			id, name := of(row)
+			names = append(names, displayName(name, id))
+		}
+		slices.Sort(names)
+		if more := len(names) - maxCandidates; more > 0 {
+			names = append(names[:maxCandidates], fmt.Sprintf("%d more", more))
+		}
+		return "", status.Error(codes.InvalidArgument, clip(fmt.Sprintf("the field %s of the profile: none has the name or the id %q; there are: %s",
+			field, asked, cmp.Or(strings.Join(names, ", "), "none")), maxDescription))
 	case 1:
-		return named[0], nil
+		return found[0], nil
 	}
 	return "", status.Errorf(codes.InvalidArgument, "the field %s of the profile: %q is the name of several, so give one of the ids %s",
-		field, asked, strings.Join(named, ", "))
+		field, asked, strings.Join(found, ", "))
 }

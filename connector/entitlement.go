@@ -35,6 +35,9 @@ func parseEntitlementID(id string) (target, error) {
 	return t, nil
 }
 
+// String is the id of the entitlement.
+func (t target) String() string { return t.typeID + ":" + t.id + ":" + t.slug }
+
 // scopedTypes are the types whose entitlements are roles.
 func scopedTypes() []string {
 	var types []string
@@ -46,13 +49,16 @@ func scopedTypes() []string {
 	return types
 }
 
-// targetOfEntitlement reads an entitlement that a caller passes. Nothing counts
-// but its id, and the id of its resource, which the SDK goes by: what else
-// stands there may be missing or of another day.
-func targetOfEntitlement(e *v2.Entitlement) (target, error) {
+// targetOfEntitlement reads an entitlement of one of types that a caller passes.
+// Nothing counts but its id, and the id of its resource, which the SDK goes by:
+// what else stands there may be missing or of another day.
+func targetOfEntitlement(e *v2.Entitlement, types ...string) (target, error) {
 	t, err := parseEntitlementID(e.GetId())
 	if err != nil {
 		return target{}, err
+	}
+	if !slices.Contains(types, t.typeID) {
+		return target{}, status.Errorf(codes.InvalidArgument, "the entitlement %q is none of a %s", e.GetId(), strings.Join(types, " or a "))
 	}
 	if id := e.GetResource().GetId(); id != nil && (id.GetResourceType() != t.typeID || id.GetResource() != t.id) {
 		return target{}, status.Errorf(codes.InvalidArgument, "the entitlement %q comes with the resource %s %q, which it is not on",

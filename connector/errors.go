@@ -21,7 +21,7 @@ import (
 // The SDK would try again for ever.
 const longestOutage = 10 * time.Minute
 
-const checkAccess = "check the token, that the token's role may read this (a Workspace Owner token may), and the region: a token works in one region only"
+const checkAccess = "check the token, that the token's role allows this (a Workspace Owner's does), and the region: a token works in one region only"
 
 // ask runs one operation and translates its error: every request of the
 // connector passes here. What names the operation in words.
@@ -101,9 +101,14 @@ func (c *Connector) translate(what string, err error, started time.Time) *status
 		code, advice = codes.Unauthenticated, checkAccess
 	case errors.Is(err, segmentapi.ErrForbidden):
 		code, advice = codes.PermissionDenied, checkAccess
+	case errors.Is(err, segmentapi.ErrNotFound) && httpStatus != 0 && e.Method != http.MethodGet:
+		code, advice = codes.FailedPrecondition, "what was to be changed, or something that the change names, may be gone: sync again"
 	case errors.Is(err, segmentapi.ErrNotFound):
 		// Not NotFound: the sync would finish without the rows.
-		code, advice = codes.FailedPrecondition, "check the base URL and the region"
+		code = codes.FailedPrecondition
+		if httpStatus != 0 {
+			advice = "check the base URL and the region"
+		}
 	case errors.Is(err, segmentapi.ErrBadRequest), errors.Is(err, segmentapi.ErrInvalid):
 		code = codes.InvalidArgument
 	case httpStatus == http.StatusInternalServerError, httpStatus == http.StatusNotImplemented:

@@ -15,7 +15,7 @@ import (
 
 // Grant puts a user or a pending invite into the group.
 func (g *groupSyncer) Grant(ctx context.Context, principal *v2.Resource, ent *v2.Entitlement) ([]*v2.Grant, annotations.Annotations, error) {
-	t, err := targetOfEntitlement(ent)
+	t, err := targetOfEntitlement(ent, typeGroup)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -33,14 +33,25 @@ func (g *groupSyncer) Grant(ctx context.Context, principal *v2.Resource, ent *v2
 		return nil, nil, departure(who)
 	}
 	what := fmt.Sprintf("adding %s %s to group %s", who.GetResourceType(), who.GetResource(), t.id)
-	added, err := ask(ctx, g.c, what, func(ctx context.Context) ([]string, error) { return g.c.client.Groups.AddMembers(ctx, t.id, email) })
+	added, err := ask(ctx, g.c, what, func(ctx context.Context) ([]string, error) {
+		if mistakable := g.c.unmistakable(ctx, t.id, who, email); mistakable != nil {
+			return nil, mistakable
+		}
+		return g.c.client.Groups.AddMembers(ctx, t.id, email)
+	})
+	group := resourceID(typeGroup, t.id)
 	switch {
-	case departed(err):
-		return nil, nil, departure(resourceID(typeGroup, t.id))
+	case departed(err, group):
+		return nil, nil, departure(group)
+	case errors.Is(err, segmentapi.ErrInvalid):
+		return nil, nil, hint(err, "the address may not be a user's or an invite's any more: sync again")
 	case err != nil:
 		return nil, nil, err
 	}
-	granted := membership(resourceID(typeGroup, t.id), []*v2.ResourceId{who})
+	if who.GetResourceType() == typeInvite {
+		who = resourceID(typeInvite, email) // As the list of invites has it.
+	}
+	granted := membership(group, []*v2.ResourceId{who})
 	if len(added) == 0 {
 		return granted, annotations.New(&v2.GrantAlreadyExists{}), nil
 	}
@@ -49,7 +60,7 @@ func (g *groupSyncer) Grant(ctx context.Context, principal *v2.Resource, ent *v2
 
 // Revoke takes a user or a pending invite out of the group.
 func (g *groupSyncer) Revoke(ctx context.Context, revoked *v2.Grant) (annotations.Annotations, error) {
-	t, err := targetOfEntitlement(revoked.GetEntitlement())
+	t, err := targetOfEntitlement(revoked.GetEntitlement(), typeGroup)
 	if err != nil {
 		return nil, err
 	}
@@ -66,11 +77,33 @@ func (g *groupSyncer) Revoke(ctx context.Context, revoked *v2.Grant) (annotation
 		}
 	}
 	what := fmt.Sprintf("removing %s %s from group %s", who.GetResourceType(), who.GetResource(), t.id)
-	removed, err := ask(ctx, g.c, what, func(ctx context.Context) ([]string, error) { return g.c.client.Groups.RemoveMembers(ctx, t.id, email) })
-	if departed(err) || err == nil && len(removed) == 0 {
+	removed, err := ask(ctx, g.c, what, func(ctx context.Context) ([]string, error) {
+		if mistakable := g.c.unmistakable(ctx, t.id, who, email); mistakable != nil {
+			return nil, mistakable
+		}
+		return g.c.client.Groups.RemoveMembers(ctx, t.id, email)
+	})
+	if departed(err, resourceID(typeGroup, t.id)) || err == nil && len(removed) == 0 {
 		return annotations.New(&v2.GrantAlreadyRevoked{}), nil
 	}
 	return nil, err
+}
+
+// unmistakable makes sure that a user's address is not that of another user in
+// the group but for case, since Segment changes memberships by address.
+func (c *Connector) unmistakable(ctx context.Context, groupID string, who *v2.ResourceId, email string) error {
+	if who.GetResourceType() != typeUser {
+		return nil
+	}
+	for member, err := range c.client.Groups.AllMembers(ctx, groupID) {
+		if err != nil {
+			return err
+		}
+		if foldEmail(member.Email) == foldEmail(email) && member.ID != who.GetResource() {
+			return fmt.Errorf("user %s, who is in the group, has the same address but for case: %w", member.ID, segmentapi.ErrAmbiguous)
+		}
+	}
+	return nil
 }
 
 // address looks up the e-mail by which Segment's groups know a user or an
@@ -87,7 +120,7 @@ func (c *Connector) address(ctx context.Context, who *v2.ResourceId) (string, er
 func (c *Connector) userEmail(ctx context.Context, id string) (string, error) {
 	user, err := c.client.Users.Get(ctx, id)
 	switch {
-	case departed(err):
+	case departed(err, resourceID(typeUser, id)):
 		return "", nil
 	case err != nil:
 		return "", err
@@ -122,11 +155,24 @@ func (g *groupSyncer) Create(ctx context.Context, r *v2.Resource) (*v2.Resource,
 	switch {
 	case errors.Is(err, segmentapi.ErrConflict):
 		return nil, nil, status.Errorf(codes.AlreadyExists, "%v: nobody could tell two groups of one name apart", err)
+	case noGroups(err):
+		return nil, nil, withoutGroups(err)
 	case err != nil:
 		return nil, nil, err
 	}
 	created, err := groupResource(*group)
 	return created, nil, err
+}
+
+// noGroups reports that a workspace has no user groups.
+func noGroups(err error) bool {
+	var e *segmentapi.Error
+	return notInPlan(err) && errors.As(err, &e) && e.Operation == "listUserGroups"
+}
+
+// withoutGroups is the error of who needs groups in such a workspace.
+func withoutGroups(err error) error {
+	return status.Errorf(codes.FailedPrecondition, "%v: the workspace's plan may not include user groups, which come with Segment's Business plan", err)
 }
 
 // Delete deletes a group. Its members stay in the workspace.
@@ -165,7 +211,7 @@ func (w *workspaceSyncer) Grant(context.Context, *v2.Resource, *v2.Entitlement) 
 
 // Revoke removes a user from the workspace.
 func (w *workspaceSyncer) Revoke(ctx context.Context, g *v2.Grant) (annotations.Annotations, error) {
-	t, err := targetOfEntitlement(g.GetEntitlement())
+	t, err := targetOfEntitlement(g.GetEntitlement(), typeWorkspace)
 	if err != nil {
 		return nil, err
 	}

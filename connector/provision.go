@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -20,10 +21,15 @@ import (
 // groups can be given and can lose.
 type editable struct{ editor *Connector }
 
+// editableTypes are those types. Segment grants nothing on a single warehouse.
+func editableTypes() []string {
+	return []string{typeRole, typeSource, typeFunction, typeSpace, typeLabel}
+}
+
 // Grant gives a user or a group the role that the entitlement stands for.
 func (e editable) Grant(ctx context.Context, principal *v2.Resource, ent *v2.Entitlement) ([]*v2.Grant, annotations.Annotations, error) {
 	c := e.editor
-	t, err := targetOfEntitlement(ent)
+	t, err := targetOfEntitlement(ent, editableTypes()...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -43,8 +49,10 @@ func (e editable) Grant(ctx context.Context, principal *v2.Resource, ent *v2.Ent
 		return append(now, added)
 	})
 	switch {
-	case departed(err):
+	case departed(err, who):
 		return nil, nil, departure(who)
+	case errors.Is(err, segmentapi.ErrInvalid):
+		return nil, nil, hint(err, "Segment may not let this role be held on that, or one of them is gone: sync again and choose what is there")
 	case err != nil:
 		return nil, nil, err
 	case !held && change.Empty():
@@ -66,7 +74,7 @@ func (e editable) Grant(ctx context.Context, principal *v2.Resource, ent *v2.Ent
 // a sync, and nothing else.
 func (e editable) Revoke(ctx context.Context, g *v2.Grant) (annotations.Annotations, error) {
 	c := e.editor
-	t, err := targetOfEntitlement(g.GetEntitlement())
+	t, err := targetOfEntitlement(g.GetEntitlement(), editableTypes()...)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +84,7 @@ func (e editable) Revoke(ctx context.Context, g *v2.Grant) (annotations.Annotati
 	}
 	change, err := c.edit(ctx, fmt.Sprintf("revoking %s from", g.GetEntitlement().GetId()), who, segmentapi.RevokeFunc(t.shownBy))
 	switch {
-	case departed(err):
+	case departed(err, who):
 		return annotations.New(&v2.GrantAlreadyRevoked{}), nil
 	case err != nil:
 		return nil, err
@@ -145,7 +153,7 @@ func (c *Connector) throughGroup(ctx context.Context, user *v2.ResourceId, t tar
 				return nil, err
 			}
 			detail, err := c.client.Groups.Get(ctx, group.ID)
-			if err != nil && !departed(err) {
+			if err != nil && !departed(err, resourceID(typeGroup, group.ID)) {
 				return nil, err
 			}
 			if err == nil && slices.ContainsFunc(segmentapi.Assignments(detail.Permissions), t.shownBy) {
@@ -157,12 +165,25 @@ func (c *Connector) throughGroup(ctx context.Context, user *v2.ResourceId, t tar
 	if len(groups) == 0 || err != nil {
 		return err
 	}
-	return status.Errorf(codes.FailedPrecondition, "user %s holds this not alone but through the group %s: take the user out of it, or revoke it from the group",
-		user.GetResource(), strings.Join(groups, " and the group "))
+	plural := ""
+	if len(groups) > 1 {
+		plural = "s"
+	}
+	return status.Errorf(codes.FailedPrecondition, "user %s holds %s not directly but through the group%s %s: take the user out of the group%[3]s, or revoke it from the group%[3]s",
+		user.GetResource(), t, plural, strings.Join(groups, " and "))
 }
 
-// departed reports that Segment says that somebody or something is not there.
-func departed(err error) bool { return fromSegment(err) && errors.Is(err, segmentapi.ErrNotFound) }
+// departed reports that Segment says, when asked for a user or a group, that it
+// is not there. A write that ends so says less: what is not found may be a role
+// or a resource that it names.
+func departed(err error, who *v2.ResourceId) bool {
+	var e *segmentapi.Error
+	if !errors.As(err, &e) || !fromSegment(e) || !errors.Is(e, segmentapi.ErrNotFound) || e.Method != http.MethodGet {
+		return false
+	}
+	path := fmt.Sprintf("/%ss/%s/", who.GetResourceType(), who.GetResource())
+	return strings.HasPrefix(e.Path+"/", path)
+}
 
 // departure is the error of a grant to who is not there any more.
 func departure(who *v2.ResourceId) error {

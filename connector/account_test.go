@@ -1,0 +1,264 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+)
+
+// account is what an account is to be created from.
+func account(profile map[string]any) *v2.AccountInfo {
+	fields, err := structpb.NewStruct(profile)
+	if err != nil {
+		panic(err)
+	}
+	return v2.AccountInfo_builder{Profile: fields}.Build()
+}
+
+// create creates an account as the SDK's command line asks for it.
+func (f *fixture) create(ctx context.Context, info *v2.AccountInfo) (connectorbuilder.CreateAccountResponse, error) {
+	password := v2.LocalCredentialOptions_builder{RandomPassword: v2.LocalCredentialOptions_RandomPassword_builder{Length: 20}.Build()}.Build()
+	got, secrets, _, err := (&inviteSyncer{passive{c: f.Connector}}).CreateAccount(ctx, info, password)
+	if len(secrets) > 0 {
+		panic("there are no passwords")
+	}
+	return got, err
+}
+
+// outcome tells the kind of an answer, whom it is about, and its message.
+func outcome(t *testing.T, r connectorbuilder.CreateAccountResponse) (string, *v2.Resource) {
+	t.Helper()
+	describe := func(kind string, is bool, row *v2.Resource) (string, *v2.Resource) {
+		if !is {
+			t.Errorf("the answer does not say that it is one of creating an account: %v", r)
+		}
+		return kind + " " + row.GetId().GetResourceType() + ":" + row.GetId().GetResource(), row
+	}
+	switch r := r.(type) {
+	case *v2.CreateAccountResponse_SuccessResult:
+		return describe("success", r.GetIsCreateAccountResult(), r.GetResource())
+	case *v2.CreateAccountResponse_AlreadyExistsResult:
+		return describe("already exists", r.GetIsCreateAccountResult(), r.GetResource())
+	case *v2.CreateAccountResponse_ActionRequiredResult:
+		if !strings.Contains(r.GetMessage(), "must accept") {
+			t.Errorf("the message is %q", r.GetMessage())
+		}
+		return describe("action required", r.GetIsCreateAccountResult(), r.GetResource())
+	}
+	return fmt.Sprintf("%T", r), nil
+}
+
+func TestCreateAccount(t *testing.T) {
+	t.Parallel()
+	accepted := func(ws *sim.Workspace) { ws.Accept("eve@example.com", "u9") }
+	mail := func(address string, primary bool) *v2.AccountInfo_Email {
+		return v2.AccountInfo_Email_builder{Address: address, IsPrimary: primary}.Build()
+	}
+	const member, src = "member on WORKSPACE wksp []", "src on WORKSPACE wksp []"
+	for name, c := range map[string]struct {
+		info *v2.AccountInfo
+		// before plans an edit for the time right after the invite was sent.
+		meanwhile func(*sim.Workspace)
+		want      string
+		// holds is what the new invite, or its user, holds.
+		holds []string
+		// groups are those that the address is in afterwards.
+		groups []string
+		sent   bool
+		says   string
+	}{
+		"new": {info: account(map[string]any{"email": "eve@example.com"}),
+			want: "success invite:eve@example.com", holds: []string{member}, sent: true, says: "invited"},
+		"a role by its name, groups by name and id": {
+			info: account(map[string]any{"email": " eve@example.com ", "role": "source ADMIN", "groups": []any{"owners", "g2", "g1"}}),
+			want: "success invite:eve@example.com", holds: []string{src}, groups: []string{"g1", "g2"}, sent: true, says: "invited"},
+		"a role by its id, groups in one text": {info: account(map[string]any{"email": "eve@example.com", "role": "src", "groups": "g2, Owners,"}),
+			want: "success invite:eve@example.com", holds: []string{src}, groups: []string{"g1", "g2"}, sent: true, says: "invited"},
+		"a name with a comma": {info: account(map[string]any{"email": "eve@example.com", "groups": "Sales, EMEA"}),
+			want: "success invite:eve@example.com", holds: []string{member}, groups: []string{"g3"}, sent: true, says: "invited"},
+		"nothing for role and groups": {info: account(map[string]any{"email": "eve@example.com", "role": nil, "groups": nil, "unknown": 1.0}),
+			want: "success invite:eve@example.com", holds: []string{member}, sent: true, says: "invited"},
+		"the address of the account": {info: v2.AccountInfo_builder{Login: "eve", Emails: []*v2.AccountInfo_Email{
+			mail("old@example.com", false), mail("eve@example.com", true),
+		}}.Build(), want: "success invite:eve@example.com", holds: []string{member}, sent: true, says: "invited"},
+		"its only address": {info: v2.AccountInfo_builder{Emails: []*v2.AccountInfo_Email{mail("eve@example.com", false)}}.Build(),
+			want: "success invite:eve@example.com", holds: []string{member}, sent: true, says: "invited"},
+		"its login": {info: v2.AccountInfo_builder{Login: "eve@example.com"}.Build(),
+			want: "success invite:eve@example.com", holds: []string{member}, sent: true, says: "invited"},
+		"accepted at once": {info: account(map[string]any{"email": "eve@example.com", "role": "src"}), meanwhile: accepted,
+			want: "success user:u9", holds: []string{src}, sent: true, says: "invited, and accepted already"},
+		"accepted at once, with a group": {info: account(map[string]any{"email": "eve@example.com", "groups": "g2"}), meanwhile: accepted,
+			want: "success user:u9", holds: []string{member}, groups: []string{"g2"}, sent: true, says: "invited, and accepted already"},
+		"a member": {info: account(map[string]any{"email": "bo@example.com", "role": "src", "groups": "g2"}),
+			want: "already exists user:u2", says: "not invited: a user of the workspace already"},
+		"a member in other case": {info: account(map[string]any{"email": "ADA@example.COM"}),
+			want: "already exists user:u1", says: "not invited: a user of the workspace already"},
+		"invited": {info: account(map[string]any{"email": "new@example.com"}),
+			want: "action required invite:new@example.com", groups: []string{"g1"}, says: "not invited again: the invite is pending"},
+		"invited in other case, with a group": {info: account(map[string]any{"email": "New@Example.com", "groups": "g2"}),
+			want: "action required invite:new@example.com", groups: []string{"g1", "g2"}, says: "not invited again: the invite is pending"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ws := writable()
+			ws.Groups = append(ws.Groups, sim.Group{ID: "g3", Name: "Sales, EMEA", Permissions: []sim.Permission{role("member")}})
+			f := newFixture(t, ws)
+			if c.meanwhile != nil {
+				if err := f.sim.Before("listInvites", 2, c.meanwhile); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ctx, logs := logged(t)
+			got, row := outcome(t, must(f.create(ctx, c.info))(t))
+			if got != c.want {
+				t.Fatalf("%s, want %s", got, c.want)
+			}
+			if sent := f.requests()["createInvites"]; sent > 1 || (sent == 1) != c.sent {
+				t.Errorf("%d invites were sent", sent)
+			}
+			if said := logs.FilterMessage(c.says).FilterFieldKey("email"); said.Len() != 1 || said.All()[0].Level != zap.InfoLevel {
+				t.Errorf("the log does not say %q once: %v", c.says, logs.All())
+			}
+			// The row is the one of a sync.
+			if diff := cmp.Diff(find(t, f.list(t)[row.GetId().GetResourceType()], row.GetId().GetResource()), row, protocmp.Transform()); diff != "" {
+				t.Errorf("the row (-listed +returned):\n%s", diff)
+			}
+			var holds, groups []string
+			after := f.sim.Workspace()
+			for _, i := range after.Invites {
+				if i.Email == "eve@example.com" {
+					holds = holdings(i.Permissions)
+				}
+			}
+			for _, u := range after.Users {
+				if u.ID == "u9" {
+					holds = holdings(u.Permissions)
+				}
+			}
+			email := strings.ToLower(row.GetProfile().GetFields()["email"].GetStringValue())
+			for _, g := range after.Groups {
+				for _, m := range g.Members {
+					if strings.EqualFold(m, email) {
+						groups = append(groups, g.ID)
+					}
+				}
+			}
+			if c.sent || c.groups != nil {
+				if diff := cmp.Diff([][]string{c.holds, c.groups}, [][]string{holds, groups}); diff != "" {
+					t.Errorf("permissions and groups (-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+// A profile that is not understood sends nothing.
+func TestCreateAccountRefuses(t *testing.T) {
+	t.Parallel()
+	eve := func(field string, value any) *v2.AccountInfo {
+		return account(map[string]any{"email": "eve@example.com", field: value})
+	}
+	for name, c := range map[string]struct {
+		info *v2.AccountInfo
+		opts []sim.Option
+		code codes.Code
+		says string
+	}{
+		"nothing":        {nil, nil, codes.InvalidArgument, "the profile has no email: give the address"},
+		"no address":     {v2.AccountInfo_builder{Login: "eve"}.Build(), nil, codes.InvalidArgument, "the profile has no email: give the address"},
+		"a blank one":    {account(map[string]any{"email": "  "}), nil, codes.InvalidArgument, "the profile has no email: give the address"},
+		"an invalid one": {account(map[string]any{"email": "eve"}), nil, codes.InvalidArgument, `"eve" is not an e-mail address`},
+		"with a name":    {account(map[string]any{"email": "Eve <eve@example.com>"}), nil, codes.InvalidArgument, "is not an e-mail address"},
+		"two of them":    {account(map[string]any{"email": "a@example.com,b@example.com"}), nil, codes.InvalidArgument, "is not an e-mail address"},
+		"a number":       {account(map[string]any{"email": 1.0}), nil, codes.InvalidArgument, "the field email of the profile must be a text"},
+		"a number, and another address": {v2.AccountInfo_builder{
+			Login: "eve@example.com", Profile: account(map[string]any{"email": 1.0}).GetProfile(),
+		}.Build(), nil, codes.InvalidArgument, "the field email of the profile must be a text"},
+		"a list for a role":     {eve("role", []any{"src"}), nil, codes.InvalidArgument, "the field role of the profile must be a text"},
+		"a number for groups":   {eve("groups", 1.0), nil, codes.InvalidArgument, "the field groups of the profile must be a list of texts"},
+		"numbers in groups":     {eve("groups", []any{"g1", 2.0}), nil, codes.InvalidArgument, "the field groups of the profile must be a list of texts"},
+		"an unknown role":       {eve("role", "Sourcerer"), nil, codes.InvalidArgument, `"Sourcerer"; there are: Functions Admin, Minimal Workspace Access, Source Admin, Twice, Twice, Unify and Engage Admin,`},
+		"an ambiguous role":     {eve("role", "twice"), nil, codes.InvalidArgument, `"twice" is the name of several, so give one of the ids t1, t2`},
+		"an unknown group":      {eve("groups", "g1,gone"), nil, codes.InvalidArgument, `"gone"; there are: Owners, Same, Same, g2`},
+		"an ambiguous group":    {eve("groups", []any{"SAME"}), nil, codes.InvalidArgument, `"SAME" is the name of several, so give one of the ids s1, s2`},
+		"groups without a plan": {eve("groups", "g1"), []sim.Option{sim.WithoutFeatures(sim.FeatureGroups)}, codes.FailedPrecondition, "plan"},
+		"without a plan, 404": {eve("groups", "g1"), []sim.Option{sim.WithoutFeatures(sim.FeatureGroups), sim.WithGateStatus(404)},
+			codes.FailedPrecondition, "plan may not include user groups"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ws := writable()
+			ws.Roles = append(ws.Roles, sim.Role{ID: "t1", Name: "Twice"}, sim.Role{ID: "t2", Name: "Twice"})
+			ws.Groups = append(ws.Groups, sim.Group{ID: "s1", Name: "Same"}, sim.Group{ID: "s2", Name: "Same"})
+			f := newFixture(t, ws, c.opts...)
+			before := f.state()
+			got, err := f.create(t.Context(), c.info)
+			if status.Code(err) != c.code || !strings.Contains(err.Error(), c.says) || got != nil {
+				t.Errorf("%v, %v\nwant %s: %s", got, err, c.code, c.says)
+			}
+			if writes := f.writes(); len(writes) > 0 {
+				t.Errorf("it wrote %v", writes)
+			}
+			if diff := cmp.Diff(before, f.state()); diff != "" {
+				t.Errorf("the workspace (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// An error names no more candidates than somebody reads.
+func TestCandidatesAreFew(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for i := range 1000 {
+		names = append(names, fmt.Sprintf("Group %04d", i))
+	}
+	_, err := choose(fieldGroups, "gone", names, func(name string) (string, string) { return name, name })
+	if err == nil || !strings.HasSuffix(err.Error(), "Group 0018, Group 0019, 980 more") {
+		t.Errorf("%v", err)
+	}
+	_, err = choose(fieldGroups, "gone", nil, func(name string) (string, string) { return name, name })
+	if err == nil || !strings.HasSuffix(err.Error(), "there are: none") {
+		t.Errorf("%v", err)
+	}
+}
+
+// What the forms of other programs are made of.
+func TestAccountCreationSchema(t *testing.T) {
+	t.Parallel()
+	metadata := must((&Connector{}).Metadata(t.Context()))(t)
+	var required []string
+	orders := map[int32]bool{}
+	for name, field := range metadata.GetAccountCreationSchema().GetFieldMap() {
+		if field.GetDisplayName() == "" || field.GetDescription() == "" || field.GetPlaceholder() == "" {
+			t.Errorf("%s does not explain itself", name)
+		}
+		if field.GetRequired() {
+			required = append(required, name)
+		}
+		orders[field.GetOrder()] = true
+		if list := field.HasStringListField(); list != (name == fieldGroups) || !list && !field.HasStringField() {
+			t.Errorf("%s is of another type", name)
+		}
+	}
+	if len(orders) != 3 || len(required) != 1 || required[0] != fieldEmail {
+		t.Errorf("%d fields, of which required: %v", len(orders), required)
+	}
+	for _, word := range []string{"reads", "grants", "revokes", "invites"} {
+		if !strings.Contains(metadata.GetDescription(), word) {
+			t.Errorf("the description does not say %q", word)
+		}
+	}
+}

@@ -1,0 +1,214 @@
+package connector
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/annotations"
+	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// An attempt is one call that changes something.
+type attempt func(context.Context, *fixture) (annotations.Annotations, error)
+
+func granting(entitlementID, principal string) attempt {
+	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
+		_, annos, err := f.grantTo(ctx, entitlementID, principal)
+		return annos, err
+	}
+}
+
+func revoking(entitlementID, principal string) attempt {
+	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
+		return f.revokeFrom(ctx, entitlementID, principal)
+	}
+}
+
+func creatingGroup(name string) attempt {
+	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
+		_, annos, err := (&groupSyncer{c: f.Connector}).Create(ctx, v2.Resource_builder{
+			Id: resourceID(typeGroup, ""), DisplayName: name,
+		}.Build())
+		return annos, err
+	}
+}
+
+func deleting(resource string) attempt {
+	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
+		id := who(resource).GetId()
+		for _, s := range f.ResourceSyncers(ctx) {
+			if d, ok := s.(connectorbuilder.ResourceDeleterV2Limited); ok && s.ResourceType(ctx).GetId() == id.GetResourceType() {
+				return d.Delete(ctx, id, nil)
+			}
+		}
+		panic("nothing deletes a " + id.GetResourceType())
+	}
+}
+
+func inviting(email string) attempt {
+	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
+		_, _, annos, err := (&inviteSyncer{passive{c: f.Connector}}).CreateAccount(ctx, account(map[string]any{"email": email}), nil)
+		return annos, err
+	}
+}
+
+// Each refusal says in one sentence what is wrong and what to do instead, and
+// leaves everything as it is.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	sum := "label:" + labelID([]segmentapi.Label{{Key: longest(""), Value: "x"}}) + ":src"
+	held := func(principal string, permissions ...sim.Permission) func(*sim.Workspace) {
+		return func(ws *sim.Workspace) {
+			for i := range ws.Users {
+				if "user:"+ws.Users[i].ID == principal {
+					ws.Users[i].Permissions = permissions
+				}
+			}
+			for i := range ws.Groups {
+				if "group:"+ws.Groups[i].ID == principal {
+					ws.Groups[i].Permissions = permissions
+				}
+			}
+		}
+	}
+	onSource := sim.Permission{RoleID: "src", Resources: []sim.Resource{{ID: "src", Type: "SOURCE"}}}
+	both := func(edits ...func(*sim.Workspace)) func(*sim.Workspace) {
+		return func(ws *sim.Workspace) {
+			for _, edit := range edits {
+				edit(ws)
+			}
+		}
+	}
+	noMinimal := func(ws *sim.Workspace) { ws.Roles[1].Name = "Something else" }
+	twin := func(ws *sim.Workspace) { ws.Users = append(ws.Users, sim.User{ID: "u4", Email: "CY@example.com"}) }
+	// Nobody owns the workspace but u1, directly.
+	oneOwner := func(ws *sim.Workspace) {
+		held("user:u1", role("owner"), role("member"))(ws)
+		held("user:u3", role("member"))(ws)
+		held("group:g1", role("member"))(ws)
+	}
+	// Nobody owns the workspace but u2, through g1.
+	oneMember := func(ws *sim.Workspace) {
+		held("user:u1", role("member"))(ws)
+		held("user:u3", role("member"))(ws)
+		ws.Groups[0].Members = []string{"bo@example.com"}
+	}
+	for name, c := range map[string]struct {
+		edit func(*sim.Workspace)
+		do   attempt
+		code codes.Code
+		says string
+	}{
+		// Whom something is granted to.
+		"a role to an invite": {nil, granting("source:src:src", "invite:new@example.com"), codes.FailedPrecondition,
+			`new@example.com is invited and cannot get or lose roles: Segment does not show what an invite gives; put the invite into a group, or delete it and invite anew with another role`},
+		"a role from an invite": {nil, revoking("role:src:assigned", "invite:new@example.com"), codes.FailedPrecondition,
+			`new@example.com is invited and cannot get or lose roles: Segment does not show what an invite gives; put the invite into a group, or delete it and invite anew with another role`},
+		"a role to a source": {nil, granting("source:src:src", "source:src"), codes.InvalidArgument,
+			`source "src" cannot be the principal: use a user or group`},
+		"a group to a group": {nil, granting("group:g1:member", "group:g2"), codes.InvalidArgument,
+			`group "g2" cannot be the principal: use a user or invite`},
+		"a role to nobody": {nil, granting("source:src:src", "user:"), codes.InvalidArgument,
+			`the principal has no id`},
+		"a role to who is gone": {nil, granting("source:src:src", "user:gone"), codes.NotFound,
+			`Segment has no user gone any more: sync again`},
+		"a role to a group that is gone": {nil, granting("role:src:assigned", "group:gone"), codes.NotFound,
+			`Segment has no group gone any more: sync again`},
+		"a group to who is gone": {nil, granting("group:g1:member", "user:gone"), codes.NotFound,
+			`Segment has no user gone any more: sync again`},
+		"a group that is gone": {nil, granting("group:gone:member", "user:u3"), codes.NotFound,
+			`Segment has no group gone any more: sync again`},
+		"a group to who has accepted": {nil, granting("group:g1:member", "invite:gone@example.com"), codes.FailedPrecondition,
+			`gone@example.com is not invited any more: if the person has joined, sync again and grant it to the user`},
+		"a group to who has no address": {func(ws *sim.Workspace) { ws.Users[2].Email = "" }, granting("group:g1:member", "user:u3"), codes.FailedPrecondition,
+			`reading user u3: the user has no e-mail, by which Segment's groups know their members: ambiguous: make the change in Segment`},
+		// What is granted.
+		"the workspace": {nil, granting("workspace:wksp:member", "user:u3"), codes.FailedPrecondition,
+			`nobody can be made a member of the workspace without being asked: create an account, which sends an invite, instead`},
+		"a role that is unknown": {nil, granting("source:src:gone", "user:u3"), codes.InvalidArgument,
+			`granting source:src:gone to user u3: segment addPermissionsToUser (POST /users/u3/permissions): 422 Unprocessable Entity; "permissions.0.roleId" is not a role (field permissions.0.roleId); Segment may not let this role be held on that, or one of them is gone: sync again and choose what is there`},
+		"a source that is gone": {nil, granting("source:gone:src", "group:g2"), codes.InvalidArgument,
+			`granting source:gone:src to group g2: segment addPermissionsToUserGroup (POST /groups/g2/permissions): 422 Unprocessable Entity; "permissions.0.resources.0.id" is not a resource of this type in the workspace (field permissions.0.resources.0.id); Segment may not let this role be held on that, or one of them is gone: sync again and choose what is there`},
+		"a label that is gone": {nil, granting("label:env=gone:src", "user:u3"), codes.InvalidArgument,
+			`granting label:env=gone:src to user u3: segment addPermissionsToUser (POST /users/u3/permissions): 422 Unprocessable Entity; "permissions.0.resources.0.labels" must be labels of the workspace (field permissions.0.resources.0.labels); Segment may not let this role be held on that, or one of them is gone: sync again and choose what is there`},
+		"a label without a value": {nil, granting("label:env=:src", "user:u3"), codes.InvalidArgument,
+			`granting label:env=:src to user u3: segmentapi: invalid argument: the assignment of role src has a label without key or value`},
+		"a label that is none": {nil, granting("label:b=1,a=2:src", "user:u3"), codes.InvalidArgument,
+			`"b=1,a=2" is not the id of a label or of a set of labels`},
+		"labels by their checksum": {nil, granting(sum, "user:u3"), codes.FailedPrecondition,
+			`label:sha256-45ee020c910323b26db5c418fc84ba0002643389104fffce24513095d1ec4ec6:src stands for labels that are too long to be told from its id, so it can be revoked but not granted: grant the role in Segment`},
+		"an entitlement of one word": {nil, granting("source", "user:u3"), codes.InvalidArgument,
+			`"source" is not the id of an entitlement, which is type:resource:slug`},
+		// What cannot be taken.
+		"another workspace": {nil, revoking("workspace:other:member", "user:u3"), codes.FailedPrecondition,
+			`the token is one of workspace wksp, not of workspace other: use the token that the file was synced with, or sync again`},
+		"what a group gives": {held("group:g2", onSource), revoking("source:src:src", "user:u3"), codes.FailedPrecondition,
+			`user u3 holds source:src:src not directly but through the group "g2" (g2): take the user out of the group, or revoke it from the group`},
+		"what two groups give": {both(held("group:g1", onSource), held("group:g2", onSource), func(ws *sim.Workspace) {
+			ws.Groups[0].Members = append(ws.Groups[0].Members, "cy@example.com")
+		}), revoking("source:src:src", "user:u3"), codes.FailedPrecondition,
+			`user u3 holds source:src:src not directly but through the groups "Owners" (g1) and "g2" (g2): take the user out of the groups, or revoke it from the groups`},
+		"the least that is": {nil, revoking("role:member:assigned", "user:u2"), codes.FailedPrecondition,
+			`revoking role:member:assigned from user u2: segment user u2: the last permission cannot be taken away: it is Minimal Workspace Access on WORKSPACE wksp, the least that Segment has: remove the user from the workspace, or delete the group, instead`},
+		"the last without a least": {both(noMinimal, held("user:u2", onSource)), revoking("source:src:src", "user:u2"), codes.FailedPrecondition,
+			`revoking source:src:src from user u2: segment user u2: the last permission cannot be taken away: segment listRoles (GET /roles): not found: no role has the name "Minimal Workspace Access": remove the user from the workspace, or delete the group, instead`},
+		"a group by another's address": {twin, granting("group:g2:member", "user:u4"), codes.FailedPrecondition,
+			`adding user u4 to group g2: user u3, who is in the group, has the same address but for case: ambiguous: make the change in Segment`},
+		"another's membership": {twin, revoking("group:g2:member", "user:u4"), codes.FailedPrecondition,
+			`removing user u4 from group g2: user u3, who is in the group, has the same address but for case: ambiguous: make the change in Segment`},
+		// The last owner.
+		"the last owner's role": {oneOwner, revoking("role:owner:assigned", "user:u1"), codes.FailedPrecondition,
+			`revoking role:owner:assigned from user u1: segment user u1: segmentapi: no other Workspace Owner found: give the role Workspace Owner to somebody else first: a workspace without an owner can be managed by nobody`},
+		"the last owner's membership": {oneOwner, revoking("workspace:wksp:member", "user:u1"), codes.FailedPrecondition,
+			`removing user u1: segment user u1: segmentapi: no other Workspace Owner found: give the role Workspace Owner to somebody else first: a workspace without an owner can be managed by nobody`},
+		"the last owner": {oneOwner, deleting("user:u1"), codes.FailedPrecondition,
+			`removing user u1: segment user u1: segmentapi: no other Workspace Owner found: give the role Workspace Owner to somebody else first: a workspace without an owner can be managed by nobody`},
+		"the last owners' role": {oneMember, revoking("role:owner:assigned", "group:g1"), codes.FailedPrecondition,
+			`revoking role:owner:assigned from group g1: segment group g1: segmentapi: no other Workspace Owner found: give the role Workspace Owner to somebody else first: a workspace without an owner can be managed by nobody`},
+		"the last owner in a group": {oneMember, revoking("group:g1:member", "user:u2"), codes.FailedPrecondition,
+			`removing user u2 from group g1: segment group g1: segmentapi: no other Workspace Owner found: give the role Workspace Owner to somebody else first: a workspace without an owner can be managed by nobody`},
+		"the last owner of a group": {oneMember, deleting("user:u2"), codes.FailedPrecondition,
+			`removing user u2: segment user u2: segmentapi: no other Workspace Owner found: give the role Workspace Owner to somebody else first: a workspace without an owner can be managed by nobody`},
+		"the group of the last owner": {oneMember, deleting("group:g1"), codes.FailedPrecondition,
+			`removing group g1: segment group g1: segmentapi: no other Workspace Owner found: give the role Workspace Owner to somebody else first: a workspace without an owner can be managed by nobody`},
+		"an owner, as nobody can tell": {func(ws *sim.Workspace) { ws.Roles[0].Name = "Renamed" }, revoking("role:owner:assigned", "user:u1"), codes.FailedPrecondition,
+			`revoking role:owner:assigned from user u1: segmentapi: who owns the workspace cannot be told, which an edit of workspace-wide roles needs: segment listRoles (GET /roles): not found: no role has the name "Workspace Owner"`},
+		// Groups that are made.
+		"a group of the same name": {nil, creatingGroup("owners"), codes.AlreadyExists,
+			`creating group "owners": segment createUserGroup (POST /groups): conflict: the group g1 has the name "Owners": nobody could tell two groups of one name apart`},
+		"a group without a name": {nil, creatingGroup(""), codes.InvalidArgument,
+			`a group needs a display name, which becomes its name in Segment`},
+		"a group with a space first": {nil, creatingGroup(" x"), codes.InvalidArgument,
+			`creating group " x": segmentapi: invalid argument: the group name " x" is empty, begins or ends with a space or has control characters`},
+		// Ids that are none.
+		"no user to delete": {nil, deleting("user:"), codes.InvalidArgument,
+			`user "" is not the id of a user`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ws := writable()
+				if c.edit != nil {
+					c.edit(ws)
+				}
+				f := timeless(t, ws)
+				before := f.state()
+				annos, err := c.do(t.Context(), f)
+				if got := status.Convert(err); got.Code() != c.code || got.Message() != c.says || len(annos) > 0 {
+					t.Errorf("%s with %v: %s\nwant %s: %s", got.Code(), annos, got.Message(), c.code, c.says)
+				}
+				if diff := cmp.Diff(before, f.state()); diff != "" {
+					t.Errorf("the workspace (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
