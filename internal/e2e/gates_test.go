@@ -3,15 +3,11 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"text/tabwriter"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
@@ -22,7 +18,6 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/logging/zap/ctxzap"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/status"
 
 	"github.com/baton-segment/baton-segment/connector"
@@ -277,62 +272,28 @@ func (o outcome) skipped() []string {
 	return lacks
 }
 
-// A gateTable collects what rows of the table came to.
-type gateTable struct {
-	mu    sync.Mutex
-	lines map[string]string
-}
-
-// add notes a row. The keys sort the rows.
-func (g *gateTable) add(key, list, answer, verdict, note string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.lines[key] = strings.Join([]string{list, answer, verdict, note}, "\t")
-}
-
-func (g *gateTable) log(t *testing.T) {
-	t.Helper()
-	var table strings.Builder
-	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	_, err := fmt.Fprintln(w, "list\tanswer\tthe sync\tand says")
-	for _, key := range slices.Sorted(maps.Keys(g.lines)) {
-		_, lineErr := fmt.Fprintln(w, g.lines[key])
-		err = errors.Join(err, lineErr)
-	}
-	if err = errors.Join(err, w.Flush()); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("what an answer means:\n%s", &table)
-}
-
 // What an answer on any list means, row by row: a feature that the workspace's
 // plan lacks is left out and named; a refusal, or what is not from Segment, must
 // not read as "nobody has access".
 func TestGatesByTheTable(t *testing.T) {
 	t.Parallel()
-	table := gateTable{lines: map[string]string{}}
-	var rows errgroup.Group
-	rows.SetLimit(6) // Some wait to try again.
+	results := newTable("what an answer means", "list", "answer", "the sync", "and says")
+	rows := newCrowd(t)
 	for i, list := range gatedLists() {
 		for j, answer := range gatedAnswers() {
-			rows.Go(func() error {
-				t.Run(list.name()+"/"+answer.name, func(t *testing.T) {
-					o := syncGated(t, gated(t, list, answer), 0)
-					note := strings.Join(o.skipped(), "; ")
-					if o.err != nil {
-						note = o.message()
-					}
-					table.add(fmt.Sprintf("%02d %02d", i, j), list.name(), answer.name, o.verdict(), note)
-					checkGate(t, list, answer, o)
-				})
-				return nil
+			rows.run(list.name()+"/"+answer.name, func(t *testing.T) {
+				o := syncGated(t, gated(t, list, answer), 0)
+				note := strings.Join(o.skipped(), "; ")
+				if o.err != nil {
+					note = o.message()
+				}
+				results.add(fmt.Sprintf("%02d %02d", i, j), list.name(), answer.name, o.verdict(), note)
+				checkGate(t, list, answer, o)
 			})
 		}
 	}
-	if err := rows.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	table.log(t)
+	rows.wait()
+	results.log(t)
 }
 
 // gated serves a workspace where a list has an answer.
@@ -399,7 +360,7 @@ func TestGatesBelowUsersAndGroups(t *testing.T) {
 	}
 	noGroup := func(ws *sim.Workspace) { ws.Groups = ws.Groups[1:] }
 	noUser := func(ws *sim.Workspace) { ws.Users = ws.Users[1:] }
-	table := gateTable{lines: map[string]string{}}
+	results := newTable("what an answer means", "list", "answer", "the sync", "and says")
 	for _, row := range []struct {
 		operation string
 		groups    int
@@ -429,7 +390,7 @@ func TestGatesBelowUsersAndGroups(t *testing.T) {
 		} else if len(o.warnings) == 1 {
 			note = fmt.Sprint(o.warnings[0].Message, " ", o.warnings[0].ContextMap())
 		}
-		table.add(fmt.Sprint(len(table.lines)), row.operation, "404, "+name, o.verdict(), note)
+		results.add(fmt.Sprint(len(results.lines)), row.operation, "404, "+name, o.verdict(), note)
 		if o.verdict() != row.want {
 			t.Errorf("%s, %s: the sync %s, want %s: %v", row.operation, name, o.verdict(), row.want, o.err)
 		}
@@ -444,7 +405,7 @@ func TestGatesBelowUsersAndGroups(t *testing.T) {
 			t.Errorf("%s: not one warning that counts one: %s", row.operation, note)
 		}
 	}
-	table.log(t)
+	results.log(t)
 }
 
 // A list that begins well and then says that the plan lacks it is cut short,

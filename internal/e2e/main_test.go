@@ -8,13 +8,16 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"text/tabwriter"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -180,4 +183,57 @@ func golden(t *testing.T, file, got string) {
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("%s: run `make generate` if this is meant (-want +got):\n%s", file, diff)
 	}
+}
+
+// A crowd is subtests side by side, more of them than the machine has
+// processors: programs that start, or wait to try again, leave it idle.
+type crowd struct {
+	t    *testing.T
+	turn chan struct{}
+	all  sync.WaitGroup
+}
+
+func newCrowd(t *testing.T) *crowd { return &crowd{t: t, turn: make(chan struct{}, 6)} }
+
+func (c *crowd) run(name string, test func(*testing.T)) {
+	c.turn <- struct{}{}
+	c.all.Go(func() {
+		defer func() { <-c.turn }()
+		c.t.Run(name, test)
+	})
+}
+
+func (c *crowd) wait() { c.all.Wait() }
+
+// A table collects what rows of a test came to, for people to read.
+type table struct {
+	title, heading string
+	mu             sync.Mutex
+	lines          map[string]string
+}
+
+func newTable(title string, columns ...string) *table {
+	return &table{title: title, heading: strings.Join(columns, "\t"), lines: map[string]string{}}
+}
+
+// add notes a row. The keys sort the rows.
+func (b *table) add(key string, cells ...string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lines[key] = strings.Join(cells, "\t")
+}
+
+func (b *table) log(t *testing.T) {
+	t.Helper()
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	_, err := fmt.Fprintln(w, b.heading)
+	for _, key := range slices.Sorted(maps.Keys(b.lines)) {
+		_, lineErr := fmt.Fprintln(w, b.lines[key])
+		err = errors.Join(err, lineErr)
+	}
+	if err = errors.Join(err, w.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s:\n%s", b.title, &text)
 }

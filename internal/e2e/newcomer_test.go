@@ -2,13 +2,16 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
@@ -48,6 +51,8 @@ func TestReadme(t *testing.T) {
 				checkRealUse(t, b.text)
 			case b.language == "sh" && strings.Contains(b.text, "--sync-resources"):
 				checkPartialUse(t, b.text)
+			case b.language == "sh" && strings.Contains(b.text, "--grant-entitlement"):
+				checkChanges(t, b.text)
 			case b.language == "go":
 				checkSnippet(t, b.text)
 			default:
@@ -106,7 +111,7 @@ func checkRealUse(t *testing.T, commands string) {
 	t.Helper()
 	ws := sim.Demo()
 	s := serve(t, ws)
-	_, r := runScript(t, []string{"BATON_BASE_URL=" + s.URL}, commands, "<token>", s.Token())
+	_, r := runScript(t, []string{"BATON_BASE_URL=" + s.URL}, commands, map[string]string{"<token>": s.Token()})
 	for _, g := range expected(ws, builtTypes()).Grants {
 		if !strings.Contains(r.stdout, g.ID) {
 			t.Errorf("grant %s is not shown", g.ID)
@@ -120,7 +125,7 @@ func checkPartialUse(t *testing.T, commands string) {
 	t.Helper()
 	ws := sim.Demo()
 	s := serve(t, ws)
-	dir, _ := runScript(t, s.env(), commands, "<user id>", ws.Users[1].ID)
+	dir, _ := runScript(t, s.env(), commands, map[string]string{"<user id>": ws.Users[1].ID})
 	for file, want := range map[string]map[string]int{
 		"people.c1z": {typeUser: len(ws.Users), typeGroup: len(ws.Groups), typeRole: len(ws.Roles)},
 		"person.c1z": {typeUser: 1, typeRole: len(ws.Users[1].Permissions), typeWorkspace: 1},
@@ -135,19 +140,64 @@ func checkPartialUse(t *testing.T, commands string) {
 	}
 }
 
+// checkChanges runs the commands on a file that was synced before, and compares
+// what they leave of the workspace with what they say.
+func checkChanges(t *testing.T, commands string) {
+	t.Helper()
+	ws := sim.Demo()
+	s := serve(t, ws)
+	source, group := ws.Sources[0], ws.Groups[0]
+	admin, readOnly := ws.Roles[2], ws.Roles[3]
+	leaver := ws.Users[len(ws.Users)-1]
+	loser := ws.Users[slices.IndexFunc(ws.Users, func(u sim.User) bool {
+		return len(u.Permissions) > 1 && u.Permissions[1].RoleID == readOnly.ID && u.Permissions[1].Resources[0].Type == "SOURCE"
+	})]
+	lost := loser.Permissions[1].Resources[0]
+	const email = "new.colleague@example.com"
+	runScript(t, s.env(), "bin/baton-segment -f sync.c1z\n"+commands, map[string]string{
+		"<entitlement id>": "source:" + source.ID + ":" + admin.ID,
+		"<user id>":        leaver.ID,
+		"<grant id>":       "source:" + lost.ID + ":" + readOnly.ID + ":user:" + loser.ID,
+		"<e-mail>":         email,
+		"<group>":          group.Name,
+	})
+	given := false
+	for _, r := range s.Journal() {
+		given = given || r.Path == "/users/"+leaver.ID+"/permissions" && r.Status == http.StatusOK
+	}
+	if !given {
+		t.Errorf("%s was granted nothing", leaver.Email)
+	}
+	// Who got the role is removed in the end.
+	remove(leaver.ID)(ws)
+	take(typeUser, loser.ID, readOnly.ID, lost)(ws)
+	ws.Invites = append(ws.Invites, sim.Invite{
+		Email: email, Permissions: []sim.Permission{{RoleID: readOnly.ID, Resources: []sim.Resource{at("WORKSPACE", ws.ID)}}},
+	})
+	join(group.ID, email)(ws)
+	if diff := cmp.Diff(stateOf(ws), stateOf(s.Workspace()), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("the commands leave the workspace (-want +got):\n%s", diff)
+	}
+}
+
 // runScript runs commands of the README in a folder that has the programs in
-// bin/, with what stands for a reader's own value replaced.
-func runScript(t *testing.T, env []string, commands, placeholder, value string) (string, result) {
+// bin/, with what stands for a reader's own values replaced.
+func runScript(t *testing.T, env []string, commands string, values map[string]string) (string, result) {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.Symlink(programs, filepath.Join(dir, "bin")); err != nil {
 		t.Fatal(err)
 	}
-	script := strings.Replace(commands, placeholder, value, 1)
-	if script == commands {
-		t.Fatalf("there is no %s to replace", placeholder)
+	for placeholder, value := range values {
+		if !strings.Contains(commands, placeholder) {
+			t.Errorf("there is no %s to replace", placeholder)
+		}
+		commands = strings.ReplaceAll(commands, placeholder, value)
 	}
-	r := runIn(t, dir, env, "sh", "-e", "-c", script)
+	if left := regexp.MustCompile("<[^<>\n]+>").FindString(commands); left != "" {
+		t.Fatalf("nothing replaces %s", left)
+	}
+	r := runIn(t, dir, env, "sh", "-e", "-c", commands)
 	if r.code != 0 {
 		t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}

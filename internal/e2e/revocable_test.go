@@ -1,38 +1,106 @@
 package e2e
 
 import (
-	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/baton-segment/baton-segment/connector"
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// A grant that no list foretold is found in the file by its id, with all that
-// a revocation needs to reach the connector. What the connector then says is
-// not what this test is about.
-func TestRevokePathFindsWhatNoListForetold(t *testing.T) {
+// Every role and every membership that a file shows, odd as the workspace may
+// be, can be revoked by what stands in the file, and with it goes exactly what
+// the row was made of. What is only derived, and what Segment cannot change, is
+// refused.
+func TestWhateverIsShownCanBeRevoked(t *testing.T) {
 	t.Parallel()
-	s := serve(t, sim.Hostile())
-	file := syncFile(t, s)
-	const notFound = 5
-	for name, c := range map[string]struct {
-		grant string
-		found bool
-	}{
-		"label set":                           {"label:environment=prod,team=growth:1WDUuSF1kN1xis2lp09RVKOsnnL:user:user-label-sets", true},
-		"label that is gone":                  {"label:gone=gone:1WDUuSF1kN1xis2lp09RVKOsnnL:user:user-label-odd", true},
-		"role on a type it is not meant for":  {"source:source-plain:1WDUuSmhpuFwR0dtYcgzeiGnmDr:user:user-wrong-type", true},
-		"role that is not listed":             {"role:role-unlisted:assigned:group:group-shares", true},
-		"role that is not listed on a source": {"source:source-plain:role-unlisted:user:user-unlisted-role", true},
-		"source that is gone":                 {"source:source-deleted:1WDUuSF1kN1xis2lp09RVKOsnnL:user:user-deleted", true},
-		"warehouse that is gone":              {"warehouse:warehouse-deleted:1WDUuY68jLTuIRC6DzqM6zKnkSf:group:group-shares", true},
-		"grant that never was":                {"source:source-plain:1WDUuSmhpuFwR0dtYcgzeiGnmDr:user:user-owner", false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := runIn(t, t.TempDir(), s.env(), filepath.Join(programs, "baton-segment"), "-f", file, "--revoke-grant", c.grant)
-			if found := r.code != notFound; found != c.found {
-				t.Errorf("%s: exit code %d\n%s", c.grant, r.code, r.stderr)
-			}
-		})
+	ws := sim.Hostile()
+	// The rule of the last owner is not what this is about.
+	ws.Users = append(ws.Users, sim.User{ID: "user-second-owner", Email: "second-owner@example.com", Permissions: slices.Clone(ws.Users[0].Permissions)})
+	verdicts := map[codes.Code]int{}
+	for _, g := range readFile(t, syncFile(t, serve(t, ws))).grants {
+		row := grantRow(t, g)
+		if strings.HasPrefix(row.Entitlement, typeWorkspace+":") { // A user who is gone takes more along.
+			continue
+		}
+		want := sim.New(ws).Workspace()
+		wantCode := revokeRow(want, row)
+		s := serve(t, ws)
+		err := revokeInProcess(t, s, g)
+		if got := status.Code(err); got != wantCode {
+			t.Errorf("%s: %v, want %v", row.ID, err, wantCode)
+		}
+		if diff := cmp.Diff(stateOf(want), stateOf(s.Workspace()), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s leaves the workspace (-want +got):\n%s", row.ID, diff)
+		}
+		verdicts[wantCode]++
 	}
+	t.Logf("grants by the answer to their revocation: %v", verdicts)
+	if verdicts[codes.OK] == 0 || verdicts[codes.FailedPrecondition] == 0 || verdicts[codes.Unimplemented] == 0 {
+		t.Error("some answer never came")
+	}
+}
+
+// revokeInProcess revokes as a service does that embeds the connector.
+func revokeInProcess(t *testing.T, s server, g *v2.Grant) error {
+	t.Helper()
+	segment, err := connector.New(t.Context(), connector.Options{Token: s.Token(), BaseURL: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	built, err := connectorbuilder.NewConnector(t.Context(), segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = built.Revoke(t.Context(), v2.GrantManagerServiceRevokeRequest_builder{Grant: g}.Build())
+	return err
+}
+
+// revokeRow makes of ws what revoking a row should leave of it.
+func revokeRow(ws *sim.Workspace, row grant) codes.Code {
+	principal, id, _ := strings.Cut(row.Principal, ":")
+	on, rest, _ := strings.Cut(row.Entitlement, ":")
+	switch on {
+	case typeWarehouse:
+		return codes.Unimplemented
+	case typeGroup:
+		email := id
+		if i := slices.IndexFunc(ws.Users, func(u sim.User) bool { return principal == typeUser && u.ID == id }); i >= 0 {
+			email = ws.Users[i].Email
+		}
+		g := slices.IndexFunc(ws.Groups, func(g sim.Group) bool { return rest == g.ID+":member" })
+		ws.Groups[g].Members = slices.DeleteFunc(ws.Groups[g].Members, func(m string) bool { return strings.EqualFold(m, email) })
+		return codes.OK
+	}
+	held := heldBy(ws, principal, id)
+	before := heldSet(*held)
+	o := &oracle{ws: ws}
+	var left []sim.Permission
+	for _, p := range *held {
+		p.Resources = slices.DeleteFunc(slices.Clone(p.Resources), func(r sim.Resource) bool {
+			t, _, ok := o.target(p, r)
+			return ok && t.entitlement() == row.Entitlement
+		})
+		left = append(left, p)
+	}
+	if slices.Equal(heldSet(left), before) { // A group's to lose.
+		return codes.FailedPrecondition
+	}
+	if len(heldSet(left)) == 0 {
+		role := ws.Roles[slices.IndexFunc(ws.Roles, func(r sim.Role) bool { return r.Name == "Minimal Workspace Access" })]
+		left = []sim.Permission{{RoleID: role.ID, Resources: []sim.Resource{at("WORKSPACE", ws.ID)}}}
+	}
+	if slices.Equal(heldSet(left), before) { // The least that there is.
+		return codes.FailedPrecondition
+	}
+	*held = left
+	return codes.OK
 }

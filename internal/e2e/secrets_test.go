@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/dotc1z/engine/pebble"
 	sdksync "github.com/conductorone/baton-sdk/pkg/sync"
 	"github.com/conductorone/baton-sdk/pkg/types/sessions"
+	"google.golang.org/grpc/codes"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
@@ -54,6 +56,60 @@ func TestSecretsStayInTheWorkspace(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a change says, made, refused or failed, keeps them too.
+func TestSecretsStayOutOfChanges(t *testing.T) {
+	t.Parallel()
+	ws := sim.Hostile()
+	synced := syncFile(t, serve(t, ws))
+	const admin, readOnly = "1WDUuSF1kN1xis2lp09RVKOsnnL", "1WDUuNOXQYGLtEI7LcfBMpvU9ll"
+	rows := newCrowd(t)
+	for name, c := range map[string]struct {
+		args  []string
+		fault *sim.Fault
+		code  codes.Code
+	}{
+		"grant":          {args: grantArgs("source:source-plain:"+admin, typeUser, "user-empty-name")},
+		"grant refused":  {args: grantArgs("source:source-deleted:"+admin, typeUser, "user-empty-name"), code: codes.InvalidArgument},
+		"revoke":         {args: []string{"--revoke-grant", "source:source-plain:" + admin + ":user:user-repeats"}},
+		"revoke refused": {args: []string{"--revoke-grant", "source:source-plain:" + readOnly + ":user:user-mixed"}, code: codes.FailedPrecondition},
+		"join":           {args: grantArgs("group:group-nobody:member", typeUser, "user-empty-name")},
+		"leave":          {args: []string{"--revoke-grant", "group:group-blank-name:member:user:user-blank-name"}},
+		"create":         {args: []string{"--create-account-login", "x", "--create-account-profile", `{"email":"x@example.com","groups":["Nobody"]}`}},
+		"create refused": {args: []string{"--create-account-login", "x", "--create-account-profile", `{"email":"x@example.com","role":"x"}`}, code: codes.InvalidArgument},
+		"delete user":    {args: deleteArgs(typeUser, "user-empty-name")},
+		"delete group":   {args: deleteArgs(typeGroup, "group-nobody")},
+		"delete invite":  {args: deleteArgs(typeInvite, "alone@example.com")},
+		"answer that repeats the token": {
+			args:  grantArgs("source:source-plain:"+admin, typeUser, "user-empty-name"),
+			fault: &sim.Fault{Kind: sim.FaultStatus, Status: http.StatusForbidden, Body: `{"errors":[{"type":"forbidden","message":"` + token + ` may not"}]}`},
+			code:  codes.PermissionDenied,
+		},
+	} {
+		rows.run(name, func(t *testing.T) {
+			d := newDesk(t, ws, synced)
+			if c.fault != nil {
+				c.fault.Operation = "addPermissionsToUser"
+				if err := d.Inject(*c.fault); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := d.run(t, append(c.args, "--log-level", "debug")...)
+			if s.code != int(c.code) {
+				t.Errorf("exit code %d, want %d\n%s", s.code, c.code, s.stderr)
+			}
+			if !strings.Contains(s.stderr, `"level":"debug"`) {
+				t.Errorf("nothing was logged at debug level:\n%s", s.stderr)
+			}
+			for _, secret := range []string{secretMark, d.Token()} {
+				if where := leaks(t, d.dir, s.result, secret); where != "" {
+					t.Errorf("%q is in %s", secret, where)
+				}
+			}
+		})
+	}
+	rows.wait()
 }
 
 // unpack is all that a sync file holds, decompressed: every key and value of
