@@ -120,6 +120,9 @@ func execute[T any](ctx context.Context, c *Client, what call, do func(context.C
 			return nil, nil, &RateLimitError{Wait: limited.Wait, Reset: limited.Reset, err: fail}
 		}
 		fail.kind, fail.cause = ErrConnection, c.transport.redact(err)
+		if errors.Is(err, errTooLarge) {
+			fail.kind = ErrBadResponse
+		}
 		if cause := ctx.Err(); cause != nil {
 			fail.kind, fail.cause = nil, cause
 		}

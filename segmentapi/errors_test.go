@@ -431,25 +431,52 @@ type failingReader struct{}
 
 func (failingReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
+// An answer that never ends is not read to its end, and not asked for again.
 func TestAnswerTooLarge(t *testing.T) {
 	t.Parallel()
-	sent := 0
-	hc := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
-		sent++
-		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {jsonType}}, Body: io.NopCloser(endless{}), Request: r}, nil
-	})}
-	c, err := New(testToken, WithBaseURL("http://localhost"), WithHTTPClient(hc))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err = c.Users.List(t.Context(), ListOptions{}); !errors.Is(err, errTooLarge) || sent != 1 {
-		t.Errorf("got %v after %d requests", err, sent)
+	const most = 1 << 20
+	for name, c := range map[string]struct{ announced, read int64 }{
+		"ten gigabytes":        {10 << 30, 0},
+		"of unknown length":    {-1, 2 * most},
+		"announced as shorter": {100, 2 * most},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sent := 0
+			body := &endless{}
+			hc := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+				sent++
+				header := http.Header{"Content-Type": {jsonType}}
+				return &http.Response{StatusCode: http.StatusOK, Header: header, ContentLength: c.announced, Body: body, Request: r}, nil
+			})}
+			client, err := New(testToken, WithBaseURL("http://localhost"), WithHTTPClient(hc), WithMaxBody(most))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err = client.Users.List(t.Context(), ListOptions{}); !errors.Is(err, ErrBadResponse) || !errors.Is(err, errTooLarge) || sent != 1 {
+				t.Errorf("got %v after %d requests", err, sent)
+			}
+			if body.read > c.read || !body.closed {
+				t.Errorf("read %d bytes, closed %t", body.read, body.closed)
+			}
+		})
 	}
 }
 
-type endless struct{}
+type endless struct {
+	read   int64
+	closed bool
+}
 
-func (endless) Read(p []byte) (int, error) { return len(p), nil }
+func (e *endless) Read(p []byte) (int, error) {
+	e.read += int64(len(p))
+	return len(p), nil
+}
+
+func (e *endless) Close() error {
+	e.closed = true
+	return nil
+}
 
 func TestCancelledCall(t *testing.T) {
 	t.Parallel()

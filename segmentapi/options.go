@@ -63,6 +63,7 @@ type settings struct {
 	baseURL    *url.URL
 	httpClient *http.Client
 	pageSize   int
+	maxBody    int64
 	userAgent  string
 	logger     *slog.Logger
 	retry      RetryPolicy
@@ -81,6 +82,7 @@ func defaults() settings {
 	return settings{
 		baseURL:   base,
 		pageSize:  MaxPageSize,
+		maxBody:   DefaultMaxBody,
 		userAgent: "baton-segment/segmentapi",
 		logger:    slog.New(slog.DiscardHandler),
 		retry:     RetryPolicy{MaxAttempts: 5, MaxWait: 65 * time.Second},
@@ -172,6 +174,24 @@ func WithPageSize(n int) Option {
 			return invalidArgument("page size %d is not between 1 and %d", n, MaxPageSize)
 		}
 		s.pageSize = n
+		return nil
+	}
+}
+
+// DefaultMaxBody is the largest answer that a client reads unless told
+// otherwise, in bytes. A page of 1000 rows is well below 1 MiB, and anything near
+// this is not Segment.
+const DefaultMaxBody = 64 << 20
+
+// WithMaxBody sets how many bytes of an answer are read, decompressed, at least
+// 1. A longer one is [ErrBadResponse], and no more of it is read. The default is
+// [DefaultMaxBody].
+func WithMaxBody(bytes int64) Option {
+	return func(s *settings) error {
+		if bytes < 1 {
+			return invalidArgument("a largest answer of %d bytes leaves no room for any", bytes)
+		}
+		s.maxBody = bytes
 		return nil
 	}
 }

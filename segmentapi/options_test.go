@@ -34,6 +34,7 @@ func TestNewRefuses(t *testing.T) {
 		"nil client":              {secret, WithHTTPClient(nil)},
 		"page size 0":             {secret, WithPageSize(0)},
 		"page size 1001":          {secret, WithPageSize(1001)},
+		"answers of no bytes":     {secret, WithMaxBody(0)},
 		"empty user agent":        {secret, WithUserAgent("")},
 		"user agent of two lines": {secret, WithUserAgent("a\r\nX-Other: b")},
 		"nil logger":              {secret, WithLogger(nil)},

@@ -18,10 +18,6 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 )
 
-// maxBody is the largest answer that is read, in bytes. A page of 1000 rows is
-// well below 1 MiB; anything near this is not Segment.
-const maxBody = 64 << 20
-
 // callState follows one call through the transport, by way of the context.
 type callState struct {
 	operation string
@@ -81,7 +77,7 @@ func newTransport(token string, s settings) *transport {
 	}
 	base.CheckRedirect = refuseRedirect
 	// The timeout moves into the attempt, or it would cut the wait before it.
-	base.Transport = &attempt{pace: t.pace, base: base.Transport, timeout: base.Timeout, logger: s.logger}
+	base.Transport = &attempt{pace: t.pace, base: base.Transport, timeout: base.Timeout, maxBody: s.maxBody, logger: s.logger}
 	base.Timeout = 0
 	t.setRetry(&base, s.retry)
 	return t
@@ -216,7 +212,7 @@ func passThrough(resp *http.Response, err error, _ int) (*http.Response, error) 
 	return nil, err
 }
 
-var errTooLarge = fmt.Errorf("the answer is larger than %d bytes", maxBody)
+var errTooLarge = errors.New("the answer is too large")
 
 // attempt sends one request: it waits for its turn, reads the whole answer, so
 // that a connection that breaks halfway is an error that can be retried, and
@@ -225,6 +221,7 @@ type attempt struct {
 	pace
 	base    http.RoundTripper
 	timeout time.Duration
+	maxBody int64
 	logger  *slog.Logger
 }
 
@@ -253,7 +250,7 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := a.base.RoundTrip(req)
 	var body []byte
 	if err == nil {
-		body, err = readBody(resp)
+		body, err = readBody(resp, a.maxBody)
 	}
 	log := a.logger.With("operation", st.operation, "method", req.Method, "path", req.URL.Path, "attempt", st.attempts, "duration", time.Since(start))
 	if err != nil {
@@ -273,16 +270,17 @@ func (a *attempt) CloseIdleConnections() {
 	}
 }
 
-func readBody(resp *http.Response) ([]byte, error) {
+func readBody(resp *http.Response, most int64) ([]byte, error) {
 	var buf bytes.Buffer
-	if n := resp.ContentLength; n > 0 && n <= maxBody {
-		buf.Grow(int(n) + bytes.MinRead)
+	var err error
+	if n := resp.ContentLength; n <= most { // Else there is no need to read any of it.
+		buf.Grow(int(max(n, 0)) + bytes.MinRead)
+		_, err = buf.ReadFrom(io.LimitReader(resp.Body, most+1))
 	}
-	_, err := buf.ReadFrom(io.LimitReader(resp.Body, maxBody+1))
+	if err == nil && max(resp.ContentLength, int64(buf.Len())) > most {
+		err = fmt.Errorf("%w: more than %d bytes", errTooLarge, most)
+	}
 	closeErr := resp.Body.Close()
-	if err == nil && buf.Len() > maxBody {
-		err = errTooLarge
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -42,8 +43,27 @@ const (
 	FaultNoPagination FaultKind = "no-pagination"
 	// FaultRepeatCursor gives a page's own cursor as that of the next page.
 	FaultRepeatCursor FaultKind = "repeat-cursor"
+	// FaultShrinkCursor gives the cursor of the page before as that of the next
+	// page, and on the first page its own.
+	FaultShrinkCursor FaultKind = "shrink-cursor"
+	// FaultExpiredCursor refuses a request that has a cursor, as one that the
+	// list did not make, and lets all others pass.
+	FaultExpiredCursor FaultKind = "expired-cursor"
+	// FaultRepeatRow lets the first row come once more at the end: of a list, or
+	// of the permissions of a user or a group.
+	FaultRepeatRow FaultKind = "repeat-row"
+	// FaultContradict lets the first row come once more at the end, with other
+	// words about the same: a name, a description, the case of an address.
+	FaultContradict FaultKind = "contradict"
 	// FaultContentType sends the right body as text/plain.
 	FaultContentType FaultKind = "content-type"
+	// FaultMalformed sends half of the body as if it were all.
+	FaultMalformed FaultKind = "malformed"
+	// FaultSlow sends the body a byte a second.
+	FaultSlow FaultKind = "slow"
+	// FaultEndless begins with half of the body and goes on until the caller
+	// leaves.
+	FaultEndless FaultKind = "endless"
 	// FaultDelay only waits for Delay.
 	FaultDelay FaultKind = "delay"
 )
@@ -71,7 +91,7 @@ type Fault struct {
 }
 
 // A mishap answers a request in the place of handle, which carries it out.
-type mishap func(f *Fault, handle func() *answer) *answer
+type mishap func(f *Fault, r *http.Request, handle func() *answer) *answer
 
 type faultKind struct {
 	kind   FaultKind
@@ -110,8 +130,42 @@ func faultKinds() []faultKind {
 				}
 			})
 		})},
+		{FaultShrinkCursor, afterwards(func(_ *Fault, a *answer) *answer {
+			return editData(a, func(data map[string]any) {
+				if p, paged := data["pagination"].(map[string]any); paged {
+					p["next"] = p["current"]
+					if previous, there := p["previous"].(string); there && previous != "" {
+						p["next"] = previous
+					}
+				}
+			})
+		})},
+		{FaultExpiredCursor, func(_ *Fault, r *http.Request, handle func() *answer) *answer {
+			if _, there := pageParameter(r.URL.Query(), "cursor"); there {
+				return envelope(unknownCursor())
+			}
+			return handle()
+		}},
+		{FaultRepeatRow, afterwards(func(_ *Fault, a *answer) *answer {
+			return editData(a, func(data map[string]any) { repeatRow(data, func(row any) any { return row }) })
+		})},
+		{FaultContradict, afterwards(func(_ *Fault, a *answer) *answer {
+			return editData(a, func(data map[string]any) { repeatRow(data, contradiction) })
+		})},
 		{FaultContentType, afterwards(func(_ *Fault, a *answer) *answer {
 			a.header.Set("Content-Type", "text/plain; charset=utf-8")
+			return a
+		})},
+		{FaultMalformed, afterwards(func(_ *Fault, a *answer) *answer {
+			a.body = a.body[:len(a.body)/2]
+			return a
+		})},
+		{FaultSlow, afterwards(func(_ *Fault, a *answer) *answer {
+			a.flow = flowSlow
+			return a
+		})},
+		{FaultEndless, afterwards(func(_ *Fault, a *answer) *answer {
+			a.body, a.flow = a.body[:len(a.body)/2], flowEndless
 			return a
 		})},
 		{FaultDelay, afterwards(func(_ *Fault, a *answer) *answer { return a })},
@@ -124,11 +178,11 @@ func FaultKinds() []FaultKind {
 }
 
 func instead(f func(*Fault) *answer) mishap {
-	return func(fault *Fault, _ func() *answer) *answer { return f(fault) }
+	return func(fault *Fault, _ *http.Request, _ func() *answer) *answer { return f(fault) }
 }
 
 func afterwards(f func(*Fault, *answer) *answer) mishap {
-	return func(fault *Fault, handle func() *answer) *answer { return f(fault, handle()) }
+	return func(fault *Fault, _ *http.Request, handle func() *answer) *answer { return f(fault, handle()) }
 }
 
 // fixed makes an answer that depends on the fault's status at most.
@@ -171,14 +225,49 @@ func editData(a *answer, edit func(map[string]any)) *answer {
 	return a
 }
 
+// repeatRow appends the first row to the rows in an answer, in other words:
+// those of a list, or the permissions of the one that it is about.
+func repeatRow(data map[string]any, reword func(any) any) {
+	for key, value := range data {
+		switch value := value.(type) {
+		case []any:
+			if len(value) > 0 {
+				data[key] = append(value, reword(value[0]))
+			}
+		case map[string]any:
+			if key != "pagination" {
+				repeatRow(value, reword)
+			}
+		}
+	}
+}
+
+// contradiction says something else about what a row is about.
+func contradiction(row any) any {
+	if text, ok := row.(string); ok {
+		return strings.ToUpper(text)
+	}
+	object, ok := row.(map[string]any)
+	if !ok {
+		return row
+	}
+	object = maps.Clone(object)
+	for _, field := range []string{"name", "displayName", "roleName", "description"} {
+		if _, there := object[field]; there {
+			object[field] = "Contradiction"
+		}
+	}
+	return object
+}
+
 // apply answers a request that meets f; a nil f lets it pass.
-func (f *Fault) apply(handle func() *answer) *answer {
+func (f *Fault) apply(r *http.Request, handle func() *answer) *answer {
 	if f == nil {
 		return handle()
 	}
 	kinds := faultKinds()
 	i := slices.IndexFunc(kinds, func(k faultKind) bool { return k.kind == f.Kind })
-	a := kinds[i].mishap(f, handle)
+	a := kinds[i].mishap(f, r, handle)
 	for k, v := range f.Header {
 		a.header[http.CanonicalHeaderKey(k)] = slices.Clone(v)
 	}

@@ -24,7 +24,16 @@ type seen struct {
 	sendErr, readErr error
 }
 
+// most is how much of a body a test reads: an endless one is longer.
+const most = 1 << 20
+
 func exchange(t *testing.T, client *http.Client, method, url, body string) seen {
+	t.Helper()
+	return exchangeSome(t, client, most, method, url, body)
+}
+
+// exchangeSome reads no more than so many bytes of the body.
+func exchangeSome(t *testing.T, client *http.Client, bytes int64, method, url, body string) seen {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
@@ -35,7 +44,7 @@ func exchange(t *testing.T, client *http.Client, method, url, body string) seen 
 	if err != nil {
 		return seen{sendErr: err}
 	}
-	raw, readErr := io.ReadAll(resp.Body)
+	raw, readErr := io.ReadAll(io.LimitReader(resp.Body, bytes))
 	closeBody(t, resp)
 	return seen{status: resp.StatusCode, header: resp.Header, body: string(raw), readErr: readErr}
 }
@@ -123,15 +132,36 @@ func TestEveryFaultKind(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 		}},
-		FaultNoPagination: {Fault{}, true, body(200, "application/json", `"userGroup"`)},
-		FaultRepeatCursor: {Fault{}, true, body(200, "application/json", `"userGroup"`)},
-		FaultContentType:  {Fault{}, true, body(200, "text/plain", `"userGroup"`)},
-		FaultDelay:        {Fault{Delay: time.Millisecond}, true, body(200, "application/json", `"userGroup"`)},
+		FaultNoPagination:  {Fault{}, true, body(200, "application/json", `"userGroup"`)},
+		FaultRepeatCursor:  {Fault{}, true, body(200, "application/json", `"userGroup"`)},
+		FaultShrinkCursor:  {Fault{}, true, body(200, "application/json", `"userGroup"`)},
+		FaultExpiredCursor: {Fault{}, true, body(200, "application/json", `"userGroup"`)},
+		FaultRepeatRow:     {Fault{}, true, body(200, "application/json", `"userGroup"`)},
+		FaultContradict:    {Fault{}, true, body(200, "application/json", `"userGroup"`)},
+		FaultContentType:   {Fault{}, true, body(200, "text/plain", `"userGroup"`)},
+		FaultMalformed: {Fault{}, true, func(t *testing.T, got seen) {
+			t.Helper()
+			if got.status != http.StatusOK || got.readErr != nil || got.body == "" || json.Valid([]byte(got.body)) {
+				t.Errorf("got %+v", got)
+			}
+		}},
+		FaultEndless: {Fault{}, true, func(t *testing.T, got seen) {
+			t.Helper()
+			if got.status != http.StatusOK || got.readErr != nil || len(got.body) != most || !strings.HasSuffix(got.body, "      ") {
+				t.Errorf("status %d, %d bytes, %v", got.status, len(got.body), got.readErr)
+			}
+		}},
+		FaultDelay: {Fault{Delay: time.Millisecond}, true, body(200, "application/json", `"userGroup"`)},
+		// How slow it is, TestSlowAnswers shows.
+		FaultSlow: {Fault{}, true, nil},
 	}
 	for _, kind := range FaultKinds() {
 		row, covered := matrix[kind]
 		if !covered {
 			t.Errorf("%s is in no test", kind)
+			continue
+		}
+		if row.check == nil {
 			continue
 		}
 		t.Run(string(kind), func(t *testing.T) {
@@ -193,6 +223,117 @@ func TestFaultsOfPages(t *testing.T) {
 		if err := json.Unmarshal([]byte(got.body), &page); err != nil || page.Data.Pagination["next"] != "MzA=" {
 			t.Errorf("with a repeated cursor: %v in %s", err, got.body)
 		}
+	}
+}
+
+// Rows that come twice, and cursors that lead back or nowhere.
+func TestFaultsOfRowsAndCursors(t *testing.T) {
+	t.Parallel()
+	ws := Demo()
+	user := ws.Users[0]
+	type page struct {
+		Users []struct{ ID, Name string }
+		User  struct {
+			Permissions []struct{ RoleID, RoleName string }
+		}
+		Invites    []string
+		Pagination map[string]any
+	}
+	for _, c := range []struct {
+		fault  Fault
+		target string
+		check  func(t *testing.T, got page)
+	}{
+		{Fault{Operation: "listUsers", Kind: FaultRepeatRow}, "/users?pagination.count=3", func(t *testing.T, got page) {
+			t.Helper()
+			if len(got.Users) != 4 || got.Users[3] != got.Users[0] || got.Users[0].Name != user.Name {
+				t.Errorf("%+v", got)
+			}
+		}},
+		{Fault{Operation: "listUsers", Kind: FaultContradict}, "/users?pagination.count=3", func(t *testing.T, got page) {
+			t.Helper()
+			if len(got.Users) != 4 || got.Users[3].ID != user.ID || got.Users[0].Name != user.Name || got.Users[3].Name == user.Name {
+				t.Errorf("%+v", got)
+			}
+		}},
+		{Fault{Operation: "listInvites", Kind: FaultContradict}, "/invites", func(t *testing.T, got page) {
+			t.Helper()
+			last := len(ws.Invites)
+			if len(got.Invites) != last+1 || got.Invites[0] == got.Invites[last] || !strings.EqualFold(got.Invites[0], got.Invites[last]) {
+				t.Errorf("%+v", got)
+			}
+		}},
+		{Fault{Operation: "getUser", Kind: FaultContradict}, "/users/" + user.ID, func(t *testing.T, got page) {
+			t.Helper()
+			held := got.User.Permissions
+			if n := len(user.Permissions); len(held) != n+1 || held[n].RoleID != held[0].RoleID || held[n].RoleName == held[0].RoleName {
+				t.Errorf("%+v", got)
+			}
+		}},
+		{Fault{Operation: "listUsers", Kind: FaultShrinkCursor}, "/users?pagination.count=10&pagination.cursor=MjA%3D", func(t *testing.T, got page) {
+			t.Helper()
+			if got.Pagination["next"] != "MTA=" {
+				t.Errorf("%+v", got.Pagination)
+			}
+		}},
+		{Fault{Operation: "listUsers", Kind: FaultShrinkCursor}, "/users?pagination.count=10", func(t *testing.T, got page) {
+			t.Helper()
+			if got.Pagination["next"] != "MA==" {
+				t.Errorf("%+v", got.Pagination)
+			}
+		}},
+		{Fault{Operation: "listUsers", Kind: FaultExpiredCursor}, "/users?pagination.count=10", func(t *testing.T, got page) {
+			t.Helper()
+			if len(got.Users) != 10 || got.Pagination["next"] != "MTA=" {
+				t.Errorf("%+v", got)
+			}
+		}},
+	} {
+		s := New(ws)
+		if err := s.Inject(c.fault); err != nil {
+			t.Fatal(err)
+		}
+		for _, send := range connect(t, s) {
+			var got struct{ Data page }
+			if err := json.Unmarshal([]byte(send(http.MethodGet, c.target, "").body), &got); err != nil {
+				t.Fatal(err)
+			}
+			c.check(t, got.Data)
+			if c.fault.Kind == FaultExpiredCursor {
+				equal(t, "status with a cursor", 422, send(http.MethodGet, c.target+"&pagination.cursor=MTA%3D", "").status)
+			}
+		}
+	}
+}
+
+func TestSlowAnswers(t *testing.T) {
+	t.Parallel()
+	slow := func() *Server {
+		s := New(Demo())
+		if err := s.Inject(Fault{Operation: "getWorkspace", Kind: FaultSlow}); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := slow()
+		client := &http.Client{Transport: s.RoundTripper()}
+		start := time.Now()
+		got := exchange(t, client, http.MethodGet, "https://api.segment.test/", "")
+		if !json.Valid([]byte(got.body)) || time.Since(start) != time.Duration(len(got.body))*time.Second {
+			t.Errorf("%d bytes after %s: %+v", len(got.body), time.Since(start), got)
+		}
+		client.Timeout = 3500 * time.Millisecond
+		got = exchange(t, client, http.MethodGet, "https://api.segment.test/", "")
+		if len(got.body) != 3 || !errors.Is(got.readErr, context.DeadlineExceeded) {
+			t.Errorf("got %+v", got)
+		}
+	})
+	// Over a network each byte arrives as it is sent.
+	server := httptest.NewServer(slow())
+	defer server.Close()
+	if got := exchangeSome(t, server.Client(), 1, http.MethodGet, server.URL+"/", ""); got.body != "{" || got.readErr != nil {
+		t.Errorf("got %+v", got)
 	}
 }
 

@@ -65,15 +65,20 @@ func parseWindow(q url.Values, n numbering) (window, *problem) {
 		w.count = count
 	}
 	if s, ok := pageParameter(q, "cursor"); ok {
-		// What Segment answers to a cursor that it did not make is not
-		// documented; 422 is its answer to other input that fails validation.
 		offset, valid := n.offset(s)
 		if !valid {
-			return window{}, invalid("pagination.cursor", "is not a cursor of this list")
+			return window{}, unknownCursor()
 		}
 		w.offset = offset
 	}
 	return w, nil
+}
+
+// unknownCursor refuses a cursor that the list did not make, or not lately.
+// What Segment answers is not documented; 422 is its answer to other input that
+// fails validation.
+func unknownCursor() *problem {
+	return invalid("pagination.cursor", "is not a cursor of this list")
 }
 
 func pageParameter(q url.Values, name string) (string, bool) {

@@ -156,11 +156,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for k, v := range a.header {
 		w.Header()[k] = v
 	}
-	if !a.bodiless() {
-		w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
+	if length := a.length(); length > 0 {
+		w.Header().Set("Content-Length", strconv.FormatInt(length, 10))
 	}
 	w.WriteHeader(a.status)
-	_, err = w.Write(a.sent()) //nolint:gosec // G705: an API answers JSON, no browser renders it.
+	if a.flow == flowWhole {
+		_, err = w.Write(a.sent()) //nolint:gosec // G705: an API answers JSON, no browser renders it.
+	} else {
+		_, err = io.Copy(flushing{w}, a.reader(r.Context()))
+	}
 	if err == nil && a.cut == cutBody {
 		// What is still buffered would never leave.
 		err = http.NewResponseController(w).Flush()
@@ -191,7 +195,7 @@ func (s *Server) answer(r *http.Request) (*answer, error) {
 		return nil, context.Cause(r.Context())
 	}
 	handled := false
-	a := fault.apply(func() *answer {
+	a := fault.apply(r, func() *answer {
 		handled = true
 		return s.handle(op, r, body, edits)
 	})
@@ -268,6 +272,18 @@ func (s *Server) newID() string {
 			return id
 		}
 	}
+}
+
+// flushing sends on what it is given, and at once.
+type flushing struct{ http.ResponseWriter }
+
+// Write implements io.Writer.
+func (f flushing) Write(p []byte) (int, error) {
+	n, err := f.ResponseWriter.Write(p) //nolint:gosec // G705, as above.
+	if err == nil {
+		err = http.NewResponseController(f.ResponseWriter).Flush()
+	}
+	return n, err
 }
 
 func readBody(r *http.Request) ([]byte, error) {

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -33,13 +32,9 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	if a.cut == cutBefore {
 		return nil, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
 	}
-	var body io.Reader = bytes.NewReader(a.sent())
+	body := a.reader(ctx)
 	if a.cut == cutBody {
 		body = io.MultiReader(body, failingReader{})
-	}
-	length := int64(len(a.body))
-	if a.bodiless() {
-		length = 0
 	}
 	return &http.Response{
 		Status:        fmt.Sprintf("%d %s", a.status, http.StatusText(a.status)),
@@ -49,7 +44,7 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 		ProtoMinor:    1,
 		Header:        a.header.Clone(),
 		Body:          io.NopCloser(body),
-		ContentLength: length,
+		ContentLength: a.length(),
 		Request:       r,
 	}, nil
 }

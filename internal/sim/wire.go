@@ -1,9 +1,13 @@
 package sim
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"time"
 )
 
 // A reply is what a handler answers: a status and what stands under "data".
@@ -57,6 +61,7 @@ type answer struct {
 	header http.Header
 	body   []byte
 	cut    cut
+	flow   flow
 }
 
 // A cut is where the connection breaks; the zero value, nowhere.
@@ -68,6 +73,69 @@ const (
 	// cutBody breaks it after half of the body.
 	cutBody
 )
+
+// A flow is how the body comes; the zero value, all at once.
+type flow int
+
+const (
+	flowWhole flow = iota
+	// flowSlow brings a byte a second.
+	flowSlow
+	// flowEndless has spaces after the body, which JSON allows, and no end.
+	flowEndless
+)
+
+// length is what the header says of the body, -1 for nothing.
+func (a *answer) length() int64 {
+	switch {
+	case a.bodiless():
+		return 0
+	case a.flow == flowEndless:
+		return -1
+	default:
+		return int64(len(a.body))
+	}
+}
+
+// reader reads what arrives, as long as ctx lasts.
+func (a *answer) reader(ctx context.Context) io.Reader {
+	sent := bytes.NewReader(a.sent())
+	switch a.flow {
+	case flowSlow:
+		return slowReader{ctx, sent}
+	case flowEndless:
+		return io.MultiReader(sent, spaces{ctx})
+	default:
+		return sent
+	}
+}
+
+type slowReader struct {
+	ctx context.Context
+	all *bytes.Reader
+}
+
+func (s slowReader) Read(p []byte) (int, error) {
+	if s.all.Len() == 0 {
+		return 0, io.EOF
+	}
+	if err := sleep(s.ctx, time.Second); err != nil {
+		return 0, err
+	}
+	return s.all.Read(p[:min(len(p), 1)])
+}
+
+type spaces struct{ ctx context.Context }
+
+func (s spaces) Read(p []byte) (int, error) {
+	if s.ctx.Err() != nil {
+		return 0, context.Cause(s.ctx)
+	}
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}
 
 // sent is the part of the body that arrives.
 func (a *answer) sent() []byte {
