@@ -13,7 +13,6 @@ require (
 	go.uber.org/goleak v1.3.0
 	go.uber.org/zap v1.28.0
 	golang.org/x/sync v0.22.0
-	golang.org/x/time v0.14.0
 	google.golang.org/grpc v1.83.0
 	google.golang.org/protobuf v1.36.11
 	pgregory.net/rapid v1.3.0

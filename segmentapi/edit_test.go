@@ -639,8 +639,9 @@ func TestLostAnswers(t *testing.T) {
 			t.Parallel()
 			each(t, held, func(t *testing.T, srv *sim.Server, e editor) {
 				inject := func(operation string) {
-					c.fault.Operation, c.fault.Ordinal = operation, 1
-					if err := srv.Inject(c.fault); err != nil {
+					fault := c.fault // A copy: user and group are side by side.
+					fault.Operation, fault.Ordinal = operation, 1
+					if err := srv.Inject(fault); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -9,14 +9,13 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 const (
-	// unknownReset is how long a refusal lasts that does not say how long:
-	// Segment's windows are one minute.
-	unknownReset = time.Minute
+	// limitWindow is the time in which Segment counts.
+	limitWindow = time.Minute
+	// unknownReset is how long a refusal lasts that does not say how long.
+	unknownReset = limitWindow
 	// longestBlock bounds what one answer can hold the client back for. After
 	// it one request is tried, which costs less than a client stuck for a day.
 	longestBlock = 5 * time.Minute
@@ -26,62 +25,162 @@ const (
 	// spreadBelow is the share of a window below which requests are spread
 	// over what is left of its time; above it they cost no wait.
 	spreadBelow = 0.2
+	// flightShare is the part of what is left that may be on its way at a time:
+	// others on the same token see what is left only when answers arrive, and so
+	// do we.
+	flightShare = 0.25
+	// firstFlight is how many requests may be on their way before the first
+	// answer says what the limit is.
+	firstFlight = 8
 )
 
 // A limiter paces one kind of request by what Segment says is left of the
-// current window. It holds no lock while waiting.
+// current window. Who wants to send stands in a queue, and the first in it waits
+// for the time; nobody holds a lock meanwhile.
 type limiter struct {
 	reserve float64
-	steady  *rate.Limiter
+	// interval is the least time between two requests, if any.
+	interval time.Duration
+	// turn is held by the first in the queue: a channel serves senders in the
+	// order in which they came.
+	turn chan struct{}
+	// landed tells the first in the queue that an answer has arrived.
+	landed chan struct{}
 
 	mu sync.Mutex
+	// queued is how many stand in the queue, the first among them.
+	queued int
+	// flying is how many requests are on their way.
+	flying int
+	// answered is set once it is known whether Segment says what is left.
+	answered bool
 	// blocked is the instant before which nothing is sent.
 	blocked time.Time
-	// reset ends the window that size and left describe; past it both are
-	// unknown until the next answer.
-	reset time.Time
-	size  float64
-	left  float64
-	// slot is the earliest instant for the next request while spreading.
+	// reset ends the window that size and left describe. It is guessed where no
+	// answer from the window has arrived yet.
+	reset   time.Time
+	guessed bool
+	size    float64
+	left    float64
+	// slot is the earliest instant for the next request, while spreading and by
+	// the interval.
 	slot time.Time
 }
 
 // newLimiter takes perMinute 0 for no pace of its own.
 func newLimiter(reserve float64, perMinute int) *limiter {
-	l := &limiter{reserve: reserve}
+	l := &limiter{reserve: reserve, turn: make(chan struct{}, 1), landed: make(chan struct{}, 1)}
 	if perMinute > 0 {
-		l.steady = rate.NewLimiter(rate.Every(time.Minute/time.Duration(perMinute)), 1)
+		l.interval = time.Minute / time.Duration(perMinute)
 	}
 	return l
 }
 
-// wait returns when the caller may send, and how long that took. If it would
-// take longer than limit it returns a *RateLimitError at once.
+// wait returns when the caller may send, and how long that took. Who may send
+// calls land afterwards. If it would take longer than limit it returns a
+// *RateLimitError, at once where that can be foreseen.
 func (l *limiter) wait(ctx context.Context, limit time.Duration) (time.Duration, error) {
 	start := time.Now()
-	if l.steady != nil {
-		r := l.steady.ReserveN(start, 1)
-		if d := r.DelayFrom(start); d > limit {
-			r.CancelAt(start)
-			return 0, &RateLimitError{Wait: d, Reset: start.Add(d)}
-		} else if err := sleep(ctx, d); err != nil {
-			r.Cancel()
-			return time.Since(start), err
-		}
+	limit = max(limit, 0) // Who has waited as long as they would need not be late.
+	err := l.enter(ctx, start, limit)
+	if err != nil {
+		return time.Since(start), err
 	}
+	defer l.leave()
 	for {
 		now := time.Now()
-		at := l.take(now)
-		if !at.After(now) {
+		at, full := l.take(now)
+		switch {
+		case full:
+			err = l.sleepUntilLanded(ctx, start.Add(limit))
+		case !at.After(now):
 			return now.Sub(start), nil
+		case at.Sub(start) > limit:
+			err = &RateLimitError{Wait: at.Sub(now), Reset: at}
+		default:
+			err = sleep(ctx, at.Sub(now))
 		}
-		if d := at.Sub(now); now.Sub(start)+d > limit {
-			return now.Sub(start), &RateLimitError{Wait: d, Reset: at}
-		}
-		if err := sleep(ctx, at.Sub(now)); err != nil {
+		if err != nil {
 			return time.Since(start), err
 		}
 	}
+}
+
+// enter stands in the queue until all who came before have gone.
+func (l *limiter) enter(ctx context.Context, start time.Time, limit time.Duration) error {
+	l.mu.Lock()
+	at := l.expected(start)
+	if d := at.Sub(start); d > limit {
+		l.mu.Unlock()
+		return &RateLimitError{Wait: d, Reset: at}
+	}
+	l.queued++
+	l.mu.Unlock()
+	select { // No timer where there is no queue.
+	case l.turn <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	var err error
+	select {
+	case l.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-timer.C:
+		err = l.tooLong()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queued--
+	return err
+}
+
+func (l *limiter) leave() {
+	l.mu.Lock()
+	l.queued--
+	l.mu.Unlock()
+	<-l.turn
+}
+
+// land notes that a request is not on its way any more.
+func (l *limiter) land() {
+	l.mu.Lock()
+	l.flying--
+	l.mu.Unlock()
+	select {
+	case l.landed <- struct{}{}:
+	default: // Who waits has been told.
+	}
+}
+
+// fly notes that a request is sent whose turn has come before.
+func (l *limiter) fly() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.flying++
+}
+
+func (l *limiter) sleepUntilLanded(ctx context.Context, end time.Time) error {
+	timer := time.NewTimer(time.Until(end))
+	defer timer.Stop()
+	select {
+	case <-l.landed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return l.tooLong()
+	}
+}
+
+// tooLong is the error of who has waited as long as they would.
+func (l *limiter) tooLong() error {
+	now := time.Now()
+	at := l.opens(now)
+	return &RateLimitError{Wait: at.Sub(now), Reset: at}
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -98,37 +197,67 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// take claims one request if it may be sent now; otherwise it says when to ask
-// again.
-func (l *limiter) take(now time.Time) time.Time {
+// take claims one request if it may be sent now. Otherwise it says when to ask
+// again, or that too many are on their way.
+func (l *limiter) take(now time.Time) (time.Time, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := l.next(now)
-	if at.After(now) {
-		return at
+	switch {
+	case at.After(now):
+		return at, false
+	case l.full(now):
+		return now, true
 	}
-	if now.Before(l.reset) {
-		if free := l.free(); free < spreadBelow*l.size {
-			l.slot = now.Add(time.Duration(float64(l.reset.Sub(now)) / free))
-		}
-		l.left--
+	if l.size > 0 && !now.Before(l.reset) {
+		// A window begins with its first request. That it is like the one before
+		// is a guess, which keeps many callers from finding out all at once.
+		l.left, l.reset, l.guessed = l.size, now.Add(limitWindow), true
 	}
-	return now
+	l.slot = now.Add(l.apart(now))
+	l.left--
+	l.flying++
+	return now, false
+}
+
+// full says that enough is on its way. The lock is held.
+func (l *limiter) full(now time.Time) bool {
+	switch {
+	case !l.answered:
+		return l.flying >= firstFlight
+	case now.Before(l.reset):
+		return l.flying > 0 && float64(l.flying) >= flightShare*l.free()
+	}
+	return false
 }
 
 // next says when a request may be sent. The lock is held.
 func (l *limiter) next(now time.Time) time.Time {
+	at := now
 	switch {
 	case now.Before(l.blocked):
-		return l.blocked
-	case !now.Before(l.reset):
-		return now
-	case l.free() < 1:
-		return l.reset
-	case now.Before(l.slot):
-		return l.slot
+		at = l.blocked
+	case now.Before(l.reset) && l.free() < 1:
+		at = l.reset
 	}
-	return now
+	if at.Before(l.slot) {
+		at = l.slot
+	}
+	return at
+}
+
+// apart is the time from one request to the next. The lock is held.
+func (l *limiter) apart(now time.Time) time.Duration {
+	if free := l.free(); now.Before(l.reset) && free >= 1 && free < spreadBelow*l.size {
+		return max(l.interval, time.Duration(float64(l.reset.Sub(now))/free))
+	}
+	return l.interval
+}
+
+// expected is when somebody who comes now may send, after all who stand in the
+// queue. The lock is held.
+func (l *limiter) expected(now time.Time) time.Time {
+	return l.next(now).Add(time.Duration(l.queued) * l.apart(now))
 }
 
 // free is what this client may still send in the current window.
@@ -144,34 +273,51 @@ func (l *limiter) opens(now time.Time) time.Time {
 // observe learns from an answer's headers, and from the body of a 429.
 func (l *limiter) observe(now time.Time, status int, h http.Header, body []byte) {
 	reset, hasReset := parseReset(h.Get("X-RateLimit-Reset"), now)
-	left, leftErr := strconv.ParseFloat(h.Get("X-RateLimit-Remaining"), 64)
-	used, usedErr := strconv.ParseFloat(h.Get("X-RateLimit-Consumed"), 64)
+	left, hasLeft := parseCount(h.Get("X-RateLimit-Remaining"))
+	used, hasUsed := parseCount(h.Get("X-RateLimit-Consumed"))
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.answered = true
 	if status == http.StatusTooManyRequests {
 		until := now.Add(min(max(refusedFor(now, h, body), shortestBlock), longestBlock))
 		if until.After(l.blocked) {
 			l.blocked = until
 		}
+		if now.Before(l.reset) { // Nothing is left, and a window begins when it opens.
+			l.left, l.reset = 0, l.blocked
+		}
 		return
 	}
-	if !hasReset || leftErr != nil || !reset.After(now) || reset.Sub(now) > longestBlock {
+	if !hasReset || !hasLeft || !reset.After(now) || reset.Sub(now) > longestBlock {
 		return
 	}
-	// Answers overtake each other: within one window only the lower count is
-	// news. The same window can read a second off.
+	size := left + used
 	switch d := reset.Sub(l.reset); {
-	case now.Before(l.reset) && d <= -2*time.Second:
+	case !now.Before(l.reset), !l.guessed && d >= 2*time.Second:
+		l.left, l.reset = left, reset
+		if at := now.Add(l.interval); at.Before(l.slot) { // It was spread over the window before.
+			l.slot = at
+		}
+	case !l.guessed && d <= -2*time.Second:
 		return // An answer of the window before, arrived late.
-	case now.Before(l.reset) && d < 2*time.Second:
-		l.left = min(l.left, left)
 	default:
-		l.left, l.reset, l.slot = left, reset, time.Time{}
+		// Answers overtake each other: within one window only the lower count is
+		// news. The same window can read a second off.
+		l.left = min(l.left, left)
+		if l.guessed {
+			l.reset = reset
+		}
+		if !hasUsed {
+			size = max(size, l.size)
+		}
 	}
-	l.size = max(left, l.left)
-	if usedErr == nil {
-		l.size = max(left+used, l.left)
-	}
+	l.size, l.guessed = max(size, l.left), false
+}
+
+// parseCount reads a number of requests.
+func parseCount(s string) (float64, bool) {
+	n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 32)
+	return float64(n), err == nil
 }
 
 // refusedFor is how long a 429 asks to wait. The order is Segment's: since API

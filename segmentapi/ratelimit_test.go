@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -268,6 +270,7 @@ func TestWritesAreSpaced(t *testing.T) {
 			if _, err := l.wait(t.Context(), time.Minute); err != nil {
 				t.Fatal(err)
 			}
+			l.land()
 		}
 		if took := time.Since(start); took != time.Minute {
 			t.Errorf("61 writes took %s, want a minute", took)
@@ -320,6 +323,63 @@ func TestLateAnswersDoNotReopenAWindow(t *testing.T) {
 	}
 }
 
+// What an answer makes of a window that was thought to be another.
+func TestWindowsFollowEachOther(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2025, 1, 14, 15, 4, 0, 0, time.UTC)
+	in := func(d time.Duration) time.Time { return start.Add(d) }
+	take := func(t *testing.T, l *limiter, now time.Time) {
+		t.Helper()
+		if at, full := l.take(now); !at.Equal(now) || full {
+			t.Errorf("nothing to take before %s, full %t", at.Sub(start), full)
+		}
+	}
+	known := func(left int) *limiter {
+		l := newLimiter(0, 0)
+		l.observe(start, 200, limits(left, 100-left, in(59*time.Second)), nil)
+		return l
+	}
+	for name, c := range map[string]struct {
+		act         func(t *testing.T, l *limiter)
+		l           *limiter
+		left, size  float64
+		reset, slot time.Duration
+	}{
+		"a new one is guessed": {
+			func(t *testing.T, l *limiter) { take(t, l, in(70*time.Second)) }, known(50), 99, 100, 130 * time.Second, 70 * time.Second,
+		},
+		"the guess was wrong": {func(t *testing.T, l *limiter) {
+			take(t, l, in(70*time.Second))
+			l.observe(in(71*time.Second), 200, limits(80, 20, in(89*time.Second)), nil)
+		}, known(50), 80, 100, 90 * time.Second, 70 * time.Second},
+		"the guess was right, and answers overtook each other": {func(t *testing.T, l *limiter) {
+			for range 3 {
+				take(t, l, in(70*time.Second))
+			}
+			l.observe(in(71*time.Second), 200, limits(99, 1, in(130*time.Second)), nil)
+		}, known(50), 97, 100, 131 * time.Second, 70 * time.Second},
+		"a refusal ends one": {func(t *testing.T, l *limiter) {
+			l.observe(in(time.Second), 429, http.Header{"Retry-After": {"20"}}, nil)
+			take(t, l, in(21*time.Second))
+		}, known(50), 99, 100, 81 * time.Second, 21 * time.Second},
+		"what was spread over the old one is not held back": {func(t *testing.T, l *limiter) {
+			take(t, l, in(time.Second)) // The next one at 31 s.
+			l.observe(in(2*time.Second), 200, limits(99, 1, in(89*time.Second)), nil)
+		}, known(2), 99, 100, 90 * time.Second, 2 * time.Second},
+		"a server that does not say what was used": {func(_ *testing.T, l *limiter) {
+			l.observe(in(time.Second), 200, http.Header{"X-Ratelimit-Remaining": {"40"}, "X-Ratelimit-Reset": {in(59 * time.Second).Format(time.RFC1123Z)}}, nil)
+		}, known(50), 40, 100, 60 * time.Second, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.act(t, c.l)
+			if c.l.left != c.left || c.l.size != c.size || !c.l.reset.Equal(in(c.reset)) || c.slot != 0 && !c.l.slot.Equal(in(c.slot)) {
+				t.Errorf("%v of %v left until %s, the next at %s", c.l.left, c.l.size, c.l.reset.Sub(start), c.l.slot.Sub(start))
+			}
+		})
+	}
+}
+
 func limits(left, used int, reset time.Time) http.Header {
 	return http.Header{"X-Ratelimit-Remaining": {fmt.Sprint(left)}, "X-Ratelimit-Consumed": {fmt.Sprint(used)}, "X-Ratelimit-Reset": {reset.Format(time.RFC1123Z)}}
 }
@@ -335,23 +395,152 @@ func TestTheReserveIsLeftToOthers(t *testing.T) {
 	}
 }
 
-// Requests on their way count before their answers arrive.
+// Requests on their way count before their answers arrive, and only a part of
+// what is left is on its way at a time.
 func TestRequestsInFlightAreCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(0, 0)
 		start := time.Now()
 		l.observe(start, 200, limits(25, 75, start.Add(time.Minute)), nil)
-		for i := range 25 {
-			if _, err := l.wait(t.Context(), time.Minute); err != nil {
-				t.Fatal(err)
-			}
-			if took := time.Since(start); i < 5 && took != 0 || i > 6 && took == 0 {
-				t.Errorf("request %d was sent after %s", i+1, took)
-			}
+		sent, answered := atomic.Int64{}, make(chan struct{})
+		var all sync.WaitGroup
+		for range 25 {
+			all.Go(func() {
+				if _, err := l.wait(t.Context(), time.Hour); err != nil {
+					t.Error(err)
+				}
+				sent.Add(1)
+				<-answered
+				l.land()
+			})
 		}
-		if took := time.Since(start); took > 61*time.Second {
-			t.Errorf("took %s, longer than the window", took)
+		synctest.Wait()
+		if n := sent.Load(); n != 5 {
+			t.Errorf("%d of 25 are on their way, want 5", n)
+		}
+		close(answered)
+		all.Wait()
+		// The last 20 of 100 are spread over the minute.
+		if took := time.Since(start); took < 55*time.Second || took > 61*time.Second {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+// Before the first answer nobody knows what the limit is.
+func TestTheFirstAnswerIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for name, says := range map[string]bool{"that says what is left": true, "that says nothing": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				header := http.Header{}
+				if says {
+					header = limits(1000, 8, time.Now().Add(time.Minute))
+				}
+				l := newLimiter(0.1, 0)
+				sent := atomic.Int64{}
+				for range 64 {
+					go func() {
+						if _, err := l.wait(t.Context(), time.Hour); err != nil {
+							t.Error(err)
+						}
+						sent.Add(1)
+					}()
+				}
+				synctest.Wait()
+				if n := sent.Load(); n != firstFlight {
+					t.Errorf("%d were sent at once", n)
+				}
+				l.observe(time.Now(), 200, header, nil)
+				l.land()
+				synctest.Wait()
+				if n := sent.Load(); n != 64 {
+					t.Errorf("%d were sent after the first answer", n)
+				}
+			})
+		})
+	}
+}
+
+// Who came first goes first, and nobody waits for somebody who has left.
+func TestTheQueueIsServedInOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(0, 60)
+		start := time.Now()
+		var mu sync.Mutex
+		var order []int
+		var left []time.Duration
+		var all sync.WaitGroup
+		ctx, cancel := context.WithCancel(t.Context())
+		for i := range 64 {
+			all.Go(func() {
+				mine := t.Context()
+				if i%8 == 3 {
+					mine = ctx
+				}
+				waited, err := l.wait(mine, time.Hour)
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					left = append(left, waited)
+					return
+				}
+				order = append(order, i)
+				l.land()
+			})
+			synctest.Wait()
+		}
+		<-time.After(1500 * time.Millisecond)
+		cancel()
+		all.Wait()
+		if len(order) != 56 || !slices.IsSorted(order) {
+			t.Errorf("order %v", order)
+		}
+		if took := time.Since(start); took != 55*time.Second {
+			t.Errorf("56 requests a second apart took %s", took)
+		}
+		if len(left) != 8 || slices.Max(left) > 1500*time.Millisecond {
+			t.Errorf("left after %v", left)
+		}
+	})
+}
+
+// Who would stand in the queue for too long is told so at once, and when to
+// come back.
+func TestTheQueueIsForeseen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(0, 60)
+		start := time.Now()
+		refused := 0
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		for range 64 {
+			all.Go(func() {
+				_, err := l.wait(t.Context(), 10*time.Second)
+				var limited *RateLimitError
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err == nil:
+					l.land()
+				case !errors.As(err, &limited):
+					t.Error(err)
+				default:
+					refused++
+					if time.Since(start) != 0 || limited.Wait <= 10*time.Second || !limited.Reset.Equal(start.Add(limited.Wait)) {
+						t.Errorf("after %s: %+v", time.Since(start), limited)
+					}
+				}
+			})
+			synctest.Wait()
+		}
+		all.Wait()
+		if took := time.Since(start); refused != 53 || took != 10*time.Second {
+			t.Errorf("%d refused, the others in %s", refused, took)
 		}
 	})
 }

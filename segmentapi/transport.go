@@ -231,7 +231,9 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 	st := stateOf(ctx)
 	lim := a.limiter(req.Method)
 	var waited time.Duration
-	if !st.ready {
+	if st.ready {
+		lim.fly()
+	} else {
 		var err error
 		waited, err = lim.wait(ctx, st.maxWait-st.waited)
 		st.waited += waited
@@ -239,6 +241,7 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
+	defer lim.land()
 	st.attempts++
 	if a.timeout > 0 {
 		var cancel context.CancelFunc

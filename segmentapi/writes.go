@@ -98,6 +98,9 @@ func isReady(ctx context.Context) bool { return ctx.Value(readyKey{}) != nil }
 func (c *Client) turn(ctx context.Context, what call, waited time.Duration) (context.Context, time.Duration, error) {
 	more, err := c.transport.writes.wait(ctx, c.transport.maxWait-waited)
 	waited += more
+	if err == nil { // It has its turn, and may come to nothing.
+		c.transport.writes.land()
+	}
 	var limited *RateLimitError
 	if errors.As(err, &limited) {
 		limited.err = &Error{Operation: what.operation, Method: what.method, Path: what.path, kind: ErrRateLimited}

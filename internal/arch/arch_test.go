@@ -52,7 +52,6 @@ var layout = map[string]struct {
 			"github.com/hashicorp/go-retryablehttp",
 			"github.com/hashicorp/golang-lru/v2",
 			"golang.org/x/sync",
-			"golang.org/x/time",
 		},
 		never: []string{batonSDK, "connector", "internal/sim"},
 	},
