@@ -225,6 +225,8 @@ type editing struct {
 	doubt *doubt
 	// made is what has been written so far.
 	made Difference
+	// sent is what has been sent so far in the place of what was held.
+	sent Difference
 	// minimal is what takes the place of the last permission, once it is needed.
 	minimal *Assignment
 	// tries is how often a write was sent or had to be thought over.
@@ -251,7 +253,7 @@ func (e *editing) run(ctx context.Context) (Difference, error) {
 			err = e.owners.check(ctx, next)
 		}
 		if err != nil {
-			return e.made, err
+			return e.made, e.unrepaired(err)
 		}
 		if e.c.writer.dryRun {
 			return next, nil
@@ -261,13 +263,32 @@ func (e *editing) run(ctx context.Context) (Difference, error) {
 			held, err = e.dispel(ctx)
 		case len(next.Removed) == 0 && e.repair.Empty() && !e.c.writer.replaces.Load():
 			held, err = e.post(ctx, held, next)
+			if e.doubt != nil { // What was taken must be given back, also if the caller leaves.
+				var done context.CancelFunc
+				ctx, done = e.insist(ctx)
+				defer done()
+			}
 		default:
 			held, err = e.put(ctx, next)
 		}
 		if err != nil {
-			return e.made, err
+			return e.made, e.unrepaired(err)
 		}
 	}
+}
+
+// insist begins anew, with time of its own, what must not stop half-way.
+func (e *editing) insist(ctx context.Context) (context.Context, context.CancelFunc) {
+	e.tries, e.waited = 0, 0
+	return afterwards(ctx)
+}
+
+// unrepaired says what Segment did beyond what was asked and is not undone.
+func (e *editing) unrepaired(err error) error {
+	if e.repair.Empty() {
+		return err
+	}
+	return fmt.Errorf("segment %s was changed beyond what was asked, which %w (still to change, or to make sure of: %s): %w", e.sub, ErrNotRestored, e.repair, err)
 }
 
 // next is what has to be written where held is held.
@@ -278,7 +299,7 @@ func (e *editing) next(ctx context.Context, held []Assignment) (Difference, erro
 
 // wanted is what the subject is to hold in the place of held.
 func (e *editing) wanted(ctx context.Context, held []Assignment) ([]Assignment, error) {
-	wanted := union(nil, e.edit(slices.Clone(held)))
+	wanted := union(nil, e.edit(cloned(held)))
 	for _, a := range Compare(held, wanted).Added {
 		if err := a.check(); err != nil {
 			return nil, err
@@ -291,11 +312,14 @@ func (e *editing) wanted(ctx context.Context, held []Assignment) ([]Assignment, 
 	if e.minimal == nil {
 		minimal, err := e.c.minimalAssignment(ctx)
 		if err != nil {
+			if !errors.Is(err, errNoRole) && !errors.Is(err, ErrAmbiguous) {
+				return nil, wrapFor(e.sub, err) // Whether there is such a role cannot be told now.
+			}
 			return nil, fmt.Errorf("segment %s: %w: %w", e.sub, ErrLastPermission, err)
 		}
 		e.minimal = &minimal
 	}
-	if e.made.Empty() && len(held) == 1 && held[0].Same(*e.minimal) {
+	if e.sent.Empty() && len(held) == 1 && held[0].Same(*e.minimal) {
 		return nil, fmt.Errorf("segment %s: %w: it is %s, the least that Segment has", e.sub, ErrLastPermission, e.minimal)
 	}
 	return []Assignment{*e.minimal}, nil
@@ -317,8 +341,19 @@ func (c *Client) minimalAssignment(ctx context.Context) (Assignment, error) {
 // post adds and returns what is held afterwards.
 func (e *editing) post(ctx context.Context, held []Assignment, next Difference) ([]Assignment, error) {
 	e.tries++
-	after, err := e.add(ctx, next)
-	if err != nil {
+	after, err := e.settle(ctx, e.sub.post, next, e.add(ctx, next), false)
+	if err != nil && ctx.Err() != nil { // Whether it took something must be known, whoever has left.
+		var done context.CancelFunc
+		ctx, done = e.insist(ctx)
+		defer done()
+		var readErr error
+		if after, readErr = e.sub.read(ctx); readErr != nil {
+			return nil, errors.Join(err, readErr)
+		}
+		if len(e.c.writer.lost(held, next.Added, after)) == 0 {
+			return nil, err
+		}
+	} else if err != nil {
 		return nil, err
 	}
 	if lost := e.c.writer.lost(held, next.Added, after); len(lost) > 0 {
@@ -328,12 +363,12 @@ func (e *editing) post(ctx context.Context, held []Assignment, next Difference) 
 	return after, nil
 }
 
-func (e *editing) add(ctx context.Context, next Difference) ([]Assignment, error) {
+func (e *editing) add(ctx context.Context, next Difference) error {
 	_, _, err := execute(ctx, e.c, e.sub.post, func(ctx context.Context) (*[]api.AccessPermissionV1, *http.Response, error) {
 		held, resp, addErr := e.sub.add(ctx, inputOf(Permissions(next.Added)))
 		return &held, resp, addErr
 	})
-	return e.settle(ctx, e.sub.post, next, err, false)
+	return err
 }
 
 // A doubt is whether Segment has replaced lost by added, or somebody else has
@@ -346,13 +381,19 @@ type doubt struct{ added, lost []Assignment }
 func (e *editing) dispel(ctx context.Context) ([]Assignment, error) {
 	d := e.doubt
 	e.doubt = nil
-	after, err := e.add(ctx, Difference{Added: d.added})
+	again := Difference{Added: d.added}
+	failed := e.add(ctx, again)
+	after, err := e.settle(ctx, e.sub.post, again, failed, false)
+	if err != nil { // What was lost stays given back.
+		after, err = e.sub.read(ctx)
+	}
 	switch {
-	case err != nil: // What was lost stays given back.
-		return e.sub.read(ctx)
+	case err != nil:
+		return nil, err
 	case len(without(d.lost, after)) > 0:
 		e.c.writer.replaces.Store(true)
-	default:
+		e.tries = 0
+	case failed == nil:
 		e.c.writer.merges.Store(true)
 		e.repair = Difference{Removed: d.lost}
 	}
@@ -386,6 +427,7 @@ func (e *editing) put(ctx context.Context, planned Difference) ([]Assignment, er
 		return held, nil // What has come up since must be thought over first.
 	}
 	e.owners.send(next)
+	e.sent = e.sent.then(next)
 	out, _, err := execute(ready, e.c, e.sub.put, func(ctx context.Context) (*[]api.AccessPermissionV1, *http.Response, error) {
 		held, resp, replaceErr := e.sub.replace(ctx, inputOf(Permissions(wanted)))
 		return &held, resp, replaceErr
@@ -407,6 +449,15 @@ func (e *editing) put(ctx context.Context, planned Difference) ([]Assignment, er
 		})
 	}
 	return after, nil
+}
+
+// cloned shares nothing with held.
+func cloned(held []Assignment) []Assignment {
+	out := slices.Clone(held)
+	for i := range out {
+		out[i].Scope.Labels = slices.Clone(out[i].Scope.Labels)
+	}
+	return out
 }
 
 func not(f func(Assignment) bool) func(Assignment) bool {
@@ -437,7 +488,7 @@ func (e *editing) settle(ctx context.Context, what call, next Difference, err er
 		case openErr != nil:
 			return nil, errors.Join(err, openErr)
 		case open.Empty(): // It was carried out after all.
-		case again && passing(err):
+		case again && (passing(err) || !e.repair.Empty()):
 			return after, sleep(ctx, backoff(250*time.Millisecond, 8*time.Second, e.tries, nil))
 		default:
 			return nil, err

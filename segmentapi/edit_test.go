@@ -1173,3 +1173,123 @@ func TestNoEditIsLost(t *testing.T) {
 	edits.Wait()
 	checkHolds(t, srv, "u", append(want, minimal+" "+everything)...)
 }
+
+// The second POST never arrived, which says nothing of what Segment does.
+func TestDoubtThatNothingDispels(t *testing.T) {
+	t.Parallel()
+	held := []sim.Permission{on(admin, "SOURCE a"), on(minimal, everything)}
+	for name, form := range map[string]sim.PostForm{"all": sim.PostReplaces, "the role": sim.PostReplacesRole} {
+		for kind, fault := range map[string]sim.Fault{"reset": {Kind: sim.FaultReset}, "500": {Kind: sim.FaultStatus, Status: 500}, "503": {Kind: sim.FaultStatus, Status: 503}, "409": {Kind: sim.FaultStatus, Status: 409}} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				each(t, held, func(t *testing.T, srv *sim.Server, e editor) {
+					fault := fault // A copy: user and group run side by side.
+					fault.Operation, fault.Ordinal = e.post, 2
+					injects(t, srv, fault)
+					change, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE c"))
+					if err != nil || change.String() != "+ Source Admin on SOURCE c" {
+						t.Errorf("%v, %v", change, err)
+					}
+					checkHolds(t, srv, e.id, admin+" SOURCE a", admin+" SOURCE c", minimal+" "+everything)
+					// Nor may the client believe from now on that Segment merges.
+					before := holds(srv.Workspace(), e.id)
+					if _, err = e.grant(t.Context(), e.id, assigned(admin, "SOURCE d")); err != nil {
+						t.Error(err)
+					}
+					checkHolds(t, srv, e.id, append(before, admin+" SOURCE d")...)
+				}, sim.WithPost(form))
+			})
+		}
+	}
+}
+
+// What a POST took is given back, also if the PUT has to be sent again, has
+// to wait, or if the caller has left meanwhile.
+func TestWhatAPostTookIsGivenBack(t *testing.T) {
+	t.Parallel()
+	held := []sim.Permission{on(admin, "SOURCE a"), on(minimal, everything)}
+	for name, faults := range map[string][]sim.Fault{
+		"reset after the doubt": {{Ordinal: 2, Kind: sim.FaultReset}},
+		"503 at first":          {{Ordinal: 1, Kind: sim.FaultStatus, Status: 503}},
+		"500 at first":          {{Ordinal: 1, Kind: sim.FaultStatus, Status: 500}},
+		"limit":                 {{Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"30"}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := sim.New(editable(held...), sim.WithPost(sim.PostReplaces))
+				for _, f := range faults {
+					f.Operation = "replacePermissionsForUser"
+					injects(t, srv, f)
+				}
+				// As the connector does.
+				c := connect(t, srv, fast(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}))
+				if _, err := c.Users.Grant(t.Context(), "u", assigned(admin, "SOURCE c")); err != nil {
+					t.Error(err)
+				}
+				checkHolds(t, srv, "u", admin+" SOURCE a", admin+" SOURCE c", minimal+" "+everything)
+			})
+		})
+	}
+	t.Run("the caller leaves", func(t *testing.T) {
+		srv := sim.New(editable(held...), sim.WithPost(sim.PostReplaces))
+		ctx, leave := context.WithCancel(t.Context())
+		defer leave()
+		hc := &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+			if len(writes(srv)) == 1 {
+				leave() // At the read back.
+			}
+			if r.Context().Err() != nil {
+				return nil, r.Context().Err()
+			}
+			return srv.RoundTripper().RoundTrip(r)
+		})}
+		c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), fast())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = c.Users.Grant(ctx, "u", assigned(admin, "SOURCE c")); err != nil {
+			t.Error(err)
+		}
+		checkHolds(t, srv, "u", admin+" SOURCE a", admin+" SOURCE c", minimal+" "+everything)
+	})
+	t.Run("the last owner", func(t *testing.T) {
+		srv := sim.New(owned(func(ws *sim.Workspace) { makeOwner(ws, "u") }), sim.WithPost(sim.PostReplaces))
+		injects(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 500})
+		if _, err := connect(t, srv, fast()).Users.Grant(t.Context(), "u", assigned(reader, "SOURCE a")); err != nil {
+			t.Error(err)
+		}
+		if got := owners(srv.Workspace()); len(got) == 0 {
+			t.Error("nobody owns the workspace")
+		}
+	})
+}
+
+// The write that puts Minimal Workspace Access in the place of everything
+// was carried out, its answer was lost.
+func TestLastPermissionWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	each(t, []sim.Permission{on(admin, "SOURCE a")}, func(t *testing.T, srv *sim.Server, e editor) {
+		injects(t, srv, sim.Fault{Operation: e.put, Ordinal: 1, Kind: sim.FaultDrop})
+		change, err := e.edit(t.Context(), e.id, segmentapi.RevokeFunc(func(segmentapi.Assignment) bool { return true }))
+		if err != nil || change.String() != "+ Minimal Workspace Access on WORKSPACE ws; - Source Admin on SOURCE a" {
+			t.Errorf("%v, %v", change, err)
+		}
+		checkHolds(t, srv, e.id, minimal+" "+everything)
+	})
+}
+
+// An edit may change labels in place: what it is given is its own.
+func TestEditOfLabelsInPlace(t *testing.T) {
+	t.Parallel()
+	each(t, []sim.Permission{on(admin, everything+" env=prod")}, func(t *testing.T, srv *sim.Server, e editor) {
+		change, err := e.edit(t.Context(), e.id, func(held []segmentapi.Assignment) []segmentapi.Assignment {
+			for _, a := range held {
+				for i := range a.Scope.Labels {
+					a.Scope.Labels[i].Value = "dev"
+				}
+			}
+			return held
+		})
+		t.Log(change, err)
+		checkHolds(t, srv, e.id, admin+" "+everything+" env=dev")
+	})
+}

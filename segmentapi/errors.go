@@ -48,6 +48,10 @@ var (
 	// nobody else was found who holds the role Workspace Owner. Nothing was
 	// changed, or it was changed back.
 	ErrLastOwner = errors.New("no other Workspace Owner found")
+	// ErrNotRestored means that a change went beyond what was asked, or must not
+	// stay, and could not be taken back: the error says what to look at. To try
+	// again does not help.
+	ErrNotRestored = errors.New("COULD NOT BE CHANGED BACK")
 	// ErrLastPermission means that an edit would leave somebody without any
 	// permission, and that Minimal Workspace Access cannot take its place.
 	// Nothing was changed.

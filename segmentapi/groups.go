@@ -73,7 +73,13 @@ func (s *GroupService) Create(ctx context.Context, name string) (*Group, error) 
 	if s.c.writer.dryRun {
 		return &Group{Name: name}, nil
 	}
-	out, _, err := execute(ctx, s.c, what, func(ctx context.Context) (*api.CreateUserGroup200Response, *http.Response, error) {
+	out, err := afresh(ctx, s.c, what, func() (bool, error) {
+		now, listErr := s.everyGroup(ctx)
+		if taken := now.named(name, ""); taken != nil {
+			listErr = conflict(what, "the group %s has the name %q", taken.ID, taken.Name)
+		}
+		return true, listErr
+	}, func(ctx context.Context) (*api.CreateUserGroup200Response, *http.Response, error) {
 		return s.c.raw.IAMGroupsAPI.CreateUserGroup(ctx).CreateUserGroupV1Input(api.CreateUserGroupV1Input{Name: name}).Execute()
 	})
 	if refused(err) { // A group that has the name by now is somebody else's.
@@ -149,7 +155,7 @@ func (s *GroupService) lockName(ctx context.Context, name string) (func(), group
 	if strings.TrimSpace(name) != name || name == "" || hasControl(name) {
 		return nil, nil, invalidArgument("the group name %q is empty, begins or ends with a space or has control characters", name)
 	}
-	unlock, err := s.c.writer.locks.acquire(ctx, "group name "+fold(name))
+	unlock, err := s.c.writer.locks.acquire(ctx, "the group name "+fold(name))
 	if err != nil {
 		return nil, nil, err
 	}

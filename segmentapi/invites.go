@@ -131,11 +131,19 @@ func (s *InviteService) send(ctx context.Context, email string, assignments []As
 		return &Invite{Email: email, Sent: true}, nil
 	}
 	what := call{"createInvites", http.MethodPost, "/invites"}
-	_, _, err := execute(ctx, s.c, what, func(ctx context.Context) (*api.CreateInvites201Response, *http.Response, error) {
+	var theirs *Invite
+	_, err := afresh(ctx, s.c, what, func() (bool, error) {
+		var findErr error
+		theirs, findErr = s.find(ctx, email)
+		return theirs == nil, findErr
+	}, func(ctx context.Context) (*api.CreateInvites201Response, *http.Response, error) {
 		return s.c.raw.IAMUsersAPI.CreateInvites(ctx).CreateInvitesV1Input(api.CreateInvitesV1Input{
 			Invites: []api.InviteV1{{Email: email, Permissions: inviteInputOf(Permissions(assignments))}},
 		}).Execute()
 	})
+	if theirs != nil {
+		return theirs, nil
+	}
 	if refused(err) { // Who is there all the same has been invited by somebody else.
 		invite, findErr := s.find(ctx, email)
 		if invite == nil {

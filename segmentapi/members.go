@@ -74,23 +74,29 @@ func (s *GroupService) RemoveMembers(ctx context.Context, groupID string, emails
 	owners := &ownership{c: s.c, remains: func(userID, group string) bool { return group != groupID || !leaving[userID] }}
 	defer owners.release()
 	taking := false
-	if len(leaving) > 0 {
-		group, readErr := s.Get(ctx, groupID)
-		if readErr != nil {
-			return nil, readErr
+	check := func() error {
+		if len(leaving) == 0 {
+			return nil
 		}
-		if taking, err = owners.owned(ctx, Assignments(group.Permissions)); err == nil && taking {
-			err = owners.prove(ctx)
+		group, checkErr := s.Get(ctx, groupID)
+		if checkErr != nil {
+			return checkErr
 		}
-		if err != nil {
-			return nil, fmt.Errorf("segment group %s: %w", groupID, err)
+		owned, checkErr := owners.owned(ctx, Assignments(group.Permissions))
+		if checkErr == nil && owned {
+			taking = true
+			checkErr = owners.prove(ctx)
 		}
+		return wrapFor(s.subject(groupID), checkErr)
+	}
+	if err = check(); err != nil {
+		return nil, err
 	}
 	removed := addresses(rows)
 	if s.c.writer.dryRun {
 		return removed, nil
 	}
-	err = s.removeMembers(ctx, groupID, emails, rows)
+	err = s.removeMembers(ctx, groupID, emails, rows, check)
 	if taking {
 		err = errors.Join(err, s.confirm(ctx, owners, groupID, removed))
 	}
@@ -109,22 +115,28 @@ func (s *GroupService) confirm(ctx context.Context, owners *ownership, groupID s
 		return nil
 	}
 	if _, undoErr := s.addMembers(ctx, groupID, removed); undoErr != nil {
-		return fmt.Errorf("segment group %s has lost %s, who COULD NOT BE PUT BACK (%w), but must: %w", groupID, strings.Join(removed, ", "), undoErr, err)
+		return fmt.Errorf("segment group %s has lost %s, who %w (%w), but must: %w", groupID, strings.Join(removed, ", "), ErrNotRestored, undoErr, err)
 	}
 	return fmt.Errorf("segment group %s: %s put back: %w", groupID, strings.Join(removed, ", "), err)
 }
 
 // removeMembers removes rows until no list has the addresses any more: one may
 // be listed as a user and as an invite.
-func (s *GroupService) removeMembers(ctx context.Context, groupID string, emails []string, rows []member) error {
+// Before any that time has passed for, check is asked whether they still may go.
+func (s *GroupService) removeMembers(ctx context.Context, groupID string, emails []string, rows []member, check func() error) error {
 	what := call{"removeUsersFromUserGroup", http.MethodDelete, "/group/" + groupID + "/users"}
 	for tries := 1; ; tries++ {
 		var failed error
 		for _, email := range addresses(rows) {
-			_, _, err := execute(ctx, s.c, what, func(ctx context.Context) (*api.RemoveUsersFromUserGroup200Response, *http.Response, error) {
+			_, err := afresh(ctx, s.c, what, func() (bool, error) {
+				return true, check()
+			}, func(ctx context.Context) (*api.RemoveUsersFromUserGroup200Response, *http.Response, error) {
 				return s.c.raw.IAMGroupsAPI.RemoveUsersFromUserGroup(ctx, groupID).Emails([]string{email}).Execute()
 			})
-			if failed = err; failed != nil {
+			if err != nil {
+				failed = err
+			}
+			if err != nil && !gone(err) { // Who is gone already keeps nobody else in.
 				break
 			}
 		}

@@ -39,7 +39,9 @@ type ownership struct {
 	remains losing
 	role    *Role
 	found   witness
-	unlock  func()
+	// undo is how to give back what disown has taken.
+	undo   []func(context.Context) error
+	unlock func()
 }
 
 // lock keeps all others who take ownership away waiting.
@@ -319,14 +321,27 @@ func (g *ownerGuard) confirm(ctx context.Context) error {
 		return nil
 	}
 	back := Difference{Added: g.sent.Removed, Removed: g.sent.Added}
-	undo := &editing{c: g.c, sub: g.sub, edit: back.Apply}
-	if _, undoErr := undo.run(ctx); undoErr != nil {
-		return fmt.Errorf("segment %s was changed (%s) and COULD NOT BE CHANGED BACK (%w), although it must: %w", g.sub, g.sent, undoErr, err)
+	_, undoErr := (&editing{c: g.c, sub: g.sub, edit: back.Apply}).run(ctx)
+	if undoErr != nil { // Ownership matters most.
+		back = Difference{Added: slices.DeleteFunc(slices.Clone(g.sent.Removed), not(g.isOwner))}
+		if _, ownErr := (&editing{c: g.c, sub: g.sub, edit: back.Apply}).run(ctx); ownErr == nil {
+			return fmt.Errorf("segment %s was changed (%s), and only its ownership could be given back (%w): %w", g.sub, g.sent, undoErr, err)
+		}
+		return fmt.Errorf("segment %s was changed (%s) and %w (%w), although it must: %w", g.sub, g.sent, ErrNotRestored, undoErr, err)
 	}
 	return fmt.Errorf("segment %s was changed and changed back: %w", g.sub, err)
 }
 
 // afterwards is a context for what must be done although the caller has left.
 func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
+	return context.WithTimeout(context.WithValue(context.WithoutCancel(ctx), patienceKey{}, 90*time.Second), 2*time.Minute)
+}
+
+type patienceKey struct{}
+
+// patience is how long a call waits for the limit at least, whatever the policy
+// of the client: a window and a half for what must not stop half-way.
+func patience(ctx context.Context) time.Duration {
+	d, _ := ctx.Value(patienceKey{}).(time.Duration) //nolint:errcheck // Nothing is no patience.
+	return d
 }

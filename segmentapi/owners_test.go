@@ -686,3 +686,183 @@ func TestOwnerRoleThatCannotBeTold(t *testing.T) {
 		})
 	}
 }
+
+// A removal that is refused leaves everything as it was.
+func TestRemovalThatIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"remove u", "delete group"} {
+		for _, status := range []int{403, 500} {
+			t.Run(how, func(t *testing.T) {
+				srv := sim.New(owned(func(ws *sim.Workspace) {
+					makeOwner(ws, "u")
+					makeOwner(ws, "v")
+					addGroup(ws, "group", "u@example.com", "v@example.com")
+				}))
+				injects(t, srv, sim.Fault{Operation: "deleteUsers", Kind: sim.FaultStatus, Status: status}, sim.Fault{Operation: "deleteUserGroup", Kind: sim.FaultStatus, Status: status})
+				start := srv.Workspace()
+				err := takings[how](t.Context(), connect(t, srv, fast()))
+				if err == nil {
+					t.Fatal("no error")
+				}
+				if diff := cmp.Diff(owners(start), owners(srv.Workspace())); diff != "" {
+					t.Errorf("owners (-want +got):\n%s", diff)
+				}
+				for _, id := range []string{"u", "group"} {
+					if diff := cmp.Diff(holds(start, id), holds(srv.Workspace(), id)); diff != "" {
+						t.Errorf("%s (-want +got):\n%s", id, diff)
+					}
+				}
+			})
+		}
+	}
+}
+
+// What comes in the place of ownership goes again when it is given back.
+func TestNothingIsLeftOfADemotion(t *testing.T) {
+	t.Parallel()
+	ws := owned(func(ws *sim.Workspace) {
+		makeOwner(ws, "v")
+		edited(ws, "u", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(owner, everything)} })
+	})
+	srv := sim.New(ws)
+	failed := false
+	hc := &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+		if len(writes(srv)) == 1 && r.URL.Path == "/users/u" && !failed {
+			failed = true // The read back, once.
+			return nil, errors.New("unplugged")
+		}
+		return srv.RoundTripper().RoundTrip(r)
+	})}
+	c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), fast(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = c.Users.Remove(t.Context(), "u"); err == nil {
+		t.Error("no error")
+	}
+	checkHolds(t, srv, "u", owner+" "+everything)
+}
+
+// Ownership is given back although something else cannot be.
+func TestOwnershipComesBackFirst(t *testing.T) {
+	t.Parallel()
+	for name, odd := range map[string]sim.Permission{"a deleted source": on(admin, "SOURCE deleted"), "a source with labels": on(admin, "SOURCE a env=prod")} {
+		t.Run(name, func(t *testing.T) {
+			ws := owned(func(ws *sim.Workspace) {
+				makeOwner(ws, "v")
+				makeOwner(ws, "u")
+				edited(ws, "u", func(held []sim.Permission) []sim.Permission { return append(held, odd) })
+			})
+			srv := sim.New(ws)
+			before(t, srv, "replacePermissionsForUser", 1, "v", func(held *[]sim.Permission) { *held = []sim.Permission{on(minimal, everything)} })
+			if err := takings["replace of u"](t.Context(), connect(t, srv, fast())); !errors.Is(err, segmentapi.ErrLastOwner) {
+				t.Error(err)
+			}
+			if got := owners(srv.Workspace()); !slices.Equal(got, []string{"u"}) {
+				t.Errorf("owners %v", got)
+			}
+		})
+	}
+}
+
+// The proof after the write waits for the limit: half-way is no place to stop.
+func TestOwnerProofWaits(t *testing.T) {
+	t.Parallel()
+	for _, demoted := range []bool{false, true} {
+		for how, take := range takings {
+			t.Run(how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					throughGroup := strings.Contains(how, "group")
+					srv := sim.New(owned(func(ws *sim.Workspace) {
+						makeOwner(ws, "v")
+						if throughGroup {
+							addGroup(ws, "group", "u@example.com")
+						} else {
+							makeOwner(ws, "u")
+						}
+					}))
+					failed := false
+					hc := &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+						if len(writes(srv)) == 1 && r.URL.Path == "/users/v" && !failed {
+							failed = true
+							if demoted {
+								srv.Update(func(ws *sim.Workspace) {
+									edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+								})
+							}
+							resp := jsonResponse(r, `{"errors":[{"type":"RequestError","message":"Too many requests"}]}`)
+							resp.StatusCode = 429
+							resp.Header.Set("Retry-After", "30")
+							return resp, nil
+						}
+						return srv.RoundTripper().RoundTrip(r)
+					})}
+					c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), fast(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}))
+					if err != nil {
+						t.Fatal(err)
+					}
+					err = take(t.Context(), c)
+					if !failed {
+						t.Fatal("no proof")
+					}
+					if got := owners(srv.Workspace()); len(got) == 0 {
+						t.Errorf("demoted %v: owners %v", demoted, got)
+					}
+					if !demoted && err != nil {
+						t.Error(err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Two users whose addresses differ but for case, in a group that owns. The
+// simulator lists the first of them twice, so the list is made here.
+func TestRemoveLeavesTheTwin(t *testing.T) {
+	t.Parallel()
+	srv := sim.New(owned(func(ws *sim.Workspace) {
+		makeOwner(ws, "v")
+		ws.Users = append(ws.Users, sim.User{ID: "U", Email: "U@example.com", Permissions: []sim.Permission{on(minimal, everything)}})
+		addGroup(ws, "group", "u@example.com", "U@example.com")
+	}))
+	hc := &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+		if r.Method != http.MethodGet || r.URL.Path != "/groups/group/users" {
+			return srv.RoundTripper().RoundTrip(r)
+		}
+		var rows []string
+		ws := srv.Workspace()
+		for _, u := range ws.Users {
+			if slices.Contains(ws.Groups[1].Members, u.Email) {
+				rows = append(rows, `{"id":"`+u.ID+`","name":"","email":"`+u.Email+`"}`)
+			}
+		}
+		return jsonResponse(r, `{"data":{"users":[`+strings.Join(rows, ",")+`],"pagination":{"current":"MA=="}}}`), nil
+	})}
+	c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), fast())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = c.Users.Remove(t.Context(), "u"); !errors.Is(err, segmentapi.ErrAmbiguous) {
+		t.Error(err)
+	}
+	if !slices.Contains(srv.Workspace().Groups[1].Members, "U@example.com") {
+		t.Error("the twin, who was not named, was taken out of the group")
+	}
+}
+
+// Somebody else removes the owner meanwhile: that is what was asked.
+func TestOwnerWhoIsGoneMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, ordinal := range []int{2, 3, 4, 5} {
+		srv := sim.New(owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") }))
+		if err := srv.Before("getUser", ordinal, func(ws *sim.Workspace) {
+			ws.Users = slices.DeleteFunc(ws.Users, func(u sim.User) bool { return u.ID == "u" })
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := connect(t, srv, fast()).Users.Remove(t.Context(), "u"); err != nil {
+			t.Error(ordinal, err)
+		}
+	}
+}

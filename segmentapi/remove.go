@@ -34,15 +34,14 @@ func (s *UserService) Remove(ctx context.Context, userID string) (bool, error) {
 	}
 	owners := &ownership{c: s.c, remains: func(id, _ string) bool { return id != userID }}
 	defer owners.release()
-	groups, err := s.ownerGroups(ctx, owners, userID)
-	if err == nil {
-		err = owners.disown(ctx, sub, Assignments(user.Permissions), user.Email, groups)
-	}
-	if err != nil {
-		return false, err
-	}
 	what := call{"deleteUsers", http.MethodDelete, "/users"}
-	return remove(ctx, s.c, what, sub, s.Get, func(ctx context.Context) (*api.DeleteUsers200Response, *http.Response, error) {
+	return remove(ctx, owners, what, sub, user, s.Get, func(user *User) error {
+		groups, groupsErr := s.ownerGroups(ctx, owners, userID)
+		if groupsErr != nil {
+			return groupsErr
+		}
+		return owners.disown(ctx, sub, Assignments(user.Permissions), user.Email, groups)
+	}, func(ctx context.Context) (*api.DeleteUsers200Response, *http.Response, error) {
 		return s.c.raw.IAMUsersAPI.DeleteUsers(ctx).UserIds([]string{userID}).Execute()
 	})
 }
@@ -50,13 +49,15 @@ func (s *UserService) Remove(ctx context.Context, userID string) (bool, error) {
 // ownerGroups are the groups that make a user an owner.
 func (s *UserService) ownerGroups(ctx context.Context, owners *ownership, userID string) ([]string, error) {
 	var through []string
+	listed := false
 	for group, err := range s.AllGroups(ctx, userID) {
 		switch {
-		case notInPlan(err):
+		case notInPlan(err) && !listed: // Who is in a group has groups in the plan.
 			return nil, nil
 		case err != nil:
 			return nil, err
 		}
+		listed = true
 		detail, err := s.c.Groups.Get(ctx, group.ID)
 		if gone(err) {
 			continue
@@ -95,32 +96,60 @@ func (s *GroupService) Delete(ctx context.Context, groupID string) (bool, error)
 	}
 	owners := &ownership{c: s.c, remains: func(_, id string) bool { return id != groupID }}
 	defer owners.release()
-	if err = owners.disown(ctx, sub, Assignments(group.Permissions), "", nil); err != nil {
-		return false, err
-	}
 	what := call{"deleteUserGroup", http.MethodDelete, "/groups/" + groupID}
-	return remove(ctx, s.c, what, sub, s.Get, func(ctx context.Context) (*api.DeleteUserGroup200Response, *http.Response, error) {
+	return remove(ctx, owners, what, sub, group, s.Get, func(group *Group) error {
+		return owners.disown(ctx, sub, Assignments(group.Permissions), "", nil)
+	}, func(ctx context.Context) (*api.DeleteUserGroup200Response, *http.Response, error) {
 		return s.c.raw.IAMGroupsAPI.DeleteUserGroup(ctx, groupID).Execute()
 	})
 }
 
-// remove sends a removal and reads back that nothing is there any more.
+// remove sends a removal and reads back that nothing is there any more. What
+// is there is disowned before, and once more if time passes in between.
 func remove[O, T any](
-	ctx context.Context, c *Client, what call, sub subject,
-	get func(context.Context, string) (*T, error), send func(context.Context) (*O, *http.Response, error),
+	ctx context.Context, owners *ownership, what call, sub subject, there *T,
+	get func(context.Context, string) (*T, error), disown func(*T) error, send func(context.Context) (*O, *http.Response, error),
 ) (bool, error) {
+	if err := disown(there); err != nil {
+		return goneMeanwhile(ctx, err, sub)
+	}
+	c := owners.c
 	if c.writer.dryRun {
 		return true, nil
 	}
-	_, _, err := execute(ctx, c, what, send)
-	err = c.verify(ctx, what, sub.String(), "removed", err, func(ctx context.Context) (string, error) {
-		_, readErr := get(ctx, sub.id)
+	sent := false
+	_, err := afresh(ctx, c, what, func() (bool, error) {
+		now, readErr := get(ctx, sub.id)
 		if gone(readErr) {
-			return "", nil
+			return false, nil
+		} else if readErr != nil {
+			return false, readErr
 		}
-		return sub.String(), readErr
+		return true, disown(now)
+	}, func(ctx context.Context) (*O, *http.Response, error) {
+		sent = true
+		return send(ctx)
 	})
-	return err == nil, err
+	if sent {
+		err = c.verify(ctx, what, sub.String(), "removed", err, func(ctx context.Context) (string, error) {
+			_, readErr := get(ctx, sub.id)
+			if gone(readErr) {
+				return "", nil
+			}
+			return sub.String(), readErr
+		})
+	}
+	return sent && err == nil, owners.giveBack(ctx, sub, err)
+}
+
+// goneMeanwhile tells who cannot be disowned because somebody else was faster.
+func goneMeanwhile(ctx context.Context, err error, sub subject) (bool, error) {
+	if errors.Is(err, ErrNotFound) {
+		if _, readErr := sub.read(ctx); gone(readErr) {
+			return false, nil
+		}
+	}
+	return false, err
 }
 
 // disown takes the workspace from a user or a group that owns it by what it
@@ -137,12 +166,20 @@ func (o *ownership) disown(ctx context.Context, sub subject, held []Assignment, 
 	if err = o.prove(ctx); err != nil || o.c.writer.dryRun {
 		return wrapFor(sub, err)
 	}
-	var undo []func(context.Context) error
+	for _, groupID := range groups { // Segment takes out of a group by address.
+		rows, readErr := o.c.Groups.present(ctx, groupID, []string{email})
+		if readErr == nil {
+			_, readErr = leavingUsers(groupID, rows)
+		}
+		if readErr != nil {
+			return wrapFor(sub, readErr)
+		}
+	}
 	if direct {
 		held = slices.DeleteFunc(slices.Clone(held), not(o.isOwner))
 		demotion := &editing{c: o.c, sub: sub, edit: Revoke(held...)}
-		undo = append(undo, func(ctx context.Context) error {
-			back := Difference{Added: held, Removed: demotion.made.Added}
+		o.undo = append(o.undo, func(ctx context.Context) error {
+			back := Difference{Added: held, Removed: demotion.sent.Added}
 			_, undoErr := (&editing{c: o.c, sub: sub, edit: back.Apply}).run(ctx)
 			return undoErr
 		})
@@ -152,26 +189,36 @@ func (o *ownership) disown(ctx context.Context, sub subject, held []Assignment, 
 		if err != nil {
 			break
 		}
-		undo = append(undo, func(ctx context.Context) error {
+		o.undo = append(o.undo, func(ctx context.Context) error {
 			_, undoErr := o.c.Groups.addMembers(ctx, groupID, []string{email})
 			return undoErr
 		})
-		err = o.c.Groups.removeMembers(ctx, groupID, []string{email}, []member{{email: email}})
+		err = o.c.Groups.removeMembers(ctx, groupID, []string{email}, []member{{email: email}}, func() error { return nil })
+	}
+	if err == nil {
+		proofCtx, cancel := afterwards(ctx)
+		defer cancel()
+		err = o.prove(proofCtx)
+	}
+	return o.giveBack(ctx, sub, err)
+}
+
+// giveBack undoes what disown has done to a subject that stays because of err.
+func (o *ownership) giveBack(ctx context.Context, sub subject, err error) error {
+	if err == nil || len(o.undo) == 0 {
+		return err
 	}
 	ctx, cancel := afterwards(ctx)
 	defer cancel()
-	if err == nil {
-		err = o.prove(ctx)
-	}
-	if err == nil {
-		return nil
-	}
-	for _, back := range slices.Backward(undo) {
-		if undoErr := back(ctx); undoErr != nil {
-			err = fmt.Errorf("it COULD NOT BE CHANGED BACK (%w), although it must: %w", undoErr, err)
+	outcome := "its ownership was taken and given back"
+	for _, back := range slices.Backward(o.undo) {
+		if undoErr := back(ctx); undoErr != nil && !gone(undoErr) {
+			outcome = "its ownership was taken"
+			err = fmt.Errorf("it %w (%w), although it must: %w", ErrNotRestored, undoErr, err)
 		}
 	}
-	return fmt.Errorf("segment %s stays, its ownership was taken and given back: %w", sub, err)
+	o.undo = nil
+	return fmt.Errorf("segment %s stays, %s: %w", sub, outcome, err)
 }
 
 // wrapFor names the subject in an error.

@@ -110,13 +110,16 @@ func (s *RoleService) Find(ctx context.Context, name string) (*Role, error) {
 	}
 	switch roles := named[key]; len(roles) {
 	case 0:
-		return nil, &Error{Operation: "listRoles", Method: http.MethodGet, Path: "/roles", kind: ErrNotFound, cause: fmt.Errorf("no role has the name %q", name)}
+		return nil, &Error{Operation: "listRoles", Method: http.MethodGet, Path: "/roles", kind: ErrNotFound, cause: fmt.Errorf("%w the name %q", errNoRole, name)}
 	case 1:
 		return &roles[0], nil
 	default:
 		return nil, fmt.Errorf("segment role %q: %w: %s and %s have this name", name, ErrAmbiguous, roles[0].ID, roles[1].ID)
 	}
 }
+
+// errNoRole tells a role that is not in the list from a list that is not there.
+var errNoRole = errors.New("no role has")
 
 // byName begins the cache's keys for names. No id has a line break.
 const byName = "name\n"

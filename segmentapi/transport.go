@@ -129,7 +129,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.dryRun && req.Method != http.MethodGet {
 		return nil, fmt.Errorf("%s %s was not sent: this is a dry run", req.Method, req.URL.Path)
 	}
-	st.method, st.maxWait = req.Method, t.maxWait
+	st.method, st.maxWait = req.Method, max(t.maxWait, patience(req.Context()))
 	req = req.Clone(context.WithValue(req.Context(), callKey{}, st))
 	req.Header.Set("Authorization", "Bearer "+t.token)
 	req.Header.Set("User-Agent", t.agent)
@@ -181,7 +181,7 @@ func (t *transport) checkRetry(ctx context.Context, resp *http.Response, err err
 	}
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests:
-		return st.waited+time.Until(t.opens(st.method)) <= t.maxWait, nil
+		return st.waited+time.Until(t.opens(st.method)) <= st.maxWait, nil
 	case http.StatusInternalServerError:
 		return st.method == http.MethodGet, nil
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

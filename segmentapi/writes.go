@@ -96,7 +96,7 @@ func isReady(ctx context.Context) bool { return ctx.Value(readyKey{}) != nil }
 // write goes out at once, and once: who has to read right before a write must
 // not have a pause in between. It returns how long it waited.
 func (c *Client) turn(ctx context.Context, what call, waited time.Duration) (context.Context, time.Duration, error) {
-	more, err := c.transport.writes.wait(ctx, c.transport.maxWait-waited)
+	more, err := c.transport.writes.wait(ctx, max(c.transport.maxWait, patience(ctx))-waited)
 	waited += more
 	if err == nil { // It has its turn, and may come to nothing.
 		c.transport.writes.land()
@@ -117,11 +117,54 @@ func unclear(err error) bool {
 		errors.As(err, &e) && e.StatusCode == http.StatusRequestTimeout
 }
 
+// afresh sends a write that rests on what was read. If it has to wait for the
+// limit, or to be sent again, again is asked right before whether it still is to
+// be. If not there is neither an answer nor an error.
+func afresh[T any](ctx context.Context, c *Client, what call, again func() (bool, error), send func(context.Context) (*T, *http.Response, error)) (*T, error) {
+	var waited time.Duration
+	var open error // What leaves it open whether it was carried out.
+	for tries := 1; ; tries++ {
+		ready, sofar, err := c.turn(ctx, what, waited)
+		if err != nil {
+			return nil, errors.Join(open, err)
+		}
+		if tries > 1 || sofar > time.Second {
+			if ok, readErr := again(); !ok || readErr != nil {
+				return nil, readErr
+			}
+		}
+		waited = sofar
+		out, _, err := execute(ready, c, what, send)
+		last := tries == c.transport.retry.RetryMax+1
+		switch {
+		case errors.Is(err, ErrRateLimited):
+			if late := time.Until(c.transport.opens(what.method)) > max(c.transport.maxWait, patience(ctx))-waited; late || last {
+				return nil, errors.Join(open, err)
+			}
+		case passing(err) && what.method != http.MethodPost && !last:
+			open = err
+			if err = sleep(ctx, backoff(250*time.Millisecond, 8*time.Second, tries, nil)); err != nil {
+				return nil, errors.Join(open, err)
+			}
+		default:
+			return out, err
+		}
+	}
+}
+
+// sentBefore reports that the limit held back another try of a write, of which
+// an earlier one may have been carried out. (A POST is sent again only if it was
+// refused.)
+func sentBefore(what call, err error) bool {
+	var e *Error
+	return what.method != http.MethodPost && errors.Is(err, ErrRateLimited) && errors.As(err, &e) && (e.Attempts > 1 || e.StatusCode == 0 && e.Attempts > 0)
+}
+
 // verify reads back what a write did that ended with failed. left names what
 // is not as it should be. An error that leaves the outcome open is none if
 // nothing is left, and so is a refusal of what is done already.
 func (c *Client) verify(ctx context.Context, what call, subject, change string, failed error, left func(context.Context) (string, error)) error {
-	if failed != nil && !unclear(failed) && !errors.Is(failed, ErrNotFound) && !errors.Is(failed, ErrInvalid) {
+	if failed != nil && !unclear(failed) && !sentBefore(what, failed) && !errors.Is(failed, ErrNotFound) && !errors.Is(failed, ErrInvalid) {
 		if ctx.Err() != nil { // Nobody knows what has become of it.
 			c.audit(ctx, what, subject, change, failed)
 		}

@@ -1,0 +1,125 @@
+package segmentapi_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// The first DELETE was carried out, the second was held back by the limit.
+func TestLimitAfterAnUnclearWrite(t *testing.T) {
+	t.Parallel()
+	limited := http.Header{"Retry-After": {"90"}}
+	for name, c := range map[string]struct {
+		operation string
+		do        func(context.Context, *segmentapi.Client) error
+		done      func(*sim.Workspace) bool
+	}{
+		"remove a user": {"deleteUsers", func(ctx context.Context, c *segmentapi.Client) error {
+			_, err := c.Users.Remove(ctx, "u")
+			return err
+		}, func(ws *sim.Workspace) bool { return len(ws.Users) == 1 }},
+		"delete a group": {"deleteUserGroup", func(ctx context.Context, c *segmentapi.Client) error {
+			_, err := c.Groups.Delete(ctx, "g")
+			return err
+		}, func(ws *sim.Workspace) bool { return len(ws.Groups) == 0 }},
+		"rename a group": {"updateUserGroup", func(ctx context.Context, c *segmentapi.Client) error {
+			_, err := c.Groups.Rename(ctx, "g", "Other")
+			return err
+		}, func(ws *sim.Workspace) bool { return ws.Groups[0].Name == "Other" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := sim.New(editable(on(minimal, everything)))
+			injects(t, srv, sim.Fault{Operation: c.operation, Ordinal: 1, Kind: sim.FaultLateStatus, Status: 503},
+				sim.Fault{Operation: c.operation, Ordinal: 2, Kind: sim.FaultStatus, Status: 429, Header: limited})
+			var log bytes.Buffer
+			err := c.do(t.Context(), connect(t, srv, fast(), segmentapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))))
+			if !c.done(srv.Workspace()) {
+				t.Fatal("not done")
+			}
+			if err != nil {
+				t.Error("it is done, but: ", err)
+			}
+			if !strings.Contains(log.String(), "change=") {
+				t.Error("no audit line")
+			}
+		})
+	}
+}
+
+// Who may not wait at all may still send again.
+func TestNoPatience(t *testing.T) {
+	t.Parallel()
+	srv := sim.New(editable(on(admin, "SOURCE a"), on(minimal, everything)))
+	injects(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 503},
+		sim.Fault{Operation: "deleteUsers", Ordinal: 1, Kind: sim.FaultStatus, Status: 503})
+	c := connect(t, srv, fast(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3}))
+	if _, err := c.Users.Revoke(t.Context(), "u", assigned(admin, "SOURCE a")); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Users.Remove(t.Context(), "u"); err != nil {
+		t.Error(err)
+	}
+}
+
+// No write rests on what was read before a long wait.
+func TestWritesAreThoughtOverAfterAWait(t *testing.T) {
+	t.Parallel()
+	after := func(srv *sim.Server, edit func(*sim.Workspace)) {
+		go func() {
+			<-time.After(100 * time.Millisecond)
+			srv.Update(edit)
+		}()
+	}
+	wait := http.Header{"Retry-After": {"30"}}
+	t.Run("two groups of one name", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			srv := sim.New(editable(on(minimal, everything)))
+			injects(t, srv, sim.Fault{Operation: "createUserGroup", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: wait})
+			after(srv, func(ws *sim.Workspace) { ws.Groups = append(ws.Groups, sim.Group{ID: "theirs", Name: "New"}) })
+			if _, err := connect(t, srv).Groups.Create(t.Context(), "New"); !errors.Is(err, segmentapi.ErrConflict) {
+				t.Error(err)
+			}
+			if n := len(srv.Workspace().Groups); n != 2 {
+				t.Errorf("%d groups", n)
+			}
+		})
+	})
+	t.Run("ownership is handed over meanwhile", func(t *testing.T) {
+		for how, operation := range map[string]string{"remove u": "deleteUsers", "delete group": "deleteUserGroup", "take u out of group": "removeUsersFromUserGroup"} {
+			t.Run(how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					srv := sim.New(owned(func(ws *sim.Workspace) {
+						makeOwner(ws, "v")
+						ws.Groups = append(ws.Groups, sim.Group{ID: "group", Name: "group", Members: []string{"u@example.com"}, Permissions: []sim.Permission{on(minimal, everything)}})
+					}))
+					injects(t, srv, sim.Fault{Operation: operation, Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: wait})
+					after(srv, func(ws *sim.Workspace) {
+						id := "group"
+						if how == "remove u" {
+							id = "u"
+						}
+						makeOwner(ws, id)
+						edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+					})
+					if err := takings[how](t.Context(), connect(t, srv)); !errors.Is(err, segmentapi.ErrLastOwner) {
+						t.Error(err)
+					}
+					if got := owners(srv.Workspace()); !slices.Equal(got, []string{"u"}) {
+						t.Errorf("owners %v", got)
+					}
+				})
+			})
+		}
+	})
+}
