@@ -3,6 +3,7 @@ package connector
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -77,7 +78,12 @@ func (i *inviteSyncer) CreateAccount(
 	invite, err := ask(ctx, i.c, "inviting "+in.Email, func(ctx context.Context) (*segmentapi.Invite, error) {
 		return i.c.patient.Invites.Create(ctx, *in)
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, segmentapi.ErrInvalid):
+		return nil, nil, nil, hint(err, "check the address, and that the role can be held on the whole workspace")
+	case errors.Is(err, segmentapi.ErrNotFound) && len(in.Permissions) == 0:
+		return nil, nil, nil, hint(err, "name another role in the field "+fieldRole+" of the profile")
+	case err != nil:
 		return nil, nil, nil, err
 	}
 	log := ctxzap.Extract(ctx).With(zap.String("email", invite.Email))
@@ -136,11 +142,11 @@ func (c *Connector) invitation(ctx context.Context, info *v2.AccountInfo) (*segm
 		if chooseErr != nil {
 			return nil, chooseErr
 		}
-		workspace, idErr := c.workspaceID(ctx, session{})
+		workspace, idErr := ask(ctx, c, "reading the workspace", c.patient.Workspace.Get)
 		if idErr != nil {
 			return nil, idErr
 		}
-		in.Permissions = []segmentapi.Permission{{RoleID: roleID, Scopes: []segmentapi.Scope{{Type: segmentapi.ScopeWorkspace, ID: workspace}}}}
+		in.Permissions = []segmentapi.Permission{{RoleID: roleID, Scopes: []segmentapi.Scope{{Type: segmentapi.ScopeWorkspace, ID: workspace.ID}}}}
 	}
 	in.Groups, err = c.chosenGroups(ctx, groups)
 	return in, err

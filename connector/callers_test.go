@@ -357,3 +357,38 @@ func TestCallerWhoLeaves(t *testing.T) {
 		}
 	}
 }
+
+// A twin who is in no group must not be made a member in another's place.
+func TestTwinOutsideTheGroup(t *testing.T) {
+	t.Parallel()
+	ws := writable()
+	ws.Users = append(ws.Users, sim.User{ID: "u4", Email: "CY@example.com"})
+	f := newFixture(t, ws)
+	before := f.state()
+	_, _, err := f.grantTo(t.Context(), "group:g1:member", "user:u4") // u3 is cy@example.com.
+	if status.Code(err) != codes.FailedPrecondition || !cmp.Equal(before, f.state()) {
+		t.Errorf("%v; the members are %v", err, f.state()["members of g1"])
+	}
+}
+
+// What is the id of nothing is not "already revoked".
+func TestRevokeOfLabelsThatAreNone(t *testing.T) {
+	t.Parallel()
+	ws := writable()
+	ws.Users[2].Permissions = append(ws.Users[2].Permissions, sim.Permission{RoleID: "src", Resources: []sim.Resource{
+		{ID: workspaceID, Type: "WORKSPACE", Labels: []sim.Label{{Key: "a", Value: "2"}, {Key: "b", Value: "1"}}},
+	}})
+	f := newFixture(t, ws)
+	if annos, err := f.revokeFrom(t.Context(), "label:b=1,a=2:src", "user:u3"); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("%v, %v, still holds %v", annos, err, f.state()["user:u3"])
+	}
+}
+
+// Who is a member is one already.
+func TestMemberOfTheWorkspaceAlready(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, writable())
+	if _, annos, err := f.grantTo(t.Context(), "workspace:wksp:member", "user:u3"); err != nil || !annos.Contains(&v2.GrantAlreadyExists{}) {
+		t.Errorf("%v, %v", annos, err)
+	}
+}

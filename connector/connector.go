@@ -18,7 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
@@ -60,10 +60,7 @@ type Connector struct {
 	// Both share one rate limiter.
 	client, patient *segmentapi.Client
 	// The workspace that the token belongs to, once it is known.
-	workspace struct {
-		mu sync.Mutex
-		id string
-	}
+	workspace atomic.Pointer[string]
 	// What follows ends hopeless syncs and words the log. No row depends on it.
 	outage outage
 	tally  tally

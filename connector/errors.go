@@ -23,6 +23,8 @@ const longestOutage = 10 * time.Minute
 
 const checkAccess = "check the token, that the token's role allows this (a Workspace Owner's does), and the region: a token works in one region only"
 
+const refusedAdvice = "Segment refuses the change: sync again to see what is there, then try again or make it in Segment"
+
 // ask runs one operation and translates its error: every request of the
 // connector passes here. What names the operation in words.
 func ask[T any](ctx context.Context, c *Connector, what string, do func(context.Context) (T, error)) (T, error) {
@@ -68,7 +70,7 @@ func hint(err error, advice string) error {
 // takes NotFound for a warning, and ends the sync on everything else.
 func (c *Connector) translate(what string, err error, started time.Time) *status.Status {
 	var limited *segmentapi.RateLimitError
-	if errors.As(err, &limited) && !errors.Is(err, segmentapi.ErrLastOwner) {
+	if errors.As(err, &limited) && !errors.Is(err, segmentapi.ErrLastOwner) && !errors.Is(err, segmentapi.ErrNotRestored) {
 		return rateLimited(what, limited)
 	}
 	code, advice := codes.Internal, ""
@@ -78,6 +80,9 @@ func (c *Connector) translate(what string, err error, started time.Time) *status
 		httpStatus = e.StatusCode
 	}
 	switch {
+	case errors.Is(err, segmentapi.ErrNotRestored):
+		// Aborted, because a second try would find no ownership to be careful with.
+		code, advice = codes.Aborted, "make sure in Segment that the workspace has an owner, before anything is tried again"
 	case errors.Is(err, segmentapi.ErrLastOwner):
 		code, advice = codes.FailedPrecondition, "a workspace without an owner can be managed by nobody"
 	case errors.Is(err, segmentapi.ErrLastPermission):
@@ -111,16 +116,25 @@ func (c *Connector) translate(what string, err error, started time.Time) *status
 		}
 	case errors.Is(err, segmentapi.ErrBadRequest), errors.Is(err, segmentapi.ErrInvalid):
 		code = codes.InvalidArgument
+		if httpStatus != 0 && e.Method != http.MethodGet && (e.Method != http.MethodPost || errors.Is(err, segmentapi.ErrBadRequest)) {
+			advice = refusedAdvice // What is posted and invalid has a hint.
+		}
 	case httpStatus == http.StatusInternalServerError, httpStatus == http.StatusNotImplemented:
 		code, advice = codes.Internal, "Segment keeps failing: try again later, then ask Segment's support"
 	case errors.Is(err, segmentapi.ErrServer), httpStatus == http.StatusRequestTimeout:
 		code = codes.Unavailable
 	case httpStatus != 0:
 		code = codes.FailedPrecondition
+		if e.Method != http.MethodGet {
+			advice = refusedAdvice
+		}
+	}
+	if httpStatus != 0 && httpStatus < http.StatusInternalServerError && fromSegment(err) {
+		c.outage.end() // A refusal is an answer.
 	}
 	if code == codes.Unavailable {
 		if lasted := c.outage.failed(started, time.Now()); lasted >= longestOutage {
-			code, advice = codes.Internal, fmt.Sprintf("Segment has not served one request for %s: giving up", lasted.Round(time.Second))
+			code, advice = codes.Internal, fmt.Sprintf("Segment keeps failing, for %s without a success in between: giving up", lasted.Round(time.Second))
 		}
 	}
 	// Joined errors, as the SDK's transport makes them, have a line each.

@@ -37,7 +37,12 @@ func (g *groupSyncer) Grant(ctx context.Context, principal *v2.Resource, ent *v2
 		if mistakable := g.c.unmistakable(ctx, t.id, who, email); mistakable != nil {
 			return nil, mistakable
 		}
-		return g.c.client.Groups.AddMembers(ctx, t.id, email)
+		if who.GetResourceType() == typeUser {
+			if twin := g.c.alone(ctx, who.GetResource(), email); twin != nil {
+				return nil, twin
+			}
+		}
+		return again(ctx, func(ctx context.Context) ([]string, error) { return g.c.client.Groups.AddMembers(ctx, t.id, email) })
 	})
 	group := resourceID(typeGroup, t.id)
 	switch {
@@ -81,7 +86,7 @@ func (g *groupSyncer) Revoke(ctx context.Context, revoked *v2.Grant) (annotation
 		if mistakable := g.c.unmistakable(ctx, t.id, who, email); mistakable != nil {
 			return nil, mistakable
 		}
-		return g.c.client.Groups.RemoveMembers(ctx, t.id, email)
+		return again(ctx, func(ctx context.Context) ([]string, error) { return g.c.client.Groups.RemoveMembers(ctx, t.id, email) })
 	})
 	if departed(err, resourceID(typeGroup, t.id)) || err == nil && len(removed) == 0 {
 		return annotations.New(&v2.GrantAlreadyRevoked{}), nil
@@ -101,6 +106,20 @@ func (c *Connector) unmistakable(ctx context.Context, groupID string, who *v2.Re
 		}
 		if foldEmail(member.Email) == foldEmail(email) && member.ID != who.GetResource() {
 			return fmt.Errorf("user %s, who is in the group, has the same address but for case: %w", member.ID, segmentapi.ErrAmbiguous)
+		}
+	}
+	return nil
+}
+
+// alone makes sure that no other user at all has a user's address but for case:
+// nobody knows whom Segment would put into a group.
+func (c *Connector) alone(ctx context.Context, id, email string) error {
+	for user, err := range c.client.Users.All(ctx) {
+		if err != nil {
+			return err
+		}
+		if foldEmail(user.Email) == foldEmail(email) && user.ID != id {
+			return fmt.Errorf("user %s has the same address but for case: %w", user.ID, segmentapi.ErrAmbiguous)
 		}
 	}
 	return nil
@@ -157,6 +176,8 @@ func (g *groupSyncer) Create(ctx context.Context, r *v2.Resource) (*v2.Resource,
 		return nil, nil, status.Errorf(codes.AlreadyExists, "%v: nobody could tell two groups of one name apart", err)
 	case noGroups(err):
 		return nil, nil, withoutGroups(err)
+	case errors.Is(err, segmentapi.ErrInvalid):
+		return nil, nil, hint(err, "choose another name")
 	case err != nil:
 		return nil, nil, err
 	}
@@ -203,30 +224,54 @@ func (c *Connector) remove(ctx context.Context, id *v2.ResourceId, typeID string
 	return annotations.New(&v2.ResourceDoesNotExist{}), nil
 }
 
-// Grant refuses: nobody becomes a member who has not been invited.
-func (w *workspaceSyncer) Grant(context.Context, *v2.Resource, *v2.Entitlement) ([]*v2.Grant, annotations.Annotations, error) {
-	return nil, nil, status.Error(codes.FailedPrecondition,
+// Grant finds who is a member already. Nobody becomes one who has not been
+// invited.
+func (w *workspaceSyncer) Grant(ctx context.Context, principal *v2.Resource, ent *v2.Entitlement) ([]*v2.Grant, annotations.Annotations, error) {
+	refusal := status.Error(codes.FailedPrecondition,
 		"nobody can be made a member of the workspace without being asked: create an account, which sends an invite, instead")
+	who := principal.GetId()
+	if who.GetResourceType() != typeUser || who.GetResource() == "" {
+		return nil, nil, refusal
+	}
+	t, err := w.target(ctx, ent)
+	if err != nil {
+		return nil, nil, err
+	}
+	_, err = ask(ctx, w.c, "reading user "+who.GetResource(), func(ctx context.Context) (*segmentapi.User, error) {
+		return w.c.client.Users.Get(ctx, who.GetResource())
+	})
+	switch {
+	case departed(err, who):
+		return nil, nil, refusal
+	case err != nil:
+		return nil, nil, err
+	}
+	return []*v2.Grant{newGrant(typeWorkspace, t.id, slugMember, who)}, annotations.New(&v2.GrantAlreadyExists{}), nil
+}
+
+// target reads an entitlement of the workspace that the token belongs to: people
+// may be in several, with one id.
+func (w *workspaceSyncer) target(ctx context.Context, ent *v2.Entitlement) (target, error) {
+	t, err := targetOfEntitlement(ent, typeWorkspace)
+	if err != nil {
+		return target{}, err
+	}
+	workspace, err := w.c.workspaceID(ctx, session{})
+	if err == nil && workspace != t.id {
+		err = status.Errorf(codes.FailedPrecondition, "the token is one of workspace %s, not of workspace %s: use the token that the file was synced with, or sync again",
+			workspace, t.id)
+	}
+	return t, err
 }
 
 // Revoke removes a user from the workspace.
 func (w *workspaceSyncer) Revoke(ctx context.Context, g *v2.Grant) (annotations.Annotations, error) {
-	t, err := targetOfEntitlement(g.GetEntitlement(), typeWorkspace)
-	if err != nil {
-		return nil, err
-	}
 	who, err := principalID(g.GetPrincipal(), typeUser)
 	if err != nil {
 		return nil, err
 	}
-	// People may be in several workspaces, with one id.
-	workspace, err := w.c.workspaceID(ctx, session{})
-	if err != nil {
+	if _, err = w.target(ctx, g.GetEntitlement()); err != nil {
 		return nil, err
-	}
-	if workspace != t.id {
-		return nil, status.Errorf(codes.FailedPrecondition, "the token is one of workspace %s, not of workspace %s: use the token that the file was synced with, or sync again",
-			workspace, t.id)
 	}
 	annos, err := w.c.remove(ctx, who, typeUser, w.c.client.Users.Remove)
 	if annos.Contains(&v2.ResourceDoesNotExist{}) {

@@ -75,6 +75,9 @@ func (e editable) Grant(ctx context.Context, principal *v2.Resource, ent *v2.Ent
 func (e editable) Revoke(ctx context.Context, g *v2.Grant) (annotations.Annotations, error) {
 	c := e.editor
 	t, err := targetOfEntitlement(g.GetEntitlement(), editableTypes()...)
+	if err == nil {
+		err = t.check()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +109,21 @@ func (c *Connector) edit(ctx context.Context, what string, who *v2.ResourceId, e
 		do = c.client.Groups.Edit
 	}
 	what = fmt.Sprintf("%s %s %s", what, who.GetResourceType(), who.GetResource())
-	return ask(ctx, c, what, func(ctx context.Context) (segmentapi.Difference, error) { return do(ctx, who.GetResource(), edit) })
+	return ask(ctx, c, what, func(ctx context.Context) (segmentapi.Difference, error) {
+		return again(ctx, func(ctx context.Context) (segmentapi.Difference, error) { return do(ctx, who.GetResource(), edit) })
+	})
+}
+
+// again makes a change once more that Segment refuses because something is not
+// there: who or what is changed may have gone since it was read, which reading
+// it first will tell.
+func again[T any](ctx context.Context, change func(context.Context) (T, error)) (T, error) {
+	out, err := change(ctx)
+	var e *segmentapi.Error
+	if errors.As(err, &e) && fromSegment(e) && errors.Is(e, segmentapi.ErrNotFound) && e.Method != http.MethodGet {
+		return change(ctx)
+	}
+	return out, err
 }
 
 // assignment is what a target is written as, or false for labels that its id
@@ -120,10 +137,8 @@ func (c *Connector) assignment(ctx context.Context, t target) (segmentapi.Assign
 	}
 	if t.typeID == typeLabel {
 		var ok bool
-		if a.Scope.Labels, ok = parseLabelID(t.id); !ok && !strings.HasPrefix(t.id, labelSumPrefix) {
-			return a, false, status.Errorf(codes.InvalidArgument, "%q is not the id of a label or of a set of labels", t.id)
-		} else if !ok {
-			return a, false, nil
+		if a.Scope.Labels, ok = parseLabelID(t.id); !ok {
+			return a, false, t.check()
 		}
 	}
 	var err error
@@ -131,6 +146,17 @@ func (c *Connector) assignment(ctx context.Context, t target) (segmentapi.Assign
 		a.Scope.ID, err = c.workspaceID(ctx, session{})
 	}
 	return a, true, err
+}
+
+// check refuses what is the id of no set of labels, and so never shown.
+func (t target) check() error {
+	if t.typeID != typeLabel || strings.HasPrefix(t.id, labelSumPrefix) {
+		return nil
+	}
+	if _, ok := parseLabelID(t.id); !ok {
+		return status.Errorf(codes.InvalidArgument, "%q is not the id of a label or of a set of labels", t.id)
+	}
+	return nil
 }
 
 // shownBy reports whether an assignment is shown as a grant on this target.

@@ -2,6 +2,8 @@ package connector
 
 import (
 	"context"
+	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -131,7 +133,7 @@ func TestRefusals(t *testing.T) {
 		"a group to who has no address": {func(ws *sim.Workspace) { ws.Users[2].Email = "" }, granting("group:g1:member", "user:u3"), codes.FailedPrecondition,
 			`reading user u3: the user has no e-mail, by which Segment's groups know their members: ambiguous: make the change in Segment`},
 		// What is granted.
-		"the workspace": {nil, granting("workspace:wksp:member", "user:u3"), codes.FailedPrecondition,
+		"the workspace": {nil, granting("workspace:wksp:member", "invite:new@example.com"), codes.FailedPrecondition,
 			`nobody can be made a member of the workspace without being asked: create an account, which sends an invite, instead`},
 		"a role that is unknown": {nil, granting("source:src:gone", "user:u3"), codes.InvalidArgument,
 			`granting source:src:gone to user u3: segment addPermissionsToUser (POST /users/u3/permissions): 422 Unprocessable Entity; "permissions.0.roleId" is not a role (field permissions.0.roleId); Segment may not let this role be held on that, or one of them is gone: sync again and choose what is there`},
@@ -210,5 +212,59 @@ func TestRefusals(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// That nobody can tell now what the least role is, is not that there is none.
+func TestLastPermissionInAnOutage(t *testing.T) {
+	t.Parallel()
+	for _, operation := range []string{"listRoles", "getWorkspace"} {
+		for code, want := range map[int]codes.Code{401: codes.Unauthenticated, 403: codes.PermissionDenied, 500: codes.Internal, 503: codes.Unavailable} {
+			t.Run(operation+" "+http.StatusText(code), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					ws := writable()
+					ws.Users[1].Permissions = []sim.Permission{{RoleID: "src", Resources: []sim.Resource{{ID: "src", Type: "SOURCE"}}}}
+					f := timeless(t, ws)
+					f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: code})
+					if _, err := f.revokeFrom(t.Context(), "source:src:src", "user:u2"); status.Code(err) != want {
+						t.Errorf("%v, want %s", err, want)
+					}
+				})
+			})
+		}
+	}
+}
+
+// The groups of a user that cannot be read to their end are no groups at all.
+func TestOwnerGroupsThatBreakOff(t *testing.T) {
+	t.Parallel()
+	ws := writable()
+	ws.Users[0].Permissions, ws.Users[2].Permissions = []sim.Permission{role("member")}, []sim.Permission{role("member")}
+	ws.Groups[0].Permissions = []sim.Permission{role("owner")}
+	ws.Groups[0].Members, ws.Groups[1].Members = []string{"bo@example.com"}, []string{"bo@example.com"}
+	f := paged(t, ws, 1)
+	f.inject(t, sim.Fault{Operation: "listUserGroupsFromUser", Ordinal: 2, Kind: sim.FaultStatus, Status: 400})
+	if _, err := deleting("user:u2")(t.Context(), f); err == nil {
+		t.Errorf("the last owner is gone: %v", f.state())
+	}
+}
+
+// A refusal says what to do instead.
+func TestRefusedWritesGiveAdvice(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{400, 409, 413, 422} {
+		for operation, do := range everyWrite() {
+			t.Run(operation+" "+http.StatusText(code), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					f := timeless(t, crowded())
+					f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: code})
+					if _, err := do(t.Context(), f); strings.HasSuffix(status.Convert(err).Message(), "Injected by a fault plan") {
+						t.Errorf("no advice: %v", err)
+					}
+				})
+			})
+		}
 	}
 }

@@ -78,14 +78,15 @@ func (c *Connector) workspaceID(ctx context.Context, s session) (string, error) 
 	if ok || err != nil {
 		return id, err
 	}
-	c.workspace.mu.Lock()
-	defer c.workspace.mu.Unlock()
-	if c.workspace.id == "" {
-		ws, err := c.readWorkspace(ctx, s)
-		if err != nil {
-			return "", err
-		}
-		c.workspace.id = ws.ID
+	// No lock is held while asking: who leaves must not wait for somebody else's
+	// answer. All get the same one.
+	if known := c.workspace.Load(); known != nil {
+		return *known, nil
 	}
-	return c.workspace.id, nil
+	ws, err := c.readWorkspace(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	c.workspace.Store(&ws.ID)
+	return ws.ID, nil
 }

@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/annotations"
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
@@ -371,4 +373,188 @@ func TestCapabilities(t *testing.T) {
 	if o := credentials.GetSupportedCredentialOptions(); len(o) != 1 || o[0] != v2.CapabilityDetailCredentialOption_CAPABILITY_DETAIL_CREDENTIAL_OPTION_NO_PASSWORD {
 		t.Errorf("credentials: %v", o)
 	}
+}
+
+// revokeThrough revokes as the SDK does, with its retries.
+func revokeThrough(ctx context.Context, t *testing.T, f *fixture, entitlementID, principal string) (annotations.Annotations, error) {
+	t.Helper()
+	server := must(connectorbuilder.NewConnector(ctx, f.Connector))(t)
+	on := must(parseEntitlementID(entitlementID))(t)
+	e := v2.Entitlement_builder{Id: entitlementID, Resource: stub(on.typeID, on.id)}.Build()
+	res, err := server.Revoke(ctx, v2.GrantManagerServiceRevokeRequest_builder{
+		Grant: v2.Grant_builder{Entitlement: e, Principal: who(principal)}.Build(),
+	}.Build())
+	return res.GetAnnotations(), err
+}
+
+// twoOwners has u1 and u3, who own the workspace directly.
+func twoOwners() *sim.Workspace {
+	ws := writable()
+	ws.Groups = nil
+	ws.Users = slices.Delete(ws.Users, 1, 2)
+	for i := range ws.Users {
+		ws.Users[i].Permissions = []sim.Permission{role("owner"), role("member")}
+	}
+	return ws
+}
+
+func demoteOther(ws *sim.Workspace) { ws.Users[1].Permissions = []sim.Permission{role("member")} }
+
+func (f *fixture) owned() bool {
+	for _, held := range f.state() {
+		if slices.Contains(held, "owner on WORKSPACE wksp []") {
+			return true
+		}
+	}
+	return false
+}
+
+// A removal that Segment refuses leaves everything as it was.
+func TestRemovalThatIsRefused(t *testing.T) {
+	t.Parallel()
+	for resource, operation := range map[string]string{"user:u1": "deleteUsers", "user:u2": "deleteUsers", "group:g1": "deleteUserGroup"} {
+		for _, code := range []int{403, 422, 429, 500, 503} {
+			t.Run(resource+" "+http.StatusText(code), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					f := timeless(t, writable())
+					f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: code, Header: http.Header{"Retry-After": {"30"}}})
+					before := f.state()
+					_, err := deleting(resource)(t.Context(), f)
+					if diff := cmp.Diff(before, f.state()); err == nil || diff != "" {
+						t.Errorf("%v\nthe workspace (-want +got):\n%s", err, diff)
+					}
+				})
+			})
+		}
+	}
+}
+
+// The removal is put off by the rate limit, and the other owner goes while
+// the SDK waits. When it comes back somebody must look again.
+func TestRemovalThatIsPutOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := timeless(t, twoOwners())
+		f.inject(t, sim.Fault{Operation: "deleteUsers", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"30"}}})
+		if err := f.sim.Before("deleteUsers", 1, demoteOther); err != nil {
+			t.Fatal(err)
+		}
+		_, err := revokeThrough(t.Context(), t, f, "workspace:wksp:member", "user:u1")
+		if !f.owned() {
+			t.Errorf("nobody owns the workspace: %v, wrote %v", err, f.writes())
+		}
+	})
+}
+
+// What was taken and could not be given back is not tried again, and does
+// not pass for a success.
+func TestOwnershipThatIsNotGivenBack(t *testing.T) {
+	t.Parallel()
+	for entitlementID, first := range map[string]int{"role:owner:assigned": 5, "workspace:wksp:member": 6} {
+		t.Run(entitlementID, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := timeless(t, twoOwners())
+				for i := range 6 { // From the proof after the write until the end of the undoing.
+					f.inject(t, sim.Fault{Operation: "getUser", Ordinal: first + i, Kind: sim.FaultStatus, Status: 503})
+				}
+				if err := f.sim.Before("getUser", first, demoteOther); err != nil {
+					t.Fatal(err)
+				}
+				annos, err := revokeThrough(t.Context(), t, f, entitlementID, "user:u1")
+				if !f.owned() && (err == nil || status.Code(err) == codes.Unavailable) {
+					t.Errorf("nobody owns the workspace: %v, %v, wrote %v", annos, err, f.writes())
+				}
+			})
+		})
+	}
+}
+
+// Nobody else waits for CreateAccount, whichever request is held back.
+func TestCreateAccountWaits(t *testing.T) {
+	t.Parallel()
+	for _, operation := range []string{"getWorkspace", "listRoles", "listUserGroups", "listUsers", "listInvites", "getUserGroup", "createInvites", "addUsersToUserGroup"} {
+		t.Run(operation, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := timeless(t, writable())
+				f.inject(t, sim.Fault{Operation: operation, Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"40"}}})
+				if _, err := f.create(t.Context(), account(map[string]any{"email": "eve@example.com", "role": "src", "groups": "g2"})); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// Gone between the read and the write: revoked already.
+func TestGoneMeanwhile(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		operation string
+		do        attempt
+		edit      func(*sim.Workspace)
+	}{
+		"user":              {"replacePermissionsForUser", revoking("source:src:src", "user:u4"), func(ws *sim.Workspace) { ws.Users = ws.Users[:3] }},
+		"group":             {"replacePermissionsForUserGroup", revoking("source:src:src", "group:g2"), func(ws *sim.Workspace) { ws.Groups = ws.Groups[:1] }},
+		"group of a member": {"removeUsersFromUserGroup", revoking("group:g2:member", "user:u3"), func(ws *sim.Workspace) { ws.Groups = ws.Groups[:1] }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := timeless(t, crowded())
+				if err := f.sim.Before(c.operation, 1, c.edit); err != nil {
+					t.Fatal(err)
+				}
+				if annos, err := c.do(t.Context(), f); err != nil || !annos.Contains(&v2.GrantAlreadyRevoked{}) {
+					t.Errorf("%v, %v", annos, err)
+				}
+			})
+		})
+	}
+}
+
+// Who leaves does not wait for an answer that somebody else has asked for.
+func TestLeavingWhileTheWorkspaceIsRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := timeless(t, writable())
+		f.inject(t, sim.Fault{Operation: "getWorkspace", Ordinal: 1, Kind: sim.FaultDelay, Delay: time.Minute})
+		first := make(chan error, 1)
+		go func() {
+			_, err := f.workspaceID(t.Context(), session{})
+			first <- err
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		if _, _, err := f.grantTo(ctx, "role:src:assigned", "user:u2"); err != nil || time.Since(start) > time.Second {
+			t.Errorf("%v after %s", err, time.Since(start))
+		}
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Where Segment refuses something it has answered, and the outage is over.
+func TestRefusalsEndAnOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := timeless(t, crowded())
+		for i, want := range []codes.Code{codes.Unavailable, codes.PermissionDenied, codes.Unavailable, codes.Unavailable, codes.Internal} {
+			f.sim.ClearFaults()
+			fault := sim.Fault{Operation: "addPermissionsToUser", Kind: sim.FaultStatus, Status: 503}
+			if want == codes.PermissionDenied {
+				fault.Status = 403
+			}
+			f.inject(t, fault)
+			if _, _, err := f.grantTo(t.Context(), "function:f1:fn", "user:u4"); status.Code(err) != want {
+				t.Errorf("%d: %v, want %s", i, err, want)
+			}
+			<-time.After(6 * time.Minute)
+		}
+	})
 }

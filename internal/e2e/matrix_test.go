@@ -84,7 +84,7 @@ func matrix() []matrixRow {
 		})
 	}
 	joined := matrixRow{name: "workspace", entitlement: "workspace:ws:member", cells: []matrixCell{
-		{principal: typeUser, to: userNewcomer, granted: codes.FailedPrecondition, from: "u-ann", take: remove("u-ann")},
+		{principal: typeUser, to: userNewcomer, from: "u-ann", take: remove("u-ann")},
 	}}
 	return []matrixRow{
 		onRole("role", "role:pii:assigned", rolePII, everywhere()),
