@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -92,6 +93,8 @@ func (c *Connector) translate(what string, err error, started time.Time) *status
 	case errors.Is(err, segmentapi.ErrNotApplied):
 		// Aborted, because the SDK would repeat what is Unavailable.
 		code, advice = codes.Aborted, "somebody else may be changing the same: look at it in Segment, then try again"
+	case untrusted(err):
+		code, advice = codes.FailedPrecondition, "check the base URL, proxies on the way, and which certificates this machine trusts"
 	case errors.Is(err, segmentapi.ErrConnection):
 		code, advice = codes.Unavailable, "check the network and, if it was set, the base URL"
 	case errors.Is(err, segmentapi.ErrBadResponse):
@@ -143,6 +146,13 @@ func (c *Connector) translate(what string, err error, started time.Time) *status
 		message += ": " + advice
 	}
 	return status.New(code, clip(message, maxDescription))
+}
+
+// untrusted reports that the other end has not shown who it is, which to try
+// again does not change.
+func untrusted(err error) bool {
+	var failed *tls.CertificateVerificationError
+	return errors.As(err, &failed)
 }
 
 // An outage is an unbroken series of failures.

@@ -3,7 +3,10 @@ package connector
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +15,7 @@ import (
 	"time"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/retry"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
 	"github.com/conductorone/baton-sdk/pkg/types/sessions"
 	"github.com/google/go-cmp/cmp"
@@ -278,6 +282,49 @@ func TestRateLimitTellsTheSDKWhenToComeBack(t *testing.T) {
 	}
 	if f.requests()["listUsers"] != 1 {
 		t.Error("the client waited itself")
+	}
+}
+
+// Whoever waits, the client for little and the SDK for more: together they wait
+// for as long as Segment says.
+func TestWaitsDoNotAddUp(t *testing.T) {
+	t.Parallel()
+	for _, seconds := range []int{1, 9, 11, 30, 59} {
+		t.Run(fmt.Sprint(seconds), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := timeless(t, small())
+				f.inject(t, sim.Fault{
+					Operation: "listUsers", Ordinal: 1, Kind: sim.FaultStatus, Status: http.StatusTooManyRequests,
+					Header: http.Header{"Retry-After": {fmt.Sprint(seconds)}},
+				})
+				start := time.Now()
+				sdk := retry.NewRetryer(t.Context(), retry.RetryConfig{}) // That of a sync.
+				_, err := f.listType(t.Context(), typeUser)
+				for err != nil && sdk.ShouldWaitAndRetry(t.Context(), err) {
+					_, err = f.listType(t.Context(), typeUser)
+				}
+				if took := time.Since(start); err != nil || took != time.Duration(seconds)*time.Second || f.requests()["listUsers"] != 2 {
+					t.Errorf("%v after %s and %d requests", err, took, f.requests()["listUsers"])
+				}
+			})
+		})
+	}
+}
+
+// A certificate that is not trusted now will not be in ten minutes.
+func TestCertificateThatIsNotTrusted(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	c, err := New(t.Context(), Options{Token: "token", BaseURL: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = c.Validate(t.Context()); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "certificate") {
+		t.Error(err)
 	}
 }
 
