@@ -20,10 +20,12 @@ var version = "dev"
 const workers = 4
 
 func main() {
-	sdk.RunConnector(context.Background(), "baton-segment", version, config.Schema(), open,
+	ctx, dieIfStopped := untilStopped()
+	sdk.RunConnector(ctx, "baton-segment", version, config.Schema(), open,
 		connectorrunner.WithDefaultCapabilitiesConnectorBuilderV2(&connector.Connector{}),
 		connectorrunner.WithSessionStoreEnabled(),
 		connectorrunner.WithWorkerCount(workers))
+	dieIfStopped()
 }
 
 func open(ctx context.Context, cfg *config.Segment, _ *cli.ConnectorOpts) (connectorbuilder.ConnectorBuilderV2, []connectorbuilder.Opt, error) {
