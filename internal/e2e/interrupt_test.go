@@ -129,6 +129,12 @@ func (p *process) await(t *testing.T, moment <-chan struct{}) {
 // child that it had. It returns the exit code, or -1 and the signal it died of.
 func (p *process) stop(t *testing.T, w way) (int, syscall.Signal) {
 	t.Helper()
+	p.signal(t, w)
+	return p.wait(t)
+}
+
+func (p *process) signal(t *testing.T, w way) {
+	t.Helper()
 	pid := p.cmd.Process.Pid
 	if w.group {
 		pid = -pid
@@ -136,7 +142,6 @@ func (p *process) stop(t *testing.T, w way) (int, syscall.Signal) {
 	if err := syscall.Kill(pid, w.signal); err != nil {
 		t.Fatal(err)
 	}
-	return p.wait(t)
 }
 
 func (p *process) wait(t *testing.T) (int, syscall.Signal) {
@@ -288,6 +293,46 @@ func TestInterruptedSync(t *testing.T) {
 		}
 	}
 	rows.wait()
+}
+
+// A run that is stopped before it has begun has no error to end with, and no
+// file: the SDK takes it for one that went well.
+func TestStoppedBeforeItBegins(t *testing.T) {
+	t.Parallel()
+	s := serve(t, sim.Demo())
+	for _, w := range ways() {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			for range 4 { // The SDK's runner tosses a coin.
+				dir := t.TempDir()
+				// The program waits in the middle of reading its settings.
+				settings := filepath.Join(dir, "settings.yaml")
+				if err := syscall.Mkfifo(settings, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				p := start(t, dir, append(s.env(), "BATON_CONFIG_PATH="+settings), "", small(filepath.Join(dir, "sync.c1z"))...)
+				pipe, err := os.OpenFile(settings, os.O_WRONLY, 0) // Waits for the program.
+				if err != nil {
+					t.Fatal(err)
+				}
+				p.signal(t, w)
+				if w.signal == syscall.SIGKILL {
+					<-p.ended // Else the write might find nobody.
+				} else if _, err = pipe.WriteString("log-level: error\n"); err != nil {
+					t.Error(err)
+				}
+				if err = pipe.Close(); err != nil {
+					t.Error(err)
+				}
+				if code, _ := p.wait(t); code == 0 {
+					t.Errorf("exit code 0\n%s", p.text())
+				}
+				if remains := left(t, dir); !slices.Equal(remains, []string{"settings.yaml"}) {
+					t.Errorf("left behind: %q", remains)
+				}
+			}
+		})
+	}
 }
 
 func isFile(name string) bool { return name == "sync.c1z" }
