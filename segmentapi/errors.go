@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Sentinels for [errors.Is]. An [*Error] matches by its HTTP status, never by
@@ -89,7 +91,12 @@ type ErrorDetail struct {
 	Field string
 }
 
-// Error names the operation, what was asked, and what came back.
+// maxText bounds what an error says, in bytes: others write parts of it, and
+// gRPC carries no status of many kilobytes. Details hold the whole of it.
+const maxText = 1024
+
+// Error names the operation, what was asked, and what came back, on one line of
+// no more than 1100 bytes.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "segment %s (%s %s): ", e.Operation, e.Method, e.Path)
@@ -104,15 +111,39 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, "%v", e.cause)
 	}
 	for _, d := range e.Details {
+		if b.Len() > maxText {
+			break
+		}
 		fmt.Fprintf(&b, "; %s", d)
 	}
+	text := line(b.String())
 	if e.Attempts > 1 {
-		fmt.Fprintf(&b, " (after %d attempts)", e.Attempts)
+		text += fmt.Sprintf(" (after %d attempts)", e.Attempts)
 	}
-	return b.String()
+	return text
 }
 
-// String is the detail on one line.
+// line makes one readable line of text that others wrote, of no more than
+// maxText bytes.
+func line(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "\uFFFD"))
+	if len(text) <= maxText {
+		return text
+	}
+	const more = " [...]"
+	end := maxText - len(more)
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + more
+}
+
+// String is the detail on one line of no more than 1024 bytes.
 func (d ErrorDetail) String() string {
 	s := d.Message
 	if s == "" {
@@ -121,7 +152,7 @@ func (d ErrorDetail) String() string {
 	if d.Field != "" {
 		s += " (field " + d.Field + ")"
 	}
-	return s
+	return line(s)
 }
 
 // Unwrap returns the underlying failure, such as a context's error.
