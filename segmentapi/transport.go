@@ -291,21 +291,27 @@ func readBody(resp *http.Response, most int64) ([]byte, error) {
 }
 
 // details reads Segment's error envelope. The official client decodes it for
-// three statuses only. A body without the envelope yields none.
+// three statuses only. A body that is anything else yields none, because the
+// envelope is what tells Segment's refusals from those of a proxy: each entry
+// must have a type, and decoding into structs would take other cases for it.
 func (t *transport) details(body io.Reader) []ErrorDetail {
-	var envelope struct {
-		Errors []struct {
-			Type    string `json:"type"`
-			Message string `json:"message"`
-			Field   string `json:"field"`
-		} `json:"errors"`
-	}
-	if json.NewDecoder(body).Decode(&envelope) != nil {
+	var answer map[string]json.RawMessage
+	var entries []map[string]any
+	b, err := io.ReadAll(body)
+	if err != nil || json.Unmarshal(b, &answer) != nil || json.Unmarshal(answer["errors"], &entries) != nil {
 		return nil
 	}
 	var details []ErrorDetail
-	for _, e := range envelope.Errors {
-		details = append(details, ErrorDetail{Type: t.hide(e.Type), Message: t.hide(e.Message), Field: t.hide(e.Field)})
+	for _, e := range entries {
+		text := func(name string) string {
+			s, _ := e[name].(string)
+			return t.hide(s)
+		}
+		d := ErrorDetail{Type: text("type"), Message: text("message"), Field: text("field")}
+		if d.Type == "" {
+			return nil
+		}
+		details = append(details, d)
 	}
 	return details
 }
