@@ -262,6 +262,9 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	log.DebugContext(ctx, "request", "status", resp.StatusCode, "waited", waited)
 	resp.Body = io.NopCloser(bytes.NewReader(body))
+	// Redirects are refused by their status. One to nowhere would be a broken
+	// connection to http.Client, and so be tried again.
+	resp.Header.Del("Location")
 	lim.observe(time.Now(), resp.StatusCode, resp.Header, body)
 	return resp, nil
 }
