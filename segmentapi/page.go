@@ -52,7 +52,8 @@ func all[T any](ctx context.Context, operation string, list func(context.Context
 				return
 			}
 			if seen[page.Next] {
-				yield(zero, fmt.Errorf("segment %s: %w: cursor %q came twice", operation, ErrBadResponse, page.Next))
+				// Without the cursor, which may be anything and of any length.
+				yield(zero, fmt.Errorf("segment %s: %w: a cursor came twice, after %d pages", operation, ErrBadResponse, len(seen)+1))
 				return
 			}
 			seen[page.Next] = true
