@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -140,7 +141,7 @@ func execute[T any](ctx context.Context, c *Client, what call, do func(context.C
 			return nil, nil, &RateLimitError{Wait: max(time.Until(opens), 0), Reset: opens, err: fail}
 		}
 		return nil, nil, fail
-	case err != nil && !strings.Contains(resp.Header.Get("Content-Type"), "json"):
+	case !strings.Contains(resp.Header.Get("Content-Type"), "json") && (err != nil || out != nil): // The official client reads XML as well.
 		fail.kind, fail.cause = ErrBadResponse, fmt.Errorf("the answer is not JSON (content type %q)", c.transport.hide(resp.Header.Get("Content-Type")))
 		return nil, nil, fail
 	case err != nil:
@@ -204,8 +205,9 @@ func list[O, R, T any](ctx context.Context, c *Client, opts ListOptions, l liste
 			return nil, l.bad("row %d has no id", i+1)
 		}
 	}
-	if p.TotalEntries != nil {
-		page.Total = int(*p.TotalEntries)
+	// What cannot be a number of rows says nothing of it.
+	if n := p.TotalEntries; n != nil && *n >= 0 && *n <= math.MaxInt32 {
+		page.Total = int(*n)
 	}
 	if next := p.Next.Get(); next != nil {
 		page.Next = *next
