@@ -128,16 +128,16 @@ func parseBaseURL(raw string) (*url.URL, error) {
 		return nil, invalidArgument("the base URL must not hold credentials: pass the token instead")
 	}
 	if u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
-		return nil, invalidArgument("the base URL %s must have no query and no fragment", u.Redacted())
+		return nil, invalidArgument("the base URL must have no query and no fragment")
 	}
 	switch u.Scheme {
 	case "https":
 	case "http":
 		if !loopback(u.Hostname()) {
-			return nil, invalidArgument("the base URL %s must be https: http is for localhost and loopback addresses only", u)
+			return nil, invalidArgument("the base URL must be https: http is for localhost and loopback addresses only")
 		}
 	default:
-		return nil, invalidArgument("the base URL %s must start with https://", u)
+		return nil, invalidArgument("the base URL must start with https://")
 	}
 	// A trailing slash would double in every path.
 	u.Path = strings.TrimRight(u.Path, "/")
@@ -145,8 +145,9 @@ func parseBaseURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
+// loopback does not fold case as Unicode does, in which a long s is an s.
 func loopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
+	if strings.ToLower(host) == "localhost" {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)
