@@ -77,7 +77,7 @@ func (g *groupSyncer) Entitlements(ctx context.Context, r *v2.Resource, opts rs.
 // Grants returns who is in the group and, on further pages, what it holds. A
 // page makes at most one request, if the group was there all the time.
 func (g *groupSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
-	token, err := parsePageToken(opts.PageToken.Token)
+	token, err := parsePageToken(opts.PageToken.Token, phaseInvites, phaseHeld, phaseUnlisted)
 	if err != nil {
 		return nil, nil, err
 	}

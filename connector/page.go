@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -37,13 +39,23 @@ type pageToken struct {
 	Reach int    `json:"reach,omitempty"`
 }
 
-func parsePageToken(s string) (pageToken, error) {
+// parsePageToken reads the token of a call that has these phases, or none. A
+// token may come from a checkpoint of another version: what was not made by
+// this one must not decide which rows are read.
+func parsePageToken(s string, phases ...string) (pageToken, error) {
 	var t pageToken
 	if s == "" {
 		return t, nil
 	}
 	if err := json.Unmarshal([]byte(s), &t); err != nil {
-		return t, status.Errorf(codes.InvalidArgument, "the page token is not one of this connector's: %v", err)
+		return pageToken{}, status.Error(codes.InvalidArgument, clip(fmt.Sprintf("the page token is not one of this connector's: %v", err), maxDescription))
+	}
+	if t.Phase != "" && !slices.Contains(phases, t.Phase) {
+		return pageToken{}, status.Error(codes.InvalidArgument, clip(fmt.Sprintf("the page token is not one of this call: it has the phase %q", t.Phase), maxDescription))
+	}
+	least, most := min(t.Rows, t.Of, t.Steps, t.Reach), max(t.Rows, t.Of, t.Steps, t.Reach)
+	if least < 0 || most > math.MaxInt32 || t.Of > 0 && t.Rows >= t.Of {
+		return pageToken{}, status.Errorf(codes.InvalidArgument, "the page token is not one of this connector's: %d rows of %d, %d pages of %d", t.Rows, t.Of, t.Steps, t.Reach)
 	}
 	return t, nil
 }
@@ -95,7 +107,7 @@ type listing[T any] struct {
 
 // read serves one page.
 func (l listing[T]) read(ctx context.Context, c *Connector, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
-	token, err := parsePageToken(opts.PageToken.Token)
+	token, err := parsePageToken(opts.PageToken.Token, l.kinds...)
 	if err != nil {
 		return nil, nil, err
 	}

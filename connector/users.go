@@ -59,7 +59,7 @@ func (u *userSyncer) Entitlements(ctx context.Context, r *v2.Resource, opts rs.S
 
 // Grants returns the membership in the workspace and what the user holds.
 func (u *userSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
-	token, err := parsePageToken(opts.PageToken.Token)
+	token, err := parsePageToken(opts.PageToken.Token, phaseUnlisted)
 	if err != nil {
 		return nil, nil, err
 	}
