@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/mail"
 	"strings"
+	"unicode"
 
 	"github.com/segmentio/public-api-sdk-go/api"
 )
@@ -74,7 +75,10 @@ type Invite struct {
 // completing the groups, the same Create takes up where it ended.
 func (s *InviteService) Create(ctx context.Context, in Invitation) (*Invite, error) {
 	email := strings.TrimSpace(in.Email)
-	if address, err := mail.ParseAddress(email); err != nil || address.Address != email {
+	// The standard library takes an address with characters that nobody sees, such
+	// as spaces that do not break, which come with what was copied.
+	hidden := func(r rune) bool { return !unicode.IsPrint(r) }
+	if address, err := mail.ParseAddress(email); err != nil || address.Address != email || strings.ContainsFunc(email, hidden) {
 		return nil, invalidArgument("%q is not an e-mail address", email)
 	}
 	assignments := Assignments(in.Permissions)
