@@ -124,6 +124,11 @@ func parseBaseURL(raw string) (*url.URL, error) {
 	if err != nil || u.Host == "" || u.Hostname() == "" || u.Opaque != "" {
 		return nil, invalidArgument("the base URL is not an absolute URL such as https://api.segmentapis.com")
 	}
+	// net/url takes colons without brackets and brackets without an address for a
+	// host, and nothing can be connected to.
+	if strings.ContainsAny(u.Hostname(), ":[]") && !strings.HasPrefix(u.Host, "[") {
+		return nil, invalidArgument("the base URL has a host that is none: an IPv6 address must be in brackets")
+	}
 	if u.User != nil {
 		return nil, invalidArgument("the base URL must not hold credentials: pass the token instead")
 	}
@@ -142,6 +147,11 @@ func parseBaseURL(raw string) (*url.URL, error) {
 	// A trailing slash would double in every path.
 	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawPath = ""
+	// The official client reads what is written of it, which not every zone of an
+	// address survives.
+	if again, err := url.Parse(u.String()); err != nil || again.Host != u.Host {
+		return nil, invalidArgument("the base URL has a host that is none")
+	}
 	return u, nil
 }
 
