@@ -4,8 +4,11 @@ GO    ?= go
 BIN   ?= bin
 TOOLS := -modfile=internal/tools/go.mod
 
+# How long `make fuzz` runs each target.
+FUZZTIME ?= 30s
+
 .DEFAULT_GOAL := help
-.PHONY: help build test lint demo generate
+.PHONY: help build test fuzz lint demo generate
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -30,6 +33,17 @@ test: ## run every test, with the race detector if there is a C compiler
 	fi; \
 	set -x; \
 	$(GO) test $$race -count=1 -timeout=20m ./...
+
+# The first run compiles everything anew, with the fuzzer's instrumentation. What a target finds stays in testdata/fuzz
+# and is a case of `make test` from then on. Making inputs smaller would take most of the time if it could.
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@set -e; for package in ./segmentapi ./connector; do \
+		names=$$($(GO) test -list '^Fuzz' $$package); \
+		for name in $$(echo "$$names" | grep '^Fuzz'); do \
+			echo "$(GO) test -run '^$$' -fuzz '^$$name\$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$package"; \
+			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$package; \
+		done; \
+	done
 
 lint: ## vet, tidiness of both modules, golangci-lint, known vulnerabilities
 	$(GO) vet ./...
