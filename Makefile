@@ -4,14 +4,15 @@ GO    ?= go
 BIN   ?= bin
 TOOLS := -modfile=internal/tools/go.mod
 
-# How long `make fuzz` runs each target.
+# How long `make fuzz` runs each target, and `make soak` goes on.
 FUZZTIME ?= 30s
+SOAK     ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: help build test fuzz lint demo generate
+.PHONY: help build test test-slow fuzz soak lint demo generate
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
 		printf '  make %-10s %s\n' "$$name" "$$text"; \
 	done
 
@@ -24,7 +25,7 @@ demo: build ## read a simulated workspace and show who has which role
 	@$(GO) run ./internal/demo -bin $(BIN)
 
 # Results are not taken from the cache: some tests run programs that they build, and Go does not see those sources.
-test: ## run every test, with the race detector if there is a C compiler
+define gotest
 	@race=-race; \
 	cc=$$($(GO) env CC); \
 	if [ "$$($(GO) env CGO_ENABLED)" != 1 ] || ! command -v "$${cc%% *}" >/dev/null; then \
@@ -32,7 +33,18 @@ test: ## run every test, with the race detector if there is a C compiler
 		echo "test: NO RACE DETECTOR: it needs cgo and a C compiler ($$cc), and this machine does not offer both"; \
 	fi; \
 	set -x; \
-	$(GO) test $$race -count=1 -timeout=20m ./...
+	$(GO) test $$race -count=1
+endef
+
+test: ## run every test, with the race detector if there is a C compiler
+	$(gotest) -timeout=20m ./...
+
+test-slow: ## run what takes minutes: properties with many more cases, and simulated hours in full
+	$(gotest) -timeout=60m -v -run='AnHour|KeepToTheModel|UnderFaults' ./segmentapi -slow -rapid.checks=1000
+	$(gotest) -timeout=60m -v -run='AnyWorkspace|AnyFaults' ./internal/e2e -rapid.checks=400
+
+soak: ## sync and provision under random faults for SOAK (10m), and show that nothing grows
+	$(gotest) -timeout=0 -v -run='^TestSoak$$' ./internal/e2e -soak=$(SOAK)
 
 # The first run compiles everything anew, with the fuzzer's instrumentation. What a target finds stays in testdata/fuzz
 # and is a case of `make test` from then on. Making inputs smaller would take most of the time if it could.

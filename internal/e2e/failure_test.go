@@ -13,7 +13,7 @@ import (
 
 // The SDK's runner now and then ends with 0 although its run failed, so once
 // proves nothing.
-const failures = 60
+const failures = 40
 
 // A run that cannot work says why in one line, keeps the token to itself and
 // does not end with 0: schedulers read the code, people the line.
@@ -52,6 +52,10 @@ func TestRefusalsAreClear(t *testing.T) {
 		"base URL with credentials": {
 			env:  []string{"BATON_TOKEN=" + s.Token(), "BATON_BASE_URL=https://u:" + s.Token() + "@segment.example"},
 			says: []string{"base URL", "credentials"},
+		},
+		"base URL with a query": {
+			env:  []string{"BATON_TOKEN=" + s.Token(), "BATON_BASE_URL=https://segment.example?token=" + s.Token()},
+			says: []string{"base URL", "query"},
 		},
 		"page size of none": {
 			env:  s.env(),

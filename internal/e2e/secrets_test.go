@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -56,6 +58,47 @@ func TestSecretsStayInTheWorkspace(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever goes wrong with the answers that hold them, secrets are in nothing
+// that a run prints, logs, or leaves behind.
+func TestSecretsStayOutOfFailures(t *testing.T) {
+	t.Parallel()
+	rows := newCrowd(t)
+	for _, kind := range sim.FaultKinds() {
+		rows.run(string(kind), func(t *testing.T) {
+			s := serve(t, sim.Hostile())
+			for _, operation := range []string{"listSources", "listWarehouses", "listFunctions", "getUser"} {
+				if err := s.Inject(sim.Fault{Operation: operation, Ordinal: 1, Kind: kind}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			dir := t.TempDir()
+			file, log := filepath.Join(dir, "sync.c1z"), filepath.Join(dir, "log")
+			r := runIn(t, dir, s.env(), filepath.Join(programs, "baton-segment"),
+				"-f", file, "--log-level", "debug", "--log-path", log, "--http-timeout-seconds", "1")
+			if entries, err := os.ReadFile(log); err != nil || !strings.Contains(string(entries), `"level":"debug"`) {
+				t.Errorf("nothing was logged at debug level: %v", err)
+			}
+			faulty := slices.ContainsFunc(s.Journal(), func(r sim.Request) bool { return r.Fault == kind })
+			if !faulty {
+				t.Error("nothing went wrong")
+			}
+			raw := ""
+			if _, err := os.Stat(file); err == nil {
+				raw = unpack(t, file)
+			}
+			for _, secret := range []string{secretMark, s.Token()} {
+				if where := leaks(t, dir, r, secret); where != "" {
+					t.Errorf("%q is in %s", secret, where)
+				}
+				if strings.Contains(raw, secret) {
+					t.Errorf("%q is in the unpacked file", secret)
+				}
+			}
+		})
+	}
+	rows.wait()
 }
 
 // What a change says, made, refused or failed, keeps them too.
