@@ -10,8 +10,6 @@ import (
 	"testing"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
-	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
-	"github.com/conductorone/baton-sdk/pkg/connectorclient"
 	sdksync "github.com/conductorone/baton-sdk/pkg/sync"
 	"github.com/conductorone/baton-sdk/pkg/types"
 	"github.com/google/go-cmp/cmp"
@@ -20,7 +18,6 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc/status"
 
-	"github.com/baton-segment/baton-segment/connector"
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
@@ -184,28 +181,17 @@ type outcome struct {
 // syncGated syncs and keeps what a reader of the log sees.
 func syncGated(t *testing.T, s server, pageSize int) outcome {
 	t.Helper()
-	ctx := t.Context()
+	return syncInto(t.Context(), t, s, filepath.Join(t.TempDir(), "sync.c1z"), pageSize)
+}
+
+// syncInto does so with a context and a file of the caller's choice.
+func syncInto(ctx context.Context, t testingT, s server, file string, pageSize int, opts ...sdksync.SyncOpt) outcome {
+	t.Helper()
 	core, logs := observer.New(zap.WarnLevel)
-	segment, err := connector.New(ctx, connector.Options{Token: s.Token(), BaseURL: s.URL, PageSize: pageSize})
-	if err != nil {
-		t.Fatal(err)
-	}
 	session := &lateSession{}
-	built, err := connectorbuilder.NewConnector(ctx, segment, connectorbuilder.WithSessionStore(session))
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "sync.c1z")
-	syncer, err := sdksync.NewSyncer(ctx, connectorclient.NewConnectorClient(ctx, dial(t, logging{built, zap.New(core)})),
-		sdksync.WithSessionStore(session), sdksync.WithFailFastInvariants(), sdksync.WithC1ZPath(file), sdksync.WithTmpDir(filepath.Dir(file)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	built := logging{build(ctx, t, s, pageSize, session), zap.New(core)}
 	o := outcome{requests: map[string]int{}}
-	o.err = syncer.Sync(ctx)
-	if err := syncer.Close(context.WithoutCancel(ctx)); err != nil {
-		t.Fatal(err)
-	}
+	o.err = syncBuilt(ctx, t, built, file, append(opts, sdksync.WithSessionStore(session), sdksync.WithFailFastInvariants())...)
 	if o.err == nil {
 		o.contents = readFile(t, file).contents(t)
 	}

@@ -50,6 +50,15 @@ func syncInProcess(t testingT, s server, file string, pageSize int, opts ...sdks
 func embed(t testingT, s server, file string, pageSize int, session sessions.SessionStore, opts ...sdksync.SyncOpt) {
 	t.Helper()
 	ctx := t.Context()
+	if err := syncBuilt(ctx, t, build(ctx, t, s, pageSize, session), file, opts...); err != nil {
+		t.Error(err)
+	}
+}
+
+// build makes the connector as a service would. What ctx says of requests, such
+// as a timeout, is for good.
+func build(ctx context.Context, t testingT, s server, pageSize int, session sessions.SessionStore) types.ConnectorServer {
+	t.Helper()
 	segment, err := connector.New(ctx, connector.Options{Token: s.Token(), BaseURL: s.URL, PageSize: pageSize})
 	if err != nil {
 		t.Fatal(err)
@@ -58,17 +67,22 @@ func embed(t testingT, s server, file string, pageSize int, session sessions.Ses
 	if err != nil {
 		t.Fatal(err)
 	}
+	return built
+}
+
+// syncBuilt syncs over gRPC and returns how that ended.
+func syncBuilt(ctx context.Context, t testingT, built types.ConnectorServer, file string, opts ...sdksync.SyncOpt) error {
+	t.Helper()
 	syncer, err := sdksync.NewSyncer(ctx, connectorclient.NewConnectorClient(ctx, dial(t, built)),
 		append(opts, sdksync.WithC1ZPath(file), sdksync.WithTmpDir(filepath.Dir(file)))...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := syncer.Sync(ctx); err != nil {
-		t.Error(err)
-	}
+	ended := syncer.Sync(ctx)
 	if err := syncer.Close(context.WithoutCancel(ctx)); err != nil {
 		t.Error(err)
 	}
+	return ended
 }
 
 // dial serves a connector over memory and returns a connection to it.

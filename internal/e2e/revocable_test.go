@@ -6,13 +6,11 @@ import (
 	"testing"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
-	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/baton-segment/baton-segment/connector"
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
@@ -52,15 +50,8 @@ func TestWhateverIsShownCanBeRevoked(t *testing.T) {
 // revokeInProcess revokes as a service does that embeds the connector.
 func revokeInProcess(t *testing.T, s server, g *v2.Grant) error {
 	t.Helper()
-	segment, err := connector.New(t.Context(), connector.Options{Token: s.Token(), BaseURL: s.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	built, err := connectorbuilder.NewConnector(t.Context(), segment)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = built.Revoke(t.Context(), v2.GrantManagerServiceRevokeRequest_builder{Grant: g}.Build())
+	built := build(t.Context(), t, s, 0, &lateSession{})
+	_, err := built.Revoke(t.Context(), v2.GrantManagerServiceRevokeRequest_builder{Grant: g}.Build())
 	return err
 }
 
