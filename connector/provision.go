@@ -171,13 +171,17 @@ func (c *Connector) throughGroup(ctx context.Context, user *v2.ResourceId, t tar
 	what := fmt.Sprintf("reading the groups of user %s", user.GetResource())
 	groups, err := ask(ctx, c, what, func(ctx context.Context) ([]string, error) {
 		var names []string
+		asked := map[string]bool{} // A list that changes while it is read has some twice.
 		for group, err := range c.client.Users.AllGroups(ctx, user.GetResource()) {
 			switch {
 			case notInPlan(err): // No groups, or the user has gone by now.
 				return names, nil
 			case err != nil:
 				return nil, err
+			case asked[group.ID]:
+				continue
 			}
+			asked[group.ID] = true
 			detail, err := c.client.Groups.Get(ctx, group.ID)
 			if err != nil && !departed(err, resourceID(typeGroup, group.ID)) {
 				return nil, err

@@ -268,3 +268,16 @@ func TestRefusedWritesGiveAdvice(t *testing.T) {
 		}
 	}
 }
+
+// A list of groups that changes while it is read has some of them twice.
+func TestGroupThatComesTwiceIsNamedOnce(t *testing.T) {
+	t.Parallel()
+	ws := writable()
+	ws.Groups[1].Permissions = []sim.Permission{{RoleID: "src", Resources: []sim.Resource{{ID: "src", Type: "SOURCE"}}}}
+	f := newFixture(t, ws)
+	f.inject(t, sim.Fault{Operation: "listUserGroupsFromUser", Kind: sim.FaultRepeatRow})
+	const once = `through the group "g2" (g2): `
+	if _, err := revoking("source:src:src", "user:u3")(t.Context(), f); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), once) {
+		t.Errorf("%v does not say %s", err, once)
+	}
+}
