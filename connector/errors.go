@@ -125,7 +125,7 @@ func (c *Connector) translate(what string, err error, started time.Time) *status
 	case httpStatus == http.StatusInternalServerError, httpStatus == http.StatusNotImplemented:
 		code, advice = codes.Internal, "Segment keeps failing: try again later, then ask Segment's support"
 	case errors.Is(err, segmentapi.ErrServer), httpStatus == http.StatusRequestTimeout:
-		code = codes.Unavailable
+		code, advice = codes.Unavailable, "Segment, or something on the way to it, fails: try again later"
 	case httpStatus != 0:
 		code = codes.FailedPrecondition
 		if e.Method != http.MethodGet {
@@ -197,6 +197,16 @@ func rateLimited(what string, err *segmentapi.RateLimitError) *status.Status {
 
 // vanished reports that a user or a group has gone since it was listed.
 func vanished(err error) bool { return errors.Is(err, segmentapi.ErrNotFound) }
+
+// lost adds what to do if Segment does not go on from the cursor of a page: the
+// next run would ask for the same one.
+func lost(err error, token pageToken) error {
+	refused := errors.Is(err, segmentapi.ErrBadRequest) || errors.Is(err, segmentapi.ErrInvalid) || errors.Is(err, segmentapi.ErrNotFound)
+	if token.Cursor == "" || !refused {
+		return err
+	}
+	return hint(err, "the list cannot be continued from here: start afresh, with a new file")
+}
 
 // notInPlan reports that Segment itself says that the workspace lacks a
 // feature. A refusal must not read as "nobody has access".

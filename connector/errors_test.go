@@ -423,6 +423,40 @@ func TestDetailRequestsThatFail(t *testing.T) {
 	}
 }
 
+// A sync that is taken up goes on from the cursor that was refused, so whoever
+// reads the message has to start afresh.
+func TestRefusedCursor(t *testing.T) {
+	t.Parallel()
+	for operation, read := range map[string]func(*fixture) error{
+		"listUsers": func(f *fixture) error { return second(f, (&userSyncer{c: f.Connector}).List) },
+		"listSpaces": func(f *fixture) error {
+			return second(f, (&spaceSyncer{newScoped(f.Connector, typeSpace), editable{f.Connector}}).List)
+		},
+		"listUsersFromUserGroup": func(f *fixture) error {
+			_, err := f.grants(t.Context(), must(groupResource(segmentapiGroup("g1")))(t))
+			return err
+		},
+	} {
+		t.Run(operation, func(t *testing.T) {
+			t.Parallel()
+			f := paged(t, full(), 1)
+			f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultExpiredCursor})
+			err := read(f)
+			if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), operation) || !strings.Contains(err.Error(), "start afresh, with a new file") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// second reads a list as far as it goes.
+func second(f *fixture, list func(context.Context, *v2.ResourceId, rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error)) error {
+	_, err := pages(f, func(o rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
+		return list(context.Background(), nil, o)
+	})
+	return err
+}
+
 // logged returns a context whose log is kept, at debug level.
 func logged(t *testing.T) (context.Context, *observer.ObservedLogs) {
 	core, logs := observer.New(zapcore.DebugLevel)

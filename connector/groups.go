@@ -119,7 +119,7 @@ func (g *groupSyncer) members(ctx context.Context, s session, id *v2.ResourceId,
 	if vanished(err) {
 		return s.groupGone(ctx, id, err)
 	} else if err != nil {
-		return nil, nil, err
+		return nil, nil, lost(err, token)
 	}
 	emails, ids := emailsOf(page.Items)
 	users, read, err := s.listed(ctx, typeUser, ids)
@@ -160,7 +160,7 @@ func (g *groupSyncer) invites(ctx context.Context, s session, id *v2.ResourceId,
 	if vanished(err) {
 		return s.groupGone(ctx, id, err)
 	} else if err != nil {
-		return nil, nil, err
+		return nil, nil, lost(err, token)
 	}
 	users, err := s.byEmail(ctx, typeUser, page.Items)
 	if err != nil {

@@ -132,9 +132,9 @@ func (l listing[T]) read(ctx context.Context, c *Connector, opts rs.SyncOpAttrs)
 		token.Skipped, token.Why = append(token.Skipped, token.Phase), cmp.Or(token.Why, err.Error())
 		page = &segmentapi.Page[T]{}
 	case optional(l.typeID):
-		return nil, nil, hint(err, "to do without this type, name the others with --sync-resource-types")
+		return nil, nil, hint(lost(err, token), "to do without this type, name the others with --sync-resource-types")
 	default:
-		return nil, nil, err
+		return nil, nil, lost(err, token)
 	}
 	rows := make([]*v2.Resource, len(page.Items))
 	ids := make(map[string]string, len(page.Items))
