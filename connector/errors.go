@@ -195,8 +195,13 @@ func rateLimited(what string, err *segmentapi.RateLimitError) *status.Status {
 	return detailed
 }
 
-// vanished reports that a user or a group has gone since it was listed.
-func vanished(err error) bool { return errors.Is(err, segmentapi.ErrNotFound) }
+// vanished reports that a user or a group has gone since it was listed. What
+// something on the way to Segment does not find says nothing of them.
+func vanished(err error) bool {
+	var e *segmentapi.Error
+	foreign := errors.As(err, &e) && e.StatusCode != 0 && len(e.Details) == 0
+	return errors.Is(err, segmentapi.ErrNotFound) && !foreign
+}
 
 // lost adds what to do if Segment does not go on from the cursor of a page: the
 // next run would ask for the same one.

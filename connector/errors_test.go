@@ -394,22 +394,25 @@ func TestUsersAndGroupsThatVanish(t *testing.T) {
 	}
 }
 
-// Below a subject only 404 means that it has gone.
+// Below a subject only 404 means that it has gone, and only if Segment says so.
 func TestDetailRequestsThatFail(t *testing.T) {
 	t.Parallel()
-	for httpStatus, want := range map[int]codes.Code{
-		http.StatusBadRequest:          codes.InvalidArgument,
-		http.StatusUnauthorized:        codes.Unauthenticated,
-		http.StatusForbidden:           codes.PermissionDenied,
-		http.StatusInternalServerError: codes.Internal,
+	for fault, want := range map[*sim.Fault]codes.Code{
+		{Kind: sim.FaultStatus, Status: http.StatusBadRequest}:          codes.InvalidArgument,
+		{Kind: sim.FaultStatus, Status: http.StatusUnauthorized}:        codes.Unauthenticated,
+		{Kind: sim.FaultStatus, Status: http.StatusForbidden}:           codes.PermissionDenied,
+		{Kind: sim.FaultStatus, Status: http.StatusInternalServerError}: codes.Internal,
+		{Kind: sim.FaultHTML, Status: http.StatusNotFound}:              codes.FailedPrecondition,
 	} {
-		t.Run(http.StatusText(httpStatus), func(t *testing.T) {
+		t.Run(http.StatusText(fault.Status), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				f := timeless(t, small())
 				rows := f.list(t)
-				f.inject(t, sim.Fault{Operation: "getUser", Kind: sim.FaultStatus, Status: httpStatus})
-				f.inject(t, sim.Fault{Operation: "listUsersFromUserGroup", Kind: sim.FaultStatus, Status: httpStatus})
+				for _, operation := range []string{"getUser", "listUsersFromUserGroup"} {
+					fault.Operation = operation
+					f.inject(t, *fault)
+				}
 				user, group := rows[typeUser][0], rows[typeGroup][0]
 				_, err := f.entitlements(t.Context(), user)
 				if status.Code(err) != want || !strings.Contains(err.Error(), "user u1") {

@@ -407,13 +407,12 @@ func TestListsReadAgainMakeOldAnswersWorthless(t *testing.T) {
 	}
 }
 
-// "Not found" that was wrong, as from a proxy, costs nobody the rows of the
-// next attempt.
+// "Not found" that was wrong costs nobody the rows of the next attempt.
 func TestWhoIsBackHasGrants(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, crowd(5, 0))
 	rows := f.list(t)[typeUser]
-	f.inject(t, sim.Fault{Operation: "getUser", Kind: sim.FaultHTML, Status: http.StatusNotFound})
+	f.inject(t, sim.Fault{Operation: "getUser", Kind: sim.FaultStatus, Status: http.StatusNotFound})
 	must(f.entitlements(t.Context(), rows[0]))(t)
 	if _, err := f.entitlements(t.Context(), rows[1]); status.Code(err) != codes.FailedPrecondition {
 		t.Fatalf("two of five have gone: %v", err)
