@@ -237,3 +237,25 @@ func (b *table) log(t *testing.T) {
 	}
 	t.Logf("%s:\n%s", b.title, &text)
 }
+
+// A tally counts how often rows of a test came to the same.
+type tally struct {
+	mu     sync.Mutex
+	counts map[string]int
+}
+
+func (c *tally) add(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.counts == nil {
+		c.counts = map[string]int{}
+	}
+	c.counts[what]++
+}
+
+// String lists the counts, sorted.
+func (c *tally) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return fmt.Sprint(c.counts)
+}
