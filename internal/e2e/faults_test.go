@@ -309,7 +309,7 @@ func faultRows() []faultRow {
 		bad(sim.FaultMalformed),
 		// A length that is announced saves reading it.
 		with(bad(sim.FaultEndless), func(f *faultRow) {
-			f.says, f.fault.Header = append(address, "too large"), http.Header{"Content-Length": {"1000000000000"}}
+			f.says, f.fault.Header = append(address, "too large"), announced()
 		}),
 		with(bad(sim.FaultEndless), func(f *faultRow) {
 			f.name, f.says, f.few = "endless, unannounced", append(address, "too large"), true
@@ -329,6 +329,9 @@ func faultRows() []faultRow {
 		row(sim.FaultContradict, reworded, reworded),
 	}
 }
+
+// announced is the header of an answer that is too long to be read.
+func announced() http.Header { return http.Header{"Content-Length": {"1000000000000"}} }
 
 // meets is the fault of a row on an operation.
 func (f faultRow) meets(r faultyRead, always bool) sim.Fault {
@@ -433,4 +436,45 @@ func checkMessage(t *testing.T, message string, words []string) {
 	if strings.ContainsAny(message, "\n") || strings.Contains(message, token) {
 		t.Errorf("%q is not one line, or has the token", message)
 	}
+}
+
+// The program itself ends with 0 only if the file is complete.
+func TestFaultsOnTheProgram(t *testing.T) {
+	t.Parallel()
+	results := newTable("what a fault comes to in the program", "operation", "fault", "exit code", "and says")
+	verdicts := &tally{}
+	rows := newCrowd(t)
+	for i, read := range faultyReads() {
+		if !slices.Contains([]string{"getUser", "listUsers", "listUserGroups", "listUsersFromUserGroup", "listRoles", "listInvites"}, read.operation) {
+			continue
+		}
+		for j, row := range faultRows() {
+			rows.run(read.operation+"/"+row.name, func(t *testing.T) {
+				s := serve(t, faultyWorkspace())
+				if err := s.Inject(row.meets(read, false)); err != nil {
+					t.Fatal(err)
+				}
+				dir := t.TempDir()
+				args := []string{"-f", filepath.Join(dir, "sync.c1z"), "--page-size", "1", "--log-level", "error"}
+				if row.fault.Kind == sim.FaultSlow {
+					args = append(args, "--http-timeout-seconds", "1")
+				}
+				r := runIn(t, dir, s.env(), filepath.Join(programs, "baton-segment"), args...)
+				got := "fails " + codes.Code(r.code).String() //nolint:gosec // An exit code is small.
+				if r.code == 0 {
+					got = read.check(t, readFile(t, args[1]).contents(t), false)
+				} else if complaint := unclear(r.stderr, append([]string{read.operation}, row.says...)); complaint != "" {
+					t.Errorf("%s\n%s", complaint, r.stderr)
+				}
+				verdicts.add(got)
+				results.add(fmt.Sprintf("%02d %02d", i, j), read.operation, row.name, fmt.Sprint(r.code), shortened(strings.TrimSpace(r.stderr)))
+				if want := row.want(read, false); got != want && (want != reworded || got != complete) {
+					t.Errorf("it %s, want %s\n%s", got, want, r.stderr)
+				}
+			})
+		}
+	}
+	rows.wait()
+	results.log(t)
+	t.Logf("verdicts: %v", verdicts)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
@@ -73,20 +74,25 @@ func build(ctx context.Context, t testingT, s server, pageSize int, session sess
 // syncBuilt syncs over gRPC and returns how that ended.
 func syncBuilt(ctx context.Context, t testingT, built types.ConnectorServer, file string, opts ...sdksync.SyncOpt) error {
 	t.Helper()
-	syncer, err := sdksync.NewSyncer(ctx, connectorclient.NewConnectorClient(ctx, dial(t, built)),
+	conn, hangUp := dial(t, built)
+	syncer, err := sdksync.NewSyncer(ctx, connectorclient.NewConnectorClient(ctx, conn),
 		append(opts, sdksync.WithC1ZPath(file), sdksync.WithTmpDir(filepath.Dir(file)))...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ended := syncer.Sync(ctx)
+	// A worker that fails leaves the others at work, and the SDK's session store
+	// panics if it is used after Close.
+	hangUp()
 	if err := syncer.Close(context.WithoutCancel(ctx)); err != nil {
 		t.Error(err)
 	}
 	return ended
 }
 
-// dial serves a connector over memory and returns a connection to it.
-func dial(t testingT, c types.ConnectorServer) *grpc.ClientConn {
+// dial serves a connector over memory and returns a connection to it, and what
+// ends it once nothing is being served any more.
+func dial(t testingT, c types.ConnectorServer) (*grpc.ClientConn, func()) {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
@@ -106,16 +112,17 @@ func dial(t testingT, c types.ConnectorServer) *grpc.ClientConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	hangUp := sync.OnceFunc(func() {
 		if err := conn.Close(); err != nil {
 			t.Error(err)
 		}
-		server.Stop()
+		server.GracefulStop()
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
 	})
-	return conn
+	t.Cleanup(hangUp)
+	return conn, hangUp
 }
 
 // A lateSession hands the connector the session store that the syncer opens
