@@ -438,6 +438,27 @@ func checkMessage(t *testing.T, message string, words []string) {
 	}
 }
 
+// reason is the first line beside the log of a run that failed. What follows
+// are the workers that it stopped.
+func reason(t *testing.T, stderr string) string {
+	t.Helper()
+	var said []string
+	for line := range strings.Lines(stderr) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "{") {
+			said = append(said, line)
+		}
+	}
+	if len(said) == 0 {
+		t.Fatalf("it does not say why:\n%s", stderr)
+	}
+	for _, line := range said[1:] {
+		if !strings.Contains(line, "context canceled") {
+			t.Errorf("it says more than why: %s", line)
+		}
+	}
+	return said[0]
+}
+
 // The program itself ends with 0 only if the file is complete.
 func TestFaultsOnTheProgram(t *testing.T) {
 	t.Parallel()
@@ -449,6 +470,9 @@ func TestFaultsOnTheProgram(t *testing.T) {
 			continue
 		}
 		for j, row := range faultRows() {
+			if !row.on(read, false) {
+				continue
+			}
 			rows.run(read.operation+"/"+row.name, func(t *testing.T) {
 				s := serve(t, faultyWorkspace())
 				if err := s.Inject(row.meets(read, false)); err != nil {
@@ -463,11 +487,14 @@ func TestFaultsOnTheProgram(t *testing.T) {
 				got := "fails " + codes.Code(r.code).String() //nolint:gosec // An exit code is small.
 				if r.code == 0 {
 					got = read.check(t, readFile(t, args[1]).contents(t), false)
-				} else if complaint := unclear(r.stderr, append([]string{read.operation}, row.says...)); complaint != "" {
-					t.Errorf("%s\n%s", complaint, r.stderr)
+				}
+				says := ""
+				if r.code != 0 {
+					says = reason(t, r.stderr)
+					checkMessage(t, says, append([]string{"segment " + read.operation}, row.says...))
 				}
 				verdicts.add(got)
-				results.add(fmt.Sprintf("%02d %02d", i, j), read.operation, row.name, fmt.Sprint(r.code), shortened(strings.TrimSpace(r.stderr)))
+				results.add(fmt.Sprintf("%02d %02d", i, j), read.operation, row.name, fmt.Sprint(r.code), shortened(says))
 				if want := row.want(read, false); got != want && (want != reworded || got != complete) {
 					t.Errorf("it %s, want %s\n%s", got, want, r.stderr)
 				}
