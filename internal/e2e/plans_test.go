@@ -177,6 +177,7 @@ func drawFault(t *rapid.T) sim.Fault {
 		f.Delay = 10 * time.Millisecond
 	case sim.FaultContradict:
 		f.Operation = rapid.SampledFrom([]string{"listUsers", "listUserGroups", "listUsersFromUserGroup", "listSources", "listSpaces", "listLabels"}).Draw(t, "operation")
+	default: // They have but one form.
 	}
 	return f
 }
