@@ -30,8 +30,8 @@ const (
 	// reworded is complete in one of two wordings: a list that says two things of
 	// a row says both in Segment's name.
 	reworded = "complete, in either wording"
-	// outlasted means that the SDK would wait for ten minutes. The connector's own
-	// tests do, on fake time.
+	// outlasted means that the SDK would try again for ten minutes or more. The
+	// connector's own tests see outages to their end, on fake time.
 	outlasted = "outlasted"
 
 	// wrong is success with other rows, which no fault may come to.
@@ -305,6 +305,7 @@ func faultRows() []faultRow {
 		with(row(sim.FaultHTML, failsFailedPrecondition, failsFailedPrecondition), func(f *faultRow) {
 			f.name, f.fault.Status, f.says = "html 404", http.StatusNotFound, []string{"check the base URL", "the region"}
 		}),
+		// A limit is no outage: the SDK waits for it as long as it takes.
 		with(row(sim.FaultStatus, complete, outlasted), func(f *faultRow) {
 			f.name, f.fault.Status, f.fault.Header = "status 429", http.StatusTooManyRequests, http.Header{"Retry-After": {"1"}}
 			f.alone, f.says = failsUnavailable, []string{"try again in"}
