@@ -132,7 +132,7 @@ func (c *Connector) translate(what string, err error, started time.Time) *status
 			advice = refusedAdvice
 		}
 	}
-	if httpStatus != 0 && httpStatus < http.StatusInternalServerError && fromSegment(err) {
+	if code != codes.Unavailable && httpStatus < http.StatusInternalServerError && fromSegment(err) {
 		c.outage.end() // A refusal is an answer.
 	}
 	if code == codes.Unavailable {

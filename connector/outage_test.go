@@ -59,7 +59,7 @@ func TestOutagesOfEveryKind(t *testing.T) {
 						t.Errorf("it took %s", took)
 					}
 					if status.Code(err) != codes.Internal || !strings.Contains(err.Error(), "segment "+operation) ||
-						!strings.Contains(err.Error(), "Segment has not served one request for 1") || !strings.Contains(err.Error(), "giving up") {
+						!strings.Contains(err.Error(), "Segment keeps failing, for 1") || !strings.Contains(err.Error(), "giving up") {
 						t.Errorf("%v", err)
 					}
 				})

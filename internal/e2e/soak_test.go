@@ -1,0 +1,238 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"runtime/pprof"
+	"strconv"
+	"testing"
+	"time"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	sdksync "github.com/conductorone/baton-sdk/pkg/sync"
+	"github.com/conductorone/baton-sdk/pkg/types"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+)
+
+var soak = flag.Duration("soak", 0, "how long the soak test goes on; else it makes a few rounds")
+
+// Warming up, caches and pools grow.
+const warmUp = 3
+
+// One connector reads and writes again and again while Segment fails at random:
+// each sync is right or an error, each change is made, and the process does not
+// grow. It does not run beside other tests, because it measures the process.
+func TestSoak(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	ws := gatedWorkspace()
+	s := serve(t, ws)
+	session := &lateSession{}
+	w := &worn{
+		random: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // Chance needs no cryptography.
+		server: s,
+		built:  build(t.Context(), t, s, 2, session),
+		opts:   []sdksync.SyncOpt{sdksync.WithSessionStore(session), sdksync.WithFailFastInvariants(), sdksync.WithWorkerCount(4)},
+		start:  stateOf(s.Workspace()),
+	}
+	var first, last usage
+	begun := time.Now()
+	for w.rounds < warmUp+2 || time.Since(begun) < *soak {
+		w.round(t)
+		if t.Failed() {
+			return
+		}
+		if last = measure(t); w.rounds == warmUp {
+			first = last
+		}
+	}
+	t.Logf("%d rounds in %s, %d faults; %d syncs complete, %d ended with an error; %d changes, %d requests\nafter round %d: %s\nin the end:    %s",
+		w.rounds, time.Since(begun).Round(time.Second), w.faults, w.complete, w.failed, w.changes, w.requests, warmUp, first, last)
+	if last.goroutines > first.goroutines+10 || last.heap > first.heap*3/2+16<<20 || last.rss > first.rss*3/2+64<<20 {
+		var stacks bytes.Buffer
+		if err := pprof.Lookup("goroutine").WriteTo(&stacks, 1); err != nil {
+			t.Error(err)
+		}
+		t.Errorf("the process grows\n%s", &stacks)
+	}
+}
+
+// What is worn out by a soak test.
+type worn struct {
+	server
+	random *rand.Rand
+	built  types.ConnectorServer
+	opts   []sdksync.SyncOpt
+	start  state
+
+	rounds, faults, complete, failed, changes, requests int
+}
+
+func (w *worn) round(t *testing.T) {
+	t.Helper()
+	w.rounds++
+	w.plan(t, 4, []string{
+		"getWorkspace", "listUsers", "getUser", "listRoles", "listInvites", "listUserGroups", "getUserGroup", "listUsersFromUserGroup",
+		"listInvitesFromUserGroup", "listSources", "listWarehouses", "listFunctions", "listSpaces", "listLabels",
+	}, []sim.Fault{
+		{Kind: sim.FaultStatus}, {Kind: sim.FaultStatus, Status: http.StatusServiceUnavailable}, {Kind: sim.FaultStatus, Status: http.StatusForbidden},
+		{Kind: sim.FaultStatus, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"1"}}},
+		{Kind: sim.FaultHTML}, {Kind: sim.FaultEmpty}, {Kind: sim.FaultReset}, {Kind: sim.FaultDrop}, {Kind: sim.FaultTruncate},
+		{Kind: sim.FaultMalformed}, {Kind: sim.FaultNoPagination}, {Kind: sim.FaultRepeatCursor}, {Kind: sim.FaultRepeatRow},
+	})
+	w.sync(t)
+	w.settle()
+
+	// What was done and then lost must not be done twice, or fail.
+	w.plan(t, 2, []string{"addPermissionsToUser", "replacePermissionsForUser", "createInvites", "deleteInvites"}, []sim.Fault{
+		{Kind: sim.FaultDrop}, {Kind: sim.FaultLateStatus},
+		{Kind: sim.FaultStatus, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"1"}}},
+	})
+	w.write(t)
+	w.settle()
+	if diff := cmp.Diff(w.start, stateOf(w.Workspace()), cmpopts.EquateEmpty()); diff != "" {
+		t.Fatalf("round %d leaves the workspace (-want +got):\n%s", w.rounds, diff)
+	}
+}
+
+// plan injects some faults.
+func (w *worn) plan(t *testing.T, most int, operations []string, faults []sim.Fault) {
+	t.Helper()
+	for range w.random.IntN(most + 1) {
+		f := faults[w.random.IntN(len(faults))]
+		f.Operation, f.Ordinal = operations[w.random.IntN(len(operations))], 1+w.random.IntN(2)
+		if err := w.Inject(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// settle counts what has been asked and lets the next begin afresh.
+func (w *worn) settle() {
+	for _, r := range w.Journal() {
+		w.requests++
+		if r.Fault != "" {
+			w.faults++
+		}
+	}
+	w.ClearFaults()
+	w.ResetJournal()
+}
+
+func (w *worn) sync(t *testing.T) {
+	t.Helper()
+	dir, err := os.MkdirTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // The test's own folder goes with it in any case.
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	file := filepath.Join(dir, "sync.c1z")
+	if err := syncBuilt(ctx, t, w.built, file, w.opts...); err != nil {
+		if ctx.Err() != nil {
+			t.Fatalf("round %d hangs: %v", w.rounds, err)
+		}
+		w.failed++
+		return
+	}
+	w.complete++
+	compare(t, expected(w.Workspace(), builtTypes()), readFile(t, file).contents(t))
+}
+
+// write grants and revokes a role, and sends and withdraws an invite.
+func (w *worn) write(t *testing.T) {
+	t.Helper()
+	ctx := t.Context()
+	user := v2.Resource_builder{Id: v2.ResourceId_builder{ResourceType: typeUser, Resource: fmt.Sprintf("u%d", 1+w.random.IntN(3))}.Build()}.Build()
+	source := v2.Resource_builder{Id: v2.ResourceId_builder{ResourceType: typeSource, Resource: "s2"}.Build()}.Build()
+	on := v2.Entitlement_builder{Id: "source:s2:src", Resource: source}.Build()
+	profile, err := structpb.NewStruct(map[string]any{"email": "soaked@example.com", "role": "src"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	invite := v2.ResourceId_builder{ResourceType: typeInvite, Resource: "soaked@example.com"}.Build()
+	for what, change := range map[string][2]func() error{
+		"a role": {
+			func() error {
+				_, err := w.built.Grant(ctx, v2.GrantManagerServiceGrantRequest_builder{Principal: user, Entitlement: on}.Build())
+				return err
+			},
+			func() error {
+				g := v2.Grant_builder{Principal: user, Entitlement: on}.Build()
+				_, err := w.built.Revoke(ctx, v2.GrantManagerServiceRevokeRequest_builder{Grant: g}.Build())
+				return err
+			},
+		},
+		"an invite": {
+			func() error {
+				info := v2.AccountInfo_builder{Profile: profile}.Build()
+				_, err := w.built.CreateAccount(ctx, v2.CreateAccountRequest_builder{AccountInfo: info, ResourceTypeId: typeInvite}.Build())
+				return err
+			},
+			func() error {
+				_, err := w.built.DeleteResource(ctx, v2.DeleteResourceRequest_builder{ResourceId: invite}.Build())
+				return err
+			},
+		},
+	} {
+		for _, step := range change {
+			before := w.Workspace()
+			if err := step(); err != nil {
+				t.Fatalf("round %d, %s: %v", w.rounds, what, err)
+			}
+			if cmp.Equal(before, w.Workspace(), cmpopts.EquateEmpty()) {
+				t.Fatalf("round %d, %s: nothing has changed", w.rounds, what)
+			}
+			w.changes++
+		}
+	}
+}
+
+// A usage is what a process uses, in bytes and numbers.
+type usage struct {
+	heap, rss  uint64
+	goroutines int
+}
+
+func (u usage) String() string {
+	return fmt.Sprintf("RSS %d MiB, heap %.1f MiB, %d goroutines", u.rss>>20, float64(u.heap)/(1<<20), u.goroutines)
+}
+
+var residentPages = regexp.MustCompile(`^\d+ (\d+) `)
+
+// measure looks at this process. Elsewhere than on Linux its RSS is not known.
+func measure(t *testing.T) usage {
+	t.Helper()
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections() //nolint:errcheck // It is one.
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	u := usage{heap: m.HeapAlloc, goroutines: runtime.NumGoroutine()}
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return u
+	}
+	pages := residentPages.FindSubmatch(bytes.TrimSpace(statm))
+	if pages == nil {
+		t.Fatalf("%q does not say how many pages are resident", statm)
+	}
+	n, err := strconv.ParseUint(string(pages[1]), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.rss = n * uint64(os.Getpagesize()) //nolint:gosec // A page has a positive size.
+	return u
+}
