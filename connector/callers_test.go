@@ -392,3 +392,115 @@ func TestMemberOfTheWorkspaceAlready(t *testing.T) {
 		t.Errorf("%v, %v", annos, err)
 	}
 }
+
+// A group that goes while a user's groups are looked at gives nothing.
+func TestGroupThatGoesWhileLookedAt(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, writable())
+	f.sim.Update(func(ws *sim.Workspace) {
+		ws.Groups[0].Permissions = append(ws.Groups[0].Permissions, sim.Permission{RoleID: "src", Resources: []sim.Resource{{ID: "src", Type: "SOURCE"}}})
+		ws.Groups[0].Members = []string{"bo@example.com"}
+	})
+	if err := f.sim.Before("getUserGroup", 1, func(ws *sim.Workspace) { ws.Groups = ws.Groups[1:] }); err != nil {
+		t.Fatal(err)
+	}
+	annos, err := f.revokeFrom(t.Context(), "source:src:src", "user:u2")
+	if err != nil || !annos.Contains(&v2.GrantAlreadyRevoked{}) {
+		t.Errorf("%v, %v", annos, err)
+	}
+	if f.requests()["getUserGroup"] != 1 {
+		t.Error("the group was not read")
+	}
+}
+
+// Things of two types may have one id, and a role on one is none on the other.
+func TestOneIDOfSeveralTypes(t *testing.T) {
+	t.Parallel()
+	ws := writable()
+	ws.Sources = append(ws.Sources, sim.Source{ID: "same", Slug: "same"})
+	ws.Functions = append(ws.Functions, sim.Function{ID: "same", ResourceType: "SOURCE"})
+	ws.Spaces = append(ws.Spaces, sim.Space{ID: "same"})
+	all := []sim.Resource{{ID: "same", Type: "SOURCE"}, {ID: "same", Type: "FUNCTION"}, {ID: "same", Type: "SPACE"}}
+	ids := []string{"source:same:src", "function:same:src", "space:same:src"}
+	for i, id := range ids {
+		held := ws.Users[1].Permissions
+		f := newFixture(t, ws)
+		ctx := t.Context()
+		f.sim.Update(func(ws *sim.Workspace) {
+			ws.Users[1].Permissions = append(slices.Clone(held), sim.Permission{RoleID: "src", Resources: slices.Delete(slices.Clone(all), i, i+1)})
+		})
+		grants, annos, err := f.grantTo(ctx, id, "user:u2")
+		if _, already := granted(t, grants, annos, err); already {
+			t.Errorf("%s: said to be held already", id)
+		}
+		if annos, err = f.revokeFrom(ctx, id, "user:u2"); err != nil || len(annos) > 0 {
+			t.Errorf("%s: %v, %v", id, annos, err)
+		}
+		want := slices.Sorted(slices.Values(holdings(append(slices.Clone(held), sim.Permission{RoleID: "src", Resources: slices.Delete(slices.Clone(all), i, i+1)}))))
+		if diff := cmp.Diff(want, f.state()["user:u2"]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", id, diff)
+		}
+	}
+}
+
+// Of two invites that differ in nothing but case, the one that is asked for
+// is named in the grant.
+func TestOneOfTwoSpellings(t *testing.T) {
+	t.Parallel()
+	for _, email := range []string{"TWO@example.com", "Two@example.com", "two@example.com"} {
+		ws := writable()
+		ws.Invites = append(ws.Invites, sim.Invite{Email: "TWO@example.com"}, sim.Invite{Email: "Two@example.com"}, sim.Invite{Email: "two@example.com"})
+		f := newFixture(t, ws)
+		grants, annos, err := f.grantTo(t.Context(), "group:g2:member", "invite:"+email)
+		if grant, already := granted(t, grants, annos, err); already || grant.GetId() != "group:g2:member:invite:"+email {
+			t.Errorf("granted %s, already %v", grant.GetId(), already)
+		}
+	}
+}
+
+// Who was invited when the file was synced has joined since: the membership is
+// the same, and goes.
+func TestMemberWhoHasAcceptedSince(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, writable())
+	f.sim.Update(func(ws *sim.Workspace) {
+		if !ws.Accept("new@example.com", "u9") {
+			t.Fatal("nobody was invited")
+		}
+	})
+	if got := f.state()["members of g1"]; !slices.Contains(got, "new@example.com") {
+		t.Fatalf("members %v", got)
+	}
+	annos, err := f.revokeFrom(t.Context(), "group:g1:member", "invite:new@example.com")
+	if err != nil || len(annos) > 0 {
+		t.Errorf("%v, %v", annos, err)
+	}
+	if got := f.state()["members of g1"]; slices.Contains(got, "new@example.com") {
+		t.Errorf("members %v", got)
+	}
+}
+
+// An id outweighs the same text as the name of another.
+func TestNameThatIsTheIDOfAnother(t *testing.T) {
+	t.Parallel()
+	for _, first := range []bool{true, false} {
+		ws := writable()
+		roles, groups := sim.Role{ID: "other", Name: "SRC"}, sim.Group{ID: "g9", Name: "G2"}
+		if first {
+			ws.Roles, ws.Groups = slices.Insert(ws.Roles, 0, roles), slices.Insert(ws.Groups, 0, groups)
+		} else {
+			ws.Roles, ws.Groups = append(ws.Roles, roles), append(ws.Groups, groups)
+		}
+		f := newFixture(t, ws)
+		if _, err := f.create(t.Context(), account(map[string]any{"email": "eve@example.com", "role": "src", "groups": "g2"})); err != nil {
+			t.Fatal(err)
+		}
+		after := f.sim.Workspace()
+		if diff := cmp.Diff([]string{"src on WORKSPACE wksp []"}, holdings(after.Invites[len(after.Invites)-1].Permissions)); diff != "" {
+			t.Errorf("permissions (-want +got):\n%s", diff)
+		}
+		if !slices.Contains(f.state()["members of g2"], "eve@example.com") || slices.Contains(f.state()["members of g9"], "eve@example.com") {
+			t.Errorf("groups: %v", f.state())
+		}
+	}
+}

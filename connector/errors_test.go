@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -590,6 +591,26 @@ func TestTokenStaysOutOfLogsAndErrors(t *testing.T) {
 					t.Errorf("the log holds %q: %s", secret, text)
 				}
 			}
+		}
+	}
+}
+
+// An edit that was given back for want of an owner is not tried again, although
+// it met the rate limit on the way.
+func TestLastOwnerBehindTheRateLimit(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, writable())
+	f.inject(t, sim.Fault{Operation: "getWorkspace", Kind: sim.FaultStatus, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"70"}}})
+	_, limited := f.client.Workspace.Get(t.Context())
+	if !errors.Is(limited, segmentapi.ErrRateLimited) {
+		t.Fatal(limited)
+	}
+	for want, err := range map[codes.Code]error{
+		codes.Unavailable:        fmt.Errorf("wrapped: %w", limited),
+		codes.FailedPrecondition: errors.Join(fmt.Errorf("given back: %w", segmentapi.ErrLastOwner), limited),
+	} {
+		if got := f.translate("revoking", err, time.Now()); got.Code() != want {
+			t.Errorf("%v: %s, want %s", err, got.Code(), want)
 		}
 	}
 }

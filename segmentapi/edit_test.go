@@ -1293,3 +1293,79 @@ func TestEditOfLabelsInPlace(t *testing.T) {
 		checkHolds(t, srv, e.id, admin+" "+everything+" env=dev")
 	})
 }
+
+// What one write gave and the next took, or the other way round, is no
+// difference.
+func TestWritesThatCancelEachOther(t *testing.T) {
+	t.Parallel()
+	has := func(held []segmentapi.Assignment, what segmentapi.Assignment) bool {
+		return slices.ContainsFunc(held, what.Same)
+	}
+	key, what := assigned(reader, "SOURCE b"), assigned(admin, "SOURCE a")
+	for name, c := range map[string]struct {
+		held   []sim.Permission
+		edit   segmentapi.Edit
+		writes func(editor) []string
+		want   []string
+	}{
+		"given and taken": {
+			[]sim.Permission{on(reader, "SOURCE b"), on(minimal, everything)},
+			func(held []segmentapi.Assignment) []segmentapi.Assignment {
+				if has(held, key) {
+					return segmentapi.Grant(what)(held)
+				}
+				return segmentapi.Revoke(what)(held)
+			},
+			func(e editor) []string { return []string{e.post, e.put} },
+			[]string{minimal + " " + everything},
+		},
+		"taken and given": {
+			[]sim.Permission{on(reader, "SOURCE b"), on(minimal, everything), on(admin, "SOURCE a")},
+			func(held []segmentapi.Assignment) []segmentapi.Assignment {
+				if has(held, key) {
+					return segmentapi.Revoke(what)(held)
+				}
+				return segmentapi.Grant(what)(held)
+			},
+			func(e editor) []string { return []string{e.put, e.post} },
+			[]string{admin + " SOURCE a", minimal + " " + everything},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			each(t, c.held, func(t *testing.T, srv *sim.Server, e editor) {
+				// When the first write is read back, somebody has taken what the edit goes by.
+				first := c.writes(e)[0]
+				ordinal := map[string]int{e.post: 2, e.put: 3}[first]
+				before(t, srv, e.get, ordinal, e.id, func(held *[]sim.Permission) {
+					*held = slices.DeleteFunc(slices.Clone(*held), func(p sim.Permission) bool { return p.RoleID == reader })
+				})
+				change, err := e.edit(t.Context(), e.id, c.edit)
+				if err != nil || !change.Empty() {
+					t.Errorf("%v, %v", change, err)
+				}
+				if got := writes(srv); !slices.Equal(got, c.writes(e)) {
+					t.Errorf("writes %v", got)
+				}
+				checkHolds(t, srv, e.id, c.want...)
+			})
+		})
+	}
+}
+
+// A POST that replaces the role is put right; what somebody else has taken of
+// another role at that moment is not given back.
+func TestPostThatReplacesAtABadMoment(t *testing.T) {
+	t.Parallel()
+	held := []sim.Permission{on(admin, "SOURCE a"), on(reader, "SOURCE e"), on(minimal, everything)}
+	each(t, held, func(t *testing.T, srv *sim.Server, e editor) {
+		before(t, srv, e.post, 1, e.id, func(held *[]sim.Permission) {
+			*held = slices.DeleteFunc(slices.Clone(*held), func(p sim.Permission) bool { return p.RoleID == reader })
+		})
+		change, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE c"))
+		if err != nil || change.String() != "+ Source Admin on SOURCE c" {
+			t.Errorf("%v, %v", change, err)
+		}
+		checkHolds(t, srv, e.id, admin+" SOURCE a", admin+" SOURCE c", minimal+" "+everything)
+	}, sim.WithPost(sim.PostReplacesRole))
+}

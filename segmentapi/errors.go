@@ -195,11 +195,20 @@ type RateLimitError struct {
 
 // Error names the operation and the time to wait.
 func (e *RateLimitError) Error() string {
-	return fmt.Sprintf("%v: try again in %s", e.err, e.Wait.Round(time.Millisecond))
+	wait := "try again in " + e.Wait.Round(time.Millisecond).String()
+	if e.err == nil {
+		return ErrRateLimited.Error() + ": " + wait
+	}
+	return fmt.Sprintf("%v: %s", e.err, wait)
 }
 
 // Unwrap returns the [*Error] behind it.
-func (e *RateLimitError) Unwrap() error { return e.err }
+func (e *RateLimitError) Unwrap() error {
+	if e.err == nil { // One that was made elsewhere, as in a test.
+		return nil
+	}
+	return e.err
+}
 
 // Is makes a RateLimitError match [ErrRateLimited], also when the client held
 // the request back before Segment had to refuse it.

@@ -541,3 +541,12 @@ func TestRawCarriesTheTokenOnce(t *testing.T) {
 		t.Errorf("headers (-want +got):\n%s", diff)
 	}
 }
+
+// Who tests code of their own makes one.
+func TestRateLimitErrorOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	var err error = &RateLimitError{Wait: 1500 * time.Millisecond}
+	if !errors.Is(err, ErrRateLimited) || errors.Is(err, ErrNotFound) || err.Error() != "rate limited: try again in 1.5s" {
+		t.Error(err)
+	}
+}

@@ -377,24 +377,6 @@ func TestGroupsOfAUser(t *testing.T) {
 	}
 }
 
-// Somebody else has taken one of two out of the group just before.
-func TestMemberWhoIsGoneAlready(t *testing.T) {
-	t.Parallel()
-	ws := editable(on(minimal, everything))
-	ws.Groups[0].Members = []string{"u@example.com", "owner@example.com"}
-	srv := sim.New(ws)
-	if err := srv.Before("removeUsersFromUserGroup", 1, func(ws *sim.Workspace) { ws.Groups[0].Members = []string{"owner@example.com"} }); err != nil {
-		t.Fatal(err)
-	}
-	got, err := connect(t, srv, fast()).Groups.RemoveMembers(t.Context(), "g", "u@example.com", "owner@example.com")
-	if err != nil {
-		t.Error(got, err)
-	}
-	if left := srv.Workspace().Groups[0].Members; len(left) != 0 {
-		t.Errorf("left %v", left)
-	}
-}
-
 // Locks of different things have different names.
 func TestRenameOfAGroupWithAnOddID(t *testing.T) {
 	t.Parallel()

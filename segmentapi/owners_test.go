@@ -866,3 +866,39 @@ func TestOwnerWhoIsGoneMeanwhile(t *testing.T) {
 		}
 	}
 }
+
+// An owner who holds nothing else gets back what was taken and keeps nothing
+// that took its place.
+func TestOwnersAloneAreGivenBack(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"revoke from u", "replace of u", "remove u", "revoke from group", "delete group"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			subject := "u"
+			if strings.HasSuffix(how, "group") {
+				subject = "group"
+			}
+			ws := owned(func(ws *sim.Workspace) {
+				makeOwner(ws, "v")
+				addGroup(ws, "group", "w@example.com")
+				edited(ws, "group", func([]sim.Permission) []sim.Permission { return nil })
+				edited(ws, subject, func([]sim.Permission) []sim.Permission { return []sim.Permission{on(owner, everything)} })
+			})
+			srv := sim.New(ws)
+			gone := false
+			for _, operation := range []string{"replacePermissionsForUser", "replacePermissionsForUserGroup"} {
+				if err := srv.Before(operation, 1, func(ws *sim.Workspace) {
+					gone = true
+					edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := takings[how](t.Context(), connect(t, srv, fast()))
+			if !gone || !errors.Is(err, segmentapi.ErrLastOwner) || strings.Contains(err.Error(), "COULD NOT") {
+				t.Error(gone, err)
+			}
+			checkHolds(t, srv, subject, owner+" "+everything)
+		})
+	}
+}

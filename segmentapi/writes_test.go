@@ -123,3 +123,95 @@ func TestWritesAreThoughtOverAfterAWait(t *testing.T) {
 		}
 	})
 }
+
+// A removal waits for an edit of the same user or group, and does not come in
+// between.
+func TestRemovalsWaitForEdits(t *testing.T) {
+	t.Parallel()
+	for what, remove := range map[string]func(context.Context, *segmentapi.Client) (bool, error){
+		"user":  func(ctx context.Context, c *segmentapi.Client) (bool, error) { return c.Users.Remove(ctx, "u") },
+		"group": func(ctx context.Context, c *segmentapi.Client) (bool, error) { return c.Groups.Delete(ctx, "g") },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := sim.New(editable(on(minimal, everything)))
+			c := connect(t, srv, fast())
+			e := editors(c)[what]
+			// The edit reads back late.
+			if err := srv.Inject(sim.Fault{Operation: e.get, Ordinal: 2, Kind: sim.FaultDelay, Delay: time.Hour}); err != nil {
+				t.Fatal(err)
+			}
+			granted := make(chan error, 1)
+			go func() {
+				_, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE a"))
+				granted <- err
+			}()
+			synctest.Wait()
+			if removed, err := remove(t.Context(), c); !removed || err != nil {
+				t.Errorf("%s: %v, %v", what, removed, err)
+			}
+			if err := <-granted; err != nil {
+				t.Errorf("%s: the edit: %v", what, err)
+			}
+			if got := holds(srv.Workspace(), e.id); len(got) != 0 {
+				t.Errorf("%s: %v is left", what, got)
+			}
+		})
+	}
+}
+
+// Two groups of one name are not made while neither is there yet.
+func TestGroupNamesWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := sim.New(editable(on(minimal, everything)))
+		if err := srv.Inject(sim.Fault{Operation: "createUserGroup", Kind: sim.FaultDelay, Delay: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		c := connect(t, srv, fast())
+		first := make(chan error, 1)
+		go func() {
+			_, err := c.Groups.Create(t.Context(), "New")
+			first <- err
+		}()
+		synctest.Wait()
+		if _, err := c.Groups.Create(t.Context(), "NEW"); !errors.Is(err, segmentapi.ErrConflict) {
+			t.Error(err)
+		}
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+		if got := len(srv.Workspace().Groups); got != 2 {
+			t.Errorf("%d groups", got)
+		}
+	})
+}
+
+// An invite is not withdrawn while it is being sent: neither call takes what the
+// other does for its own failure.
+func TestInviteAndItsEndWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := sim.New(editable(on(minimal, everything)))
+		// The invite is looked for late.
+		if err := srv.Inject(sim.Fault{Operation: "listInvites", Ordinal: 2, Kind: sim.FaultDelay, Delay: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		c := connect(t, srv, fast())
+		sent := make(chan error, 1)
+		go func() {
+			_, err := c.Invites.Create(t.Context(), segmentapi.Invitation{Email: "new@example.com"})
+			sent <- err
+		}()
+		synctest.Wait()
+		removed, err := c.Invites.Delete(t.Context(), "NEW@example.com")
+		if !removed || err != nil {
+			t.Error(removed, err)
+		}
+		if err := <-sent; err != nil {
+			t.Error(err)
+		}
+		if got := srv.Workspace().Invites; len(got) != 0 {
+			t.Errorf("invites %v", got)
+		}
+	})
+}

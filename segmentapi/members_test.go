@@ -1,0 +1,149 @@
+package segmentapi_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// Users and pending invites of a group are found in whatever case, leave it, and
+// leave it once.
+func TestMembersOfBothLists(t *testing.T) {
+	t.Parallel()
+	ws := editable(on(minimal, everything))
+	ws.Invites = []sim.Invite{{Email: "Pending@example.com"}, {Email: "other@example.com"}}
+	ws.Users[1].Email = "U@Example.com"
+	ws.Groups[0].Members = []string{"U@Example.com", "Pending@example.com"}
+	srv := sim.New(ws)
+	c := connect(t, srv, fast())
+	ctx := t.Context()
+	// Whoever is there is not added, an address that is asked for twice once.
+	added, err := c.Groups.AddMembers(ctx, "g", "u@example.com", "pending@example.com")
+	if err != nil || len(added) != 0 || len(writes(srv)) != 0 {
+		t.Errorf("%v, %v, wrote %v", added, err, writes(srv))
+	}
+	added, err = c.Groups.AddMembers(ctx, "g", "u@example.com", "other@example.com", "OTHER@example.com", "owner@example.com")
+	if diff := cmp.Diff([]string{"other@example.com", "owner@example.com"}, added); err != nil || diff != "" || len(writes(srv)) != 1 {
+		t.Errorf("%v, wrote %v, added (-want +got):\n%s", err, writes(srv), diff)
+	}
+	if diff := cmp.Diff([]string{"U@Example.com", "Pending@example.com", "other@example.com", "owner@example.com"}, srv.Workspace().Groups[0].Members); diff != "" {
+		t.Errorf("members (-want +got):\n%s", diff)
+	}
+	srv.ResetJournal()
+	removed, err := c.Groups.RemoveMembers(ctx, "g", "PENDING@example.com", "u@example.com", "gone@example.com")
+	if diff := cmp.Diff([]string{"U@Example.com", "Pending@example.com"}, removed); err != nil || diff != "" || len(writes(srv)) != 2 {
+		t.Errorf("%v, wrote %v, removed (-want +got):\n%s", err, writes(srv), diff)
+	}
+	if diff := cmp.Diff([]string{"other@example.com", "owner@example.com"}, srv.Workspace().Groups[0].Members); diff != "" {
+		t.Errorf("members (-want +got):\n%s", diff)
+	}
+	srv.ResetJournal()
+	if removed, err = c.Groups.RemoveMembers(ctx, "g", "pending@example.com", "u@example.com"); err != nil || len(removed) != 0 || len(writes(srv)) != 0 {
+		t.Errorf("again: %v, %v, wrote %v", removed, err, writes(srv))
+	}
+}
+
+// Segment removes by address: of two users in a group who have the same but for
+// case nobody is removed. (The simulator lists one of them.)
+func TestMembersOfOneAddress(t *testing.T) {
+	t.Parallel()
+	srv := sim.New(editable(on(minimal, everything)))
+	c, err := segmentapi.New(srv.Token(), fast(), segmentapi.WithHTTPClient(&http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+		if r.Method == http.MethodGet && r.URL.Path == "/groups/g/users" {
+			return &http.Response{
+				StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Request: r,
+				Body: io.NopCloser(strings.NewReader(`{"data":{"users":[{"id":"u","name":"","email":"u@example.com"},
+					{"id":"owner","name":"","email":"owner@example.com"},{"id":"twin","name":"","email":"U@example.com"}],
+					"pagination":{"current":"MA==","totalEntries":3}}}`)),
+			}, nil
+		}
+		return srv.RoundTripper().RoundTrip(r)
+	})}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, emails := range [][]string{{"u@example.com"}, {"owner@example.com", "U@EXAMPLE.com"}} {
+		removed, err := c.Groups.RemoveMembers(t.Context(), "g", emails...)
+		if !errors.Is(err, segmentapi.ErrAmbiguous) || len(removed) != 0 || !strings.Contains(err.Error(), "twin") {
+			t.Errorf("%v: %v, %v", emails, removed, err)
+		}
+	}
+	if got := writes(srv); len(got) != 0 {
+		t.Errorf("writes %v", got)
+	}
+}
+
+// Whoever comes back into a group while being removed is removed again, three
+// times at most.
+func TestMemberWhoComesBack(t *testing.T) {
+	t.Parallel()
+	for times, want := range map[int]error{1: nil, 2: nil, 3: segmentapi.ErrNotApplied} {
+		srv := sim.New(editable(on(minimal, everything)))
+		for i := range times {
+			// The list is read before the first removal and after each.
+			if err := srv.Before("listUsersFromUserGroup", i+2, func(ws *sim.Workspace) { ws.Groups[0].Members = []string{"u@example.com"} }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		removed, err := connect(t, srv, fast()).Groups.RemoveMembers(t.Context(), "g", "u@example.com")
+		if !errors.Is(err, want) || (len(removed) == 1) != (want == nil) {
+			t.Errorf("%d times: %v, %v", times, removed, err)
+		}
+		if got := len(writes(srv)); got != min(times+1, 3) {
+			t.Errorf("%d times: %d writes", times, got)
+		}
+	}
+}
+
+// Only who is missing is sent.
+func TestAddMembersOnTheWire(t *testing.T) {
+	t.Parallel()
+	srv := sim.New(editable(on(minimal, everything)))
+	var sent []string
+	c, err := segmentapi.New(srv.Token(), fast(), segmentapi.WithHTTPClient(&http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+		if r.Method == http.MethodPost {
+			body, readErr := io.ReadAll(r.Body)
+			if readErr != nil {
+				return nil, readErr
+			}
+			sent = append(sent, strings.TrimSpace(string(body)))
+			r.Body = io.NopCloser(bytes.NewReader(body))
+		}
+		return srv.RoundTripper().RoundTrip(r)
+	})}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = c.Groups.AddMembers(t.Context(), "g", "u@example.com", "owner@example.com", "OWNER@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{`{"emails":["owner@example.com"]}`}, sent); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+}
+
+// Somebody else has taken one of two out of the group just before.
+func TestMemberWhoIsGoneAlready(t *testing.T) {
+	t.Parallel()
+	ws := editable(on(minimal, everything))
+	ws.Groups[0].Members = []string{"u@example.com", "owner@example.com"}
+	srv := sim.New(ws)
+	if err := srv.Before("removeUsersFromUserGroup", 1, func(ws *sim.Workspace) { ws.Groups[0].Members = []string{"owner@example.com"} }); err != nil {
+		t.Fatal(err)
+	}
+	got, err := connect(t, srv, fast()).Groups.RemoveMembers(t.Context(), "g", "u@example.com", "owner@example.com")
+	if err != nil {
+		t.Error(got, err)
+	}
+	if left := srv.Workspace().Groups[0].Members; len(left) != 0 {
+		t.Errorf("left %v", left)
+	}
+}
