@@ -25,6 +25,7 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/annotations"
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	"github.com/conductorone/baton-sdk/pkg/uhttp"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
@@ -60,7 +61,10 @@ type Connector struct {
 	// Both share one rate limiter.
 	client, patient *segmentapi.Client
 	// The workspace that the token belongs to, once it is known.
-	workspace atomic.Pointer[string]
+	workspace struct {
+		id     atomic.Pointer[string]
+		asking singleflight.Group
+	}
 	// What follows ends hopeless syncs and words the log. No row depends on it.
 	outage outage
 	tally  tally

@@ -7,6 +7,7 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/annotations"
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"google.golang.org/grpc/status"
 
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
@@ -78,15 +79,23 @@ func (c *Connector) workspaceID(ctx context.Context, s session) (string, error) 
 	if ok || err != nil {
 		return id, err
 	}
-	// No lock is held while asking: who leaves must not wait for somebody else's
-	// answer. All get the same one.
-	if known := c.workspace.Load(); known != nil {
-		return *known, nil
+	// One asks for all, and outlives whoever leaves.
+	answer := c.workspace.asking.DoChan(typeWorkspace, func() (any, error) {
+		if known := c.workspace.id.Load(); known != nil {
+			return *known, nil
+		}
+		ws, readErr := c.readWorkspace(context.WithoutCancel(ctx), s)
+		if readErr != nil {
+			return "", readErr
+		}
+		c.workspace.id.Store(&ws.ID)
+		return ws.ID, nil
+	})
+	select {
+	case a := <-answer:
+		id, _ = a.Val.(string)
+		return id, a.Err
+	case <-ctx.Done():
+		return "", status.FromContextError(ctx.Err()).Err()
 	}
-	ws, err := c.readWorkspace(ctx, s)
-	if err != nil {
-		return "", err
-	}
-	c.workspace.Store(&ws.ID)
-	return ws.ID, nil
 }

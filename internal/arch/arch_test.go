@@ -67,6 +67,8 @@ var layout = map[string]struct {
 			"go.uber.org/zap",
 			"google.golang.org/grpc",
 			"google.golang.org/protobuf",
+			// One request where several workers need the same.
+			"golang.org/x/sync",
 		},
 		packages: []string{"segmentapi"},
 		never:    []string{"internal/sim"},
