@@ -342,6 +342,6 @@ type patienceKey struct{}
 // patience is how long a call waits for the limit at least, whatever the policy
 // of the client: a window and a half for what must not stop half-way.
 func patience(ctx context.Context) time.Duration {
-	d, _ := ctx.Value(patienceKey{}).(time.Duration) //nolint:errcheck // Nothing is no patience.
+	d, _ := ctx.Value(patienceKey{}).(time.Duration)
 	return d
 }

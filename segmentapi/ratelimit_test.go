@@ -327,7 +327,7 @@ func TestLateAnswersDoNotReopenAWindow(t *testing.T) {
 func TestWindowsFollowEachOther(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2025, 1, 14, 15, 4, 0, 0, time.UTC)
-	in := func(d time.Duration) time.Time { return start.Add(d) }
+	in := start.Add
 	take := func(t *testing.T, l *limiter, now time.Time) {
 		t.Helper()
 		if at, full := l.take(now); !at.Equal(now) || full {

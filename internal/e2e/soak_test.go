@@ -46,7 +46,7 @@ func TestSoak(t *testing.T) {
 	s := serve(t, ws)
 	session := &lateSession{}
 	w := &worn{
-		random: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // Chance needs no cryptography.
+		random: rand.New(rand.NewPCG(seed, 0)),
 		server: s,
 		built:  build(t.Context(), t, s, 2, session),
 		opts:   []sdksync.SyncOpt{sdksync.WithSessionStore(session), sdksync.WithFailFastInvariants(), sdksync.WithWorkerCount(4)},
@@ -238,6 +238,6 @@ func measure(t *testing.T) usage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.rss = n * uint64(os.Getpagesize()) //nolint:gosec // A page has a positive size.
+	u.rss = n * uint64(os.Getpagesize())
 	return u
 }

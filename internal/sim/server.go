@@ -279,7 +279,7 @@ type flushing struct{ http.ResponseWriter }
 
 // Write implements io.Writer.
 func (f flushing) Write(p []byte) (int, error) {
-	n, err := f.ResponseWriter.Write(p) //nolint:gosec // G705, as above.
+	n, err := f.ResponseWriter.Write(p)
 	if err == nil {
 		err = http.NewResponseController(f.ResponseWriter).Flush()
 	}
