@@ -220,3 +220,55 @@ getUser GET /users/u-ann 200
 		t.Errorf("what is held afterwards (-want +got):\n%s", diff)
 	}
 }
+
+// Nothing is lost where Segment's POST replaces what is held, and nothing of what
+// somebody else changes in the middle of it.
+func TestNothingElseIsLost(t *testing.T) {
+	t.Parallel()
+	synced := syncFile(t, serve(t, provisioned()))
+	source := at("SOURCE", "s1")
+	for name, c := range map[string]struct {
+		opts []sim.Option
+		// somebody else edits before this request of the operation.
+		operation string
+		ordinal   int
+		args      []string
+		edits     []func(*sim.Workspace)
+	}{
+		"POST replaces everything": {
+			opts: []sim.Option{sim.WithPost(sim.PostReplaces)},
+			args: grantArgs("source:s1:src", typeUser, userNewcomer), edits: []func(*sim.Workspace){give(typeUser, userNewcomer, roleSource, source)},
+		},
+		"POST replaces the role": {
+			opts: []sim.Option{sim.WithPost(sim.PostReplacesRole)},
+			args: grantArgs("source:s1:src", typeGroup, groupNewcomer), edits: []func(*sim.Workspace){give(typeGroup, groupNewcomer, roleSource, source)},
+		},
+		"somebody else gives before a grant": {
+			operation: "addPermissionsToUser", ordinal: 1, args: grantArgs("source:s1:src", typeUser, userNewcomer),
+			edits: []func(*sim.Workspace){give(typeUser, userNewcomer, roleSource, source), give(typeUser, userNewcomer, rolePII, everywhere())},
+		},
+		"somebody else gives before a revocation": {
+			operation: "getUser", ordinal: 2, args: []string{"--revoke-grant", "source:s-gone:src:user:" + userHolder},
+			edits: []func(*sim.Workspace){take(typeUser, userHolder, roleSource, at("SOURCE", "s-gone")), give(typeUser, userHolder, "fn", at("FUNCTION", "f1"))},
+		},
+		"somebody else takes before a revocation": {
+			operation: "getUserGroup", ordinal: 2, args: []string{"--revoke-grant", "source:s-gone:src:group:" + groupHolder},
+			edits: []func(*sim.Workspace){take(typeGroup, groupHolder, roleSource, at("SOURCE", "s-gone")), take(typeGroup, groupHolder, rolePII, source)},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, provisioned(), synced, c.opts...)
+			if c.operation != "" {
+				if err := d.Before(c.operation, c.ordinal, c.edits[1]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := d.Workspace()
+			for _, edit := range c.edits {
+				edit(want)
+			}
+			d.check(t, d.run(t, c.args...), codes.OK, stateOf(want), c.args)
+		})
+	}
+}

@@ -216,13 +216,13 @@ type desk struct {
 }
 
 // newDesk serves a workspace to a copy of the file.
-func newDesk(t *testing.T, ws *sim.Workspace, synced string) desk {
+func newDesk(t *testing.T, ws *sim.Workspace, synced string, opts ...sim.Option) desk {
 	t.Helper()
 	content, err := os.ReadFile(synced)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := desk{serve(t, ws), t.TempDir()}
+	d := desk{serve(t, ws, opts...), t.TempDir()}
 	if err := os.WriteFile(d.file(), content, 0o600); err != nil {
 		t.Fatal(err)
 	}
