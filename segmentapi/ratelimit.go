@@ -32,6 +32,9 @@ const (
 	// firstFlight is how many requests may be on their way before the first
 	// answer says what the limit is.
 	firstFlight = 8
+	// longestFlight is how long a call waits in the queue and for answers to
+	// others, whatever its patience with the limit. Both take a round trip.
+	longestFlight = 10 * time.Second
 )
 
 // A limiter paces one kind of request by what Segment says is left of the
@@ -92,7 +95,7 @@ func (l *limiter) wait(ctx context.Context, limit time.Duration) (time.Duration,
 		at, full := l.take(now)
 		switch {
 		case full:
-			err = l.sleepUntilLanded(ctx, start.Add(limit))
+			err = l.sleepUntilLanded(ctx, start.Add(max(limit, longestFlight)))
 		case !at.After(now):
 			return now.Sub(start), nil
 		case at.Sub(start) > limit:
@@ -121,7 +124,7 @@ func (l *limiter) enter(ctx context.Context, start time.Time, limit time.Duratio
 		return nil
 	default:
 	}
-	timer := time.NewTimer(limit)
+	timer := time.NewTimer(max(limit, longestFlight))
 	defer timer.Stop()
 	var err error
 	select {

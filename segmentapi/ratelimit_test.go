@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -596,6 +597,46 @@ func TestOneLimitForEveryPatience(t *testing.T) {
 				if _, err := hasty.Workspace.Get(t.Context()); err != nil || refused != 1 || *sent != 3 {
 					t.Errorf("got %v after %d requests, %d of them refused; want 3, 1", err, *sent, refused)
 				}
+			})
+		})
+	}
+}
+
+// Who does not wait for the limit still stands in the queue, and waits for the
+// first answers: neither is the limit's doing.
+func TestCrowdWithoutPatience(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []int{0, 1000} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				w := &window{limit: max(limit, 1)}
+				hc := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+					<-time.After(50 * time.Millisecond)
+					rec := httptest.NewRecorder()
+					mu.Lock()
+					defer mu.Unlock()
+					if limit > 0 {
+						w.serve(rec, r)
+					} else {
+						answer(200, jsonType, `{"data":{"workspace":{"id":"w1"}}}`)(rec, r)
+					}
+					return rec.Result(), nil
+				})}
+				c, err := New(testToken, WithBaseURL("http://localhost"), WithHTTPClient(hc), WithRetry(RetryPolicy{MaxAttempts: 1}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				var all sync.WaitGroup
+				for range 64 {
+					all.Go(func() {
+						if _, err := c.Workspace.Get(t.Context()); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				all.Wait()
 			})
 		})
 	}
