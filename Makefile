@@ -4,12 +4,13 @@ GO    ?= go
 BIN   ?= bin
 TOOLS := -modfile=internal/tools/go.mod
 
-# How long `make fuzz` runs each target, and `make soak` goes on.
-FUZZTIME ?= 30s
-SOAK     ?= 10m
+# How long `make fuzz` runs each target, `make soak` goes on, and how often `make bench` measures.
+FUZZTIME   ?= 30s
+SOAK       ?= 10m
+BENCHCOUNT ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-slow fuzz soak lint demo generate
+.PHONY: help build test test-slow fuzz soak bench lint demo generate
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -56,6 +57,9 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$package; \
 		done; \
 	done
+
+bench: ## measure the library, beside the official client in the same run; the lines are for benchstat
+	$(GO) test -run='^$$' -bench=. -count=$(BENCHCOUNT) ./segmentapi
 
 lint: ## vet, tidiness of both modules, golangci-lint, known vulnerabilities
 	$(GO) vet ./...
