@@ -82,8 +82,8 @@ func (c *Connector) translate(what string, err error, started time.Time) *status
 	}
 	switch {
 	case errors.Is(err, segmentapi.ErrNotRestored):
-		// Aborted, because a second try would find no ownership to be careful with.
-		code, advice = codes.Aborted, "make sure in Segment that the workspace has an owner, before anything is tried again"
+		// Aborted, because a second try would find nothing to put right.
+		code, advice = codes.Aborted, "look at it in Segment, and whether the workspace has an owner, before anything is tried again"
 	case errors.Is(err, segmentapi.ErrLastOwner):
 		code, advice = codes.FailedPrecondition, "a workspace without an owner can be managed by nobody"
 	case errors.Is(err, segmentapi.ErrLastPermission):
