@@ -231,6 +231,8 @@ type editing struct {
 	minimal *Assignment
 	// tries is how often a write was sent or had to be thought over.
 	tries int
+	// refusals is how often the limit has refused a write.
+	refusals int
 	// waited is how long the writes have waited for the rate limit.
 	waited time.Duration
 }
@@ -319,7 +321,7 @@ func (e *editing) wanted(ctx context.Context, held []Assignment) ([]Assignment, 
 		}
 		e.minimal = &minimal
 	}
-	if e.sent.Empty() && len(held) == 1 && held[0].Same(*e.minimal) {
+	if (e.sent.Empty() || isIn(e.sent.Removed)(*e.minimal)) && len(held) == 1 && held[0].Same(*e.minimal) {
 		return nil, fmt.Errorf("segment %s: %w: it is %s, the least that Segment has", e.sub, ErrLastPermission, e.minimal)
 	}
 	return []Assignment{*e.minimal}, nil
@@ -426,19 +428,28 @@ func (e *editing) put(ctx context.Context, planned Difference) ([]Assignment, er
 		e.tries++
 		return held, nil // What has come up since must be thought over first.
 	}
-	e.owners.send(next)
-	e.sent = e.sent.then(next)
 	out, _, err := execute(ready, e.c, e.sub.put, func(ctx context.Context) (*[]api.AccessPermissionV1, *http.Response, error) {
 		held, resp, replaceErr := e.sub.replace(ctx, inputOf(Permissions(wanted)))
 		return &held, resp, replaceErr
 	})
 	if errors.Is(err, ErrRateLimited) {
+		if e.refusals++; e.refusals > e.c.transport.retry.RetryMax && patience(ctx) == 0 {
+			return nil, err
+		}
 		return held, nil // The next turn waits, or says that it would take too long.
 	}
+	if err == nil || unclear(err) || ctx.Err() != nil {
+		e.owners.send(next)
+		e.sent = e.sent.then(next)
+	}
 	e.tries++
-	after, err := e.settle(ctx, e.sub.put, next, err, e.tries < maxTries)
+	failed := err
+	after, err := e.settle(ctx, e.sub.put, next, failed, e.tries < maxTries)
 	if err != nil {
 		return nil, err
+	}
+	if failed != nil && Compare(held, after).Empty() {
+		e.owners.miss(next)
 	}
 	if out != nil && len(*out) > 0 {
 		// What both the answer and the read back say is not another program's doing.

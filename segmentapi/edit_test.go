@@ -1369,3 +1369,51 @@ func TestPostThatReplacesAtABadMoment(t *testing.T) {
 		checkHolds(t, srv, e.id, admin+" SOURCE a", admin+" SOURCE c", minimal+" "+everything)
 	}, sim.WithPost(sim.PostReplacesRole))
 }
+
+// A replacement that the limit refuses is sent as often as the policy says.
+func TestPutKeepsToMaxAttempts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := sim.New(editable(on(minimal, everything), on(admin, "SOURCE a")))
+		injects(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"0"}}})
+		c := connect(t, srv, segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 65 * time.Second}))
+		_, err := c.Users.Revoke(t.Context(), "u", assigned(admin, "SOURCE a"))
+		if n := operations(srv)["replacePermissionsForUser"]; n > 3 {
+			t.Errorf("sent %d times: %v", n, err)
+		}
+	})
+}
+
+// What the limit has refused was not sent: Minimal Workspace Access, which is
+// to go, does not stand in its own place.
+func TestRefusedPutIsNotSent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := sim.New(editable(on(minimal, everything), on(admin, "SOURCE a")))
+		injects(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"10"}}})
+		meanwhile(srv, func(ws *sim.Workspace) {
+			edited(ws, "u", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+		})
+		d, err := connect(t, srv).Users.Revoke(t.Context(), "u", assigned(minimal, everything))
+		t.Log(d, err, holds(srv.Workspace(), "u"))
+		if !errors.Is(err, segmentapi.ErrLastPermission) {
+			t.Errorf("it is still held, but: %v, %v", d, err)
+		}
+	})
+}
+
+// The same where what was sent has come to nothing.
+func TestFailedPutIsNotMinimal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := sim.New(editable(on(minimal, everything), on(admin, "SOURCE a")))
+		injects(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 503})
+		edits(t, srv, "getUser", 3, func(ws *sim.Workspace) {
+			edited(ws, "u", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+		})
+		d, err := connect(t, srv).Users.Revoke(t.Context(), "u", assigned(minimal, everything))
+		if !errors.Is(err, segmentapi.ErrLastPermission) {
+			t.Errorf("it is still held (%v), but: %v, %v", holds(srv.Workspace(), "u"), d, err)
+		}
+	})
+}

@@ -183,7 +183,8 @@ func (e *Error) Is(target error) bool {
 }
 
 // A RateLimitError means that the token has used up its share and that waiting
-// for more would exceed the client's [RetryPolicy]. Nothing was changed.
+// for more would exceed the client's [RetryPolicy]. Nothing was changed by the
+// request that it stands for; an error around it says what was changed before.
 type RateLimitError struct {
 	// Wait is how long to wait, counted from when the error was made.
 	Wait time.Duration

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,9 +23,12 @@ const testToken = "sgp_testtoken"
 // faked, and returns a client for it and the number of requests sent.
 func serve(t *testing.T, handler http.HandlerFunc, opts ...Option) (*Client, *int) {
 	t.Helper()
+	var mu sync.Mutex // Callers may read the number when all have returned.
 	sent := 0
 	hc := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		mu.Lock()
 		sent++
+		mu.Unlock()
 		if r.Body != nil {
 			defer func() { _ = r.Body.Close() }()
 		}

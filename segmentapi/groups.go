@@ -131,7 +131,13 @@ func (s *GroupService) Rename(ctx context.Context, groupID, name string) (*Group
 		group.Name = name
 		return group, nil
 	}
-	_, _, err = execute(ctx, s.c, what, func(ctx context.Context) (*api.UpdateUserGroup200Response, *http.Response, error) {
+	_, err = afresh(ctx, s.c, what, func() (bool, error) {
+		now, listErr := s.everyGroup(ctx)
+		if taken := now.named(name, groupID); taken != nil {
+			listErr = conflict(what, "the group %s has the name %q", taken.ID, taken.Name)
+		}
+		return true, listErr
+	}, func(ctx context.Context) (*api.UpdateUserGroup200Response, *http.Response, error) {
 		return s.c.raw.IAMGroupsAPI.UpdateUserGroup(ctx, groupID).UpdateUserGroupV1Input(api.UpdateUserGroupV1Input{Name: name}).Execute()
 	})
 	err = s.c.verify(ctx, what, "group "+groupID, "renamed from "+group.Name+" to "+name, err, func(ctx context.Context) (string, error) {

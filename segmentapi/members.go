@@ -127,7 +127,8 @@ func (s *GroupService) removeMembers(ctx context.Context, groupID string, emails
 	what := call{"removeUsersFromUserGroup", http.MethodDelete, "/group/" + groupID + "/users"}
 	for tries := 1; ; tries++ {
 		var failed error
-		for _, email := range addresses(rows) {
+		going := addresses(rows)
+		for i, email := range going {
 			_, err := afresh(ctx, s.c, what, func() (bool, error) {
 				return true, check()
 			}, func(ctx context.Context) (*api.RemoveUsersFromUserGroup200Response, *http.Response, error) {
@@ -137,10 +138,14 @@ func (s *GroupService) removeMembers(ctx context.Context, groupID string, emails
 				failed = err
 			}
 			if err != nil && !gone(err) { // Who is gone already keeps nobody else in.
+				if i > 0 { // They have gone, whatever becomes of the others.
+					s.c.audit(ctx, what, "group "+groupID, "- "+strings.Join(going[:i], ", "), nil)
+				}
+				going = going[i:]
 				break
 			}
 		}
-		change := "- " + strings.Join(addresses(rows), ", ")
+		change := "- " + strings.Join(going, ", ")
 		var left []member
 		err := s.c.verify(ctx, what, "group "+groupID, change, failed, func(ctx context.Context) (string, error) {
 			var readErr error

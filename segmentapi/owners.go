@@ -265,6 +265,8 @@ type ownerGuard struct {
 	sub subject
 	// sent is what was sent that takes ownership away.
 	sent Difference
+	// before is what was sent before the last of it.
+	before Difference
 	// taking is set as long as the edit is known to take ownership away.
 	taking bool
 }
@@ -303,7 +305,16 @@ func (g *ownerGuard) check(ctx context.Context, next Difference) error {
 // send notes that a difference is on its way.
 func (g *ownerGuard) send(next Difference) {
 	if g != nil && g.taking {
-		g.sent = g.sent.then(next)
+		g.before, g.sent = g.sent, g.sent.then(next)
+	}
+}
+
+// miss notes that the last difference sent has come to nothing, as far as can be
+// seen: others may take the rest of it, but ownership must come back even if it
+// is carried out late.
+func (g *ownerGuard) miss(next Difference) {
+	if g != nil && g.taking {
+		g.sent = g.before.then(Difference{Removed: slices.DeleteFunc(slices.Clone(next.Removed), not(g.isOwner))})
 	}
 }
 

@@ -902,3 +902,102 @@ func TestOwnersAloneAreGivenBack(t *testing.T) {
 		})
 	}
 }
+
+// The other owner leaves while a removal waits for the limit: what was taken
+// before it comes back, and nobody is removed.
+func TestOtherOwnerLeavesWhileARemovalWaits(t *testing.T) {
+	t.Parallel()
+	for how, operation := range map[string]string{"remove u": "deleteUsers", "delete group": "deleteUserGroup"} {
+		t.Run(how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := sim.New(owned(func(ws *sim.Workspace) {
+					makeOwner(ws, "v")
+					if how == "remove u" {
+						makeOwner(ws, "u")
+						return
+					}
+					addGroup(ws, "group", "u@example.com")
+				}))
+				injects(t, srv, sim.Fault{Operation: operation, Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"30"}}})
+				go func() {
+					<-time.After(20 * time.Second) // well inside the wait
+					srv.Update(func(ws *sim.Workspace) {
+						edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+					})
+				}()
+				if err := takings[how](t.Context(), connect(t, srv)); !errors.Is(err, segmentapi.ErrLastOwner) {
+					t.Error(err)
+				}
+				if got := owners(srv.Workspace()); !slices.Equal(got, []string{"u"}) {
+					t.Errorf("owners %v", got)
+				}
+			})
+		})
+	}
+}
+
+// What was refused was not changed, and so not changed back.
+func TestARefusedPutChangedNothing(t *testing.T) {
+	t.Parallel()
+	srv := sim.New(owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") }))
+	injects(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 403})
+	edits(t, srv, "replacePermissionsForUser", 1, func(ws *sim.Workspace) {
+		edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+	})
+	err := takings["revoke from u"](t.Context(), connect(t, srv, fast()))
+	if err == nil || strings.Contains(err.Error(), "changed back") {
+		t.Error(err)
+	}
+}
+
+// What somebody else has taken meanwhile is not given back with what was not even
+// sent.
+func TestWhatOthersTookIsNotGivenBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := sim.New(owned(func(ws *sim.Workspace) {
+			makeOwner(ws, "v")
+			edited(ws, "u", func([]sim.Permission) []sim.Permission {
+				return []sim.Permission{on(owner, everything), on(admin, "SOURCE a"), on(reader, "SOURCE b")}
+			})
+		}))
+		injects(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"5"}}},
+			sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 2, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"20"}}})
+		meanwhile(srv, func(ws *sim.Workspace) {
+			edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+			edited(ws, "u", func([]sim.Permission) []sim.Permission {
+				return []sim.Permission{on(owner, everything), on(reader, "SOURCE b")}
+			})
+		})
+		c := connect(t, srv, segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}))
+		if _, err := c.Users.Revoke(t.Context(), "u", assigned(owner, everything), assigned(admin, "SOURCE a")); err == nil {
+			t.Error("no error")
+		}
+		<-time.After(time.Minute)
+		checkHolds(t, srv, "u", owner+" "+everything, reader+" SOURCE b")
+	})
+}
+
+// Nor with what was sent and not carried out.
+func TestWhatOthersTookIsNotGivenBackAfterA503(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := sim.New(owned(func(ws *sim.Workspace) {
+			makeOwner(ws, "v")
+			edited(ws, "u", func([]sim.Permission) []sim.Permission {
+				return []sim.Permission{on(owner, everything), on(admin, "SOURCE a"), on(reader, "SOURCE b")}
+			})
+		}))
+		injects(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 503})
+		meanwhile(srv, func(ws *sim.Workspace) {
+			edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+			edited(ws, "u", func([]sim.Permission) []sim.Permission {
+				return []sim.Permission{on(owner, everything), on(reader, "SOURCE b")}
+			})
+		})
+		if _, err := connect(t, srv).Users.Revoke(t.Context(), "u", assigned(owner, everything), assigned(admin, "SOURCE a")); err == nil {
+			t.Error("no error")
+		}
+		checkHolds(t, srv, "u", owner+" "+everything, reader+" SOURCE b")
+	})
+}

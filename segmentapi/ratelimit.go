@@ -90,18 +90,21 @@ func (l *limiter) wait(ctx context.Context, limit time.Duration) (time.Duration,
 		return time.Since(start), err
 	}
 	defer l.leave()
+	end, last := start.Add(limit), start.Add(max(limit, longestFlight))
 	for {
 		now := time.Now()
 		at, full := l.take(now)
 		switch {
-		case full:
-			err = l.sleepUntilLanded(ctx, start.Add(max(limit, longestFlight)))
-		case !at.After(now):
+		case !full && !at.After(now):
 			return now.Sub(start), nil
-		case at.Sub(start) > limit:
+		case !full && at.After(end):
 			err = &RateLimitError{Wait: at.Sub(now), Reset: at}
+		case full && !now.Before(last):
+			err = l.tooLong()
+		case full && (!at.After(now) || at.After(last)): // No window is known, or none ends in time.
+			err = l.sleepUntilLanded(ctx, last.Sub(now))
 		default:
-			err = sleep(ctx, at.Sub(now))
+			err = l.sleepUntilLanded(ctx, at.Sub(now))
 		}
 		if err != nil {
 			return time.Since(start), err
@@ -112,10 +115,10 @@ func (l *limiter) wait(ctx context.Context, limit time.Duration) (time.Duration,
 // enter stands in the queue until all who came before have gone.
 func (l *limiter) enter(ctx context.Context, start time.Time, limit time.Duration) error {
 	l.mu.Lock()
-	at := l.expected(start)
-	if d := at.Sub(start); d > limit {
+	now := time.Now() // Not before what others have noted.
+	if at := l.expected(now); at.After(now) && at.Sub(start) > limit {
 		l.mu.Unlock()
-		return &RateLimitError{Wait: d, Reset: at}
+		return &RateLimitError{Wait: at.Sub(now), Reset: at}
 	}
 	l.queued++
 	l.mu.Unlock()
@@ -127,13 +130,19 @@ func (l *limiter) enter(ctx context.Context, start time.Time, limit time.Duratio
 	timer := time.NewTimer(max(limit, longestFlight))
 	defer timer.Stop()
 	var err error
-	select {
-	case l.turn <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-timer.C:
-		err = l.tooLong()
+	for err == nil {
+		select {
+		case l.turn <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-timer.C:
+			if l.moves() { // Only those before have to go, who do not wait either.
+				timer.Reset(time.Millisecond)
+				continue
+			}
+			err = l.tooLong()
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -166,8 +175,10 @@ func (l *limiter) fly() {
 	l.flying++
 }
 
-func (l *limiter) sleepUntilLanded(ctx context.Context, end time.Time) error {
-	timer := time.NewTimer(time.Until(end))
+// sleepUntilLanded sleeps for d, or until an answer has arrived, which may say
+// something new.
+func (l *limiter) sleepUntilLanded(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-l.landed:
@@ -175,8 +186,16 @@ func (l *limiter) sleepUntilLanded(ctx context.Context, end time.Time) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
-		return l.tooLong()
+		return nil
 	}
+}
+
+// moves says that the first in the queue need not wait for anything.
+func (l *limiter) moves() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	return !l.next(now).After(now) && !l.full(now)
 }
 
 // tooLong is the error of who has waited as long as they would.
@@ -201,7 +220,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // take claims one request if it may be sent now. Otherwise it says when to ask
-// again, or that too many are on their way.
+// again, or that too many are on their way, as long as the window lasts that it
+// returns.
 func (l *limiter) take(now time.Time) (time.Time, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -210,7 +230,7 @@ func (l *limiter) take(now time.Time) (time.Time, bool) {
 	case at.After(now):
 		return at, false
 	case l.full(now):
-		return now, true
+		return l.reset, true
 	}
 	if l.size > 0 && !now.Before(l.reset) {
 		// A window begins with its first request. That it is like the one before
@@ -260,7 +280,15 @@ func (l *limiter) apart(now time.Time) time.Duration {
 // expected is when somebody who comes now may send, after all who stand in the
 // queue. The lock is held.
 func (l *limiter) expected(now time.Time) time.Time {
-	return l.next(now).Add(time.Duration(l.queued) * l.apart(now))
+	at := l.next(now)
+	last := at.Add(time.Duration(l.queued) * l.apart(now))
+	if at.Before(l.reset) && last.After(l.reset) { // The next window is not spread from its beginning.
+		last = at.Add(time.Duration(l.queued) * l.interval)
+		if last.Before(l.reset) {
+			last = l.reset
+		}
+	}
+	return last
 }
 
 // free is what this client may still send in the current window.

@@ -84,11 +84,14 @@ type window struct {
 	limit   int
 	refused int
 
+	mu    sync.Mutex
 	start time.Time
 	used  int
 }
 
 func (w *window) serve(rw http.ResponseWriter, r *http.Request) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	now := time.Now()
 	if now.Sub(w.start) >= time.Minute {
 		w.start, w.used = now, 0
@@ -281,10 +284,11 @@ func TestWritesAreSpaced(t *testing.T) {
 
 func TestCancelledWaiterLeavesAtOnce(t *testing.T) {
 	t.Parallel()
-	for name, l := range map[string]*limiter{"blocked": newLimiter(0.1, 0), "spaced": newLimiter(0.1, 1)} {
+	for name, perMinute := range map[string]int{"blocked": 0, "spaced": 1} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
+				l := newLimiter(0.1, perMinute)
 				if name == "spaced" {
 					if _, err := l.wait(t.Context(), 0); err != nil {
 						t.Fatal(err)
@@ -610,13 +614,10 @@ func TestCrowdWithoutPatience(t *testing.T) {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				var mu sync.Mutex
 				w := &window{limit: max(limit, 1)}
 				hc := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
 					<-time.After(50 * time.Millisecond)
 					rec := httptest.NewRecorder()
-					mu.Lock()
-					defer mu.Unlock()
 					if limit > 0 {
 						w.serve(rec, r)
 					} else {
@@ -639,5 +640,178 @@ func TestCrowdWithoutPatience(t *testing.T) {
 				all.Wait()
 			})
 		})
+	}
+}
+
+// A new window lets go who waits for an answer that does not come.
+func TestResetWakesWhoWaitsForAFlight(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(0, 0)
+		start := time.Now()
+		l.observe(start, 200, limits(3, 97, start.Add(4*time.Second)), nil)
+		if _, err := l.wait(t.Context(), time.Hour); err != nil { // never lands within the test
+			t.Fatal(err)
+		}
+		waited, err := l.wait(t.Context(), 10*time.Second)
+		if err != nil || waited > 5*time.Second {
+			t.Errorf("waited %s: %v; a new window began after 5 s", waited, err)
+		}
+	})
+}
+
+// A queue that is longer than the window is not spread over the next one.
+func TestQueueOverTheReset(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &window{limit: 600, start: time.Now(), used: 519} // Others have used it.
+		<-time.After(10 * time.Second)
+		c, _ := serve(t, w.serve)
+		if _, err := c.Workspace.Get(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		failed, longest := 0, time.Duration(0)
+		var last error
+		for range 64 {
+			all.Go(func() {
+				_, err := c.Workspace.Get(t.Context())
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					failed++
+					last = err
+				} else {
+					longest = max(longest, time.Since(start))
+				}
+			})
+		}
+		all.Wait()
+		if failed > 0 {
+			t.Errorf("%d of 64 failed (the longest wait of the others %s): %v", failed, longest, last)
+		}
+	})
+}
+
+// An answer that puts a guess right wakes who sleeps by it.
+func TestAGuessPutRightWakes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(0.1, 0)
+		start := time.Now()
+		l.observe(start, 200, limits(1, 1, start.Add(9*time.Second)), nil)
+		<-time.After(30 * time.Second)
+		if _, err := l.wait(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan time.Duration)
+		go func() {
+			_, err := l.wait(t.Context(), 65*time.Second)
+			if err != nil {
+				t.Error(err)
+			}
+			done <- time.Since(start)
+		}()
+		synctest.Wait()
+		<-time.After(time.Second) // the answer: the window ends at 40 s
+		l.observe(time.Now(), 200, limits(1, 1, start.Add(39*time.Second)), nil)
+		l.land()
+		if at := <-done; at > 41*time.Second {
+			t.Errorf("sent at %s, the window began at 40s", at)
+		}
+	})
+}
+
+// Callers who merely meet are not refused.
+func TestNoPatienceInACrowd(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(0, 0)
+	l.answered = true
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	n := 0
+	var last error
+	for range 64 {
+		all.Go(func() {
+			for range 2000 {
+				_, err := l.wait(t.Context(), 0)
+				if err == nil {
+					l.land()
+					continue
+				}
+				mu.Lock()
+				n++
+				last = err
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	if n > 0 {
+		t.Errorf("%d refused by nothing: %v", n, last)
+	}
+}
+
+// Nor is who may wait for exactly as long as it takes.
+func TestExactlyAsLongAsAllowed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(0.1, 0)
+		l.observe(time.Now(), 429, map[string][]string{"Retry-After": {"10"}}, nil)
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		n := 0
+		var last error
+		for range 8 {
+			all.Go(func() {
+				_, err := l.wait(t.Context(), 10*time.Second)
+				if err == nil {
+					l.land()
+					return
+				}
+				mu.Lock()
+				n++
+				last = err
+				mu.Unlock()
+			})
+		}
+		all.Wait()
+		if n > 0 {
+			t.Errorf("%d of 8 refused: %v", n, last)
+		}
+	})
+}
+
+// However small the limit and however large the reserve, something is sent.
+func TestTinyLimits(t *testing.T) {
+	t.Parallel()
+	for limit := 1; limit < 10; limit++ {
+		for _, reserve := range []float64{0, 0.1, 0.9} {
+			t.Run(fmt.Sprint(limit, reserve), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := &window{limit: limit}
+					c, sent := serve(t, w.serve, WithRetry(RetryPolicy{MaxAttempts: 3, MaxWait: 3 * time.Hour}), WithLimits(Limits{WritesPerMinute: 60, Reserve: reserve}))
+					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+					defer cancel()
+					var all sync.WaitGroup
+					for range 3 {
+						all.Go(func() {
+							for ctx.Err() == nil {
+								if _, err := c.Workspace.Get(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+									t.Error(err)
+								}
+							}
+						})
+					}
+					all.Wait()
+					want := max(1, int(float64(limit)*(1-reserve)))
+					if *sent < want*9 {
+						t.Errorf("sent %d in 10 min, want %d a minute; refused %d", *sent, want, w.refused)
+					}
+				})
+			})
+		}
 	}
 }

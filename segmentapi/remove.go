@@ -125,7 +125,10 @@ func remove[O, T any](
 		} else if readErr != nil {
 			return false, readErr
 		}
-		return true, disown(now)
+		if disownErr := disown(now); disownErr != nil || len(owners.undo) == 0 {
+			return true, disownErr
+		}
+		return true, owners.prove(ctx) // What was taken before rests on an owner of that time.
 	}, func(ctx context.Context) (*O, *http.Response, error) {
 		sent = true
 		return send(ctx)

@@ -129,8 +129,10 @@ func afresh[T any](ctx context.Context, c *Client, what call, again func() (bool
 			return nil, errors.Join(open, err)
 		}
 		if tries > 1 || sofar > time.Second {
-			if ok, readErr := again(); !ok || readErr != nil {
-				return nil, readErr
+			if ok, readErr := again(); readErr != nil {
+				return nil, errors.Join(open, readErr)
+			} else if !ok {
+				return nil, nil
 			}
 		}
 		waited = sofar

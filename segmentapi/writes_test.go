@@ -215,3 +215,87 @@ func TestInviteAndItsEndWaitForEachOther(t *testing.T) {
 		}
 	})
 }
+
+// meanwhile makes somebody else's edit while something waits.
+func meanwhile(srv *sim.Server, edit func(*sim.Workspace)) {
+	go func() {
+		<-time.After(100 * time.Millisecond)
+		srv.Update(edit)
+	}()
+}
+
+// A deletion that was carried out is in the log, also if nobody could look before
+// it was to be sent again.
+func TestLookFailsAfterAnUnclearDelete(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]sim.Fault{
+		"403": {Kind: sim.FaultStatus, Status: 403},
+		"429": {Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"90"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := sim.New(editable(on(minimal, everything)))
+				f.Operation, f.Ordinal = "getUserGroup", 2
+				injects(t, srv, sim.Fault{Operation: "deleteUserGroup", Ordinal: 1, Kind: sim.FaultLateStatus, Status: 503}, f)
+				var log bytes.Buffer
+				if _, err := connect(t, srv, segmentapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))).Groups.Delete(t.Context(), "g"); err != nil && !errors.Is(err, segmentapi.ErrRateLimited) {
+					t.Error(err)
+				}
+				if len(srv.Workspace().Groups) != 0 {
+					t.Fatal("not done")
+				}
+				if !strings.Contains(log.String(), "change=") {
+					t.Errorf("deleted, but no audit line: %q", log.String())
+				}
+			})
+		})
+	}
+}
+
+// Who was removed is in the log, whatever becomes of the others.
+func TestHalfOfTheMembersRemoved(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]sim.Fault{
+		"403": {Kind: sim.FaultStatus, Status: 403},
+		"429": {Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"90"}}},
+		"500": {Kind: sim.FaultStatus, Status: 500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := sim.New(owned(func(ws *sim.Workspace) {
+					makeOwner(ws, "w")
+					ws.Groups = append(ws.Groups, sim.Group{ID: "group", Name: "group", Members: []string{"u@example.com", "v@example.com"}, Permissions: []sim.Permission{on(minimal, everything)}})
+				}))
+				f.Operation, f.Ordinal = "removeUsersFromUserGroup", 2
+				injects(t, srv, f)
+				var log bytes.Buffer
+				logger := slog.New(slog.NewTextHandler(&log, nil))
+				if _, err := connect(t, srv, segmentapi.WithLogger(logger)).Groups.RemoveMembers(t.Context(), "group", "u@example.com", "v@example.com"); err == nil {
+					t.Error("no error")
+				}
+				if got := srv.Workspace().Groups[1].Members; len(got) != 1 {
+					t.Fatal(got)
+				}
+				if !strings.Contains(log.String(), "change=") {
+					t.Errorf("one was removed, but no audit line: %q", log.String())
+				}
+			})
+		})
+	}
+}
+
+// A name is taken while a renaming waits for the limit.
+func TestANameIsTakenWhileARenamingWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := sim.New(editable(on(minimal, everything)))
+		injects(t, srv, sim.Fault{Operation: "updateUserGroup", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"30"}}})
+		meanwhile(srv, func(ws *sim.Workspace) { ws.Groups = append(ws.Groups, sim.Group{ID: "theirs", Name: "New"}) })
+		if _, err := connect(t, srv).Groups.Rename(t.Context(), "g", "New"); !errors.Is(err, segmentapi.ErrConflict) {
+			t.Error(err)
+		}
+		if got := srv.Workspace().Groups; got[0].Name == got[1].Name {
+			t.Errorf("two groups %q", got[0].Name)
+		}
+	})
+}
