@@ -44,10 +44,7 @@ const requestTimeout = 20 * time.Second
 func TestOutagesOfEveryKind(t *testing.T) {
 	t.Parallel()
 	for name, fault := range transient() {
-		for operation, read := range map[string]func(context.Context, types.ConnectorServer) (int, error){
-			"listUsers": listUsers,
-			"getUser":   userGrants,
-		} {
+		for operation, read := range syncedReads() {
 			planned := fault
 			planned.Operation = operation
 			t.Run(name+"/"+operation, func(t *testing.T) {
@@ -78,11 +75,7 @@ func TestOutagesOfEveryKind(t *testing.T) {
 // it does not try again after. The fault goes after a while, or never.
 func outlive(t *testing.T, fault sim.Fault, lasts time.Duration, read func(context.Context, types.ConnectorServer) (int, error)) (time.Duration, int, error) {
 	t.Helper()
-	f := timeless(t, small())
-	web := &http.Client{Transport: f.sim.RoundTripper(), Timeout: requestTimeout}
-	f.client = must(segmentapi.New(f.sim.Token(), segmentapi.WithHTTPClient(web), segmentapi.WithRetry(syncRetry)))(t)
-	built := must(connectorbuilder.NewConnector(t.Context(), f.Connector, connectorbuilder.WithSessionStore(f.session)))(t)
-	f.inject(t, fault)
+	f, built := inOutage(t, fault)
 	if lasts > 0 {
 		time.AfterFunc(lasts, f.sim.ClearFaults)
 	}
@@ -91,20 +84,78 @@ func outlive(t *testing.T, fault sim.Fault, lasts time.Duration, read func(conte
 	began := time.Now()
 	for {
 		rows, err := read(t.Context(), built)
-		if err == nil || !retryer.ShouldWaitAndRetry(t.Context(), err) {
+		// What has no end would take no time, and this test for ever.
+		if err == nil || time.Since(began) > 2*longestOutage || !retryer.ShouldWaitAndRetry(t.Context(), err) {
 			return time.Since(began), rows, err
 		}
 	}
 }
 
-func listUsers(ctx context.Context, c types.ConnectorServer) (int, error) {
-	r, err := c.ListResources(ctx, v2.ResourcesServiceListResourcesRequest_builder{ResourceTypeId: typeUser}.Build())
-	return len(r.GetList()), err
+// inOutage is a connector whose requests meet the fault, and time out.
+func inOutage(t *testing.T, fault sim.Fault) (*fixture, types.ConnectorServer) {
+	t.Helper()
+	f := timeless(t, full())
+	web := &http.Client{Transport: f.sim.RoundTripper(), Timeout: requestTimeout}
+	f.client = must(segmentapi.New(f.sim.Token(), segmentapi.WithHTTPClient(web), segmentapi.WithRetry(syncRetry)))(t)
+	built := must(connectorbuilder.NewConnector(t.Context(), f.Connector, connectorbuilder.WithSessionStore(f.session)))(t)
+	f.inject(t, fault)
+	return f, built
 }
 
-func userGrants(ctx context.Context, c types.ConnectorServer) (int, error) {
-	r, err := c.ListGrants(ctx, v2.GrantsServiceListGrantsRequest_builder{
-		Resource: v2.Resource_builder{Id: resourceID(typeUser, "u1")}.Build(),
-	}.Build())
-	return len(r.GetList()), err
+// syncedReads are all operations that a sync reads, each with the call of the
+// SDK that asks for it first.
+func syncedReads() map[string]func(context.Context, types.ConnectorServer) (int, error) {
+	reads := map[string]func(context.Context, types.ConnectorServer) (int, error){
+		"getUser": grantsOf(typeUser, "u1", ""),
+		"getUserGroup": func(ctx context.Context, c types.ConnectorServer) (int, error) {
+			r, err := c.ListEntitlements(ctx, v2.EntitlementsServiceListEntitlementsRequest_builder{Resource: stub(typeGroup, "g1")}.Build())
+			return 1 + len(r.GetList()), err // It holds nothing that no list foretold.
+		},
+		"listUsersFromUserGroup":   grantsOf(typeGroup, "g1", ""),
+		"listInvitesFromUserGroup": grantsOf(typeGroup, "g1", `{"phase":"invites"}`),
+	}
+	for typeID, operation := range lists() {
+		reads[operation] = func(ctx context.Context, c types.ConnectorServer) (int, error) {
+			rows, token := 0, ""
+			for {
+				r, err := c.ListResources(ctx, v2.ResourcesServiceListResourcesRequest_builder{ResourceTypeId: typeID, PageToken: token}.Build())
+				if rows += len(r.GetList()); err != nil || r.GetNextPageToken() == "" {
+					return rows, err
+				}
+				token = r.GetNextPageToken() // The first type of functions has none.
+			}
+		}
+	}
+	return reads
+}
+
+func grantsOf(typeID, id, token string) func(context.Context, types.ConnectorServer) (int, error) {
+	return func(ctx context.Context, c types.ConnectorServer) (int, error) {
+		r, err := c.ListGrants(ctx, v2.GrantsServiceListGrantsRequest_builder{Resource: stub(typeID, id), PageToken: token}.Build())
+		return len(r.GetList()), err
+	}
+}
+
+// The SDK makes a change three times at most, so no outage keeps one for ever,
+// although what is read before may answer.
+func TestChangesInAnOutage(t *testing.T) {
+	t.Parallel()
+	given := v2.Grant_builder{
+		Entitlement: v2.Entitlement_builder{Id: "role:owner:assigned", Resource: stub(typeRole, "owner")}.Build(),
+		Principal:   stub(typeUser, "u2"), // Through a group, which must be read to say so.
+	}.Build()
+	for name, fault := range transient() {
+		fault.Operation = "listUserGroupsFromUser"
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f, built := inOutage(t, fault)
+				began := time.Now()
+				_, err := built.Revoke(t.Context(), v2.GrantManagerServiceRevokeRequest_builder{Grant: given}.Build())
+				if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "segment "+fault.Operation) || time.Since(began) > longestOutage {
+					t.Errorf("after %s and %v: %v", time.Since(began), f.requests(), err)
+				}
+			})
+		})
+	}
 }
