@@ -410,6 +410,35 @@ func TestRetriesByMethodAndStatus(t *testing.T) {
 	}
 }
 
+// After failures each wait is twice the one before, up to a bound, and clients
+// that failed together do not come back together.
+func TestRetriesAreSpread(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		firsts := map[time.Duration]bool{}
+		for range 50 {
+			var at []time.Time
+			c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				at = append(at, time.Now())
+				answer(503, jsonType, "")(w, r)
+			}, WithRetry(RetryPolicy{MaxAttempts: 12}))
+			if _, err := c.Workspace.Get(t.Context()); !errors.Is(err, ErrServer) || len(at) != 12 {
+				t.Fatalf("got %v after %d requests", err, len(at))
+			}
+			for i, first := range at[:11] {
+				most := min(250*time.Millisecond<<i, 8*time.Second)
+				if wait := at[i+1].Sub(first); wait < most/2 || wait > most {
+					t.Errorf("wait %d is %s, want between %s and %s", i+1, wait, most/2, most)
+				}
+			}
+			firsts[at[1].Sub(at[0])] = true
+		}
+		if len(firsts) < 25 {
+			t.Errorf("%d different waits of 50", len(firsts))
+		}
+	})
+}
+
 func TestBrokenBodyIsRetriedAndReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,9 +1,13 @@
 package segmentapi_test
 
 import (
+	"crypto/tls"
 	"errors"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,5 +105,30 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 	if _, err = c.Workspace.Get(t.Context()); !errors.Is(err, segmentapi.ErrBadResponse) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// No server can talk a client into a version older than TLS 1.2.
+func TestOldTLSIsNotOffered(t *testing.T) {
+	t.Parallel()
+	offered := make(chan []uint16, 1)
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.TLS = &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		offered <- hello.SupportedVersions
+		return nil, errors.New("seen enough")
+	}}
+	server.StartTLS()
+	defer server.Close()
+	c, err := segmentapi.New("token", segmentapi.WithBaseURL(server.URL), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.CloseIdleConnections()
+	if _, err = c.Workspace.Get(t.Context()); !errors.Is(err, segmentapi.ErrConnection) {
+		t.Errorf("got %v", err)
+	}
+	if versions := <-offered; slices.Min(versions) < tls.VersionTLS12 {
+		t.Errorf("it offers the versions %#x", versions)
 	}
 }
