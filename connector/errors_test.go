@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -123,6 +124,7 @@ func TestAnswersOnLists(t *testing.T) {
 		{"422", segment(422), codes.InvalidArgument, codes.InvalidArgument},
 		{"429", segment(429), codes.Unavailable, codes.Unavailable},
 		{"500", segment(500), codes.Internal, codes.Internal},
+		{"501", segment(501), codes.Internal, codes.Internal},
 		{"503", segment(503), codes.Unavailable, codes.Unavailable},
 		{"400 of a proxy", bare(400), codes.InvalidArgument, codes.InvalidArgument},
 		{"403 of a proxy", bare(403), codes.PermissionDenied, codes.PermissionDenied},
@@ -313,10 +315,17 @@ func TestWaitsDoNotAddUp(t *testing.T) {
 	}
 }
 
-// A certificate that is not trusted now will not be in ten minutes.
+// A certificate that is not trusted now will not be in ten minutes. Whoever is at
+// the other end, no version older than TLS 1.2 is offered.
 func TestCertificateThatIsNotTrusted(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.TLS = &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if slices.Min(hello.SupportedVersions) < tls.VersionTLS12 {
+			t.Errorf("it offers the versions %#x", hello.SupportedVersions)
+		}
+		return nil, nil //nolint:nilnil // Go on as before.
+	}}
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	defer server.Close()
