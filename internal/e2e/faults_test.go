@@ -360,10 +360,15 @@ func oftenness(always bool) string {
 	return "once"
 }
 
-// checkFaultKinds wants a row for every kind of fault, or nobody has thought
-// about it.
+// checkFaultKinds wants a row for every kind of fault, and for every operation
+// that reads, or nobody has thought about it.
 func checkFaultKinds(t *testing.T) {
 	t.Helper()
+	for _, o := range sim.Operations() {
+		if o.Method == http.MethodGet && !slices.ContainsFunc(faultyReads(), func(r faultyRead) bool { return r.operation == o.Name }) {
+			t.Errorf("nothing says what a fault on %s means", o.Name)
+		}
+	}
 	for _, kind := range sim.FaultKinds() {
 		if !slices.ContainsFunc(faultRows(), func(f faultRow) bool { return f.fault.Kind == kind }) {
 			t.Errorf("nothing says what the fault %q means", kind)
