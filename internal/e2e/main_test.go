@@ -55,8 +55,13 @@ func buildAndRun(m *testing.M) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	programs = dir
-	build := exec.CommandContext(context.Background(), "make", "build", "BIN="+dir)
+	programs = filepath.Join(dir, "bin")
+	// A folder of this run's own shows what a test leaves behind.
+	temp := filepath.Join(dir, "tmp")
+	if err = errors.Join(os.Mkdir(temp, 0o700), os.Setenv("TMPDIR", temp)); err != nil {
+		return 0, errors.Join(err, os.RemoveAll(dir))
+	}
+	build := exec.CommandContext(context.Background(), "make", "build", "BIN="+programs)
 	build.Dir = repository
 	out, err := build.CombinedOutput()
 	if err != nil {
@@ -64,9 +69,18 @@ func buildAndRun(m *testing.M) (int, error) {
 	}
 	code := m.Run()
 	if code == 0 {
-		err = goleak.Find()
+		err = errors.Join(goleak.Find(), leftovers(temp))
 	}
 	return code, errors.Join(err, os.RemoveAll(dir))
+}
+
+// leftovers are an error that names what is in a folder that should be empty.
+func leftovers(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, fmt.Errorf("a temporary file is left behind: %s", e.Name()))
+	}
+	return err
 }
 
 // testingT is what a test and a case of a property test have in common.
