@@ -159,3 +159,28 @@ func TestChangesInAnOutage(t *testing.T) {
 		})
 	}
 }
+
+// One success is enough to begin anew, of whatever is asked.
+func TestSuccessEndsAnOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, built := inOutage(t, sim.Fault{Operation: "listUsers", Kind: sim.FaultStatus, Status: http.StatusServiceUnavailable})
+		reads := syncedReads()
+		for i, step := range []struct {
+			operation string
+			want      codes.Code
+		}{
+			{"listUsers", codes.Unavailable},
+			{"listRoles", codes.OK},
+			{"listUsers", codes.Unavailable},
+			{"listUsers", codes.Unavailable},
+			{"listUsers", codes.Unavailable},
+			{"listUsers", codes.Internal},
+		} {
+			if _, err := reads[step.operation](t.Context(), built); status.Code(err) != step.want {
+				t.Errorf("%d: %v, want %s after %v", i, err, step.want, f.requests())
+			}
+			<-time.After(longestOutage * 4 / 10) // A pause as long as an outage ends it, too.
+		}
+	})
+}
