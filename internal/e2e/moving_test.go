@@ -66,6 +66,20 @@ func TestWorkspaceThatChangesWhileItIsRead(t *testing.T) {
 				return expected(before, builtTypes())
 			},
 		},
+		// What two pages say of one user cannot both be true: what was read last
+		// stands, and the user is there once.
+		"a user moves from the first page to the last under another name": {
+			operation: "listUsers", ordinal: 3,
+			edit: func(ws *sim.Workspace) {
+				ws.Users = append(ws.Users[1:], ws.Users[0])
+				ws.Users[len(ws.Users)-1].Name = "Renamed"
+			},
+			want: func(before, _ *sim.Workspace) contents {
+				before.Users = slices.Delete(before.Users, movingPage, movingPage+1)
+				before.Users[0].Name = "Renamed"
+				return expected(before, builtTypes())
+			},
+		},
 		// The last of the first page comes again on the second, and the one that
 		// moves up to the front is out of reach.
 		"a user moves from the last page to the first": {
