@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -71,14 +72,20 @@ func TestOutagesOfEveryKind(t *testing.T) {
 	}
 }
 
-// outlive reads as the SDK's syncer does, until there are rows or an error that
-// it does not try again after. The fault goes after a while, or never.
+// outlive reads while a fault strikes, which goes after a while, or never.
 func outlive(t *testing.T, fault sim.Fault, lasts time.Duration, read func(context.Context, types.ConnectorServer) (int, error)) (time.Duration, int, error) {
 	t.Helper()
 	f, built := inOutage(t, fault)
 	if lasts > 0 {
 		time.AfterFunc(lasts, f.sim.ClearFaults)
 	}
+	return persist(t, built, read)
+}
+
+// persist reads as the SDK's syncer does, until there are rows or an error that
+// it does not try again after.
+func persist(t *testing.T, built types.ConnectorServer, read func(context.Context, types.ConnectorServer) (int, error)) (time.Duration, int, error) {
+	t.Helper()
 	// As in pkg/sync.
 	retryer := retry.NewRetryer(t.Context(), retry.RetryConfig{InitialDelay: time.Second})
 	began := time.Now()
@@ -183,4 +190,31 @@ func TestSuccessEndsAnOutage(t *testing.T) {
 			<-time.After(longestOutage * 4 / 10) // A pause as long as an outage ends it, too.
 		}
 	})
+}
+
+// A limit is no outage, however long it lasts, and nobody asks before the time
+// has come.
+func TestLimitThatLasts(t *testing.T) {
+	t.Parallel()
+	const lasts = longestOutage * 3 / 2
+	for _, seconds := range []int{1, 8, 30, 60} {
+		t.Run(fmt.Sprint(seconds), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				wait := time.Duration(seconds) * time.Second
+				f, built := inOutage(t, sim.Fault{
+					Operation: "listUsers", Kind: sim.FaultStatus, Status: http.StatusTooManyRequests,
+					Header: http.Header{"Retry-After": {fmt.Sprint(seconds)}},
+				})
+				time.AfterFunc(lasts, f.sim.ClearFaults)
+				took, rows, err := persist(t, built, syncedReads()["listUsers"])
+				if err != nil || rows == 0 || took < lasts || took > lasts+wait {
+					t.Errorf("%d rows after %s: %v", rows, took, err)
+				}
+				if n := f.requests()["listUsers"]; n > int(took/wait)+1 {
+					t.Errorf("%d requests in %s", n, took)
+				}
+			})
+		})
+	}
 }
