@@ -30,8 +30,9 @@ const (
 	// reworded is complete in one of two wordings: a list that says two things of
 	// a row says both in Segment's name.
 	reworded = "complete, in either wording"
-	// outlasted means that the SDK would try again for ten minutes or more. The
-	// connector's own tests see outages to their end, on fake time.
+	// outlasted means that the SDK would try again for longer than this test takes:
+	// in a sync for ten minutes or more, with a change three times. The connector's
+	// own tests see outages of every operation to their end, on fake time.
 	outlasted = "outlasted"
 
 	// wrong is success with other rows, which no fault may come to.
