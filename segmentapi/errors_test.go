@@ -1,10 +1,12 @@
 package segmentapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -332,6 +334,33 @@ func TestTokenIsInNoError(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// What net/http says of an answer that is no HTTP holds what the server sent,
+// which may be what it was sent.
+func TestTokenIsInNoBrokenConnection(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	hc := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		return nil, fmt.Errorf("malformed HTTP status code %q", r.Header.Get("Authorization"))
+	})}
+	c, err := New(testToken, WithBaseURL("http://localhost"), WithHTTPClient(hc), WithRetry(RetryPolicy{MaxAttempts: 1}),
+		WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Users.List(t.Context(), ListOptions{})
+	if !errors.Is(err, ErrConnection) || !strings.Contains(err.Error(), "malformed") {
+		t.Fatalf("got %v", err)
+	}
+	for link := err; link != nil; link = errors.Unwrap(link) {
+		if text := fmt.Sprintf("%v %+v", link, link); strings.Contains(text, testToken) {
+			t.Errorf("an error says %s", text)
+		}
+	}
+	if !strings.Contains(log.String(), "malformed") || strings.Contains(log.String(), testToken) {
+		t.Errorf("the log says %s", &log)
 	}
 }
 

@@ -77,7 +77,7 @@ func newTransport(token string, s settings) *transport {
 	}
 	base.CheckRedirect = refuseRedirect
 	// The timeout moves into the attempt, or it would cut the wait before it.
-	base.Transport = &attempt{pace: t.pace, base: base.Transport, timeout: base.Timeout, maxBody: s.maxBody, logger: s.logger}
+	base.Transport = &attempt{pace: t.pace, base: base.Transport, timeout: base.Timeout, maxBody: s.maxBody, logger: s.logger, redact: t.redact}
 	base.Timeout = 0
 	t.setRetry(&base, s.retry)
 	return t
@@ -223,6 +223,8 @@ type attempt struct {
 	timeout time.Duration
 	maxBody int64
 	logger  *slog.Logger
+	// redact takes the token out of what is logged.
+	redact func(error) error
 }
 
 // RoundTrip sends req once.
@@ -257,7 +259,7 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	log := a.logger.With("operation", st.operation, "method", req.Method, "path", req.URL.Path, "attempt", st.attempts, "duration", time.Since(start))
 	if err != nil {
-		log.DebugContext(ctx, "request failed", "error", err)
+		log.DebugContext(ctx, "request failed", "error", a.redact(err))
 		return nil, err
 	}
 	log.DebugContext(ctx, "request", "status", resp.StatusCode, "waited", waited)
