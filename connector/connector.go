@@ -84,6 +84,7 @@ func New(ctx context.Context, opts Options) (*Connector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the HTTP client: %w", err)
 	}
+	hc.Transport = discreetTransport{base: hc.Transport, token: strings.TrimSpace(opts.Token)}
 	options := []segmentapi.Option{
 		segmentapi.WithHTTPClient(hc),
 		segmentapi.WithUserAgent(agent),

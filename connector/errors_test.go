@@ -1,12 +1,14 @@
 package connector
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -602,6 +604,49 @@ func TestTokenStaysOutOfLogsAndErrors(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What is no HTTP is logged by the SDK's client as it came, and may be what was
+// sent.
+func TestTokenStaysOutOfTheLogOfBrokenAnswers(t *testing.T) {
+	t.Parallel()
+	var listening net.ListenConfig
+	l := must(listening.Listen(t.Context(), "tcp", "127.0.0.1:0"))(t)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			r, err := http.ReadRequest(bufio.NewReader(conn))
+			if err == nil {
+				_, err = fmt.Fprintf(conn, "HTTP/1.1 %s\r\n\r\n", strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+			}
+			if err = errors.Join(err, conn.Close()); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	ctx, logs := logged(t)
+	c := must(New(ctx, Options{Token: sim.DefaultToken, BaseURL: "http://" + l.Addr().String()}))(t)
+	_, err := c.Validate(ctx)
+	if status.Code(err) != codes.Unavailable || strings.Contains(err.Error(), sim.DefaultToken) {
+		t.Error(err)
+	}
+	if logs.FilterMessage("HTTP request failed").Len() == 0 {
+		t.Error("the SDK's client does not log what fails, so this shows nothing")
+	}
+	for _, e := range logs.All() {
+		if text := fmt.Sprint(e.Message, e.ContextMap()); strings.Contains(text, sim.DefaultToken) {
+			t.Errorf("the log says %s", text)
+		}
+	}
+	if err = l.Close(); err != nil {
+		t.Error(err)
+	}
+	<-ended
 }
 
 // An edit that was given back for want of an owner is not tried again, although
