@@ -320,7 +320,7 @@ func FuzzAccountProfile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, profile, login, other string, primary bool) {
 		fields := &structpb.Struct{}
 		if protojson.Unmarshal([]byte(profile), fields) != nil || !utf8.ValidString(login+other) {
-			t.Skip()
+			return // No profile arrives in another form.
 		}
 		info := v2.AccountInfo_builder{Profile: fields, Login: login, Emails: []*v2.AccountInfo_Email{v2.AccountInfo_Email_builder{Address: other, IsPrimary: primary}.Build()}}.Build()
 		fix := inProcess(t, ws)

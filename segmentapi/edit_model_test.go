@@ -295,7 +295,7 @@ func checkUnderFaults(t *testing.T, form sim.PostForm, faults []sim.Fault) {
 				failed++
 			}
 			if errors.Is(err, segmentapi.ErrRateLimited) {
-				time.Sleep(90 * time.Second)
+				<-time.After(90 * time.Second)
 			}
 			if err != nil && slices.Equal(got, undone) {
 				m[e.id] = map[string]bool{}

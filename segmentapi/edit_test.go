@@ -691,7 +691,7 @@ func TestNoWriteOnAnOldRead(t *testing.T) {
 				}
 				// In the middle of the wait.
 				go func() {
-					time.Sleep(100 * time.Millisecond)
+					<-time.After(100 * time.Millisecond)
 					srv.Update(func(ws *sim.Workspace) { adds(on(reader, "SOURCE e"))(&ws.Users[1].Permissions) })
 				}()
 				start := time.Now()
@@ -795,7 +795,7 @@ func TestLimitBeyondPatience(t *testing.T) {
 		if !errors.As(err, &limited) || limited.Wait < 28*time.Second || limited.Wait > 30*time.Second || !strings.Contains(err.Error(), "replacePermissionsForUser") {
 			t.Errorf("%v", err)
 		}
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		if _, err = c.Users.Grant(t.Context(), "u", assigned(admin, "SOURCE b")); !errors.As(err, &limited) {
 			t.Errorf("%v", err)
 		}

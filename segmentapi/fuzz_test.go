@@ -237,14 +237,14 @@ func FuzzLimitHeaders(f *testing.F) {
 				if wait := asks(t, c); i == 0 && refused && wait < shortest {
 					t.Fatalf("waits %s after a refusal", wait)
 				}
-				time.Sleep(time.Duration(pause) * time.Millisecond)
+				<-time.After(time.Duration(pause) * time.Millisecond)
 			}
-			time.Sleep(longest)
+			<-time.After(longest)
 			before := sent
 			if wait := asks(t, c); sent == before {
 				t.Fatalf("still closed for %s after the longest block", wait)
 			}
-			time.Sleep(longest)
+			<-time.After(longest)
 			if wait := asks(t, c); sent < 3 || wait != 0 {
 				t.Fatalf("closed for %s with %d sent", wait, sent)
 			}
@@ -400,7 +400,7 @@ func FuzzListCursors(f *testing.F) {
 	f.Fuzz(func(t *testing.T, script string) {
 		cursors := strings.Split(script, "|")
 		if !utf8.ValidString(script) || len(cursors) > 100 {
-			t.Skip()
+			return // No JSON holds such text, and no list of the test so many pages.
 		}
 		sent, asked := 0, []string(nil)
 		c := fuzzed(t, func(r *http.Request) (*http.Response, error) {
