@@ -68,6 +68,8 @@ type Connector struct {
 	// What follows ends hopeless syncs and words the log. No row depends on it.
 	outage outage
 	tally  tally
+	// It makes fewer calls of several, for who stores at the same time.
+	merger merger
 }
 
 var _ connectorbuilder.ConnectorBuilderV2 = (*Connector)(nil)

@@ -63,8 +63,7 @@ func (s scoped) StaticEntitlements(ctx context.Context, opts rs.SyncOpAttrs) ([]
 // static returns the entitlements that all rows of a type have. Nobody asks
 // for them in a targeted sync, so it notes that somebody did.
 func (s session) static(ctx context.Context, typeID string, rows ...*v2.Entitlement) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
-	_, err := sessionSet(ctx, s, partStatic, map[string]bool{typeID: true})
-	return rows, nil, err
+	return rows, nil, s.note(ctx, typeID, factStatic, 1)
 }
 
 // begun reports whether the list of a type has been asked for, which without a
@@ -80,11 +79,8 @@ func (s session) begun(ctx context.Context, typeID string) (bool, error) {
 // hasStatic reports whether all rows of a type have their entitlements. Without
 // a session store it takes that for granted, as in a full sync.
 func (s session) hasStatic(ctx context.Context, typeID string) (bool, error) {
-	if ok, err := s.usable(ctx); !ok || err != nil {
-		return true, err
-	}
-	_, ok, err := sessionGet[bool](ctx, s, partStatic, typeID)
-	return ok, err
+	known, err := s.learn(ctx, factKey(typeID, factStatic))
+	return known == nil || known[factKey(typeID, factStatic)] != nil, err
 }
 
 // roleOn is a role held on less than the workspace.
@@ -136,7 +132,7 @@ func (s session) names(ctx context.Context, typeID string) (map[string]string, e
 	if err != nil {
 		return nil, err
 	}
-	rows, err := sessionAll[listedRow](ctx, s, partListed(typeID))
+	rows, err := sessionAll[listedRow](ctx, s, partListed+listedKey(typeID, ""))
 	names := map[string]string{}
 	for id, row := range rows {
 		if row.Reading == reading {

@@ -27,28 +27,38 @@ type session struct {
 	store  sessions.SessionStore
 	syncID string
 	tally  *tally
+	merger *merger
+	// facts are those that this call has asked for, nil for one that is not
+	// there. A call is served by one goroutine and lets nothing else change them.
+	facts map[string]*int64
 }
 
 func (c *Connector) session(opts rs.SyncOpAttrs) session {
-	return session{store: opts.Session, syncID: opts.SyncID, tally: &c.tally}
+	return session{store: opts.Session, syncID: opts.SyncID, tally: &c.tally, merger: &c.merger, facts: map[string]*int64{}}
 }
 
 // The session's parts. The store puts a part and a key together without
 // anything in between, hence the slashes.
 const (
 	partWorkspace = "workspace/" // One key, its id.
-	partRead      = "read/"      // Resource type to how many rows its whole list had.
-	partReading   = "reading/"   // Resource type to when the reading of its list began.
+	partFact      = "fact/"      // What is known of a resource type as a whole, by factKey.
+	partListed    = "listed/"    // Resource type and id to listedRow.
 	partSubject   = "subject/"   // A user or group to what it holds.
 	partVanished  = "vanished/"  // The users and groups that have gone, to the reading that had them.
 	partUnknown   = "unknown/"   // What cannot be shown, by kind and subject, to a count.
 	partSkipped   = "skipped/"   // What the plan lacks, to the resource type it is of.
-	partStatic    = "static/"    // The types whose rows all have the same entitlements.
 	partReported  = "reported/"  // Parts that have been logged.
 )
 
-// partListed is resource id to listedRow.
-func partListed(typeID string) string { return "listed/" + typeID + "/" }
+// What is known of a resource type as a whole.
+const (
+	factReading = "reading" // When the reading of its list began.
+	factRows    = "rows"    // How many rows its whole list had.
+	factStatic  = "static"  // Set if all its rows have the same entitlements.
+	factForms   = "forms"   // Set if its list was read for the ids alone.
+)
+
+func factKey(typeID, fact string) string { return typeID + "/" + fact }
 
 // partEmail is an e-mail to the owner, the user or invite that has it, and
 // partFolded the lower-cased e-mail of those that are not lower case.
@@ -68,6 +78,7 @@ type subject struct {
 }
 
 func subjectKey(typeID, id string) string { return typeID + "/" + id }
+func listedKey(typeID, id string) string  { return typeID + "/" + id }
 
 // maxKey is the longest key that the SDK's store takes.
 const maxKey = 512
@@ -95,6 +106,9 @@ func (s session) present(err error) (bool, error) {
 
 // usable reports whether what is stored now can be read later.
 func (s session) usable(ctx context.Context) (bool, error) {
+	if len(s.facts) > 0 { // Only a store that is there has answered.
+		return true, nil
+	}
 	var err error
 	if s.store != nil {
 		_, _, err = s.store.Get(ctx, typeWorkspace, sessions.WithPrefix(partWorkspace))
@@ -102,17 +116,69 @@ func (s session) usable(ctx context.Context) (bool, error) {
 	return s.present(err)
 }
 
+// learn asks for facts, all at once. A key that is missing costs a call of the
+// process that has the store, each time: callers ask for what a full sync has.
+func (s session) learn(ctx context.Context, keys ...string) (map[string]*int64, error) {
+	known := make(map[string]*int64, len(keys))
+	var unknown []string
+	for _, key := range keys {
+		if value, ok := s.facts[key]; ok {
+			known[key] = value
+		} else {
+			unknown = append(unknown, key)
+		}
+	}
+	if len(unknown) == 0 {
+		return known, nil
+	}
+	found, stored, err := sessionGetMany[int64](ctx, s, partFact, unknown)
+	if err != nil || !stored {
+		return nil, err
+	}
+	for _, key := range unknown {
+		known[key] = nil
+		if value, ok := found[key]; ok {
+			known[key] = &value
+		}
+		if s.facts != nil {
+			s.facts[key] = known[key]
+		}
+	}
+	return known, nil
+}
+
+// fact is one fact of a type, and whether it is there.
+func (s session) fact(ctx context.Context, typeID, fact string) (int64, bool, error) {
+	known, err := s.learn(ctx, factKey(typeID, fact))
+	value := known[factKey(typeID, fact)]
+	if value == nil || err != nil {
+		return 0, false, err
+	}
+	return *value, true, nil
+}
+
+// note keeps a fact.
+func (s session) note(ctx context.Context, typeID, fact string, value int64) error {
+	key := factKey(typeID, fact)
+	stored, err := sessionSet(ctx, s, partFact, map[string]int64{key: value})
+	if stored && s.facts != nil {
+		s.facts[key] = &value
+	}
+	return err
+}
+
 // sessionGet returns what is known by one key. It asks for several: while one
 // worker looks for a key that is missing, the SDK's Get tells the others that
 // it is there, and empty.
 func sessionGet[T any](ctx context.Context, s session, part, key string) (T, bool, error) {
-	values, err := sessionGetMany[T](ctx, s, part, []string{key})
+	values, _, err := sessionGetMany[T](ctx, s, part, []string{key})
 	value, ok := values[key]
 	return value, ok, err
 }
 
-// sessionGetMany returns those of keys that are known.
-func sessionGetMany[T any](ctx context.Context, s session, part string, keys []string) (map[string]T, error) {
+// sessionGetMany returns those of keys that are known, and whether there is a
+// store.
+func sessionGetMany[T any](ctx context.Context, s session, part string, keys []string) (map[string]T, bool, error) {
 	var found map[string]T
 	var err error
 	asked := map[string]bool{}
@@ -125,8 +191,9 @@ func sessionGetMany[T any](ctx context.Context, s session, part string, keys []s
 	if s.store != nil && len(short) > 0 {
 		found, err = sdksession.GetManyJSON[T](ctx, s.store, short, sessions.WithPrefix(part))
 	}
-	if _, err = s.present(err); err != nil {
-		return nil, err
+	stored, err := s.present(err)
+	if err != nil {
+		return nil, false, err
 	}
 	values := make(map[string]T, len(found))
 	for _, key := range keys {
@@ -134,7 +201,7 @@ func sessionGetMany[T any](ctx context.Context, s session, part string, keys []s
 			values[key] = value
 		}
 	}
-	return values, nil
+	return values, stored, nil
 }
 
 // sessionSet stores values and reports whether there is a store.
@@ -179,63 +246,83 @@ func (s session) list(ctx context.Context, typeID string, names map[string]strin
 	}
 	rows := make(map[string]listedRow, len(names))
 	for id, name := range names {
-		rows[id] = listedRow{Reading: reading, Name: name}
+		rows[listedKey(typeID, id)] = listedRow{Reading: reading, Name: name}
 	}
-	_, err = sessionSet(ctx, s, partListed(typeID), rows)
+	_, err = sessionSet(ctx, s, partListed, rows)
 	return err
 }
 
 // begin says that the list of a type is being read from its start.
 func (s session) begin(ctx context.Context, typeID string) error {
-	_, err := sessionSet(ctx, s, partReading, map[string]int64{typeID: time.Now().UnixNano()})
-	return err
+	return s.note(ctx, typeID, factReading, time.Now().UnixNano())
 }
 
 // reading is the latest begin of a type's list, 0 if it was not read.
 func (s session) reading(ctx context.Context, typeID string) (int64, error) {
-	began, _, err := sessionGet[int64](ctx, s, partReading, typeID)
+	began, _, err := s.fact(ctx, typeID, factReading)
 	return began, err
 }
 
 // finish says that the list of a type has been read to its end.
 func (s session) finish(ctx context.Context, typeID string, rows int) error {
-	_, err := sessionSet(ctx, s, partRead, map[string]int{typeID: rows})
-	return err
+	return s.note(ctx, typeID, factRows, int64(rows))
 }
 
 // rows is how many rows the whole list of a type had, or false as long as it
 // has not been read to its end in this sync, as in a targeted or filtered one.
 func (s session) rows(ctx context.Context, typeID string) (int, bool, error) {
-	return sessionGet[int](ctx, s, partRead, typeID)
+	rows, read, err := s.fact(ctx, typeID, factRows)
+	return int(rows), read, err
 }
 
 // listed returns what the type's list knows each of ids by, and whether it is
 // known that the list does not have the others.
 func (s session) listed(ctx context.Context, typeID string, ids []string) (map[string]listedRow, bool, error) {
-	var all []string
-	for _, id := range ids {
-		all = append(all, forms(typeID, id)...)
-	}
-	rows, err := sessionGetMany[listedRow](ctx, s, partListed(typeID), all)
+	found, err := s.listedOf(ctx, map[string][]string{typeID: ids})
 	if err != nil {
 		return nil, false, err
 	}
-	reading, err := s.reading(ctx, typeID)
-	if err != nil {
-		return nil, false, err
+	_, read, err := s.rows(ctx, typeID)
+	return found[typeID], read, err
+}
+
+// listedOf returns what the lists of several types know ids by.
+func (s session) listedOf(ctx context.Context, asked map[string][]string) (map[string]map[string]listedRow, error) {
+	var keys, facts []string
+	for typeID, ids := range asked {
+		for _, id := range ids {
+			for _, form := range forms(typeID, id) {
+				keys = append(keys, listedKey(typeID, form))
+			}
+		}
+		facts = append(facts, factKey(typeID, factReading), factKey(typeID, factRows))
 	}
-	found := map[string]listedRow{}
-	for _, id := range ids {
-		for _, form := range forms(typeID, id) {
-			if row, ok := rows[form]; ok && row.Reading == reading {
-				row.id = form
-				found[id] = row
-				break
+	rows, _, err := sessionGetMany[listedRow](ctx, s, partListed, keys)
+	if err != nil {
+		return nil, err
+	}
+	known, err := s.learn(ctx, facts...)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]map[string]listedRow{}
+	for typeID, ids := range asked {
+		var reading int64
+		if began := known[factKey(typeID, factReading)]; began != nil {
+			reading = *began
+		}
+		found[typeID] = map[string]listedRow{}
+		for _, id := range ids {
+			for _, form := range forms(typeID, id) {
+				if row, ok := rows[listedKey(typeID, form)]; ok && row.Reading == reading {
+					row.id = form
+					found[typeID][id] = row
+					break
+				}
 			}
 		}
 	}
-	_, read, err := s.rows(ctx, typeID)
-	return found, read, err
+	return found, nil
 }
 
 // An owner is who has an e-mail.
@@ -273,11 +360,11 @@ func (s session) byEmail(ctx context.Context, typeID string, emails []string) (m
 	for _, email := range emails {
 		keys = append(keys, email, foldEmail(email))
 	}
-	exact, err := sessionGetMany[owner](ctx, s, partEmail(typeID), keys)
+	exact, _, err := sessionGetMany[owner](ctx, s, partEmail(typeID), keys)
 	if err != nil {
 		return nil, err
 	}
-	folded, err := sessionGetMany[owner](ctx, s, partFolded(typeID), keys)
+	folded, _, err := sessionGetMany[owner](ctx, s, partFolded(typeID), keys)
 	if err != nil {
 		return nil, err
 	}

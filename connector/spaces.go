@@ -54,11 +54,15 @@ func (c *Connector) learnSpaces(ctx context.Context, s session, permissions []se
 	if !slices.ContainsFunc(permissions, names) {
 		return nil
 	}
-	if ok, err := s.usable(ctx); !ok || err != nil {
+	for _, typeID := range []string{typeUser, typeGroup, typeSpace} {
+		if _, read, err := s.rows(ctx, typeID); read || err != nil {
+			return err
+		}
+	}
+	if _, known, err := s.fact(ctx, typeSpace, factForms); known || err != nil {
 		return err
 	}
-	read, err := sessionGetMany[int](ctx, s, partRead, []string{typeUser, typeGroup, typeSpace, spaceForms})
-	if len(read) > 0 || err != nil {
+	if ok, err := s.usable(ctx); !ok || err != nil {
 		return err
 	}
 	spaces, err := namesOf(ctx, c, "listing spaces", c.client.Spaces.List, func(space segmentapi.Space) (string, string) {
@@ -70,11 +74,8 @@ func (c *Connector) learnSpaces(ctx context.Context, s session, permissions []se
 	if err = s.list(ctx, typeSpace, spaces); err != nil {
 		return err
 	}
-	return s.finish(ctx, spaceForms, len(spaces))
+	return s.note(ctx, typeSpace, factForms, 1)
 }
-
-// spaceForms stands for the list of spaces where it was read for its ids alone.
-const spaceForms = "space forms"
 
 func spaceResource(s segmentapi.Space) (*v2.Resource, error) {
 	return described(rs.NewAppResource(displayName(s.Name, s.Slug, s.ID), spaceType(), s.ID, nil,

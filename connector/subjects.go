@@ -39,8 +39,7 @@ func (s session) remember(ctx context.Context, subjects map[string]subject) erro
 	if err := s.noteUnknown(ctx, unknown); err != nil {
 		return err
 	}
-	_, err := sessionSet(ctx, s, partSubject, subjects)
-	return err
+	return s.merger.set(ctx, s, subjects)
 }
 
 // rememberListed keeps the permissions in the rows of a list, which saves the
@@ -157,11 +156,17 @@ func (s session) gone(ctx context.Context, id *v2.ResourceId) (int, int, error) 
 		return missing, s.tally.count(s.syncID, typeUser) + s.tally.count(s.syncID, typeGroup), nil
 	}
 	readings := map[string]int64{}
+	listed := 0
 	for _, typeID := range []string{typeUser, typeGroup} {
 		var err error
 		if readings[typeID], err = s.reading(ctx, typeID); err != nil {
 			return 0, 0, err
 		}
+		rows, _, err := s.rows(ctx, typeID)
+		if err != nil {
+			return 0, 0, err
+		}
+		listed += rows
 	}
 	gone, err := sessionAll[int64](ctx, s, partVanished)
 	if err != nil {
@@ -185,8 +190,7 @@ func (s session) gone(ctx context.Context, id *v2.ResourceId) (int, int, error) 
 			missing++
 		}
 	}
-	read, err := sessionGetMany[int](ctx, s, partRead, []string{typeUser, typeGroup})
-	return missing, read[typeUser] + read[typeGroup], err
+	return missing, listed, nil
 }
 
 // entitlements makes the detail request of a subject and returns the rows that
@@ -330,14 +334,25 @@ func (s session) place(ctx context.Context, permissions []segmentapi.Permission)
 		asked[t.typeID] = append(asked[t.typeID], t.id)
 		asked[typeRole] = append(asked[typeRole], t.roleID)
 	}
+	var facts []string
+	for typeID := range asked {
+		facts = append(facts, factKey(typeID, factReading), factKey(typeID, factRows), factKey(typeID, factStatic))
+	}
+	if _, err := s.learn(ctx, facts...); err != nil { // For what follows.
+		return nil, err
+	}
+	found, err := s.listedOf(ctx, asked)
+	if err != nil {
+		return nil, err
+	}
 	type list struct {
 		rows   map[string]listedRow
 		read   bool
 		static bool
 	}
 	lists := map[string]list{}
-	for typeID, ids := range asked {
-		rows, read, err := s.listed(ctx, typeID, ids)
+	for typeID := range asked {
+		_, read, err := s.rows(ctx, typeID)
 		if err != nil {
 			return nil, err
 		}
@@ -345,11 +360,13 @@ func (s session) place(ctx context.Context, permissions []segmentapi.Permission)
 		if err != nil {
 			return nil, err
 		}
-		lists[typeID] = list{rows: rows, read: read, static: static}
+		lists[typeID] = list{rows: found[typeID], read: read, static: static}
 	}
-	_, spacesKnown, err := s.rows(ctx, spaceForms)
-	if err != nil {
-		return nil, err
+	spacesKnown := lists[typeSpace].read
+	if _, asks := asked[typeSpace]; asks && !spacesKnown {
+		if _, spacesKnown, err = s.fact(ctx, typeSpace, factForms); err != nil {
+			return nil, err
+		}
 	}
 	var placed []placedTarget
 	seen := map[[3]string]bool{}
@@ -359,7 +376,7 @@ func (s session) place(ctx context.Context, permissions []segmentapi.Permission)
 		switch {
 		case ok:
 			t.id = row.id
-		case on.read, spacesKnown && t.typeID == typeSpace:
+		case on.read, t.typeID == typeSpace && spacesKnown:
 			t.id = unlistedID(t.typeID, t.id)
 		}
 		// Two scopes may be two forms of one.

@@ -121,7 +121,10 @@ func TestSessionKeys(t *testing.T) {
 	if _, err := sessionSet(t.Context(), s, partWorkspace, map[string]string{"": "none", "a": "1", long: "2"}); err != nil {
 		t.Fatal(err)
 	}
-	got := must(sessionGetMany[string](t.Context(), s, partWorkspace, []string{"", "a", long, "b"}))(t)
+	got, stored, err := sessionGetMany[string](t.Context(), s, partWorkspace, []string{"", "a", long, "b"})
+	if err != nil || !stored {
+		t.Errorf("stored is %t, error %v", stored, err)
+	}
 	if len(got) != 2 || got["a"] != "1" || got[long] != "2" {
 		t.Errorf("got %v", got)
 	}

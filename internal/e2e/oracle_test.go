@@ -100,8 +100,8 @@ type oracle struct {
 	roleNames    map[string]string
 }
 
-// expected is what a sync of ws contains that reads resources of some types.
-func expected(ws *sim.Workspace, types []string) contents {
+// newOracle is asked about a sync of ws that reads resources of some types.
+func newOracle(ws *sim.Workspace, types []string) *oracle {
 	o := &oracle{
 		ws:           ws,
 		types:        map[string]bool{},
@@ -116,6 +116,12 @@ func expected(ws *sim.Workspace, types []string) contents {
 	for _, r := range ws.Roles {
 		o.roleNames[r.ID] = r.Name
 	}
+	return o
+}
+
+// expected is what a sync of ws contains that reads resources of some types.
+func expected(ws *sim.Workspace, types []string) contents {
+	o := newOracle(ws, types)
 	o.list()
 	o.foretell()
 	o.hold()

@@ -1,0 +1,78 @@
+package connector
+
+import (
+	"context"
+	"maps"
+	"sync"
+
+	"google.golang.org/grpc/status"
+)
+
+// A merger stores in one call what several workers have to store: each call goes
+// to the process that has the store, and a sync of many users makes one for
+// each. While one is under way, what comes up gathers for the next. Nobody goes
+// on before what it stored is there.
+type merger struct {
+	mu   sync.Mutex
+	next *merged
+	// busy is held while a call is under way.
+	busy sync.Mutex
+}
+
+// A merged is one call for several workers.
+type merged struct {
+	store  session
+	values map[string]subject
+	done   chan struct{}
+	err    error
+}
+
+// set stores subjects. Where the call of several fails, each makes its own: it
+// may have failed for the one who made it.
+func (m *merger) set(ctx context.Context, s session, subjects map[string]subject) error {
+	if m == nil || s.store == nil || len(subjects) == 0 {
+		_, err := sessionSet(ctx, s, partSubject, subjects)
+		return err
+	}
+	call, first := m.join(s, subjects)
+	if first {
+		m.run(ctx, call)
+		return call.err
+	}
+	select {
+	case <-call.done:
+	case <-ctx.Done():
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	if call.err == nil {
+		return nil
+	}
+	_, err := sessionSet(ctx, s, partSubject, subjects)
+	return err
+}
+
+// join adds subjects to the next call of their sync, and reports whether they
+// are the first: then the caller has to run it.
+func (m *merger) join(s session, subjects map[string]subject) (*merged, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	call, first := m.next, false
+	if call == nil || call.store.syncID != s.syncID {
+		call, first = &merged{store: s, values: map[string]subject{}, done: make(chan struct{})}, true
+		m.next = call
+	}
+	maps.Copy(call.values, subjects)
+	return call, first
+}
+
+func (m *merger) run(ctx context.Context, call *merged) {
+	defer close(call.done)
+	m.busy.Lock()
+	defer m.busy.Unlock()
+	m.mu.Lock()
+	if m.next == call {
+		m.next = nil
+	}
+	m.mu.Unlock()
+	_, call.err = sessionSet(ctx, call.store, partSubject, call.values)
+}

@@ -1,0 +1,408 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+
+	"github.com/baton-segment/baton-segment/internal/floor"
+	"github.com/baton-segment/baton-segment/internal/sim"
+)
+
+// A bench is one sync of a simulated workspace to measure, by baton-segment
+// and by the floor.
+type bench struct {
+	users   int
+	latency time.Duration
+	// workers is the program's default if it is zero.
+	workers int
+	// limit is how many requests a minute Segment allows, zero for any number.
+	limit int
+}
+
+func (b bench) String() string {
+	workers := "default"
+	if b.workers != 0 {
+		workers = strconv.Itoa(b.workers)
+	}
+	name := fmt.Sprintf("users=%d/latency=%s/workers=%s", b.users, b.latency, workers)
+	if b.limit != 0 {
+		name += fmt.Sprintf("/limit=%d", b.limit)
+	}
+	return name
+}
+
+// size has a group for 50 users and a source for 10.
+func (b bench) size() sim.Size {
+	return sim.Size{
+		Users: b.users, Groups: b.users / 50, Sources: b.users / 10,
+		Warehouses: 5, Functions: 20, Spaces: 5, Invites: 20, Labels: 12, MembersPerGroup: 10, Seed: 1,
+	}
+}
+
+const (
+	// pageSize is what the program asks for.
+	pageSize = 1000
+	// defaultWorkers is what the program has under way unless it is told.
+	defaultWorkers = 4
+)
+
+// longest is how long the requests of a sync may take in a row, shared by the
+// workers. What takes longer is not measured: it is that long, and no news.
+const longest = 130 * time.Second
+
+// BenchmarkSync measures whole syncs by the program, and beside each what the
+// SDK alone takes for the same rows and waits. The simulator runs in this
+// process and is not counted.
+func BenchmarkSync(b *testing.B) {
+	cases := []bench{{users: 5000, latency: 50 * time.Millisecond}, {users: 10_000, limit: 6000}}
+	for _, users := range []int{1000, 10_000, 100_000} {
+		for _, latency := range []time.Duration{0, 20 * time.Millisecond, 100 * time.Millisecond} {
+			for _, workers := range []int{1, 4, 8, 16} {
+				c := bench{users: users, latency: latency, workers: workers}
+				if time.Duration(users)*latency/time.Duration(workers) > longest {
+					b.Logf("%s is left out: its requests alone take more than %s", c, longest)
+					continue
+				}
+				cases = append(cases, c)
+			}
+		}
+	}
+	floorProgram := buildFloor(b)
+	for _, c := range cases {
+		ws := sim.Sized(c.size())
+		b.Run(c.String()+"/program=baton-segment", func(b *testing.B) { c.measure(b, ws) })
+		if c.limit == 0 {
+			b.Run(c.String()+"/program=floor", func(b *testing.B) { c.measureFloor(b, ws, floorProgram) })
+		}
+	}
+}
+
+func (c bench) args(file string) []string {
+	args := []string{"-f", file, "--log-level", "error"}
+	if c.workers != 0 {
+		args = append(args, "--workers", strconv.Itoa(c.workers))
+	}
+	return args
+}
+
+// measure syncs with baton-segment.
+func (c bench) measure(b *testing.B, ws *sim.Workspace) {
+	segment := sim.New(ws, sim.WithToken(token), sim.WithLimit(c.limit))
+	var connections atomic.Int64
+	listener := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c.latency > 0 {
+			<-time.After(c.latency)
+		}
+		segment.ServeHTTP(w, r)
+	}))
+	listener.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	listener.Start()
+	defer listener.Close()
+	want := c.requests(ws)
+	s := server{Server: segment, URL: listener.URL}
+	var sum spent
+	refused := 0
+	for b.Loop() {
+		segment.ResetJournal()
+		file := filepath.Join(b.TempDir(), "sync.c1z")
+		sum.add(b, spend(b, s.env(), filepath.Join(programs, "baton-segment"), c.args(file)...), file)
+		answered := 0
+		for _, r := range segment.Journal() {
+			if r.Status == http.StatusTooManyRequests {
+				refused++
+			} else {
+				answered++
+			}
+		}
+		if answered != want {
+			b.Fatalf("%d requests, and the formula says %d", answered, want)
+		}
+	}
+	sum.report(b)
+	b.ReportMetric(float64(want), "requests")
+	b.ReportMetric(float64(refused)/float64(b.N), "429s")
+	b.ReportMetric(float64(connections.Load())/float64(b.N), "connections")
+	if c.limit != 0 {
+		least := float64(want) / (0.9 * float64(c.limit)) * 60
+		b.ReportMetric(sum.wall.Seconds()/float64(b.N)/least, "x-limit")
+	}
+}
+
+// requests is what the formula says. A group takes three: its details, its
+// members and its pending ones, each of them one page.
+func (c bench) requests(ws *sim.Workspace) int {
+	without := *ws
+	without.Groups = nil // Who is in a group takes the oracle long to say.
+	sum := max(0, (len(ws.Groups)-1)/pageSize) + 3*len(ws.Groups)
+	for _, n := range cost(&without, builtTypes(), pageSize) {
+		sum += n
+	}
+	return sum
+}
+
+// measureFloor syncs with the floor.
+func (c bench) measureFloor(b *testing.B, ws *sim.Workspace, program string) {
+	workspace := filepath.Join(b.TempDir(), "workspace")
+	if err := floorOf(ws, c.latency).Write(workspace); err != nil {
+		b.Fatal(err)
+	}
+	var sum spent
+	args := []string{"--workspace", workspace}
+	if c.workers == 0 {
+		args = append(args, "--workers", strconv.Itoa(defaultWorkers))
+	}
+	for b.Loop() {
+		file := filepath.Join(b.TempDir(), "sync.c1z")
+		sum.add(b, spend(b, nil, program, slices.Concat(c.args(file), args)...), file)
+	}
+	sum.report(b)
+}
+
+// A spent is what a program and the processes that it started used.
+type spent struct {
+	wall, cpu time.Duration
+	// rss is the most that all of them had in memory at a time, in bytes, and
+	// size that of the file.
+	rss, size int64
+}
+
+func (s *spent) add(b *testing.B, one spent, file string) {
+	b.Helper()
+	info, err := os.Stat(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.wall += one.wall
+	s.cpu += one.cpu
+	s.rss = max(s.rss, one.rss)
+	s.size = info.Size()
+	if err = os.Remove(file); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (s *spent) report(b *testing.B) {
+	b.Helper()
+	b.ReportMetric(0, "ns/op") // It is wall-s.
+	b.ReportMetric(s.wall.Seconds()/float64(b.N), "wall-s")
+	b.ReportMetric(s.cpu.Seconds()/float64(b.N), "cpu-s")
+	b.ReportMetric(float64(s.size)/(1<<20), "c1z-MiB")
+	if s.rss != 0 {
+		b.ReportMetric(float64(s.rss)/(1<<20), "rss-MiB")
+	}
+}
+
+// spend runs a program to its end. Where there is no /proc, memory is not known
+// and the processor time is of those that the program waited for.
+func spend(b *testing.B, env []string, program string, args ...string) spent {
+	b.Helper()
+	dir := b.TempDir()
+	cmd := exec.CommandContext(b.Context(), program, args...)
+	cmd.Dir = dir
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}, env...)
+	var output strings.Builder
+	cmd.Stdout, cmd.Stderr = &output, &output
+	begun := time.Now()
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	var total spent
+	cpus := map[int]time.Duration{}
+	for {
+		select {
+		case <-ticker.C:
+			var rss int64
+			for _, pid := range descendants(cmd.Process.Pid) {
+				cpu, resident := processUsage(pid)
+				cpus[pid] = max(cpus[pid], cpu)
+				rss += resident
+			}
+			total.rss = max(total.rss, rss)
+			continue
+		case err := <-ended:
+			if err != nil {
+				b.Fatalf("%s %s: %v\n%s", filepath.Base(program), strings.Join(args, " "), err, &output)
+			}
+		}
+		break
+	}
+	total.wall = time.Since(begun)
+	for _, cpu := range cpus {
+		total.cpu += cpu
+	}
+	total.cpu = max(total.cpu, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
+	return total
+}
+
+// descendants are a process and those it started.
+func descendants(pid int) []int {
+	all := []int{pid}
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		panic(err) // The pattern is no pattern.
+	}
+	for _, task := range tasks {
+		children, err := os.ReadFile(task)
+		if err != nil {
+			continue // The thread has ended.
+		}
+		for _, field := range strings.Fields(string(children)) {
+			if child, err := strconv.Atoi(field); err == nil {
+				all = append(all, descendants(child)...)
+			}
+		}
+	}
+	return all
+}
+
+// tick is the unit of the kernel's processor times.
+const tick = time.Second / 100
+
+// processUsage is the processor time and the resident memory of a process, zero
+// when it has ended.
+func processUsage(pid int) (time.Duration, int64) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0
+	}
+	// The name is in brackets and may hold anything. What follows begins with
+	// the state, which is the third field.
+	_, rest, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " ")
+	fields := strings.Fields(rest)
+	number := func(n int) int64 {
+		value, err := strconv.ParseInt(fields[n-3], 10, 64)
+		if err != nil {
+			panic(err) // The kernel's format.
+		}
+		return value
+	}
+	return time.Duration(number(14)+number(15)) * tick, number(24) * int64(os.Getpagesize())
+}
+
+// buildFloor builds the floor connector as make builds the program.
+func buildFloor(b *testing.B) string {
+	b.Helper()
+	program := filepath.Join(b.TempDir(), "floor")
+	build := exec.CommandContext(b.Context(), "go", "build", "-o", program, "./internal/floor/cmd")
+	build.Dir = repository
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("go build: %v\n%s", err, out)
+	}
+	return program
+}
+
+// floorOf is a workspace with the rows and requests that the oracle expects of
+// a sync of ws.
+func floorOf(ws *sim.Workspace, latency time.Duration) *floor.Workspace {
+	o := newOracle(ws, builtTypes())
+	o.list()
+	o.foretell()
+	types := map[string]*floor.Type{}
+	out := &floor.Workspace{Latency: latency, Validate: 3}
+	for _, typeID := range builtTypes() {
+		t := floor.Type{ID: typeID, Trait: int32(v2.ResourceType_TRAIT_APP), Lists: 1, PageSize: pageSize}
+		switch typeID {
+		case typeUser, typeInvite:
+			t.Trait = int32(v2.ResourceType_TRAIT_USER)
+		case typeGroup:
+			t.Trait = int32(v2.ResourceType_TRAIT_GROUP)
+			t.Static = []string{"member"}
+		case typeRole:
+			t.Trait = int32(v2.ResourceType_TRAIT_ROLE)
+			t.Static = []string{"assigned"}
+		case typeFunction:
+			t.Lists = 5
+		case typeWorkspace:
+			t.Static = []string{"member"}
+		}
+		for _, role := range ws.Roles {
+			if slices.Contains(scopesOf(role.Name), typeID) {
+				t.Static = append(t.Static, role.ID)
+			}
+		}
+		t.Asked = typeID == typeUser || typeID == typeGroup
+		out.Types = append(out.Types, t)
+	}
+	for i := range out.Types {
+		types[out.Types[i].ID] = &out.Types[i]
+	}
+	for _, key := range slices.Sorted(maps.Keys(o.resources)) {
+		r := o.resources[key]
+		row := floor.Row{ID: r.ID, Name: r.Name, Email: r.Email, Profile: map[string]string{}}
+		for k, v := range r.Profile {
+			row.Profile[k] = fmt.Sprint(v)
+		}
+		types[r.Type].Rows = append(types[r.Type].Rows, row)
+	}
+	rows := map[string]*floor.Row{}
+	for _, typeID := range []string{typeUser, typeGroup} {
+		for i := range types[typeID].Rows {
+			rows[typeID+":"+types[typeID].Rows[i].ID] = &types[typeID].Rows[i]
+		}
+	}
+	// hold adds what a principal holds: a page of grants on what was listed, and
+	// one on what was not.
+	hold := func(row *floor.Row, typeID string, permissions []sim.Permission, more ...floor.Grant) {
+		ordinary, inserted := more, []floor.Grant(nil)
+		for _, t := range o.targets(permissions) {
+			on := floor.Entitlement{Type: t.on, ID: t.id, Slug: t.slug}
+			if _, foretold := o.entitlements[t.entitlement()]; !foretold {
+				row.Entitlements = append(row.Entitlements, on)
+			}
+			g := floor.Grant{Entitlement: on, PrincipalType: typeID, Principal: row.ID, Expands: typeID == typeGroup}
+			if _, listed := o.resources[t.on+":"+t.id]; listed {
+				ordinary = append(ordinary, g)
+			} else {
+				inserted = append(inserted, g)
+			}
+		}
+		row.Grants = append(row.Grants, floor.Page{Grants: ordinary})
+		if len(inserted) > 0 {
+			row.Grants = append(row.Grants, floor.Page{Grants: inserted, Insert: true})
+		}
+	}
+	people := map[string]string{}
+	for _, u := range ws.Users {
+		people[u.Email] = u.ID
+		member := floor.Grant{Entitlement: floor.Entitlement{Type: typeWorkspace, ID: ws.ID, Slug: "member"}, PrincipalType: typeUser, Principal: u.ID}
+		hold(rows[typeUser+":"+u.ID], typeUser, u.Permissions, member)
+	}
+	for _, g := range ws.Groups {
+		users, pending := floor.Page{Request: true}, floor.Page{Request: true}
+		in := floor.Entitlement{Type: typeGroup, ID: g.ID, Slug: "member"}
+		for _, email := range g.Members {
+			if id, ok := people[email]; ok {
+				users.Grants = append(users.Grants, floor.Grant{Entitlement: in, PrincipalType: typeUser, Principal: id})
+			} else {
+				pending.Grants = append(pending.Grants, floor.Grant{Entitlement: in, PrincipalType: typeInvite, Principal: email})
+			}
+		}
+		row := rows[typeGroup+":"+g.ID]
+		row.Grants = []floor.Page{users, pending}
+		hold(row, typeGroup, g.Permissions)
+	}
+	return out
+}
