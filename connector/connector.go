@@ -70,6 +70,8 @@ type Connector struct {
 	tally  tally
 	// It makes fewer calls of several, for who stores at the same time.
 	merger merger
+	// It saves asking the store for what cannot be there.
+	fresh fresh
 }
 
 var _ connectorbuilder.ConnectorBuilderV2 = (*Connector)(nil)
@@ -126,6 +128,7 @@ func (c *Connector) Metadata(context.Context) (*v2.ConnectorMetadata, error) {
 // Validate asks for the workspace, one user and one role: what every sync
 // needs, and the three things that a token may not be allowed to read.
 func (c *Connector) Validate(ctx context.Context) (annotations.Annotations, error) {
+	c.fresh.forget() // A sync begins, or goes on where it was broken off.
 	if _, err := ask(ctx, c, "reading the workspace", c.client.Workspace.Get); err != nil {
 		return nil, err
 	}

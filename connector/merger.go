@@ -76,3 +76,40 @@ func (m *merger) run(ctx context.Context, call *merged) {
 	m.mu.Unlock()
 	_, call.err = sessionSet(ctx, call.store, partSubject, call.values)
 }
+
+// A fresh is the lists whose reading this process has begun: of the users and
+// groups in them nothing can be in the store yet, which saves each of them a
+// call. Whenever one might be asked about a second time it forgets. If it is
+// wrong, a subject is read once more.
+type fresh struct {
+	mu       sync.Mutex
+	syncID   string
+	readings map[string]int64
+}
+
+func (f *fresh) begin(syncID, typeID string, reading int64) {
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.syncID != syncID || f.readings == nil {
+		f.syncID, f.readings = syncID, map[string]int64{}
+	}
+	f.readings[typeID] = reading
+}
+
+func (f *fresh) has(syncID, typeID string, reading int64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return reading != 0 && f.syncID == syncID && f.readings[typeID] == reading
+}
+
+func (f *fresh) forget() {
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.readings = nil
+}

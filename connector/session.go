@@ -28,13 +28,14 @@ type session struct {
 	syncID string
 	tally  *tally
 	merger *merger
+	fresh  *fresh
 	// facts are those that this call has asked for, nil for one that is not
 	// there. A call is served by one goroutine and lets nothing else change them.
 	facts map[string]*int64
 }
 
 func (c *Connector) session(opts rs.SyncOpAttrs) session {
-	return session{store: opts.Session, syncID: opts.SyncID, tally: &c.tally, merger: &c.merger, facts: map[string]*int64{}}
+	return session{store: opts.Session, syncID: opts.SyncID, tally: &c.tally, merger: &c.merger, fresh: &c.fresh, facts: map[string]*int64{}}
 }
 
 // The session's parts. The store puts a part and a key together without
@@ -254,7 +255,9 @@ func (s session) list(ctx context.Context, typeID string, names map[string]strin
 
 // begin says that the list of a type is being read from its start.
 func (s session) begin(ctx context.Context, typeID string) error {
-	return s.note(ctx, typeID, factReading, time.Now().UnixNano())
+	now := time.Now().UnixNano()
+	s.fresh.begin(s.syncID, typeID, now)
+	return s.note(ctx, typeID, factReading, now)
 }
 
 // reading is the latest begin of a type's list, 0 if it was not read.

@@ -56,6 +56,9 @@ func rememberListed[T any](ctx context.Context, s session, typeID string, rows [
 			known[subjectKey(typeID, id)] = subject{Reading: reading, Permissions: permissions}
 		}
 	}
+	if len(known) > 0 {
+		s.fresh.forget()
+	}
 	return s.remember(ctx, known)
 }
 
@@ -80,6 +83,12 @@ func (c *Connector) subject(ctx context.Context, s session, id *v2.ResourceId, r
 	if err != nil || (ok && !known.Vanished) {
 		return known, err
 	}
+	return c.askSubject(ctx, s, id, read, ok)
+}
+
+// askSubject asks the API what a user or group holds, and keeps it. It was gone
+// if that is what the session says.
+func (c *Connector) askSubject(ctx context.Context, s session, id *v2.ResourceId, read detail, wasGone bool) (subject, error) {
 	permissions, err := ask(ctx, c, fmt.Sprintf("reading %s %s", id.GetResourceType(), id.GetResource()),
 		func(ctx context.Context) ([]segmentapi.Permission, error) { return read(ctx, id.GetResource()) })
 	gone := err
@@ -89,7 +98,7 @@ func (c *Connector) subject(ctx context.Context, s session, id *v2.ResourceId, r
 	if err = c.learnSpaces(ctx, s, permissions); err != nil {
 		return subject{}, err
 	}
-	found := subject{Vanished: gone != nil, Back: ok && gone == nil, Permissions: permissions}
+	found := subject{Vanished: gone != nil, Back: wasGone && gone == nil, Permissions: permissions}
 	if found, err = s.keep(ctx, id, found); err != nil {
 		return subject{}, err
 	}
@@ -99,8 +108,8 @@ func (c *Connector) subject(ctx context.Context, s session, id *v2.ResourceId, r
 	case found.Back:
 		// The members of a group and of the workspace are granted what nobody else
 		// has asked for.
-		memberOf := map[string]string{typeUser: typeWorkspace, typeGroup: typeGroup}[id.GetResourceType()]
-		if static, staticErr := s.hasStatic(ctx, memberOf); !static || staticErr != nil {
+		in := map[string]string{typeUser: typeWorkspace, typeGroup: typeGroup}[id.GetResourceType()]
+		if static, staticErr := s.hasStatic(ctx, in); !static || staticErr != nil {
 			return subject{}, cmp.Or(staticErr, isBack(id, slugMember))
 		}
 		_, err = sessionSet(ctx, s, partVanished, map[string]int64{subjectKey(id.GetResourceType(), id.GetResource()): -1})
@@ -199,14 +208,35 @@ func (s session) gone(ctx context.Context, id *v2.ResourceId) (int, int, error) 
 // for the grants: a grant on an entitlement that has no row would be
 // overlooked.
 func (c *Connector) entitlements(
-	ctx context.Context, id *v2.ResourceId, opts rs.SyncOpAttrs, read detail, typeID string, membership func(context.Context, session) (*v2.Entitlement, error),
+	ctx context.Context, id *v2.ResourceId, opts rs.SyncOpAttrs, read detail, typeID string, membership memberOf,
+) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+	rows, next, err := c.entitlementsOnce(ctx, id, opts, read, typeID, membership)
+	if err != nil { // The SDK may ask again.
+		c.fresh.forget()
+	}
+	return rows, next, err
+}
+
+// A memberOf returns the entitlement to be a member of what subjects of a type
+// are in.
+type memberOf func(context.Context, session) (*v2.Entitlement, error)
+
+func (c *Connector) entitlementsOnce(
+	ctx context.Context, id *v2.ResourceId, opts rs.SyncOpAttrs, read detail, typeID string, membership memberOf,
 ) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
 	token, err := parsePageToken(opts.PageToken.Token)
 	if err != nil {
 		return nil, nil, err
 	}
 	s := c.session(opts)
-	sub, err := c.subject(ctx, s, id, read)
+	var sub subject
+	if reading, readErr := s.reading(ctx, id.GetResourceType()); readErr != nil {
+		return nil, nil, readErr
+	} else if opts.PageToken.Token == "" && c.fresh.has(s.syncID, id.GetResourceType(), reading) {
+		sub, err = c.askSubject(ctx, s, id, read, false)
+	} else {
+		sub, err = c.subject(ctx, s, id, read)
+	}
 	if err != nil || sub.Vanished {
 		return nil, nil, err
 	}
