@@ -17,6 +17,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -84,11 +85,15 @@ func New(ctx context.Context, opts Options) (*Connector, error) {
 		opts.Version = "dev"
 	}
 	agent := "baton-segment/" + opts.Version
-	hc, err := uhttp.NewClient(ctx, uhttp.WithLogger(true, nil), uhttp.WithUserAgent(agent))
+	// Not its log: that repeats what a server sends that is no HTTP, which may be
+	// the token. The library logs requests.
+	hc, err := uhttp.NewClient(ctx, uhttp.WithUserAgent(agent))
 	if err != nil {
 		return nil, fmt.Errorf("making the HTTP client: %w", err)
 	}
-	hc.Transport = discreetTransport{base: hc.Transport, token: strings.TrimSpace(opts.Token)}
+	hc.Transport = &lanes{free: []http.RoundTripper{hc.Transport}, open: func() (http.RoundTripper, error) {
+		return uhttp.NewTransport(context.WithoutCancel(ctx), uhttp.WithUserAgent(agent))
+	}}
 	options := []segmentapi.Option{
 		segmentapi.WithHTTPClient(hc),
 		segmentapi.WithUserAgent(agent),

@@ -2,10 +2,8 @@ package connector
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -159,12 +157,24 @@ func (t *tally) add(syncID, what string, n int) []int {
 	return reached
 }
 
-// auditLog hands the library's lines about changes to the logger of the
-// context, where the SDK looks for it. Requests are logged by the SDK's client.
+// auditLog hands the library's lines about changes, and at the level debug about
+// requests, to the logger of the context, where the SDK looks for it.
 type auditLog struct{ fields []zap.Field }
 
-// Enabled leaves out what is below info.
-func (auditLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+// Enabled goes by the logger of the context.
+func (auditLog) Enabled(ctx context.Context, level slog.Level) bool {
+	return ctxzap.Extract(ctx).Core().Enabled(zapLevel(level))
+}
+
+func zapLevel(level slog.Level) zapcore.Level {
+	switch {
+	case level >= slog.LevelWarn:
+		return zapcore.WarnLevel
+	case level >= slog.LevelInfo:
+		return zapcore.InfoLevel
+	}
+	return zapcore.DebugLevel
+}
 
 // Handle writes one line.
 func (l auditLog) Handle(ctx context.Context, r slog.Record) error {
@@ -173,12 +183,7 @@ func (l auditLog) Handle(ctx context.Context, r slog.Record) error {
 		fields = append(fields, zap.Any(a.Key, a.Value.Any()))
 		return true
 	})
-	log := ctxzap.Extract(ctx)
-	if r.Level >= slog.LevelWarn {
-		log.Warn(r.Message, fields...)
-	} else {
-		log.Info(r.Message, fields...)
-	}
+	ctxzap.Extract(ctx).Log(zapLevel(r.Level), r.Message, fields...)
 	return nil
 }
 
@@ -193,57 +198,3 @@ func (l auditLog) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 // WithGroup returns l: the library makes no groups.
 func (l auditLog) WithGroup(string) slog.Handler { return l }
-
-// A discreetTransport keeps the token out of what the SDK's client logs: that
-// includes what a server sends that is no HTTP, which may be what it was sent.
-type discreetTransport struct {
-	base  http.RoundTripper
-	token string
-}
-
-// RoundTrip sends req with a discreet logger.
-func (d discreetTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx := req.Context()
-	log := ctxzap.Extract(ctx).WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
-		return discreetLog{Core: core, token: d.token}
-	}))
-	return d.base.RoundTrip(req.WithContext(ctxzap.ToContext(ctx, log)))
-}
-
-// A discreetLog takes the token out of the fields of entries.
-type discreetLog struct {
-	zapcore.Core
-	token string
-}
-
-// With keeps loggers with fields discreet.
-func (d discreetLog) With(fields []zapcore.Field) zapcore.Core {
-	return discreetLog{Core: d.Core.With(d.hide(fields)), token: d.token}
-}
-
-// Check leaves it to the core which entries are written.
-func (d discreetLog) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if d.Core.Check(e, nil) == nil {
-		return ce
-	}
-	return ce.AddCore(e, d)
-}
-
-// Write writes an entry without the token.
-func (d discreetLog) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	return d.Core.Write(e, d.hide(fields))
-}
-
-func (d discreetLog) hide(fields []zapcore.Field) []zapcore.Field {
-	fields = slices.Clone(fields)
-	for i, f := range fields {
-		text := f.String
-		if f.Interface != nil {
-			text = fmt.Sprint(f.Interface)
-		}
-		if strings.Contains(text, d.token) {
-			fields[i] = zap.String(f.Key, strings.ReplaceAll(text, d.token, "[token]"))
-		}
-	}
-	return fields
-}
