@@ -77,6 +77,11 @@ func labelProfile(labels []segmentapi.Label) []any {
 	return ids
 }
 
+// isSet reports whether there are several labels.
+func isSet(labels []segmentapi.Label) bool {
+	return len(labels) > 1 && len(labelProfile(labels)) > 1
+}
+
 // labelSumPrefix begins the id of a set of labels that is named by its
 // checksum.
 const labelSumPrefix = "sha256-"

@@ -289,40 +289,39 @@ func (s session) listed(ctx context.Context, typeID string, ids []string) (map[s
 	return found[typeID], read, err
 }
 
-// listedOf returns what the lists of several types know ids by.
+// listedOf returns what the lists of several types know ids by. The second form
+// of an id is asked for where the first is not there: see learn.
 func (s session) listedOf(ctx context.Context, asked map[string][]string) (map[string]map[string]listedRow, error) {
-	var keys, facts []string
-	for typeID, ids := range asked {
-		for _, id := range ids {
-			for _, form := range forms(typeID, id) {
-				keys = append(keys, listedKey(typeID, form))
-			}
-		}
-		facts = append(facts, factKey(typeID, factReading), factKey(typeID, factRows))
-	}
-	rows, _, err := sessionGetMany[listedRow](ctx, s, partListed, keys)
-	if err != nil {
-		return nil, err
-	}
-	known, err := s.learn(ctx, facts...)
-	if err != nil {
-		return nil, err
-	}
+	type wanted struct{ typeID, id, form string }
 	found := map[string]map[string]listedRow{}
-	for typeID, ids := range asked {
-		var reading int64
-		if began := known[factKey(typeID, factReading)]; began != nil {
-			reading = *began
-		}
-		found[typeID] = map[string]listedRow{}
-		for _, id := range ids {
-			for _, form := range forms(typeID, id) {
-				if row, ok := rows[listedKey(typeID, form)]; ok && row.Reading == reading {
-					row.id = form
-					found[typeID][id] = row
-					break
+	for n := range 2 {
+		want := map[string]wanted{}
+		for typeID, ids := range asked {
+			for _, id := range ids {
+				_, there := found[typeID][id]
+				if all := forms(typeID, id); !there && n < len(all) {
+					want[listedKey(typeID, all[n])] = wanted{typeID, id, all[n]}
 				}
 			}
+		}
+		rows, _, err := sessionGetMany[listedRow](ctx, s, partListed, slices.Collect(maps.Keys(want)))
+		if err != nil {
+			return nil, err
+		}
+		for key, row := range rows {
+			w := want[key]
+			reading, err := s.reading(ctx, w.typeID)
+			if err != nil {
+				return nil, err
+			}
+			if row.Reading != reading {
+				continue
+			}
+			if found[w.typeID] == nil {
+				found[w.typeID] = map[string]listedRow{}
+			}
+			row.id = w.form
+			found[w.typeID][w.id] = row
 		}
 	}
 	return found, nil

@@ -64,6 +64,9 @@ func rememberListed[T any](ctx context.Context, s session, typeID string, rows [
 
 // known returns what the session knows of a user or group.
 func (s session) known(ctx context.Context, id *v2.ResourceId) (subject, bool, error) {
+	if err := s.expect(ctx, id.GetResourceType()); err != nil {
+		return subject{}, false, err
+	}
 	reading, err := s.reading(ctx, id.GetResourceType())
 	if err != nil {
 		return subject{}, false, err
@@ -73,6 +76,13 @@ func (s session) known(ctx context.Context, id *v2.ResourceId) (subject, bool, e
 		return subject{}, false, err
 	}
 	return sub, true, err
+}
+
+// expect asks in one call for the facts that most subjects of a type need.
+func (s session) expect(ctx context.Context, typeID string, more ...string) error {
+	_, err := s.learn(ctx, append(more, factKey(typeID, factReading),
+		factKey(typeRole, factReading), factKey(typeRole, factRows), factKey(typeRole, factStatic))...)
+	return err
 }
 
 // subject returns what a user or group holds: from the session, else from the
@@ -229,6 +239,9 @@ func (c *Connector) entitlementsOnce(
 		return nil, nil, err
 	}
 	s := c.session(opts)
+	if err = s.expect(ctx, id.GetResourceType(), factKey(typeID, factStatic)); err != nil {
+		return nil, nil, err
+	}
 	var sub subject
 	if reading, readErr := s.reading(ctx, id.GetResourceType()); readErr != nil {
 		return nil, nil, readErr
@@ -361,8 +374,12 @@ func (s session) place(ctx context.Context, permissions []segmentapi.Permission)
 	targets, _ := targetsOf(permissions)
 	asked := map[string][]string{typeRole: nil}
 	for _, t := range targets {
-		asked[t.typeID] = append(asked[t.typeID], t.id)
 		asked[typeRole] = append(asked[typeRole], t.roleID)
+		ids := asked[t.typeID]
+		if !isSet(t.labels) { // Sets of labels are in no list.
+			ids = append(ids, t.id)
+		}
+		asked[t.typeID] = ids
 	}
 	var facts []string
 	for typeID := range asked {
@@ -415,8 +432,7 @@ func (s session) place(ctx context.Context, permissions []segmentapi.Permission)
 			continue
 		}
 		seen[key] = true
-		// Sets of labels are in no list, whatever is known.
-		p := placedTarget{target: t, listed: ok || !on.read && len(labelProfile(t.labels)) < 2, name: row.Name}
+		p := placedTarget{target: t, listed: ok || !on.read && !isSet(t.labels), name: row.Name}
 		role, ok := lists[typeRole].rows[t.roleID]
 		if ok {
 			p.roleName = role.Name

@@ -75,7 +75,13 @@ func (c *Connector) readWorkspace(ctx context.Context, s session) (*segmentapi.W
 // workspaceID is the workspace's id: from the session, else from the API, once.
 // A token belongs to one workspace for good.
 func (c *Connector) workspaceID(ctx context.Context, s session) (string, error) {
+	if known := c.workspace.id.Load(); known != nil {
+		return *known, nil
+	}
 	id, ok, err := sessionGet[string](ctx, s, partWorkspace, typeWorkspace)
+	if ok && err == nil {
+		c.workspace.id.Store(&id)
+	}
 	if ok || err != nil {
 		return id, err
 	}
