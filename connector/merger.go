@@ -15,8 +15,8 @@ import (
 type merger struct {
 	mu   sync.Mutex
 	next *merged
-	// busy is held while a call is under way.
-	busy sync.Mutex
+	// last ends when the latest call that has begun ends.
+	last chan struct{}
 }
 
 // A merged is one call for several workers.
@@ -67,8 +67,13 @@ func (m *merger) join(s session, subjects map[string]subject) (*merged, bool) {
 
 func (m *merger) run(ctx context.Context, call *merged) {
 	defer close(call.done)
-	m.busy.Lock()
-	defer m.busy.Unlock()
+	m.mu.Lock()
+	last := m.last
+	m.last = call.done
+	m.mu.Unlock()
+	if last != nil {
+		<-last
+	}
 	m.mu.Lock()
 	if m.next == call {
 		m.next = nil
