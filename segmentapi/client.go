@@ -1,6 +1,7 @@
 package segmentapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -141,11 +142,11 @@ func execute[T any](ctx context.Context, c *Client, what call, do func(context.C
 			return nil, nil, &RateLimitError{Wait: max(time.Until(opens), 0), Reset: opens, err: fail}
 		}
 		return nil, nil, fail
-	case !strings.Contains(resp.Header.Get("Content-Type"), "json") && (err != nil || out != nil): // The official client reads XML as well.
+	case !api.JsonCheck.MatchString(resp.Header.Get("Content-Type")) && (err != nil || out != nil): // The official client reads XML as well.
 		fail.kind, fail.cause = ErrBadResponse, fmt.Errorf("the answer is not JSON (content type %q)", c.transport.hide(resp.Header.Get("Content-Type")))
 		return nil, nil, fail
 	case err != nil:
-		// Only the text: the official client's error holds the whole answer,
+		// Only the text: an error of the official client holds the whole answer,
 		// and so write keys, settings and code.
 		fail.kind, fail.cause = ErrBadResponse, errors.New(c.transport.hide(err.Error()))
 		return nil, nil, fail
@@ -154,6 +155,23 @@ func execute[T any](ctx context.Context, c *Client, what call, do func(context.C
 		return nil, nil, fail
 	}
 	return out, resp, nil
+}
+
+// decoded makes run leave an answer of success to be decoded here, in the way of
+// the official client, which would copy it first: that costs a list as much
+// memory as all of its rows.
+func decoded[T any](run func(context.Context) (*T, *http.Response, error)) func(context.Context) (*T, *http.Response, error) {
+	return func(ctx context.Context) (*T, *http.Response, error) {
+		st := stateOf(ctx)
+		st.decodes = true
+		out, resp, err := run(ctx)
+		if err != nil || len(st.body) == 0 {
+			return out, resp, err
+		}
+		resp.Body = io.NopCloser(bytes.NewReader(st.body))
+		err = json.Unmarshal(st.body, &out)
+		return out, resp, err
+	}
 }
 
 // bad reports an answer that was decoded but cannot be used.
@@ -187,7 +205,7 @@ func list[O, R, T any](ctx context.Context, c *Client, opts ListOptions, l liste
 	if err != nil {
 		return nil, err
 	}
-	out, resp, err := execute(ctx, c, l.call, func(ctx context.Context) (*O, *http.Response, error) { return l.run(ctx, in) })
+	out, resp, err := execute(ctx, c, l.call, decoded(func(ctx context.Context) (*O, *http.Response, error) { return l.run(ctx, in) }))
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +255,7 @@ func get[O, R, T any](ctx context.Context, c *Client, id string, g getter[O, R, 
 	if err := checkID(g.what, id); err != nil {
 		return nil, err
 	}
-	out, _, err := execute(ctx, c, g.call, g.run)
+	out, _, err := execute(ctx, c, g.call, decoded(g.run))
 	if err != nil {
 		return nil, err
 	}

@@ -128,6 +128,8 @@ func TestAnswersThatCannotBeTrusted(t *testing.T) {
 		"errors with 200":    {200, jsonType, `{"errors":[{"type":"x"}]}`, "no rows"},
 		"html with 200":      {200, "text/html", "<html></html>", "not JSON"},
 		"json as html":       {200, "text/html", page(`,"pagination":{"current":"MA=="}`), "not JSON"},
+		"json as nothing":    {200, "", page(`,"pagination":{"current":"MA=="}`), "not JSON"},
+		"json as itself":     {200, "json", page(`,"pagination":{"current":"MA=="}`), "not JSON"},
 		"not json":           {200, jsonType, "{", "bad response"},
 		"wrong type":         {200, jsonType, `{"data":{"users":[{"id":7}],"pagination":{"current":"MA=="}}}`, "bad response"},
 		"no rows":            {200, jsonType, `{"data":{"pagination":{"current":"MA=="}}}`, "no rows"},

@@ -30,6 +30,10 @@ type callState struct {
 	// ready is set if the caller has waited for the call's turn itself and wants
 	// it sent once.
 	ready bool
+	// decodes is set if the caller decodes an answer of success itself. It is then
+	// in body, and the official client sees an empty one.
+	decodes bool
+	body    []byte
 }
 
 type callKey struct{}
@@ -264,6 +268,9 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	log.DebugContext(ctx, "request", "status", resp.StatusCode, "waited", waited)
 	resp.Body = io.NopCloser(bytes.NewReader(body))
+	if st.decodes && resp.StatusCode < 300 {
+		st.body, resp.Body = body, http.NoBody
+	}
 	// Redirects are refused by their status. One to nowhere would be a broken
 	// connection to http.Client, and so be tried again.
 	resp.Header.Del("Location")
