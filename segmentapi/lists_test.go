@@ -458,6 +458,29 @@ func TestRoleCache(t *testing.T) {
 	})
 }
 
+// Looking up a role that is known costs no memory, and what a caller does to its
+// copy is nobody else's business.
+func TestKnownRoleIsACopyOnTheStack(t *testing.T) {
+	ws := sim.Demo()
+	c := connect(t, sim.New(ws))
+	want := ws.Roles[0]
+	lookUp := func() {
+		role, err := c.Roles.Get(t.Context(), want.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if role.ID != want.ID || role.Name != want.Name {
+			t.Errorf("got the role %s, %q", role.ID, role.Name)
+		}
+		*role = segmentapi.Role{ID: "changed"}
+	}
+	lookUp()
+	// Coverage counters make the method too large to be inlined.
+	if n := testing.AllocsPerRun(100, lookUp); n > 0 && testing.CoverMode() == "" {
+		t.Errorf("a lookup allocates %v times", n)
+	}
+}
+
 func TestRoleCacheSmallerThanTheRoles(t *testing.T) {
 	t.Parallel()
 	for size, want := range map[int]int{0: 4, 1: 4} {

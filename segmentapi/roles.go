@@ -46,8 +46,17 @@ func (s *RoleService) All(ctx context.Context) iter.Seq2[Role, error] {
 // for all callers that miss at the same time. An id that no role has is
 // remembered too and returns an error that matches [ErrNotFound].
 func (s *RoleService) Get(ctx context.Context, id string) (*Role, error) {
-	if err := checkID("role", id); err != nil {
+	// Small enough to be inlined, so that the copy can stay on the caller's stack.
+	role, err := s.lookUp(ctx, id)
+	if err != nil {
 		return nil, err
+	}
+	return &role, nil
+}
+
+func (s *RoleService) lookUp(ctx context.Context, id string) (Role, error) {
+	if err := checkID("role", id); err != nil {
+		return Role{}, err
 	}
 	for {
 		if e, ok := s.cache.get(id, time.Now()); ok {
@@ -61,18 +70,18 @@ func (s *RoleService) Get(ctx context.Context, id string) (*Role, error) {
 		})
 		select {
 		case <-ctx.Done():
-			return nil, &Error{Operation: "listRoles", Method: http.MethodGet, Path: "/roles", cause: ctx.Err()}
+			return Role{}, &Error{Operation: "listRoles", Method: http.MethodGet, Path: "/roles", cause: ctx.Err()}
 		case res := <-flight:
 			if res.Err != nil {
 				// The caller that made the request may have left; this one has not.
 				if ctx.Err() == nil && (errors.Is(res.Err, context.Canceled) || errors.Is(res.Err, context.DeadlineExceeded)) {
 					continue
 				}
-				return nil, res.Err
+				return Role{}, res.Err
 			}
 			roles, ok := res.Val.(loaded)
 			if !ok {
-				return nil, fmt.Errorf("segment listRoles: the lookup returned a %T", res.Val)
+				return Role{}, fmt.Errorf("segment listRoles: the lookup returned a %T", res.Val)
 			}
 			if roles == nil {
 				continue
@@ -141,9 +150,9 @@ func (s *RoleService) load(ctx context.Context) (loaded, error) {
 	return roles, nil
 }
 
-func found(id string, e roleEntry) (*Role, error) {
+func found(id string, e roleEntry) (Role, error) {
 	if !e.known {
-		return nil, &Error{Operation: "listRoles", Method: http.MethodGet, Path: "/roles", kind: ErrNotFound, cause: errors.New("no role has the id " + id)}
+		return Role{}, &Error{Operation: "listRoles", Method: http.MethodGet, Path: "/roles", kind: ErrNotFound, cause: errors.New("no role has the id " + id)}
 	}
-	return &e.role, nil
+	return e.role, nil
 }
