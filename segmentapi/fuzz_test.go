@@ -280,7 +280,7 @@ func FuzzListAnswer(f *testing.F) {
 		page(`[{"id":null}]`, `{}`), page(`[{"id":7}]`, `{}`), page(`[{"ID":"u1"}]`, `{}`), page(`[{"id":"u1","id":""}]`, `{}`),
 		page(`[]`, `{"next":7}`), page(`[]`, `{"next":""}`), page(`[]`, `{"next":null}`), page(`[]`, `{"next":"`+testToken+`"}`),
 		page(`[]`, `{"totalEntries":1e30}`), page(`[]`, `{"totalEntries":-5}`), page(`[]`, `{"totalEntries":0.5}`), page(`[]`, `{"totalEntries":1e400}`),
-		page(`[]`, `{"totalEntries":null}`), page(`[]`, `{"current":"MA=="}`) + `{"data":{}}`, page(`[]`, `{"current":"MA=="}`) + "<html>",
+		page(`[]`, `{"totalEntries":null}`), page(`[]`, `{"":1e400}`), page(`[]`, `{"current":"MA=="}`) + `{"data":{}}`, page(`[]`, `{"current":"MA=="}`) + "<html>",
 		page(`[{"id":"u1"}],"users":[]`, `{"current":"MA=="}`), page(`[{"id":"u1","email":`+strings.Repeat("1", 5000)+`}]`, `{}`),
 		page(`[{"id":"u1","permissions":[{"roleId":"r","resources":[{"id":"x","type":"SOURCE","labels":[{"key":"a"}]}]}]}]`, `{}`),
 		"", "null", "[]", "{", `{"data":null}`, `{"errors":[{"type":"x"}]}`, `{"data":"` + testToken + `"}`, "\xff", testToken,
@@ -312,8 +312,11 @@ func FuzzListAnswer(f *testing.F) {
 			}
 		}
 		var answer any
-		if err = json.Unmarshal([]byte(body), &answer); err != nil {
+		if !json.Valid([]byte(body)) {
 			t.Fatalf("a page out of what is no JSON: %+v", got)
+		}
+		if err = json.Unmarshal([]byte(body), &answer); err != nil {
+			return // A number that is too large for a float64, where nobody looks.
 		}
 		if !distinct(json.NewDecoder(strings.NewReader(body))) {
 			return // What a name that comes twice stands for is anybody's guess.
