@@ -120,6 +120,8 @@ func (g *groupSyncer) members(ctx context.Context, s session, id *v2.ResourceId,
 		return s.groupGone(ctx, id, err)
 	} else if err != nil {
 		return nil, nil, lost(err, token)
+	} else if err = s.answered(ctx, page.Next == ""); err != nil {
+		return nil, nil, err
 	}
 	emails, ids := emailsOf(page.Items)
 	users, read, err := s.listed(ctx, typeUser, ids)
@@ -161,6 +163,8 @@ func (g *groupSyncer) invites(ctx context.Context, s session, id *v2.ResourceId,
 		return s.groupGone(ctx, id, err)
 	} else if err != nil {
 		return nil, nil, lost(err, token)
+	} else if err = s.answered(ctx, page.Next == ""); err != nil {
+		return nil, nil, err
 	}
 	users, err := s.byEmail(ctx, typeUser, page.Items)
 	if err != nil {

@@ -103,12 +103,13 @@ type tally struct {
 	counts   map[string]int
 	vanished map[string]bool
 	started  bool
+	pace     pace
 }
 
 // enter makes the tally that of syncID. The lock is held.
 func (t *tally) enter(syncID string) {
 	if t.counts == nil || t.syncID != syncID {
-		t.syncID, t.counts, t.vanished, t.started = syncID, map[string]int{}, map[string]bool{}, false
+		t.syncID, t.counts, t.vanished, t.started, t.pace = syncID, map[string]int{}, map[string]bool{}, false, pace{}
 	}
 }
 

@@ -47,9 +47,9 @@ func paged(t *testing.T, ws *sim.Workspace, pageSize int, opts ...sim.Option) *f
 }
 
 // timeless is a fixture without a network, for the fake time of synctest.
-func timeless(t *testing.T, ws *sim.Workspace) *fixture {
+func timeless(t *testing.T, ws *sim.Workspace, opts ...sim.Option) *fixture {
 	t.Helper()
-	s := sim.New(ws)
+	s := sim.New(ws, opts...)
 	client := must(segmentapi.New(s.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: s.RoundTripper()}), segmentapi.WithRetry(syncRetry)))(t)
 	patient := must(client.WithRetry(patientRetry))(t)
 	return &fixture{Connector: &Connector{client: client, patient: patient}, sim: s, session: &memory{values: map[string][]byte{}}}

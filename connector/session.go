@@ -49,6 +49,7 @@ const (
 	partUnknown   = "unknown/"   // What cannot be shown, by kind and subject, to a count.
 	partSkipped   = "skipped/"   // What the plan lacks, to the resource type it is of.
 	partReported  = "reported/"  // Parts that have been logged.
+	partProgress  = "progress/"  // A reading of the lists to how much has been answered since.
 )
 
 // What is known of a resource type as a whole.

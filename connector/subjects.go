@@ -59,6 +59,7 @@ func rememberListed[T any](ctx context.Context, s session, typeID string, rows [
 	if len(known) > 0 {
 		s.fresh.forget()
 	}
+	s.tally.add(s.syncID, partProgress, len(known))
 	return s.remember(ctx, known)
 }
 
@@ -103,6 +104,9 @@ func (c *Connector) askSubject(ctx context.Context, s session, id *v2.ResourceId
 		func(ctx context.Context) ([]segmentapi.Permission, error) { return read(ctx, id.GetResource()) })
 	gone := err
 	if err != nil && !vanished(err) {
+		return subject{}, err
+	}
+	if err = s.answered(ctx, true); err != nil {
 		return subject{}, err
 	}
 	if err = c.learnSpaces(ctx, s, permissions); err != nil {

@@ -1,0 +1,485 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	sdksession "github.com/conductorone/baton-sdk/pkg/session"
+	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"github.com/conductorone/baton-sdk/pkg/types/sessions"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// unhurried is a fixture whose users and groups take a while each time that they
+// are asked for.
+func unhurried(t *testing.T, ws *sim.Workspace, delay time.Duration, opts ...sim.Option) *fixture {
+	t.Helper()
+	f := timeless(t, ws, opts...)
+	f.slow(t, delay)
+	return f
+}
+
+func (f *fixture) slow(t *testing.T, delay time.Duration) {
+	t.Helper()
+	f.sim.ClearFaults()
+	for _, operation := range []string{"getUser", "getUserGroup", "listUsersFromUserGroup", "listInvitesFromUserGroup"} {
+		f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultDelay, Delay: delay})
+	}
+}
+
+// resumed is the connector of another process that takes up the same sync.
+func (f *fixture) resumed() *fixture {
+	return &fixture{Connector: &Connector{client: f.client, patient: f.patient}, sim: f.sim, session: f.session}
+}
+
+// detail asks for the entitlements of rows, one by one, and read for their grants
+// as well.
+func (f *fixture) detail(ctx context.Context, t *testing.T, rows []*v2.Resource) {
+	t.Helper()
+	for _, r := range rows {
+		must(f.entitlements(ctx, r))(t)
+	}
+}
+
+func (f *fixture) read(ctx context.Context, t *testing.T, rows []*v2.Resource) {
+	t.Helper()
+	f.detail(ctx, t, rows)
+	for _, r := range rows {
+		must(f.grants(ctx, r))(t)
+	}
+}
+
+func subjectsOf(rows map[string][]*v2.Resource) []*v2.Resource {
+	return slices.Concat(rows[typeUser], rows[typeGroup])
+}
+
+// progressOf is each line in words, after how many seconds since began.
+func progressOf(logs *observer.ObservedLogs, began time.Time) []string {
+	var lines []string
+	for _, e := range logs.FilterMessage("reading users and groups").All() {
+		words := []string{fmt.Sprintf("%gs", e.Time.Sub(began).Seconds())}
+		fields := e.ContextMap()
+		for _, f := range e.Context {
+			if f.Type == zapcore.SkipType {
+				continue
+			}
+			words = append(words, fmt.Sprintf("%s=%v", f.Key, fields[f.Key]))
+		}
+		lines = append(lines, strings.Join(words, " "))
+	}
+	return lines
+}
+
+// A long sync says now and then how far it has come, of what the lists say that
+// there is, as far as they do, and after a minute how long the rest will take.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	withoutInvites := crowd(2, 2)
+	withoutInvites.Invites = nil
+	for name, c := range map[string]struct {
+		ws    *sim.Workspace
+		delay time.Duration
+		opts  []sim.Option
+		types []string // All, if there are none.
+		store sessions.SessionStore
+		want  []string
+	}{
+		"all": {ws: crowd(2, 1), delay: 20 * time.Second, want: []string{
+			"40s done=2 total=5 per_minute=3",
+			"60s done=3 total=5 per_minute=3",
+			"80s done=4 total=5 per_minute=3 left=20s",
+			"100s done=5 total=5 per_minute=3 left=0s",
+		}},
+		"no invites": {ws: withoutInvites, delay: 20 * time.Second, want: []string{
+			"40s done=2 total=6 per_minute=3",
+			"60s done=3 total=6 per_minute=3",
+			"80s done=4 total=6 per_minute=3 left=40s",
+			"100s done=5 total=6 per_minute=3 left=20s",
+			"120s done=6 total=6 per_minute=3 left=0s",
+		}},
+		"users only": {ws: crowd(4, 2), delay: 20 * time.Second, types: []string{typeUser}, want: []string{
+			"40s done=2 total=4 per_minute=3",
+			"60s done=3 total=4 per_minute=3",
+			"80s done=4 total=4 per_minute=3 left=0s",
+		}},
+		// Invites may be in them, as far as is known.
+		"groups only": {ws: withoutInvites, delay: 20 * time.Second, types: []string{typeGroup}, want: []string{
+			"40s done=2 total=6 per_minute=3",
+			"60s done=3 total=6 per_minute=3",
+			"80s done=4 total=6 per_minute=3 left=40s",
+			"100s done=5 total=6 per_minute=3 left=20s",
+			"120s done=6 total=6 per_minute=3 left=0s",
+		}},
+		"details in the lists": {ws: crowd(90, 2), delay: 20 * time.Second, opts: []sim.Option{sim.WithPermissionsInLists()}, want: []string{
+			"40s done=94 total=96 per_minute=3",
+			"60s done=95 total=96 per_minute=3",
+			"80s done=96 total=96 per_minute=3 left=0s",
+		}},
+		// Nothing is kept, so every detail is asked for twice.
+		"no store": {ws: crowd(1, 1), delay: 20 * time.Second, store: &sdksession.NoOpSessionStore{}, want: []string{
+			"40s done=2 per_minute=3",
+			"60s done=3 per_minute=3",
+			"80s done=4 per_minute=3",
+			"100s done=5 per_minute=3",
+			"120s done=6 per_minute=3",
+		}},
+		"fast": {ws: crowd(20, 1), delay: time.Second, want: []string{
+			"11s done=11 total=23 per_minute=60",
+			"21s done=21 total=23 per_minute=60",
+		}},
+		// Ten seconds have passed, though not since the first answer.
+		"short": {ws: crowd(4, 2), delay: time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := unhurried(t, c.ws, c.delay, c.opts...)
+				if c.store != nil {
+					f.session = c.store
+				}
+				ctx, logs := logged(t)
+				rows := map[string][]*v2.Resource{}
+				if c.types == nil {
+					rows = f.listIn(ctx, t)
+				}
+				for _, typeID := range c.types {
+					rows[typeID] = must(f.listType(ctx, typeID))(t)
+				}
+				began := time.Now()
+				f.read(ctx, t, subjectsOf(rows))
+				if diff := cmp.Diff(c.want, progressOf(logs, began)); diff != "" {
+					t.Errorf("lines (-want +got):\n%s", diff)
+				}
+				if kept := must(sessionAll[int](ctx, session{store: f.session}, partProgress))(t); c.want == nil && len(kept) > 0 {
+					t.Errorf("a short sync kept %v", kept)
+				}
+			})
+		})
+	}
+}
+
+// In a targeted sync no list is read.
+func TestProgressOfATargetedSync(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := unhurried(t, crowd(5, 0), 20*time.Second)
+		ctx, logs := logged(t)
+		var rows []*v2.Resource
+		for i := range 5 {
+			rows = append(rows, stub(typeUser, fmt.Sprintf("u%03d", i)))
+		}
+		began := time.Now()
+		f.detail(ctx, t, rows)
+		if diff := cmp.Diff([]string{
+			"40s done=2 per_minute=3",
+			"60s done=3 per_minute=3",
+			"80s done=4 per_minute=3",
+			"100s done=5 per_minute=3",
+		}, progressOf(logs, began)); diff != "" {
+			t.Errorf("lines (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// However many workers there are, they say it once in ten seconds.
+func TestProgressOfManyWorkers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const workers, each = 8, 81
+		f := unhurried(t, crowd(workers*each, 0), time.Second)
+		ctx, logs := logged(t)
+		rows := f.listIn(ctx, t)[typeUser]
+		began := time.Now()
+		var group sync.WaitGroup
+		for share := range slices.Chunk(rows, each) {
+			group.Go(func() {
+				for _, r := range share {
+					if _, err := f.entitlements(ctx, r); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		group.Wait()
+		if diff := cmp.Diff([]string{
+			"11s done=81 total=648 per_minute=480",
+			"21s done=161 total=648 per_minute=480",
+			"31s done=241 total=648 per_minute=480",
+			"41s done=321 total=648 per_minute=480",
+			"51s done=401 total=648 per_minute=480",
+			"61s done=481 total=648 per_minute=480 left=30s",
+			"71s done=561 total=648 per_minute=480 left=20s",
+			"81s done=641 total=648 per_minute=480 left=10s",
+		}, progressOf(logs, began)); diff != "" {
+			t.Errorf("lines (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A sync that another process takes up goes on counting, at that one's pace, and
+// begins anew if the lists are read again.
+func TestProgressAfterAResume(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := unhurried(t, crowd(30, 0), 4*time.Second)
+		ctx, logs := logged(t)
+		rows := f.listIn(ctx, t)[typeUser]
+		began := time.Now()
+		f.detail(ctx, t, rows[:9])
+		f = f.resumed()
+		f.slow(t, 15*time.Second)
+		f.detail(ctx, t, rows[9:15])
+		f = f.resumed()
+		f.listIn(ctx, t)
+		f.detail(ctx, t, rows[:3])
+		if diff := cmp.Diff([]string{
+			"16s done=4 total=30 per_minute=15",
+			"28s done=7 total=30 per_minute=15",
+			// Two of the first process were not kept.
+			"66s done=9 total=30 per_minute=4",
+			"81s done=10 total=30 per_minute=4",
+			"96s done=11 total=30 per_minute=4",
+			"111s done=12 total=30 per_minute=4 left=4m30s",
+			"126s done=13 total=30 per_minute=4 left=4m20s",
+			"156s done=2 total=30 per_minute=4",
+			"171s done=3 total=30 per_minute=4",
+		}, progressOf(logs, began)); diff != "" {
+			t.Errorf("lines (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// After a checkpoint some lists are asked for again. There is never more done
+// than there is to do.
+func TestProgressOfWhatIsDoneAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ws := crowd(0, 2)
+		ws.Invites = nil
+		f := unhurried(t, ws, 20*time.Second)
+		ctx, logs := logged(t)
+		groups := f.listIn(ctx, t)[typeGroup]
+		began := time.Now()
+		f.read(ctx, t, groups)
+		f.resumed().read(ctx, t, groups)
+		if diff := cmp.Diff([]string{
+			"40s done=2 total=4 per_minute=3",
+			"60s done=3 total=4 per_minute=3",
+			"80s done=4 total=4 per_minute=3 left=0s",
+			"120s done=4 total=4 per_minute=3",
+		}, progressOf(logs, began)); diff != "" {
+			t.Errorf("lines (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A process may serve one sync after another, and one again after a pause.
+func TestProgressOfOneSyncAfterAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := unhurried(t, crowd(12, 0), 20*time.Second)
+		ctx, logs := logged(t)
+		rows := f.listIn(ctx, t)[typeUser]
+		began := time.Now()
+		f.detail(ctx, t, rows[:4])
+		<-time.After(longestOutage)
+		f.detail(ctx, t, rows[4:6])
+		f.session = &memory{values: map[string][]byte{}}
+		for _, r := range rows[:2] {
+			if _, _, err := f.syncer(r).Entitlements(ctx, r, rs.SyncOpAttrs{Session: f.session, SyncID: "another"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff([]string{
+			"40s done=2 total=12 per_minute=3",
+			"60s done=3 total=12 per_minute=3",
+			"80s done=4 total=12 per_minute=3 left=2m40s",
+			"720s done=6 total=12 per_minute=3",
+			"760s done=2 per_minute=3",
+		}, progressOf(logs, began)); diff != "" {
+			t.Errorf("lines (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A list of several pages is several requests, and one thing that is done.
+func TestProgressOfLongMemberLists(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ws := crowd(8, 2)
+		for _, u := range ws.Users {
+			ws.Groups[0].Members = append(ws.Groups[0].Members, u.Email)
+		}
+		f := unhurried(t, ws, 20*time.Second)
+		ctx, logs := logged(t)
+		groups := f.listIn(ctx, t)[typeGroup]
+		f.client = must(segmentapi.New(f.sim.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: f.sim.RoundTripper()}), segmentapi.WithPageSize(2)))(t)
+		began := time.Now()
+		f.read(ctx, t, groups)
+		if diff := cmp.Diff([]string{
+			"40s done=2 total=14 per_minute=3",
+			"60s done=2 total=14 per_minute=3",
+			"80s done=2 total=14 per_minute=3 left=12m0s",
+			"100s done=2 total=14 per_minute=3 left=12m0s",
+			"120s done=3 total=14 per_minute=3 left=11m0s",
+			"140s done=4 total=14 per_minute=3 left=6m30s",
+			"160s done=5 total=14 per_minute=3 left=5m50s",
+			"180s done=6 total=14 per_minute=3 left=5m10s",
+		}, progressOf(logs, began)); diff != "" {
+			t.Errorf("lines (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A limit lets requests through in bursts. After the first minute the estimate is
+// right all the same, in whatever part of a minute it is made.
+func TestProgressUnderALimit(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []int64{60, 600} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := timeless(t, crowd(int(12*limit), 0), sim.WithLimit(int(limit)))
+				f.slow(t, 50*time.Millisecond)
+				ctx, logs := logged(t)
+				for _, r := range must(f.listType(ctx, typeUser))(t) {
+					for {
+						_, err := f.entitlements(ctx, r)
+						if err == nil {
+							break
+						}
+						if status.Code(err) != codes.Unavailable {
+							t.Fatal(err)
+						}
+						<-time.After(time.Second) // As the SDK does, though it knows for how long.
+					}
+				}
+				ended, estimates := time.Now(), 0
+				for _, e := range logs.FilterMessage("reading users and groups").All() {
+					fields := e.ContextMap()
+					text, ok := fields["left"].(string)
+					if !ok {
+						continue
+					}
+					estimates++
+					rate, _ := fields["per_minute"].(int64)
+					left, took := must(time.ParseDuration(text))(t), ended.Sub(e.Time)
+					if rate < limit*8/10 || rate > limit || left < took*9/10-15*time.Second || left > took*11/10+time.Minute {
+						t.Errorf("%v, and it took %s", fields, took)
+					}
+				}
+				if estimates < 20 {
+					t.Errorf("%d estimates", estimates)
+				}
+			})
+		})
+	}
+}
+
+// A rate that changes for good shows in a while.
+func TestProgressWhenTheRateChanges(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := unhurried(t, crowd(6000, 0), time.Second)
+		ctx, logs := logged(t)
+		rows := must(f.listType(ctx, typeUser))(t)
+		f.detail(ctx, t, rows[:1800]) // Half an hour.
+		f.slow(t, time.Second/4)
+		began := time.Now()
+		f.detail(ctx, t, rows[1800:])
+		var got []string
+		for _, line := range progressOf(logs, began) {
+			for _, at := range []string{"-9s", "291s", "591s", "891s"} {
+				if strings.HasPrefix(line, at+" ") {
+					got = append(got, line)
+				}
+			}
+		}
+		if diff := cmp.Diff([]string{
+			"-9s done=1791 total=6000 per_minute=60 left=1h11m0s",
+			"291s done=2964 total=6000 per_minute=167 left=19m0s", // 13 it took,
+			"591s done=4164 total=6000 per_minute=216 left=8m40s", // 7m39s,
+			"891s done=5364 total=6000 per_minute=232 left=2m50s", // and 2m39s.
+		}, got); diff != "" {
+			t.Errorf("lines (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A forgetful store does not keep progress, or what is kept cannot be read.
+type forgetful struct {
+	*memory
+	unreadable bool
+}
+
+var errForgetful = errors.New("disk full")
+
+func (f forgetful) refuse(ctx context.Context, opts []sessions.SessionStoreOption) error {
+	if prefix, err := f.key(ctx, "", opts); err != nil || prefix == partProgress {
+		return errors.Join(errForgetful, err)
+	}
+	return nil
+}
+
+func (f forgetful) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
+	if err := f.refuse(ctx, opts); err != nil && !f.unreadable {
+		return err
+	}
+	return f.memory.SetMany(ctx, values, opts...)
+}
+
+func (f forgetful) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
+	if err := f.refuse(ctx, opts); err != nil && f.unreadable {
+		return nil, nil, err
+	}
+	return f.memory.GetMany(ctx, keys, opts...)
+}
+
+func TestProgressThatCannotBeKept(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		users, groups int
+		unreadable    bool
+	}{
+		"detail":            {users: 12},
+		"member list":       {groups: 6},
+		"list of invites":   {groups: 5},
+		"detail, read":      {users: 12, unreadable: true},
+		"member list, read": {groups: 6, unreadable: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := unhurried(t, crowd(c.users, c.groups), time.Second)
+				f.session = forgetful{&memory{values: map[string][]byte{}}, c.unreadable}
+				subjects := subjectsOf(f.list(t))
+				var err error
+				for i := 0; i < len(subjects) && err == nil; i++ {
+					_, err = f.entitlements(t.Context(), subjects[i])
+				}
+				for i := 0; i < len(subjects) && err == nil; i++ {
+					_, err = f.grants(t.Context(), subjects[i])
+				}
+				if !errors.Is(err, errForgetful) {
+					t.Errorf("%v", err)
+				}
+			})
+		})
+	}
+}
