@@ -126,9 +126,9 @@ func sorted(labels []segmentapi.Label) []segmentapi.Label {
 	})
 }
 
-func escapeLabel(s string) string {
-	return strings.NewReplacer("%", "%25", "=", "%3D", ",", "%2C", ":", "%3A").Replace(s)
-}
+var labelEscapes = strings.NewReplacer("%", "%25", "=", "%3D", ",", "%2C", ":", "%3A")
+
+func escapeLabel(s string) string { return labelEscapes.Replace(s) }
 
 // parseLabelID is the inverse of labelID, or false for what is not the id of
 // any set or names it by its checksum.

@@ -118,32 +118,31 @@ func (s session) usable(ctx context.Context) (bool, error) {
 	return s.present(err)
 }
 
-// learn asks for facts, all at once. A key that is missing costs a call of the
-// process that has the store, each time: callers ask for what a full sync has.
+// learn asks for facts, all at once, and returns what this call knows by then. A
+// key that is missing costs a call of the process that has the store, each time:
+// callers ask for what a full sync has.
 func (s session) learn(ctx context.Context, keys ...string) (map[string]*int64, error) {
-	known := make(map[string]*int64, len(keys))
-	var unknown []string
+	unknown := make([]string, 0, len(keys))
 	for _, key := range keys {
-		if value, ok := s.facts[key]; ok {
-			known[key] = value
-		} else {
+		if _, ok := s.facts[key]; !ok {
 			unknown = append(unknown, key)
 		}
 	}
 	if len(unknown) == 0 {
-		return known, nil
+		return s.facts, nil
 	}
 	found, stored, err := sessionGetMany[int64](ctx, s, partFact, unknown)
 	if err != nil || !stored {
 		return nil, err
 	}
+	known := s.facts
+	if known == nil {
+		known = map[string]*int64{}
+	}
 	for _, key := range unknown {
 		known[key] = nil
 		if value, ok := found[key]; ok {
 			known[key] = &value
-		}
-		if s.facts != nil {
-			s.facts[key] = known[key]
 		}
 	}
 	return known, nil
@@ -183,13 +182,14 @@ func sessionGet[T any](ctx context.Context, s session, part, key string) (T, boo
 func sessionGetMany[T any](ctx context.Context, s session, part string, keys []string) (map[string]T, bool, error) {
 	var found map[string]T
 	var err error
-	asked := map[string]bool{}
+	short := make([]string, 0, len(keys))
 	for _, key := range keys {
 		if key != "" {
-			asked[sessionKey(key)] = true
+			short = append(short, sessionKey(key))
 		}
 	}
-	short := slices.Collect(maps.Keys(asked))
+	slices.Sort(short)
+	short = slices.Compact(short)
 	if s.store != nil && len(short) > 0 {
 		found, err = sdksession.GetManyJSON[T](ctx, s.store, short, sessions.WithPrefix(part))
 	}
@@ -197,13 +197,16 @@ func sessionGetMany[T any](ctx context.Context, s session, part string, keys []s
 	if err != nil {
 		return nil, false, err
 	}
-	values := make(map[string]T, len(found))
 	for _, key := range keys {
+		if len(key) <= maxKey {
+			continue
+		}
 		if value, ok := found[sessionKey(key)]; ok {
-			values[key] = value
+			delete(found, sessionKey(key))
+			found[key] = value
 		}
 	}
-	return values, stored, nil
+	return found, stored, nil
 }
 
 // sessionSet stores values and reports whether there is a store.

@@ -261,12 +261,17 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err == nil {
 		body, err = readBody(resp, a.maxBody)
 	}
-	log := a.logger.With("operation", st.operation, "method", req.Method, "path", req.URL.Path, "attempt", st.attempts, "duration", time.Since(start))
+	if a.logger.Enabled(ctx, slog.LevelDebug) {
+		log := a.logger.With("operation", st.operation, "method", req.Method, "path", req.URL.Path, "attempt", st.attempts, "duration", time.Since(start))
+		if err != nil {
+			log.DebugContext(ctx, "request failed", "error", a.redact(err))
+		} else {
+			log.DebugContext(ctx, "request", "status", resp.StatusCode, "waited", waited)
+		}
+	}
 	if err != nil {
-		log.DebugContext(ctx, "request failed", "error", a.redact(err))
 		return nil, err
 	}
-	log.DebugContext(ctx, "request", "status", resp.StatusCode, "waited", waited)
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	if st.decodes && resp.StatusCode < 300 {
 		st.body, resp.Body = body, http.NoBody
