@@ -3,6 +3,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"runtime/debug"
 
 	"github.com/conductorone/baton-sdk/pkg/cli"
 	sdk "github.com/conductorone/baton-sdk/pkg/config"
@@ -16,10 +18,20 @@ import (
 // version is set by the release build.
 var version = "dev"
 
-// workers is how many requests a sync has under way; --workers changes it.
-const workers = 4
+// workers is how many requests a sync has under way; --workers changes it. It
+// takes as many to use 6000 requests a minute of 160 ms each, and less than
+// that many costs more processor time: what workers store at the same time goes
+// to the file in one call. The limit is kept however many there are.
+const workers = 16
+
+// garbage lets the heap grow to three times what is in use, not to twice that: a
+// tenth more memory for a tenth less processor time. GOGC changes it.
+const garbage = 200
 
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	ctx, dieIfStopped := untilStopped()
 	sdk.RunConnector(ctx, "baton-segment", version, config.Schema(), open,
 		connectorrunner.WithDefaultCapabilitiesConnectorBuilderV2(&connector.Connector{}),

@@ -58,7 +58,7 @@ const (
 	// pageSize is what the program asks for.
 	pageSize = 1000
 	// defaultWorkers is what the program has under way unless it is told.
-	defaultWorkers = 4
+	defaultWorkers = 16
 )
 
 // longest is how long the requests of a sync may take in a row, shared by the
