@@ -4,10 +4,12 @@ GO    ?= go
 BIN   ?= bin
 TOOLS := -modfile=internal/tools/go.mod
 
-# How long `make fuzz` runs each target, `make soak` goes on, and how often `make bench` measures.
+# How long `make fuzz` runs each target and `make soak` goes on. How often `make bench` measures the library, and the
+# longest sync that it measures, each once.
 FUZZTIME   ?= 30s
 SOAK       ?= 10m
 BENCHCOUNT ?= 6
+LONGEST    ?= 70s
 
 .DEFAULT_GOAL := help
 .PHONY: help build test test-slow fuzz soak bench lint demo generate
@@ -58,8 +60,10 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
-bench: ## measure the library, beside the official client in the same run; the lines are for benchstat
+bench: ## measure the library beside the official client, and whole syncs beside the least that baton-sdk takes
 	$(GO) test -run='^$$' -bench=. -count=$(BENCHCOUNT) ./segmentapi
+	$(GO) test -run='^$$' -bench=ColdStart -count=$(BENCHCOUNT) ./internal/e2e
+	$(GO) test -run='^$$' -bench=Sync -benchtime=1x -timeout=0 ./internal/e2e -longest=$(LONGEST)
 
 lint: ## vet, tidiness of both modules, golangci-lint, known vulnerabilities
 	$(GO) vet ./...

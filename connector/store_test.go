@@ -173,6 +173,37 @@ func TestMergedCallThatFails(t *testing.T) {
 	})
 }
 
+// Two syncs at a time have a store each.
+func TestMergedCallsOfTwoSyncs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &merger{}
+		stores := make([]*gated, 3)
+		var all sync.WaitGroup
+		for i, syncID := range []string{"one", "two", "one"} {
+			stores[i] = &gated{memory: &memory{values: map[string][]byte{}}, turns: make(chan error, 1)}
+			stores[i].turns <- nil
+			s := session{store: stores[i], syncID: syncID}
+			if i == 0 {
+				<-stores[0].turns // The others come while this is under way.
+			}
+			all.Go(func() {
+				if err := m.set(t.Context(), s, map[string]subject{syncID: {Reading: 1}}); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		stores[0].turns <- nil
+		all.Wait()
+		for i, want := range []string{"one", "two", "one"} {
+			if len(stores[i].values) != 1 || stores[i].values[partSubject+want] == nil {
+				t.Errorf("store %d has %d values", i, len(stores[i].values))
+			}
+		}
+	})
+}
+
 // Where something went wrong, or another sync begins, what a user holds is not
 // asked for a second time.
 func TestWhatIsStoredIsNotAskedForAgain(t *testing.T) {

@@ -2,9 +2,10 @@ package e2e
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
-	"net"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-segment/baton-segment/internal/floor"
 	"github.com/baton-segment/baton-segment/internal/sim"
@@ -61,9 +63,10 @@ const (
 	defaultWorkers = 16
 )
 
-// longest is how long the requests of a sync may take in a row, shared by the
-// workers. What takes longer is not measured: it is that long, and no news.
-const longest = 130 * time.Second
+// longest leaves out syncs whose users would take longer than this, with the
+// latency of their requests and two milliseconds each, shared by the workers. It
+// would be that long, and no news.
+var longest = flag.Duration("longest", 70*time.Second, "the longest sync to measure")
 
 // BenchmarkSync measures whole syncs by the program, and beside each what the
 // SDK alone takes for the same rows and waits. The simulator runs in this
@@ -74,8 +77,8 @@ func BenchmarkSync(b *testing.B) {
 		for _, latency := range []time.Duration{0, 20 * time.Millisecond, 100 * time.Millisecond} {
 			for _, workers := range []int{1, 4, 8, 16} {
 				c := bench{users: users, latency: latency, workers: workers}
-				if time.Duration(users)*latency/time.Duration(workers) > longest {
-					b.Logf("%s is left out: its requests alone take more than %s", c, longest)
+				if time.Duration(users)*(latency+2*time.Millisecond)/time.Duration(workers) > *longest {
+					b.Logf("%s is left out: it would take more than %s", c, *longest)
 					continue
 				}
 				cases = append(cases, c)
@@ -84,10 +87,9 @@ func BenchmarkSync(b *testing.B) {
 	}
 	floorProgram := buildFloor(b)
 	for _, c := range cases {
-		ws := sim.Sized(c.size())
-		b.Run(c.String()+"/program=baton-segment", func(b *testing.B) { c.measure(b, ws) })
+		b.Run(c.String()+"/program=baton-segment", c.measure)
 		if c.limit == 0 {
-			b.Run(c.String()+"/program=floor", func(b *testing.B) { c.measureFloor(b, ws, floorProgram) })
+			b.Run(c.String()+"/program=floor", func(b *testing.B) { c.measureFloor(b, floorProgram) })
 		}
 	}
 }
@@ -101,7 +103,8 @@ func (c bench) args(file string) []string {
 }
 
 // measure syncs with baton-segment.
-func (c bench) measure(b *testing.B, ws *sim.Workspace) {
+func (c bench) measure(b *testing.B) {
+	ws := sim.Sized(c.size())
 	segment := sim.New(ws, sim.WithToken(token), sim.WithLimit(c.limit))
 	var connections atomic.Int64
 	listener := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -147,6 +150,106 @@ func (c bench) measure(b *testing.B, ws *sim.Workspace) {
 	}
 }
 
+// BenchmarkColdStart measures how long it takes from the start of the program to
+// its first request, beside a connector of the SDK that has nothing to read.
+func BenchmarkColdStart(b *testing.B) {
+	first := make(chan time.Time, 1)
+	segment := sim.New(sim.Demo(), sim.WithToken(token))
+	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case first <- time.Now():
+		default: // It is not the first.
+		}
+		segment.ServeHTTP(w, r)
+	}))
+	defer listener.Close()
+	workspace := filepath.Join(b.TempDir(), "workspace")
+	if err := (&floor.Workspace{Announce: listener.URL}).Write(workspace); err != nil {
+		b.Fatal(err)
+	}
+	floorProgram := buildFloor(b)
+	file := filepath.Join(b.TempDir(), "sync.c1z")
+	for _, p := range []struct {
+		name, path string
+		env, args  []string
+	}{
+		{name: "baton-segment", path: filepath.Join(programs, "baton-segment"), env: server{Server: segment, URL: listener.URL}.env()},
+		{name: "empty", path: floorProgram, args: []string{"--workspace", workspace}},
+	} {
+		b.Run("program="+p.name, func(b *testing.B) {
+			var waited time.Duration
+			for b.Loop() {
+				begun := time.Now()
+				spend(b, p.env, p.path, slices.Concat([]string{"-f", file, "--log-level", "error"}, p.args)...)
+				waited += (<-first).Sub(begun)
+				if err := os.Remove(file); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(float64(waited.Milliseconds())/float64(b.N), "first-request-ms")
+		})
+	}
+}
+
+// The floor of the benchmarks has the rows of a sync, and the requests.
+func TestFloorHasTheRowsOfASync(t *testing.T) {
+	t.Parallel()
+	c := bench{users: 100}
+	ws := sim.Sized(c.size())
+	program := buildFloor(t)
+	workspace := filepath.Join(t.TempDir(), "workspace")
+	if err := floorOf(ws, 0).Write(workspace); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "sync.c1z")
+	if r := runIn(t, t.TempDir(), nil, program, "--workspace", workspace, "-f", file); r.code != 0 {
+		t.Fatalf("the floor ends with %d:\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	s := serve(t, ws)
+	if diff := cmp.Diff(rowIDs(t, syncFile(t, s)), rowIDs(t, file)); diff != "" {
+		t.Errorf("rows (-baton-segment +floor):\n%s", diff)
+	}
+	if got := len(s.Journal()); got != c.requests(ws) || c.requests(ws) != requestsOf(floorOf(ws, 0)) {
+		t.Errorf("%d requests; the formula says %d, and the floor %d", got, c.requests(ws), requestsOf(floorOf(ws, 0)))
+	}
+}
+
+func rowIDs(t *testing.T, file string) []string {
+	t.Helper()
+	var ids []string
+	all := readFile(t, file).contents(t)
+	for _, r := range all.Resources {
+		ids = append(ids, r.Type+":"+r.ID)
+	}
+	for _, e := range all.Entitlements {
+		ids = append(ids, e.ID)
+	}
+	for _, g := range all.Grants {
+		ids = append(ids, g.ID)
+	}
+	return ids
+}
+
+// requestsOf is how often a floor waits.
+func requestsOf(w *floor.Workspace) int {
+	n := w.Validate
+	for _, t := range w.Types {
+		n += t.Lists + max(0, (len(t.Rows)-1)/t.PageSize)
+		for _, row := range t.Rows {
+			if t.Asked {
+				n++
+			}
+			for _, page := range row.Grants {
+				if page.Request {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
 // requests is what the formula says. A group takes three: its details, its
 // members and its pending ones, each of them one page.
 func (c bench) requests(ws *sim.Workspace) int {
@@ -160,9 +263,9 @@ func (c bench) requests(ws *sim.Workspace) int {
 }
 
 // measureFloor syncs with the floor.
-func (c bench) measureFloor(b *testing.B, ws *sim.Workspace, program string) {
+func (c bench) measureFloor(b *testing.B, program string) {
 	workspace := filepath.Join(b.TempDir(), "workspace")
-	if err := floorOf(ws, c.latency).Write(workspace); err != nil {
+	if err := floorOf(sim.Sized(c.size()), c.latency).Write(workspace); err != nil {
 		b.Fatal(err)
 	}
 	var sum spent
@@ -303,13 +406,13 @@ func processUsage(pid int) (time.Duration, int64) {
 }
 
 // buildFloor builds the floor connector as make builds the program.
-func buildFloor(b *testing.B) string {
-	b.Helper()
-	program := filepath.Join(b.TempDir(), "floor")
-	build := exec.CommandContext(b.Context(), "go", "build", "-o", program, "./internal/floor/cmd")
+func buildFloor(t testing.TB) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "floor")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./internal/floor/cmd")
 	build.Dir = repository
 	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("go build: %v\n%s", err, out)
+		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	return program
 }
