@@ -403,15 +403,14 @@ func (s session) place(ctx context.Context, permissions []segmentapi.Permission)
 	}
 	lists := map[string]list{}
 	for typeID := range asked {
-		_, read, err := s.rows(ctx, typeID)
-		if err != nil {
+		l := list{rows: found[typeID]}
+		if _, l.read, err = s.rows(ctx, typeID); err != nil {
 			return nil, err
 		}
-		static, err := s.hasStatic(ctx, typeID)
-		if err != nil {
+		if l.static, err = s.hasStatic(ctx, typeID); err != nil {
 			return nil, err
 		}
-		lists[typeID] = list{rows: found[typeID], read: read, static: static}
+		lists[typeID] = l
 	}
 	spacesKnown := lists[typeSpace].read
 	if _, asks := asked[typeSpace]; asks && !spacesKnown {

@@ -36,22 +36,22 @@ type bench struct {
 	limit int
 }
 
-func (b bench) String() string {
+func (c bench) String() string {
 	workers := "default"
-	if b.workers != 0 {
-		workers = strconv.Itoa(b.workers)
+	if c.workers != 0 {
+		workers = strconv.Itoa(c.workers)
 	}
-	name := fmt.Sprintf("users=%d/latency=%s/workers=%s", b.users, b.latency, workers)
-	if b.limit != 0 {
-		name += fmt.Sprintf("/limit=%d", b.limit)
+	name := fmt.Sprintf("users=%d/latency=%s/workers=%s", c.users, c.latency, workers)
+	if c.limit != 0 {
+		name += fmt.Sprintf("/limit=%d", c.limit)
 	}
 	return name
 }
 
 // size has a group for 50 users and a source for 10.
-func (b bench) size() sim.Size {
+func (c bench) size() sim.Size {
 	return sim.Size{
-		Users: b.users, Groups: b.users / 50, Sources: b.users / 10,
+		Users: c.users, Groups: c.users / 50, Sources: c.users / 10,
 		Warehouses: 5, Functions: 20, Spaces: 5, Invites: 20, Labels: 12, MembersPerGroup: 10, Seed: 1,
 	}
 }

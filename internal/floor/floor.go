@@ -113,15 +113,7 @@ func (c *Connector) Validate(ctx context.Context) (annotations.Annotations, erro
 		return nil, err
 	}
 	if w.Announce != "" {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.Announce, nil)
-		if err != nil {
-			return nil, err
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return nil, err
-		}
-		if err = resp.Body.Close(); err != nil {
+		if err = announce(ctx, w.Announce); err != nil {
 			return nil, err
 		}
 	}
@@ -131,6 +123,18 @@ func (c *Connector) Validate(ctx context.Context) (annotations.Annotations, erro
 		}
 	}
 	return nil, nil
+}
+
+func announce(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
 }
 
 // ResourceSyncers returns one syncer for each type. Without a workspace there
