@@ -164,7 +164,8 @@ func BenchmarkColdStart(b *testing.B) {
 	}))
 	defer listener.Close()
 	workspace := filepath.Join(b.TempDir(), "workspace")
-	if err := (&floor.Workspace{Announce: listener.URL}).Write(workspace); err != nil {
+	empty := &floor.Workspace{Announce: listener.URL, Types: []floor.Type{{ID: typeUser, Trait: int32(v2.ResourceType_TRAIT_USER), PageSize: 1}}}
+	if err := empty.Write(workspace); err != nil {
 		b.Fatal(err)
 	}
 	floorProgram := buildFloor(b)
