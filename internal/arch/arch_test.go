@@ -466,8 +466,13 @@ func stateful(t types.Type) bool {
 	case *types.Chan:
 		return true
 	case *types.Named:
-		if pkg := t.Obj().Pkg(); pkg != nil && (pkg.Path() == "sync" || pkg.Path() == "sync/atomic") {
-			return true
+		if pkg := t.Obj().Pkg(); pkg != nil {
+			switch {
+			case pkg.Path() == "sync", pkg.Path() == "sync/atomic":
+				return true
+			case pkg.Path() == "strings" && t.Obj().Name() == "Replacer":
+				return false // It is built at its first use, and the same from then on.
+			}
 		}
 		if s, ok := t.Underlying().(*types.Struct); ok {
 			for field := range s.Fields() {
