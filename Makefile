@@ -79,4 +79,4 @@ lint: ## vet, tidiness of both modules, golangci-lint, known vulnerabilities
 	esac
 
 generate: ## rewrite golden files, baton_capabilities.json and config_schema.json
-	$(GO) test -count=1 ./internal/e2e -update
+	$(GO) test -count=1 ./internal/arch ./internal/e2e -update

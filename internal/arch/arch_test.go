@@ -366,24 +366,39 @@ func TestNoInitAndNoGlobalState(t *testing.T) {
 			continue
 		}
 		fset := token.NewFileSet()
-		var files []*ast.File
-		for _, name := range p.GoFiles {
-			file, err := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
-			if err != nil {
-				t.Fatal(err)
-			}
-			files = append(files, file)
-		}
+		files := parse(t, fset, p)
 		info := &types.Info{Uses: map[*ast.Ident]types.Object{}, Selections: map[*ast.SelectorExpr]*types.Selection{}}
-		config := types.Config{Importer: exportImporter(fset, all)}
-		pkg, err := config.Check(p.ImportPath, fset, files, info)
-		if err != nil {
-			t.Fatal(err)
-		}
+		pkg := check(t, fset, p, files, info)
 		for _, complaint := range globalState(pkg, files, info) {
 			t.Errorf("%s: %s: %s", folder, fset.Position(complaint.pos), complaint.text)
 		}
 	}
+}
+
+// parse reads the source of a package, tests aside.
+func parse(t *testing.T, fset *token.FileSet, p listed) []*ast.File {
+	t.Helper()
+	var files []*ast.File
+	for _, name := range p.GoFiles {
+		file, err := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution|parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+	}
+	return files
+}
+
+// check finds the types of a package from its source. The compiled form has
+// them, too, but with names of the compiler's own where it has inlined.
+func check(t *testing.T, fset *token.FileSet, p listed, files []*ast.File, info *types.Info) *types.Package {
+	t.Helper()
+	config := types.Config{Importer: exportImporter(fset, packages(t))}
+	pkg, err := config.Check(p.ImportPath, fset, files, info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pkg
 }
 
 type complaint struct {

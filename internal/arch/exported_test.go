@@ -1,0 +1,123 @@
+package arch
+
+import (
+	"flag"
+	"fmt"
+	"go/token"
+	"go/types"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "rewrite the record of what the packages export")
+
+// What others compile against is recorded, so that a review sees each change to
+// it. Names of parameters belong to it: two that change places, both a string,
+// break callers and no compiler tells them.
+func TestExportedAPI(t *testing.T) {
+	t.Parallel()
+	all := packages(t)
+	for _, folder := range []string{"segmentapi", "segmentapi/segmentapitest", "connector", "connector/config"} {
+		fset := token.NewFileSet()
+		p := all[path.Join(module, folder)]
+		got := strings.Join(exported(check(t, fset, p, parse(t, fset, p), nil)), "\n") + "\n"
+		golden := filepath.Join("testdata", "api", strings.ReplaceAll(folder, "/", "-")+".txt")
+		if *update {
+			if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+			t.Errorf("%s exports something else than is recorded; if that is meant, run make generate (-recorded +exported):\n%s", folder, diff)
+		}
+	}
+}
+
+// exported has one line for each constant, variable, function, type, field and
+// method that pkg exports, sorted. The methods that a type has from one that it
+// embeds are among them.
+func exported(pkg *types.Package) []string {
+	short := func(other *types.Package) string {
+		if other == pkg {
+			return ""
+		}
+		return other.Name()
+	}
+	var lines []string
+	scope := pkg.Scope()
+	for _, name := range scope.Names() {
+		obj := scope.Lookup(name)
+		if !obj.Exported() {
+			continue
+		}
+		switch obj := obj.(type) {
+		case *types.TypeName:
+			lines = append(lines, typeLines(obj, short)...)
+		case *types.Const:
+			lines = append(lines, types.ObjectString(obj, short)+" = "+obj.Val().ExactString())
+		default:
+			lines = append(lines, types.ObjectString(obj, short))
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func typeLines(obj *types.TypeName, short types.Qualifier) []string {
+	t := obj.Type()
+	if obj.IsAlias() {
+		return []string{fmt.Sprintf("type %s = %s", obj.Name(), types.TypeString(types.Unalias(t), short))}
+	}
+	var lines []string
+	header := "type " + types.TypeString(t, short) // With its type parameters.
+	switch u := t.Underlying().(type) {
+	case *types.Struct:
+		hidden := ""
+		for field := range u.Fields() {
+			if !field.Exported() { // Nobody else can write a literal without names then.
+				hidden = ", with unexported fields"
+				continue
+			}
+			lines = append(lines, fmt.Sprintf("field %s.%s %s", obj.Name(), field.Name(), types.TypeString(field.Type(), short)))
+		}
+		lines = append(lines, header+" struct"+hidden)
+	case *types.Interface:
+		lines = append(lines, header+" interface")
+	default:
+		lines = append(lines, header+" "+types.TypeString(u, short))
+	}
+	if types.IsInterface(t) {
+		return append(lines, methodLines(obj, types.NewMethodSet(t), short)...)
+	}
+	return append(lines, methodLines(obj, types.NewMethodSet(types.NewPointer(t)), short)...)
+}
+
+func methodLines(obj *types.TypeName, methods *types.MethodSet, short types.Qualifier) []string {
+	var lines []string
+	for method := range methods.Methods() {
+		fn := method.Obj()
+		if !fn.Exported() {
+			continue
+		}
+		receiver := obj.Name()
+		if sig, ok := fn.Type().(*types.Signature); ok && sig.Recv() != nil {
+			if _, pointer := sig.Recv().Type().(*types.Pointer); pointer {
+				receiver = "*" + receiver
+			}
+		}
+		signature := strings.TrimPrefix(types.TypeString(fn.Type(), short), "func")
+		lines = append(lines, fmt.Sprintf("method (%s) %s%s", receiver, fn.Name(), signature))
+	}
+	return lines
+}
