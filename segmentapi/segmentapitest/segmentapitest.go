@@ -1,15 +1,32 @@
-// Package segmentapitest runs a simulated Segment workspace inside a test, for
-// code that uses package segmentapi:
+// Package segmentapitest runs a simulated Segment workspace, to test code that
+// uses package segmentapi:
 //
-//	func TestAudit(t *testing.T) {
+//	func TestOffboard(t *testing.T) {
 //		server := segmentapitest.NewServer(t)
-//		owners, err := audit.Owners(t.Context(), server.Client)
-//		...
+//		ada := server.AddUser(segmentapi.User{Name: "Ada", Email: "ada@example.com"})
+//
+//		if err := offboard(t.Context(), server.Client, ada.Email); err != nil {
+//			t.Fatal(err)
+//		}
+//		if _, err := server.Client.Users.Get(t.Context(), ada.ID); !errors.Is(err, segmentapi.ErrNotFound) {
+//			t.Errorf("she is still there: %v", err)
+//		}
 //	}
 //
 // The simulator keeps state, pages its lists, leaves permissions out of them,
-// and answers errors and limits as Segment does. A test can add to the
-// workspace, make operations fail, and see what was asked.
+// and answers errors and limits as Segment does. A test can begin with another
+// workspace ([WithWorkspace]) and add to it, make operations fail
+// ([Server.Fail], [Server.RateLimit]), and see what was asked
+// ([Server.Requests]):
+//
+//	server.Fail("deleteUsers", http.StatusForbidden)
+//	err := offboard(t.Context(), server.Client, ada.Email)
+//	if !errors.Is(err, segmentapi.ErrForbidden) {
+//		t.Errorf("error is %v", err)
+//	}
+//
+// Waits for a rate limit take no time in a bubble of testing/synctest, with
+// [InProcess].
 package segmentapitest
 
 import (
@@ -24,7 +41,7 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// A Server is a simulated workspace that lasts as long as the test. It is safe
+// A Server is a simulated workspace that lasts as long as its test. It is safe
 // for concurrent use, except that its methods may end the test and so belong
 // to the test's goroutine.
 type Server struct {
@@ -35,8 +52,9 @@ type Server struct {
 	// Client is a client of this server, with default options.
 	Client *segmentapi.Client
 
-	t   testing.TB
-	sim *sim.Server
+	t     testing.TB
+	sim   *sim.Server
+	close func()
 }
 
 // An Option configures a Server.
@@ -77,6 +95,27 @@ func InProcess() Option {
 // that fails.
 func NewServer(t testing.TB, opts ...Option) *Server {
 	t.Helper()
+	s := newServer(t, opts)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Start is [NewServer] for where there is no test: an Example, TestMain, a
+// program to try something with. Close it when done. What would end a test
+// panics.
+func Start(opts ...Option) *Server { return newServer(noTest{}, opts) }
+
+// A noTest is as much of a test as a server needs.
+type noTest struct{ testing.TB }
+
+// Helper implements testing.TB.
+func (noTest) Helper() {}
+
+// Fatal implements testing.TB.
+func (noTest) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
+
+func newServer(t testing.TB, opts []Option) *Server {
+	t.Helper()
 	set := settings{workspace: "demo"}
 	for _, opt := range opts {
 		opt(&set)
@@ -86,21 +125,24 @@ func NewServer(t testing.TB, opts ...Option) *Server {
 		t.Fatal(err)
 	}
 	core := sim.New(workspace, sim.WithLimit(set.limit))
-	s := &Server{URL: "https://segment.invalid", Token: core.Token(), t: t, sim: core}
+	s := &Server{URL: "https://segment.invalid", Token: core.Token(), t: t, sim: core, close: func() {}}
 	var hc *http.Client
 	if set.inProcess {
 		hc = &http.Client{Transport: core.RoundTripper()}
 	} else {
 		server := httptest.NewServer(core)
-		t.Cleanup(server.Close)
-		s.URL, hc = server.URL, server.Client()
+		s.URL, hc, s.close = server.URL, server.Client(), server.Close
 	}
 	s.Client, err = segmentapi.New(s.Token, segmentapi.WithBaseURL(s.URL), segmentapi.WithHTTPClient(hc))
 	if err != nil {
+		s.Close()
 		t.Fatal(err)
 	}
 	return s
 }
+
+// Close ends the server. Only who called [Start] needs it.
+func (s *Server) Close() { s.close() }
 
 // AddUser adds a user and returns it as the workspace has it. The e-mail must
 // be given; an empty ID is filled in. The name of a role is served as given only

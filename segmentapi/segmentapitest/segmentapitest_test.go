@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,4 +113,14 @@ func TestWaitsTakeNoTimeInProcess(t *testing.T) {
 			t.Errorf("statuses (-want +got):\n%s", diff)
 		}
 	})
+}
+
+func TestStartPanicsWhereATestWouldEnd(t *testing.T) {
+	t.Parallel()
+	defer func() {
+		if text, ok := recover().(string); !ok || !strings.Contains(text, `no workspace "huge"`) {
+			t.Errorf("it says %q", text)
+		}
+	}()
+	segmentapitest.Start(segmentapitest.WithWorkspace("huge"))
 }
