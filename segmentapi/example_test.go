@@ -4,84 +4,271 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http/httptest"
+	"time"
 
-	"github.com/baton-segment/baton-segment/internal/sim"
 	"github.com/baton-segment/baton-segment/segmentapi"
+	"github.com/baton-segment/baton-segment/segmentapi/segmentapitest"
 )
 
-// ownersOf lists everyone who holds Workspace Owner directly.
-func ownersOf(ctx context.Context, client *segmentapi.Client) ([]string, error) {
-	var emails []string
-	for listed, err := range client.Users.All(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		user, err := client.Users.Get(ctx, listed.ID) // Lists carry no permissions.
-		if err != nil {
-			return nil, err
-		}
-		for _, p := range user.Permissions {
-			if p.RoleName == "Workspace Owner" {
-				emails = append(emails, user.Email)
-			}
-		}
-	}
-	return emails, nil
-}
-
+// Everybody in the workspace.
 func Example() {
-	demo := sim.New(sim.Demo())
-	server := httptest.NewServer(demo)
+	server := segmentapitest.Start(segmentapitest.WithWorkspace("sized:users=3"))
 	defer server.Close()
 
-	// Leave WithBaseURL out to reach Segment itself.
-	client, err := segmentapi.New(demo.Token(), segmentapi.WithBaseURL(server.URL))
+	// Leave WithBaseURL out to reach Segment itself, with a token of your own.
+	client, err := segmentapi.New(server.Token, segmentapi.WithBaseURL(server.URL))
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	emails, err := ownersOf(context.Background(), client)
-	fmt.Println(emails, err)
-	// Output: [ada.lindqvist@example.com bruno.castellano@example.com] <nil>
-}
-
-func ExampleError() {
-	demo := sim.New(sim.Demo())
-	server := httptest.NewServer(demo)
-	defer server.Close()
-
-	client, err := segmentapi.New(demo.Token(), segmentapi.WithBaseURL(server.URL))
-	if err != nil {
-		fmt.Println(err)
-		return
+	for user, err := range client.Users.All(context.Background()) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(user.Email)
 	}
-	_, err = client.Users.Get(context.Background(), "left-last-week")
-	fmt.Println(errors.Is(err, segmentapi.ErrNotFound))
-	// Output: true
+	// Output:
+	// user-0@example.com
+	// user-1@example.com
+	// user-2@example.com
 }
 
-// Kwame holds Source Admin on two sources. One of them is taken away.
+// A page at a time, for a program that shows pages or keeps its place.
+func ExampleUserService_List() {
+	server := segmentapitest.Start(segmentapitest.WithWorkspace("sized:users=5"))
+	defer server.Close()
+	client := server.Client // Or what segmentapi.New returns.
+
+	opts := segmentapi.ListOptions{Count: 2}
+	for {
+		page, err := client.Users.List(context.Background(), opts)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(len(page.Items), "of", page.Total)
+		if page.Next == "" {
+			break
+		}
+		opts.Cursor = page.Next
+	}
+	// Output:
+	// 2 of 5
+	// 2 of 5
+	// 1 of 5
+}
+
+// Kwame holds Source Admin on two sources. One of them is taken away, the other
+// stays. To ask again would change nothing, and the Difference be empty.
 func ExampleUserService_Revoke() {
-	demo := sim.New(sim.Demo())
-	server := httptest.NewServer(demo)
+	server := segmentapitest.Start()
 	defer server.Close()
-
-	client, err := segmentapi.New(demo.Token(), segmentapi.WithBaseURL(server.URL))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
+	client := server.Client // Or what segmentapi.New returns.
 	ctx := context.Background()
+
+	const kwame, staging = "xZUdDJLbx41F0fBkJbzhG4YHF1J", "mI0lPQr7R4dvbnncc9g9UP"
 	admin, err := client.Roles.Find(ctx, "Source Admin")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	change, err := client.Users.Revoke(ctx, "xZUdDJLbx41F0fBkJbzhG4YHF1J", segmentapi.Assignment{
+	onStaging := segmentapi.Assignment{
 		RoleID: admin.ID,
-		Scope:  segmentapi.Scope{Type: segmentapi.ScopeSource, ID: "mI0lPQr7R4dvbnncc9g9UP"},
+		Scope:  segmentapi.Scope{Type: segmentapi.ScopeSource, ID: staging},
+	}
+	change, err := client.Users.Revoke(ctx, kwame, onStaging)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(change)
+
+	user, err := client.Users.Get(ctx, kwame)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("left:", segmentapi.Assignments(user.Permissions))
+	// Output:
+	// - Source Admin on SOURCE mI0lPQr7R4dvbnncc9g9UP
+	// left: [Source Admin on SOURCE v4qZdw9SKTaMrWflbYkmRd]
+}
+
+// A role is taken away from somebody on whatever it is held. Segment needs one
+// permission to be left, so the least takes the place of the last.
+func ExampleUserService_Edit() {
+	server := segmentapitest.Start()
+	defer server.Close()
+	client := server.Client // Or what segmentapi.New returns.
+
+	change, err := client.Users.Edit(context.Background(), "xZUdDJLbx41F0fBkJbzhG4YHF1J", segmentapi.RevokeFunc(func(a segmentapi.Assignment) bool {
+		return a.RoleName == "Source Admin"
+	}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, a := range change.Removed {
+		fmt.Println("-", a)
+	}
+	for _, a := range change.Added {
+		fmt.Println("+", a)
+	}
+	// Output:
+	// - Source Admin on SOURCE mI0lPQr7R4dvbnncc9g9UP
+	// - Source Admin on SOURCE v4qZdw9SKTaMrWflbYkmRd
+	// + Minimal Workspace Access on WORKSPACE hX5kzTqWvN2bRc8JmYpL4d
+}
+
+// The workspace keeps an owner, whoever asks.
+func ExampleUserService_Remove() {
+	server := segmentapitest.Start(segmentapitest.WithWorkspace("empty"))
+	defer server.Close()
+	client := server.Client // Or what segmentapi.New returns.
+	ctx := context.Background()
+
+	owner, err := client.Roles.Find(ctx, "Workspace Owner")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ada := server.AddUser(segmentapi.User{Email: "ada@example.com", Permissions: []segmentapi.Permission{{
+		RoleID: owner.ID,
+		Scopes: []segmentapi.Scope{{Type: segmentapi.ScopeWorkspace, ID: server.WorkspaceID()}},
+	}}})
+
+	removed, err := client.Users.Remove(ctx, ada.ID)
+	fmt.Println(removed, errors.Is(err, segmentapi.ErrLastOwner))
+	// Output: false true
+}
+
+// What a change would do, before it is made.
+func ExampleWithDryRun() {
+	server := segmentapitest.Start()
+	defer server.Close()
+
+	client, err := segmentapi.New(server.Token, segmentapi.WithBaseURL(server.URL), segmentapi.WithDryRun())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	added, err := client.Groups.AddMembers(context.Background(), "OndJOScDWjn9kpf01qM2Rep54Le", "wei.zhang@example.com", "mei.chen@example.com")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("would add", added)
+	// Output: would add [mei.chen@example.com]
+}
+
+// Members are named by address. Who is in the group already is not added again.
+func ExampleGroupService_AddMembers() {
+	server := segmentapitest.Start()
+	defer server.Close()
+	client := server.Client // Or what segmentapi.New returns.
+
+	const marketing = "OndJOScDWjn9kpf01qM2Rep54Le"
+	added, err := client.Groups.AddMembers(context.Background(), marketing, "wei.zhang@example.com", "mei.chen@example.com")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("added", added)
+	// Output: added [mei.chen@example.com]
+}
+
+// An invite with a role on one source. Without Permissions it is for Minimal
+// Workspace Access.
+func ExampleInviteService_Create() {
+	server := segmentapitest.Start()
+	defer server.Close()
+	client := server.Client // Or what segmentapi.New returns.
+	ctx := context.Background()
+
+	reader, err := client.Roles.Find(ctx, "Source Read-only")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	invite, err := client.Invites.Create(ctx, segmentapi.Invitation{
+		Email: "new.colleague@example.com",
+		Permissions: []segmentapi.Permission{{
+			RoleID: reader.ID,
+			Scopes: []segmentapi.Scope{{Type: segmentapi.ScopeSource, ID: "YdyIEKo8oFZMbqGH2ZjWl2"}},
+		}},
+		Groups: []string{"lK8mPBLCfB35D61NaDhUT0SUKuO"},
 	})
-	fmt.Println(change, err)
-	// Output: - Source Admin on SOURCE mI0lPQr7R4dvbnncc9g9UP <nil>
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(invite.Email, invite.Sent)
+	// Output: new.colleague@example.com true
+}
+
+// Sentinels tell what went wrong, the error itself where.
+func ExampleError() {
+	server := segmentapitest.Start()
+	defer server.Close()
+	client := server.Client // Or what segmentapi.New returns.
+
+	_, err := client.Users.Get(context.Background(), "left-last-week")
+	if errors.Is(err, segmentapi.ErrNotFound) {
+		fmt.Println("nobody has this id")
+	}
+	var failed *segmentapi.Error
+	if errors.As(err, &failed) {
+		fmt.Println(failed.Operation, failed.StatusCode, failed.Details)
+	}
+	// Output:
+	// nobody has this id
+	// getUser 404 [user "left-last-week" not found]
+}
+
+// The client waits by itself, for up to 65 seconds unless told otherwise. What
+// takes longer is for the caller to decide.
+func ExampleRateLimitError() {
+	server := segmentapitest.Start()
+	defer server.Close()
+	server.RateLimit("listUsers", 2*time.Minute)
+	client := server.Client // Or what segmentapi.New returns.
+
+	_, err := client.Users.List(context.Background(), segmentapi.ListOptions{})
+	var limited *segmentapi.RateLimitError
+	switch {
+	case errors.As(err, &limited):
+		fmt.Println("try again in", limited.Wait.Round(time.Second)) // At limited.Reset.
+	case err != nil:
+		fmt.Println(err)
+	}
+	// Output: try again in 2m0s
+}
+
+// A handler of web requests does not wait for a limit; what runs at night does.
+// Both share the token, so what one learns of the limit holds for the other.
+func ExampleClient_WithRetry() {
+	server := segmentapitest.Start()
+	defer server.Close()
+	server.RateLimit("getWorkspace", 100*time.Millisecond)
+	patient := server.Client // Or what segmentapi.New returns.
+	ctx := context.Background()
+
+	hasty, err := patient.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = hasty.Workspace.Get(ctx)
+	fmt.Println(errors.Is(err, segmentapi.ErrRateLimited))
+
+	workspace, err := patient.Workspace.Get(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(workspace.Name)
+	// Output:
+	// true
+	// Velo Northwind
 }
