@@ -102,7 +102,10 @@ func ExampleUserService_Edit() {
 	defer server.Close()
 	client := server.Client // Or what segmentapi.New returns.
 
-	change, err := client.Users.Edit(context.Background(), "xZUdDJLbx41F0fBkJbzhG4YHF1J", segmentapi.RevokeFunc(func(a segmentapi.Assignment) bool {
+	ctx := context.Background()
+
+	const id = "xZUdDJLbx41F0fBkJbzhG4YHF1J"
+	change, err := client.Users.Edit(ctx, id, segmentapi.RevokeFunc(func(a segmentapi.Assignment) bool {
 		return a.RoleName == "Source Admin"
 	}))
 	if err != nil {

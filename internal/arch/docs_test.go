@@ -1,0 +1,105 @@
+package arch
+
+import (
+	"go/token"
+	"go/types"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What the documentation links to is there, and the code in it has been run: it
+// stands line by line in a test of the same folder. A line "…" stands for what
+// the documentation leaves out, and so may the beginning of the first line.
+func TestDocumentation(t *testing.T) {
+	t.Parallel()
+	all := packages(t)
+	link := regexp.MustCompile(`\[\*?(?:([a-z]\w*)\.)?([A-Z]\w*)(?:\.(\w+))?\]`)
+	for _, folder := range []string{"segmentapi", "segmentapi/segmentapitest", "connector", "connector/config"} {
+		p := all[path.Join(module, folder)]
+		fset := token.NewFileSet()
+		files := parse(t, fset, p)
+		own := check(t, fset, p, files, nil)
+		tested := testCode(t, p.Dir)
+		for _, file := range files {
+			for _, group := range file.Comments {
+				where := fset.Position(group.Pos())
+				prose, code := split(group.Text())
+				for _, m := range link.FindAllStringSubmatch(prose, -1) {
+					if !links(own, m[1], m[2], m[3]) {
+						t.Errorf("%s: %s links to nothing", where, m[0])
+					}
+				}
+				for _, piece := range code {
+					if !strings.Contains(tested, piece) {
+						t.Errorf("%s: this code is in no test:\n%s", where, piece)
+					}
+				}
+			}
+		}
+	}
+}
+
+// links reports whether a link in the documentation of pkg leads to a symbol:
+// to name, or to member of it, in pkg or in one that it imports.
+func links(pkg *types.Package, imported, name, member string) bool {
+	if imported != "" {
+		i := slices.IndexFunc(pkg.Imports(), func(other *types.Package) bool { return other.Name() == imported })
+		if i < 0 {
+			return false
+		}
+		pkg = pkg.Imports()[i]
+	}
+	obj := pkg.Scope().Lookup(name)
+	if obj == nil || member == "" {
+		return obj != nil
+	}
+	found, _, _ := types.LookupFieldOrMethod(obj.Type(), true, pkg, member)
+	_, isMethod := found.(*types.Func) // Nothing links to a field.
+	return isMethod
+}
+
+// split parts a comment into its prose and the pieces of code in it, whose
+// lines go without their indentation.
+func split(text string) (string, []string) {
+	var prose strings.Builder
+	code := []string{""}
+	for line := range strings.Lines(text) {
+		trimmed := strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(line, "\t") && trimmed != "…":
+			code[len(code)-1] += trimmed + "\n"
+		case trimmed != "":
+			prose.WriteString(line)
+			code = append(code, "")
+		}
+	}
+	return prose.String(), slices.DeleteFunc(code, func(piece string) bool { return piece == "" })
+}
+
+// testCode is all lines of the tests in a folder, without indentation and
+// without those that are empty.
+func testCode(t *testing.T, dir string) string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code strings.Builder
+	for _, name := range names {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines("\n" + string(content)) {
+			if trimmed := strings.TrimSpace(line); trimmed != "" {
+				code.WriteString("\n" + trimmed)
+			}
+		}
+	}
+	return code.String() + "\n"
+}
