@@ -162,7 +162,13 @@ func ExampleWithDryRun() {
 		return
 	}
 	fmt.Println("would add", added)
-	// Output: would add [mei.chen@example.com]
+	for _, request := range server.Requests() {
+		fmt.Println(request.Method, request.Path)
+	}
+	// Output:
+	// would add [mei.chen@example.com]
+	// GET /groups/OndJOScDWjn9kpf01qM2Rep54Le/users
+	// GET /groups/OndJOScDWjn9kpf01qM2Rep54Le/invites
 }
 
 // Members are named by address. Who is in the group already is not added again.
