@@ -41,6 +41,8 @@
 // one of the sentinels, such as [ErrUnauthorized] for a wrong token or region:
 //
 //	if errors.Is(err, segmentapi.ErrNotFound) {
+//		fmt.Println("nobody has this id")
+//	}
 //
 // [errors.As] gives its fields: the operation, the status, Segment's own words,
 // the number of attempts. Arguments that cannot be used are [ErrInvalidArgument],
@@ -55,9 +57,10 @@
 // by default, fails at once with a [*RateLimitError] that says how long:
 //
 //	var limited *segmentapi.RateLimitError
-//	switch {
-//	case errors.As(err, &limited):
+//	if errors.As(err, &limited) {
 //		fmt.Println("try again in", limited.Wait.Round(time.Second)) // At limited.Reset.
+//		return
+//	}
 //
 // Server errors and broken connections are tried again where that is safe, up
 // to 5 attempts in all; [WithRetry] lists what is and what is not.

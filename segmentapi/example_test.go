@@ -245,12 +245,11 @@ func ExampleRateLimitError() {
 
 	_, err := client.Users.List(context.Background(), segmentapi.ListOptions{})
 	var limited *segmentapi.RateLimitError
-	switch {
-	case errors.As(err, &limited):
+	if errors.As(err, &limited) {
 		fmt.Println("try again in", limited.Wait.Round(time.Second)) // At limited.Reset.
-	case err != nil:
-		fmt.Println(err)
+		return
 	}
+	fmt.Println(err)
 	// Output: try again in 2m0s
 }
 
