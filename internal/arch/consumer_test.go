@@ -104,8 +104,8 @@ func TestConsumerLinksOnlyTheLibrary(t *testing.T) {
 		if diff := cmp.Diff(c.modules, linked); diff != "" {
 			t.Errorf("modules in the binary of the program %s (-want +got):\n%s", c.name, diff)
 		}
-		t.Logf("%-8s %.1f MB stripped, %d modules, %d packages, %d of them not of the standard library",
-			c.name, float64(size)/1e6, len(linked), packages.all, packages.others)
+		t.Logf("%-8s stripped: %d bytes; modules: %d; packages: %d, of which not in the standard library: %d",
+			c.name, size, len(linked), packages.all, packages.others)
 	}
 }
 
