@@ -16,20 +16,26 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// A block is a fenced block of the README.
+// A block is a fenced block of a document, below a heading.
 type block struct {
-	language, text string
+	heading, language, text string
 }
 
-func readme(t *testing.T) (string, []block) {
+// document reads a page of the repository, and the blocks in it.
+func document(t *testing.T, name string) (string, []block) {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(repository, "README.md"))
+	content, err := os.ReadFile(filepath.Join(repository, name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var blocks []block
-	for _, m := range regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$").FindAllStringSubmatch(string(content), -1) {
-		blocks = append(blocks, block{language: m[1], text: m[2]})
+	heading := ""
+	for _, m := range regexp.MustCompile("(?ms)^#+ ([^\n]*)$|^```(\\w*)\n(.*?)^```$").FindAllStringSubmatch(string(content), -1) {
+		if m[1] != "" {
+			heading = m[1]
+			continue
+		}
+		blocks = append(blocks, block{heading: heading, language: m[2], text: m[3]})
 	}
 	return string(content), blocks
 }
@@ -38,7 +44,7 @@ func readme(t *testing.T) (string, []block) {
 // no case here runs is an error.
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	text, blocks := readme(t)
+	text, blocks := document(t, "README.md")
 	for i, b := range blocks {
 		t.Run(fmt.Sprintf("%d %s", i, b.language), func(t *testing.T) {
 			t.Parallel()
@@ -180,14 +186,37 @@ func checkChanges(t *testing.T, commands string) {
 	}
 }
 
-// runScript runs commands of the README in a folder that has the programs in
-// bin/, with what stands for a reader's own values replaced.
+// runScript runs commands of a document in a folder of their own.
 func runScript(t *testing.T, env []string, commands string, values map[string]string) (string, result) {
+	t.Helper()
+	dir := scriptFolder(t)
+	return dir, runScriptIn(t, dir, env, commands, values)
+}
+
+// scriptFolder makes a folder that has the programs in bin/.
+func scriptFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.Symlink(programs, filepath.Join(dir, "bin")); err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+// runScriptIn runs commands there that must succeed.
+func runScriptIn(t *testing.T, dir string, env []string, commands string, values map[string]string) result {
+	t.Helper()
+	commands = filledIn(t, commands, values)
+	r := runIn(t, dir, env, "sh", "-e", "-c", commands)
+	if r.code != 0 {
+		t.Fatalf("exit code %d\n%s\n%s%s", r.code, commands, r.stdout, r.stderr)
+	}
+	return r
+}
+
+// filledIn puts a reader's own values where something stands for them.
+func filledIn(t *testing.T, commands string, values map[string]string) string {
+	t.Helper()
 	for placeholder, value := range values {
 		if !strings.Contains(commands, placeholder) {
 			t.Errorf("there is no %s to replace", placeholder)
@@ -197,11 +226,7 @@ func runScript(t *testing.T, env []string, commands string, values map[string]st
 	if left := regexp.MustCompile("<[^<>\n]+>").FindString(commands); left != "" {
 		t.Fatalf("nothing replaces %s", left)
 	}
-	r := runIn(t, dir, env, "sh", "-e", "-c", commands)
-	if r.code != 0 {
-		t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
-	}
-	return dir, r
+	return commands
 }
 
 // checkSnippet compiles and runs the program, with the address of the

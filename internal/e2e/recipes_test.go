@@ -1,0 +1,371 @@
+package e2e
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+)
+
+// A recipe is what a section of a document has the reader type.
+type recipe struct {
+	// blocks is how many there are: one more is one that nothing runs.
+	blocks int
+	run    func(*testing.T, []string)
+}
+
+// runRecipes runs every block of a document.
+func runRecipes(t *testing.T, file string, recipes map[string]recipe) {
+	t.Helper()
+	_, blocks := document(t, file)
+	sections := map[string][]string{}
+	for _, b := range blocks {
+		if b.language != "sh" {
+			t.Errorf("%s: nothing runs a block of the language %q", file, b.language)
+		}
+		sections[b.heading] = append(sections[b.heading], b.text)
+	}
+	for heading, texts := range sections {
+		r, known := recipes[heading]
+		if !known || len(texts) != r.blocks {
+			t.Errorf("%s: %d blocks below %q, of which %d are run", file, len(texts), heading, r.blocks)
+			continue
+		}
+		t.Run(heading, func(t *testing.T) {
+			t.Parallel()
+			r.run(t, texts)
+		})
+	}
+	for heading := range recipes {
+		if sections[heading] == nil {
+			t.Errorf("%s: there is no block below %q", file, heading)
+		}
+	}
+}
+
+// firstSync is what all recipes but the first assume to have been done.
+const firstSync = "bin/baton-segment -f sync.c1z --log-level error\n"
+
+// plain is what the first recipe sets for all others.
+func plain(s server) []string { return append(s.env(), "NO_COLOR=1") }
+
+// What the recipes say is found is found, and nothing else.
+func TestRecipes(t *testing.T) {
+	t.Parallel()
+	ws := sim.Demo()
+	source, person, group := ws.Sources[2], ws.Users[19], ws.Groups[2]
+	values := map[string]string{
+		"<source id>": source.ID, "<group id>": group.ID, "<user id>": person.ID, "<name>": person.Name,
+	}
+	if !slices.Contains(group.Members, person.Email) {
+		t.Fatalf("%s is not in %s", person.Name, group.Name)
+	}
+	on := func(prefix string) func(grant) bool {
+		return func(g grant) bool { return strings.HasPrefix(g.Entitlement, prefix) }
+	}
+	roles := func(names ...string) func(grant) bool {
+		return func(g grant) bool {
+			i := slices.IndexFunc(ws.Roles, func(r sim.Role) bool { return "role:"+r.ID+":assigned" == g.Entitlement })
+			return i >= 0 && slices.Contains(names, ws.Roles[i].Name)
+		}
+	}
+	of := func(principal string) func(grant) bool { return func(g grant) bool { return g.Principal == principal } }
+	pending := func(g grant) bool { return strings.HasPrefix(g.Principal, typeInvite+":") }
+	sourceLabels := func(g grant) bool {
+		return strings.HasPrefix(g.Entitlement, "label:") &&
+			(strings.HasSuffix(g.Entitlement, ":"+ws.Roles[2].ID) || strings.HasSuffix(g.Entitlement, ":"+ws.Roles[3].ID))
+	}
+	// ask runs a block and wants the grants that it shows, and words beside them.
+	ask := func(t *testing.T, commands string, shown func(grant) bool, words ...string) {
+		t.Helper()
+		s := serve(t, sim.Demo())
+		fill := map[string]string{}
+		for placeholder, value := range values {
+			if strings.Contains(commands, placeholder) {
+				fill[placeholder] = value
+			}
+		}
+		_, r := runScript(t, plain(s), firstSync+commands, fill)
+		checkShown(t, r.stdout, shown)
+		for _, word := range words {
+			if !strings.Contains(r.stdout, word) {
+				t.Errorf("it does not show %q:\n%s", word, r.stdout)
+			}
+		}
+	}
+	nothing := func(grant) bool { return false }
+	runRecipes(t, "cmd/baton-segment/recipes.md", map[string]recipe{
+		"Recipes": {2, func(t *testing.T, blocks []string) {
+			checkFirstSync(t, blocks[0])
+			ask(t, blocks[1], nothing, person.ID+" | "+person.Name)
+		}},
+		"Who can reach this source, and how?": {4, func(t *testing.T, blocks []string) {
+			ask(t, blocks[0], on("source:"+source.ID+":"))
+			ask(t, blocks[1], on("group:"+group.ID+":"))
+			ask(t, blocks[2], roles("Workspace Owner", "Source Admin", "Source Read-only"))
+			ask(t, blocks[3], sourceLabels, `environment=prod`, `region=americas`, source.Slug)
+		}},
+		"What does this person have?": {2, func(t *testing.T, blocks []string) {
+			ask(t, blocks[0], of("user:"+person.ID))
+			ask(t, blocks[1], of("group:"+group.ID))
+		}},
+		"Who owns the workspace?": {1, func(t *testing.T, blocks []string) { ask(t, blocks[0], roles("Workspace Owner")) }},
+		"Who is invited, and has not come?": {1, func(t *testing.T, blocks []string) {
+			var emails []string
+			for _, i := range ws.Invites {
+				emails = append(emails, i.Email)
+			}
+			ask(t, blocks[0], pending, emails...)
+		}},
+		"What has changed since last week?": {3, checkHistory},
+		"A spreadsheet, please":             {1, checkExport},
+		"Browse it":                         {1, checkExplorer},
+		"Somebody leaves":                   {3, checkLeaver},
+		"Somebody moves to another team":    {1, checkMover},
+	})
+}
+
+// checkShown compares the ids of grants in a list with those that belong there.
+func checkShown(t *testing.T, stdout string, belongs func(grant) bool) {
+	t.Helper()
+	var want, got []string
+	for _, g := range expected(sim.Demo(), builtTypes()).Grants {
+		if belongs(g) {
+			want = append(want, g.ID)
+		}
+	}
+	for line := range strings.Lines(stdout) {
+		if first, _, _ := strings.Cut(line, "|"); strings.Count(first, ":") >= 4 && !strings.Contains(first, `"`) {
+			got = append(got, strings.TrimSpace(first))
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("grants that are shown (-want +got):\n%s", diff)
+	}
+}
+
+// checkFirstSync runs commands that only sync.
+func checkFirstSync(t *testing.T, commands string) {
+	t.Helper()
+	ws := sim.Demo()
+	s := serve(t, ws)
+	dir, _ := runScript(t, []string{"BATON_BASE_URL=" + s.URL}, commands, map[string]string{"<token>": s.Token()})
+	compare(t, expected(ws, builtTypes()), readFile(t, filepath.Join(dir, "sync.c1z")).contents(t))
+}
+
+// checkHistory lets a week pass, in which somebody is given a role and another
+// goes.
+func checkHistory(t *testing.T, blocks []string) {
+	s := serve(t, sim.Demo())
+	ws := s.Workspace()
+	dir, gains, goes := scriptFolder(t), ws.Users[1], ws.Users[len(ws.Users)-1]
+	given := "source:" + ws.Sources[0].ID + ":" + ws.Roles[2].ID + ":user:" + gains.ID
+	runScriptIn(t, dir, plain(s), strings.ReplaceAll(firstSync, "sync.c1z", "last-week.c1z")+blocks[1], nil)
+	s.Update(func(ws *sim.Workspace) {
+		give(typeUser, gains.ID, ws.Roles[2].ID, at("SOURCE", ws.Sources[0].ID))(ws)
+		remove(goes.ID)(ws)
+	})
+	var taken []string
+	for _, g := range expected(sim.Demo(), builtTypes()).Grants {
+		if g.Principal == "user:"+goes.ID {
+			taken = append(taken, g.ID)
+		}
+	}
+	var created, deleted []string
+	for line := range strings.Lines(runScriptIn(t, dir, plain(s), firstSync+blocks[0], nil).stdout) {
+		id, _, there := strings.Cut(line, " |")
+		switch {
+		case !there:
+		case len(created) == 0: // The first command shows one, and comes first.
+			created = append(created, id)
+		default:
+			deleted = append(deleted, id)
+		}
+	}
+	if diff := cmp.Diff([]string{given}, created); diff != "" {
+		t.Errorf("given (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(slices.Sorted(slices.Values(taken)), slices.Sorted(slices.Values(deleted))); diff != "" {
+		t.Errorf("taken (-want +got):\n%s", diff)
+	}
+	runScriptIn(t, dir, plain(s), blocks[1], nil)
+	type row struct {
+		ID string `json:"id"`
+	}
+	var changes struct {
+		Grants struct{ Created, Deleted, Modified []row } `json:"grants"`
+	}
+	if err := json.Unmarshal([]byte(runScriptIn(t, dir, plain(s), blocks[2], nil).stdout), &changes); err != nil {
+		t.Fatal(err)
+	}
+	byID := cmpopts.SortSlices(func(a, b row) bool { return a.ID < b.ID })
+	want := changes
+	want.Grants.Created, want.Grants.Deleted, want.Grants.Modified = []row{{given}}, nil, nil
+	for _, id := range taken {
+		want.Grants.Deleted = append(want.Grants.Deleted, row{id})
+	}
+	if diff := cmp.Diff(want, changes, byID); diff != "" {
+		t.Errorf("what baton diff finds (-want +got):\n%s", diff)
+	}
+}
+
+// checkExport reads the table that a spreadsheet gets.
+func checkExport(t *testing.T, blocks []string) {
+	s := serve(t, sim.Demo())
+	dir, _ := runScript(t, plain(s), firstSync+blocks[0], nil)
+	file, err := os.Open(filepath.Join(dir, "sync.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := file.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	rows, err := csv.NewReader(file).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := expected(sim.Demo(), builtTypes())
+	want := map[string]int{
+		"Identity":    count(all.Resources, func(r resource) bool { return r.Type == typeUser || r.Type == typeInvite }),
+		"Entitlement": len(all.Entitlements),
+		"Grant":       count(all.Grants, func(g grant) bool { return !strings.HasPrefix(g.Principal, typeGroup+":") }),
+	}
+	got := map[string]int{}
+	for _, row := range rows[1:] {
+		got[row[0]]++
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rows by type (-want +got):\n%s", diff)
+	}
+	xlsx, err := os.ReadFile(filepath.Join(dir, "sync.xlsx"))
+	if err != nil || !strings.HasPrefix(string(xlsx), "PK\x03\x04") {
+		t.Errorf("the other file is no spreadsheet: %v", err)
+	}
+}
+
+// checkExplorer runs the explorer for as long as it takes to open two pages. It
+// finds no program that opens a browser.
+func checkExplorer(t *testing.T, blocks []string) {
+	s := serve(t, sim.Demo())
+	dir, _ := runScript(t, plain(s), firstSync, nil)
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err = listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(address, ":")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, shell, "-c", "exec "+filledIn(t, blocks[0], map[string]string{"<port>": port}))
+	cmd.Dir, cmd.Env = dir, []string{"PATH=" + dir, "HOME=" + dir, "TMPDIR=" + dir}
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	if err = cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	source := sim.Demo().Sources[0]
+	for page, word := range map[string]string{"/": "<title>Baton Explorer</title>", "/api/source/" + source.ID: *source.Name} {
+		if body := openPage(ctx, t, "http://"+address+page, ended); !strings.Contains(body, word) {
+			t.Errorf("%s does not show %q:\n%s", page, word, body)
+		}
+	}
+	cancel()
+	<-ended // Stopped, which is how it ends.
+}
+
+// openPage asks until somebody listens: the explorer does not say when it does.
+func openPage(ctx context.Context, t *testing.T, url string, ended <-chan error) string {
+	t.Helper()
+	next := time.NewTicker(20 * time.Millisecond)
+	defer next.Stop()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		resp, err := client.Do(req)
+		if err == nil {
+			body, readErr := io.ReadAll(resp.Body)
+			if readErr != nil || resp.Body.Close() != nil || resp.StatusCode != http.StatusOK {
+				t.Fatalf("%s: status %d, %v", url, resp.StatusCode, readErr)
+			}
+			return string(body)
+		}
+		select {
+		case <-next.C:
+		case endErr := <-ended:
+			t.Fatalf("the explorer ended: %v", endErr)
+		case <-ctx.Done():
+			t.Fatalf("nobody listens: %v", err)
+		}
+	}
+}
+
+// checkLeaver removes a user and an invite, and looks for what is left.
+func checkLeaver(t *testing.T, blocks []string) {
+	s := serve(t, sim.Demo())
+	ws := s.Workspace()
+	leaver, invite := ws.Users[9], ws.Invites[1].Email
+	values := map[string]string{"<user id>": leaver.ID}
+	dir := scriptFolder(t)
+	checkShown(t, runScriptIn(t, dir, plain(s), firstSync+blocks[0], values).stdout, func(g grant) bool { return g.Principal == "user:"+leaver.ID })
+	runScriptIn(t, dir, plain(s), blocks[1], map[string]string{"<e-mail>": invite})
+	r := runScriptIn(t, dir, plain(s), blocks[2], values)
+	if r.stdout != "nothing is left\n" {
+		t.Errorf("it says:\n%s", r.stdout)
+	}
+	remove(leaver.ID)(ws)
+	ws.Invites = slices.Delete(ws.Invites, 1, 2)
+	for _, g := range ws.Groups {
+		leave(g.ID, invite)(ws)
+	}
+	checkLeft(t, s, ws)
+}
+
+// checkMover takes a user out of one group and puts it into another.
+func checkMover(t *testing.T, blocks []string) {
+	s := serve(t, sim.Demo())
+	ws := s.Workspace()
+	mover, from, to := ws.Users[9], ws.Groups[1], ws.Groups[2]
+	runScript(t, plain(s), firstSync+blocks[0], map[string]string{
+		"<user id>": mover.ID, "<group id>": from.ID, "<other group id>": to.ID,
+	})
+	leave(from.ID, mover.Email)(ws)
+	join(to.ID, mover.Email)(ws)
+	checkLeft(t, s, ws)
+}
+
+// checkLeft compares what commands left of a workspace with what they should.
+func checkLeft(t *testing.T, s server, want *sim.Workspace) {
+	t.Helper()
+	if diff := cmp.Diff(stateOf(want), stateOf(s.Workspace()), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("the commands leave the workspace (-want +got):\n%s", diff)
+	}
+}
