@@ -1,0 +1,420 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+)
+
+const guide = "cmd/baton-segment/connector.mdx"
+
+// Whatever the guide tells the reader to type works as printed.
+func TestGuide(t *testing.T) {
+	t.Parallel()
+	runRecipes(t, guide, map[string]recipe{
+		"Run it without ConductorOne": {1, func(t *testing.T, blocks []string) { checkFirstSync(t, blocks[0]) }},
+		"Provisioning":                {1, checkProvisioning},
+	})
+}
+
+// checkProvisioning grants one thing, takes another, and withdraws the invite
+// that it has sent.
+func checkProvisioning(t *testing.T, blocks []string) {
+	s := serve(t, sim.Demo())
+	ws := s.Workspace()
+	gains, loses, source := ws.Users[0], ws.Users[5], ws.Sources[6]
+	lost := "source:" + source.ID + ":" + ws.Roles[2].ID + ":user:" + loses.ID
+	runScript(t, s.env(), firstSync+blocks[0], map[string]string{
+		"<entitlement id>": "source:" + source.ID + ":" + ws.Roles[3].ID,
+		"<user id>":        gains.ID,
+		"<grant id>":       lost,
+		"<e-mail>":         "somebody.new@example.com",
+		"<group>":          ws.Groups[0].Name,
+	})
+	give(typeUser, gains.ID, ws.Roles[3].ID, at("SOURCE", source.ID))(ws)
+	take(typeUser, loses.ID, ws.Roles[2].ID, at("SOURCE", source.ID))(ws)
+	checkLeft(t, s, ws)
+}
+
+// The tables of the guide say what the program says of itself, as the files
+// beside it do.
+func TestGuideTables(t *testing.T) {
+	t.Parallel()
+	text, _ := document(t, guide)
+	for _, rows := range [][]string{capabilityRows(t), settingRows(t)} {
+		text = withTable(t, text, rows)
+	}
+	golden(t, filepath.Join(repository, guide), text)
+}
+
+// withTable replaces the table that begins with the same line.
+func withTable(t *testing.T, text string, rows []string) string {
+	t.Helper()
+	table := regexp.MustCompile("(?m)^" + regexp.QuoteMeta(rows[0]) + "\n(\\|.*\n)*")
+	if found := table.FindAllString(text, -1); len(found) != 1 {
+		t.Fatalf("there are %d tables that begin with %s", len(found), rows[0])
+	}
+	return table.ReplaceAllLiteralString(text, strings.Join(rows, "\n")+"\n")
+}
+
+// tableRows makes a table of cells.
+func tableRows(rows [][]string) []string {
+	var lines []string
+	for i, cells := range rows {
+		lines = append(lines, "| "+strings.Join(cells, " | ")+" |")
+		if i == 0 {
+			lines = append(lines, strings.Repeat("| :--- ", len(cells))+"|")
+		}
+	}
+	return lines
+}
+
+// selfDescription is what the program says of itself.
+func selfDescription(t *testing.T, command string, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(must(t, nil, "baton-segment", command).stdout), into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func capabilityRows(t *testing.T) []string {
+	t.Helper()
+	var says struct {
+		ResourceTypeCapabilities []struct {
+			ResourceType struct{ ID, DisplayName string } `json:"resourceType"`
+			Capabilities []string                         `json:"capabilities"`
+		} `json:"resourceTypeCapabilities"`
+	}
+	selfDescription(t, "capabilities", &says)
+	columns := []struct {
+		heading      string
+		capabilities []string
+	}{
+		{"Sync", []string{"CAPABILITY_SYNC"}},
+		{"Sync of single ones", []string{"CAPABILITY_TARGETED_SYNC"}},
+		{"Grant and revoke", []string{"CAPABILITY_PROVISION"}},
+		{"Create", []string{"CAPABILITY_ACCOUNT_PROVISIONING", "CAPABILITY_RESOURCE_CREATE"}},
+		{"Delete", []string{"CAPABILITY_RESOURCE_DELETE"}},
+	}
+	head := []string{"Resource"}
+	for _, c := range columns {
+		head = append(head, c.heading)
+	}
+	rows := [][]string{head}
+	for _, r := range says.ResourceTypeCapabilities {
+		cells := []string{r.ResourceType.DisplayName + "s"}
+		shown := 0
+		for _, c := range columns {
+			has := count(r.Capabilities, func(name string) bool { return slices.Contains(c.capabilities, name) })
+			shown += has
+			cell := ""
+			if has > 0 {
+				cell = `<Icon icon="square-check" iconType="solid" color="#c937ae"/>`
+			}
+			cells = append(cells, cell)
+		}
+		if shown != len(r.Capabilities) {
+			t.Errorf("no column tells all that %s can: %v", r.ResourceType.ID, r.Capabilities)
+		}
+		rows = append(rows, cells)
+	}
+	return tableRows(rows)
+}
+
+// A setting is a field of the configuration, of one of three kinds.
+type setting struct {
+	Name, Description           string
+	IsRequired, IsOps, IsSecret bool
+	StringField                 *struct {
+		DefaultValue string
+		Rules        struct{ In []string }
+	}
+	IntField *struct {
+		DefaultValue string
+		Rules        struct{ Gte, Lte string }
+	}
+	BoolField *struct{}
+}
+
+// values tells what may stand there.
+func (s setting) values(t *testing.T) string {
+	t.Helper()
+	kind, standard := "", ""
+	switch {
+	case s.IsSecret:
+		kind = "A secret"
+	case s.StringField != nil && len(s.StringField.Rules.In) > 0:
+		kind, standard = "`"+strings.Join(s.StringField.Rules.In, "` or `")+"`", s.StringField.DefaultValue
+	case s.StringField != nil:
+		kind, standard = "A text", s.StringField.DefaultValue
+	case s.IntField != nil && s.IntField.Rules.Lte != "":
+		kind, standard = s.IntField.Rules.Gte+" to "+s.IntField.Rules.Lte, s.IntField.DefaultValue
+	case s.IntField != nil:
+		kind, standard = "A number", s.IntField.DefaultValue
+	case s.BoolField != nil:
+		kind, standard = "`true` or `false`", "false"
+	default:
+		t.Errorf("nothing tells what %s may be", s.Name)
+	}
+	if standard != "" {
+		kind += "; without it `" + standard + "`"
+	}
+	return kind
+}
+
+// settingRows has the connector's own settings first.
+func settingRows(t *testing.T) []string {
+	t.Helper()
+	var says struct{ Fields []setting }
+	selfDescription(t, "config", &says)
+	rows := [][]string{{"Setting", "Environment", "Required", "Values", "Meaning"}}
+	for _, shared := range []bool{false, true} {
+		for _, s := range says.Fields {
+			if s.IsOps != shared {
+				continue
+			}
+			required := "No"
+			if s.IsRequired {
+				required = "Yes"
+			}
+			environment := "BATON_" + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))
+			rows = append(rows, []string{"`" + s.Name + "`", "`" + environment + "`", required, s.values(t), strings.TrimSuffix(s.Description, ".") + "."})
+		}
+	}
+	return tableRows(rows)
+}
+
+// What the guide is made of: what the site that shows it knows, and nothing
+// that it would take for a program.
+func TestGuideIsWellFormed(t *testing.T) {
+	t.Parallel()
+	text, _ := document(t, guide)
+	front := regexp.MustCompile(`(?s)^---\ntitle: "(.*?)"\nog:title: "(.*?)"\ndescription: "(.*?)"\nog:description: "(.*?)"\nsidebarTitle: "[^"\n]+"\n---\n`).FindStringSubmatch(text)
+	if front == nil || front[1] != front[2] || front[3] != front[4] {
+		t.Fatalf("the heading is not what the site reads: %q", front)
+	}
+	prose := text[len(front[0]):]
+	for _, code := range []string{"(?ms)^```.*?^```$", "`[^`\n]*`"} {
+		prose = regexp.MustCompile(code).ReplaceAllString(prose, "")
+	}
+	open := []string{}
+	for _, m := range regexp.MustCompile(`<(/?)(\w*)[^>]*?(/?)>`).FindAllStringSubmatch(prose, -1) {
+		known := []string{"Tip", "Warning", "Note", "Info", "Icon", "Frame", "Card", "Check", "Tabs", "Tab", "Steps", "Step"}
+		last := len(open) - 1
+		switch {
+		case !slices.Contains(known, m[2]):
+			t.Errorf("the site does not know %s", m[0])
+		case m[3] == "/":
+		case m[1] == "":
+			open = append(open, m[2])
+		case last < 0 || open[last] != m[2]:
+			t.Fatalf("%s closes nothing: %v are open", m[0], open)
+		default:
+			open = open[:last]
+		}
+	}
+	if len(open) > 0 {
+		t.Errorf("%v are not closed", open)
+	}
+	for what, pattern := range map[string]string{
+		"an expression":       `[{}]`,
+		"a contraction":       `(?i)\b\w+n't\b|\b\w+'(ll|re|ve|m|d)\b|\b(it|that|there|what|who|here|let)'s\b|\bcannot've\b`,
+		"the future":          `(?i)\b(will|shall|going to)\b`,
+		"the first person":    `\b(I|[Ww]e|[Oo]ur|us|[Mm]y)\b`,
+		"the noun for a verb": `(?i)\bto setup\b`,
+		"a fragment":          `\]\([^)]*#`,
+		"an unsafe link":      `(?i)(javascript|data):`,
+	} {
+		if found := regexp.MustCompile(pattern).FindString(prose); found != "" {
+			t.Errorf("there is %s: %q", what, found)
+		}
+	}
+}
+
+// A trouble is a way to make the program print a message.
+type trouble struct {
+	// workspace is the one that the file was synced from, provisioned() if there
+	// is none, and since what has happened to it.
+	workspace func() *sim.Workspace
+	since     func(*sim.Workspace)
+	options   []sim.Option
+	fault     sim.Fault
+	// before is what happens right before the first request of an operation.
+	operation string
+	before    func(*sim.Workspace)
+	env, args []string
+	// without is whether there is no file yet.
+	without bool
+}
+
+// troubles make each message of the guide.
+func troubles(t *testing.T) map[string]trouble {
+	t.Helper()
+	stranger := httptest.NewUnstartedServer(http.NotFoundHandler())
+	stranger.Config.ErrorLog = log.New(t.Output(), "", 0)
+	stranger.StartTLS()
+	t.Cleanup(stranger.Close)
+	account := func(profile string) []string {
+		return []string{"--create-account-login", "x", "--create-account-profile", profile}
+	}
+	plain := account(`{"email":"new@example.com"}`)
+	small := []string{"--page-size", "2"}
+	failing := func(operation string, status int) sim.Fault {
+		return sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: status}
+	}
+	once := func(f sim.Fault) sim.Fault {
+		f.Ordinal = 1
+		return f
+	}
+	limited := failing("listInvites", http.StatusTooManyRequests)
+	limited.Header = http.Header{"Retry-After": {"3600"}}
+	last := func() *sim.Workspace {
+		ws := provisioned()
+		give(typeUser, "u-ann", roleMinimal, everywhere())(ws)
+		return ws
+	}
+	gate := []sim.Option{sim.WithoutFeatures(sim.FeatureSpaces)}
+	return map[string]trouble{
+		"required flag(s) \"token\" not set":                                    {env: []string{"BATON_TOKEN="}},
+		"field region: value must be one of [us eu]":                            {env: []string{"BATON_REGION=mars"}},
+		"invalid resource type ... in filter":                                   {args: []string{"--sync-resource-types", "users"}},
+		"401 Unauthorized; ... check the token":                                 {env: []string{"BATON_TOKEN=another"}},
+		"403 Forbidden; ... check the token, that the token's role allows this": {fault: failing("listUsers", http.StatusForbidden)},
+		"to do without this type, name the others with --sync-resource-types":   {fault: failing("listSpaces", http.StatusForbidden)},
+		"404 Not Found; ... check the base URL and the region":                  {fault: failing("listUsers", http.StatusNotFound)},
+		"500 Internal Server Error; ... Segment keeps failing":                  {fault: failing("listUsers", http.StatusInternalServerError)},
+		"the answer is not JSON ... such an answer does not come from Segment itself": {
+			fault: sim.Fault{Operation: "listUsers", Kind: sim.FaultHTML, Status: http.StatusOK},
+		},
+		"failed to verify certificate: ... which certificates this machine trusts": {env: []string{"BATON_BASE_URL=" + stranger.URL}},
+		"bad response: the next cursor is the one just used": {
+			fault: sim.Fault{Operation: "listUsers", Kind: sim.FaultRepeatCursor}, args: small,
+		},
+		"the list cannot be continued from here: start afresh, with a new file": {
+			fault: sim.Fault{Operation: "listUsers", Kind: sim.FaultExpiredCursor}, args: small,
+		},
+		"users and groups have gone since they were listed: too much would be missing": {fault: failing("getUser", http.StatusNotFound)},
+
+		"no other Workspace Owner found: give the role Workspace Owner to somebody else first": {
+			args: []string{"--revoke-grant", "role:owner:assigned:user:u-owner"},
+		},
+		"not directly but through the group... take the user out of the group": {
+			args: []string{"--revoke-grant", "role:minimal:assigned:user:u-ann"},
+		},
+		"the last permission cannot be taken away": {workspace: last, args: []string{"--revoke-grant", "role:minimal:assigned:user:u-ann"}},
+		"is invited and cannot get or lose roles":  {args: grantArgs("source:s1:src", typeInvite, invited)},
+		"is not invited any more": {
+			since: func(ws *sim.Workspace) { ws.Invites = nil }, args: grantArgs("group:g-members:member", typeInvite, invited),
+		},
+		"Segment has no user ... any more: sync again": {since: remove(userNewcomer), args: grantArgs("source:s1:src", typeUser, userNewcomer)},
+		"pebble: not found":                            {args: []string{"--revoke-grant", "source:s1:src:user:u-owner"}},
+		"pebble engine: no current sync":               {without: true, args: []string{"--revoke-grant", "source:s1:src:user:u-owner"}},
+		"Segment may not let this role be held on that, or one of them is gone": {
+			since: func(ws *sim.Workspace) { ws.Sources = ws.Sources[1:] }, args: grantArgs("source:s1:src", typeUser, userNewcomer),
+		},
+		"nobody can be made a member of the workspace without being asked": {
+			since: remove(userNewcomer), args: grantArgs("workspace:ws:member", typeUser, userNewcomer),
+		},
+		"none has the name or the id ... there are:":     {args: account(`{"email":"new@example.com","role":"Source Amin"}`)},
+		"is the name of several, so give one of the ids": {workspace: accountsWorkspace, args: account(`{"email":"new@example.com","groups":["Twins"]}`)},
+		"the profile has no email":                       {args: account(`{"role":"pii"}`)},
+		"the workspace's plan may not include user groups": {
+			options: []sim.Option{sim.WithoutFeatures(sim.FeatureGroups)}, args: account(`{"email":"new@example.com","groups":["Members"]}`),
+		},
+		"the token is one of workspace ..., not of workspace": {
+			since: func(ws *sim.Workspace) { ws.ID = "ws2" }, args: []string{"--revoke-grant", "workspace:ws:member:user:u-ann"},
+		},
+		"resource type warehouse does not have provisioner configured":    {args: grantArgs("warehouse:w1:wh", typeUser, userNewcomer)},
+		"resource type source does not have resource Delete() configured": {args: deleteArgs(typeSource, "s1")},
+		"429 Too Many Requests; ... try again in":                         {fault: limited, args: plain},
+		"no answer: ... check the network":                                {fault: sim.Fault{Operation: "createInvites", Kind: sim.FaultReset, Ordinal: 1}, args: plain},
+		"503 Service Unavailable; ... fails: try again later": {
+			fault: once(failing("createInvites", http.StatusServiceUnavailable)), args: plain,
+		},
+
+		"skipped: the workspace's plan or a feature is missing":                 {options: gate},
+		"not in the file, because the workspace's plan or a feature is missing": {options: gate},
+		"left out: members of groups that the list of users does not have": {
+			operation: "listUsersFromUserGroup", before: func(ws *sim.Workspace) {
+				ws.Users = append(ws.Users, sim.User{ID: "u-late", Email: "late@example.com"})
+				join("g-members", "late@example.com")(ws)
+			},
+		},
+		"permissions of a kind that is not shown: no grants for them": {workspace: sim.Hostile},
+		"reading users and groups":                                    {fault: once(sim.Fault{Operation: "getUser", Kind: sim.FaultDelay, Delay: 11 * time.Second})},
+	}
+}
+
+// Whoever looks for a message that the program printed finds it, with the code
+// that it ended with: each message in the guide is one that it prints.
+func TestGuideMessages(t *testing.T) {
+	t.Parallel()
+	text, _ := document(t, guide)
+	makers := troubles(t)
+	rows := newCrowd(t)
+	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (\\d+) \\| .+ \\| .+ \\|$").FindAllStringSubmatch(text, -1) {
+		message, code := m[1], m[2]
+		c, known := makers[message]
+		delete(makers, message)
+		if !known {
+			t.Errorf("nothing makes the program print %q", message)
+			continue
+		}
+		if !strings.Contains(text, "\n| "+code+" | ") {
+			t.Errorf("the exit codes of the guide do not have %s", code)
+		}
+		rows.run(message, func(t *testing.T) {
+			d := c.desk(t)
+			args := append([]string{"-f", d.file()}, c.args...)
+			r := runIn(t, d.dir, append(d.env(), c.env...), filepath.Join(programs, "baton-segment"), args...)
+			if fmt.Sprint(r.code) != code {
+				t.Errorf("exit code %d, want %s", r.code, code)
+			}
+			said := strings.ReplaceAll(regexp.QuoteMeta(message), `\.\.\.`, ".*")
+			if !regexp.MustCompile(said).MatchString(r.stderr) {
+				t.Errorf("it does not say %q:\n%s", message, r.stderr)
+			}
+		})
+	}
+	rows.wait()
+	for message := range makers {
+		t.Errorf("the guide does not have %q", message)
+	}
+}
+
+// desk prepares what a trouble needs.
+func (c trouble) desk(t *testing.T) desk {
+	t.Helper()
+	workspace := c.workspace
+	if workspace == nil {
+		workspace = provisioned
+	}
+	d := desk{serve(t, workspace(), c.options...), t.TempDir()}
+	if len(c.args) > 0 && !c.without {
+		d = newDesk(t, workspace(), syncFile(t, serve(t, workspace())), c.options...)
+	}
+	if c.since != nil {
+		d.Update(c.since)
+	}
+	if c.fault.Operation != "" {
+		if err := d.Inject(c.fault); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.before != nil {
+		if err := d.Before(c.operation, 1, c.before); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d
+}
