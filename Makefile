@@ -12,7 +12,7 @@ BENCHCOUNT ?= 6
 LONGEST    ?= 70s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-slow fuzz soak bench lint demo generate
+.PHONY: help build test test-slow fuzz soak bench lint demo screenshot generate
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -26,6 +26,10 @@ build: ## put baton-segment, the simulator and the baton CLI into bin/
 
 demo: build ## read a simulated workspace and show who has which role
 	@$(GO) run ./internal/demo -bin $(BIN)
+
+screenshot: build ## retake the picture of the explorer for the README, with Chromium
+	@mkdir -p .github
+	@$(GO) run ./internal/demo -bin $(BIN) -screenshot .github/explorer.png
 
 # Results are not taken from the cache: some tests run programs that they build, and Go does not see those sources.
 define gotest

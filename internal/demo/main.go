@@ -26,9 +26,10 @@ import (
 
 func main() {
 	bin := flag.String("bin", "bin", "folder with baton-segment, segment-sim and baton")
+	picture := flag.String("screenshot", "", "`file` for a picture of the explorer, instead of the demo")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *bin, os.Stdout)
+	err := run(ctx, *bin, *picture, os.Stdout)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -37,7 +38,7 @@ func main() {
 }
 
 // run leaves nothing behind: no file and no simulator, whatever goes wrong.
-func run(ctx context.Context, bin string, out io.Writer) error {
+func run(ctx context.Context, bin, picture string, out io.Writer) error {
 	bin, err := filepath.Abs(bin)
 	if err != nil {
 		return err
@@ -49,7 +50,11 @@ func run(ctx context.Context, bin string, out io.Writer) error {
 	d := demo{bin: bin, dir: dir, out: bufio.NewWriter(out)}
 	sim, err := d.startSimulator(ctx)
 	if err == nil {
-		err = errors.Join(d.show(ctx, sim), sim.stop())
+		show := d.show
+		if picture != "" {
+			show = func(ctx context.Context, sim *simulator) error { return d.screenshot(ctx, sim, picture) }
+		}
+		err = errors.Join(show(ctx, sim), sim.stop())
 	}
 	return errors.Join(err, d.out.Flush(), os.RemoveAll(dir))
 }
@@ -136,10 +141,8 @@ func (d demo) show(ctx context.Context, sim *simulator) error {
 	if err := d.out.Flush(); err != nil {
 		return err
 	}
-	sync := d.command(ctx, "baton-segment", "-f", "sync.c1z", "--log-level", "error")
-	sync.Env = append(sync.Env, "BATON_TOKEN="+sim.token, "BATON_BASE_URL="+sim.url)
 	began := time.Now()
-	if err := finish(sync); err != nil {
+	if err := d.sync(ctx, sim); err != nil {
 		return err
 	}
 	d.say("The connector read it in %s. What came in, by type:\n", time.Since(began).Round(10*time.Millisecond))
@@ -160,6 +163,13 @@ func (d demo) show(ctx context.Context, sim *simulator) error {
 	d.say("The file answers with the baton CLI as well: bin/baton grants -f sync.c1z, bin/baton explorer -f sync.c1z")
 	d.say("Your own workspace: BATON_TOKEN=<a Segment Public API token> bin/baton-segment -f sync.c1z   (EU: add --region eu)")
 	return nil
+}
+
+// sync reads the simulated workspace into sync.c1z.
+func (d demo) sync(ctx context.Context, sim *simulator) error {
+	cmd := d.command(ctx, "baton-segment", "-f", "sync.c1z", "--log-level", "error")
+	cmd.Env = append(cmd.Env, "BATON_TOKEN="+sim.token, "BATON_BASE_URL="+sim.url)
+	return finish(cmd)
 }
 
 func (d demo) say(format string, args ...any) {
@@ -278,7 +288,7 @@ func (d demo) showPerson(grants []grant) error {
 	names := groupNames(grants)
 	people := map[string]*access{}
 	for _, g := range grants {
-		if g.Principal.ID.ResourceType != "user" {
+		if g.Principal.ID.ResourceType != typeUser {
 			continue
 		}
 		a := people[g.Principal.ID.Resource]

@@ -12,6 +12,7 @@ import (
 
 const (
 	typeRole = "role"
+	typeUser = "user"
 	// owner is the role that reaches everything.
 	owner = "Workspace Owner"
 )
@@ -118,7 +119,7 @@ func (s source) reach(grants []grant) ([][]string, int) {
 	var table [][]string
 	for _, g := range grants {
 		on := s.reached(g)
-		if on == "" || g.Principal.ID.ResourceType != "user" {
+		if on == "" || g.Principal.ID.ResourceType != typeUser {
 			continue
 		}
 		direct, _ := g.origins()

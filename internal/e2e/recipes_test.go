@@ -234,8 +234,8 @@ func checkExport(t *testing.T, blocks []string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := file.Close(); err != nil {
-			t.Error(err)
+		if closeErr := file.Close(); closeErr != nil {
+			t.Error(closeErr)
 		}
 	})
 	rows, err := csv.NewReader(file).ReadAll()
