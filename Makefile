@@ -82,5 +82,5 @@ lint: ## vet, tidiness of both modules, golangci-lint, known vulnerabilities
 		*) echo "$$out"; exit $$code ;; \
 	esac
 
-generate: ## rewrite golden files, baton_capabilities.json and config_schema.json
+generate: ## rewrite golden files, baton_capabilities.json, config_schema.json and the tables of the guide
 	$(GO) test -count=1 ./internal/arch ./internal/e2e -update

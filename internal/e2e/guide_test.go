@@ -47,9 +47,8 @@ func checkProvisioning(t *testing.T, blocks []string) {
 }
 
 // The tables of the guide say what the program says of itself, as the files
-// beside it do.
+// beside it do. It is not parallel because it may rewrite what the others read.
 func TestGuideTables(t *testing.T) {
-	t.Parallel()
 	text, _ := document(t, guide)
 	for _, rows := range [][]string{capabilityRows(t), settingRows(t)} {
 		text = withTable(t, text, rows)
