@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -256,6 +257,19 @@ type trouble struct {
 	without bool
 }
 
+// nobody is an address where nobody listens.
+func nobody(t *testing.T) string {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return listener.Addr().String()
+}
+
 // troubles make each message of the guide.
 func troubles(t *testing.T) map[string]trouble {
 	t.Helper()
@@ -277,6 +291,8 @@ func troubles(t *testing.T) map[string]trouble {
 	}
 	limited := failing("listInvites", http.StatusTooManyRequests)
 	limited.Header = http.Header{"Retry-After": {"3600"}}
+	busy := once(failing("listRoles", http.StatusTooManyRequests))
+	busy.Ordinal, busy.Header = 2, http.Header{"Retry-After": {"11"}} // The first is that of Validate.
 	last := func() *sim.Workspace {
 		ws := provisioned()
 		give(typeUser, "u-ann", roleMinimal, everywhere())(ws)
@@ -296,6 +312,7 @@ func troubles(t *testing.T) map[string]trouble {
 			fault: sim.Fault{Operation: "listUsers", Kind: sim.FaultHTML, Status: http.StatusOK},
 		},
 		"failed to verify certificate: ... which certificates this machine trusts": {env: []string{"BATON_BASE_URL=" + stranger.URL}},
+		"validate failed: ... no answer: ... check the network":                    {env: []string{"BATON_BASE_URL=http://" + nobody(t)}},
 		"bad response: the next cursor is the one just used": {
 			fault: sim.Fault{Operation: "listUsers", Kind: sim.FaultRepeatCursor}, args: small,
 		},
@@ -335,8 +352,12 @@ func troubles(t *testing.T) map[string]trouble {
 		},
 		"resource type warehouse does not have provisioner configured":    {args: grantArgs("warehouse:w1:wh", typeUser, userNewcomer)},
 		"resource type source does not have resource Delete() configured": {args: deleteArgs(typeSource, "s1")},
-		"429 Too Many Requests; ... try again in":                         {fault: limited, args: plain},
-		"no answer: ... check the network":                                {fault: sim.Fault{Operation: "createInvites", Kind: sim.FaultReset, Ordinal: 1}, args: plain},
+		"not as asked after the write": {
+			fault: sim.Fault{Operation: "addPermissionsToUser", Kind: sim.FaultStatus, Status: http.StatusOK, Body: `{"data":{"permissions":[]}}`},
+			args:  grantArgs("source:s1:src", typeUser, userNewcomer),
+		},
+		"429 Too Many Requests; ... try again in": {fault: limited, args: plain},
+		"no answer: ... check the network":        {fault: sim.Fault{Operation: "createInvites", Kind: sim.FaultReset, Ordinal: 1}, args: plain},
 		"503 Service Unavailable; ... fails: try again later": {
 			fault: once(failing("createInvites", http.StatusServiceUnavailable)), args: plain,
 		},
@@ -350,7 +371,8 @@ func troubles(t *testing.T) map[string]trouble {
 			},
 		},
 		"permissions of a kind that is not shown: no grants for them": {workspace: sim.Hostile},
-		"reading users and groups":                                    {fault: once(sim.Fault{Operation: "getUser", Kind: sim.FaultDelay, Delay: 11 * time.Second})},
+		"retrying operation":       {fault: busy},
+		"reading users and groups": {fault: once(sim.Fault{Operation: "getUser", Kind: sim.FaultDelay, Delay: 11 * time.Second})},
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -266,14 +265,7 @@ func checkExport(t *testing.T, blocks []string) {
 func checkExplorer(t *testing.T, blocks []string) {
 	s := serve(t, sim.Demo())
 	dir, _ := runScript(t, plain(s), firstSync, nil)
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	if err = listener.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := nobody(t)
 	_, port, _ := strings.Cut(address, ":")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
