@@ -56,7 +56,7 @@ soak: ## sync and provision under random faults for SOAK (10m), and show that no
 # The first run compiles everything anew, with the fuzzer's instrumentation. What a target finds stays in testdata/fuzz
 # and is a case of `make test` from then on. Making inputs smaller would take most of the time if it could.
 fuzz: ## run each fuzz target for FUZZTIME (30s)
-	@set -e; for package in ./segmentapi ./connector; do \
+	@set -e; for package in ./segmentapi ./connector ./internal/contract; do \
 		names=$$($(GO) test -list '^Fuzz' $$package); \
 		for name in $$(echo "$$names" | grep '^Fuzz'); do \
 			echo "$(GO) test -run '^$$' -fuzz '^$$name\$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$package"; \
@@ -84,3 +84,7 @@ lint: ## vet, tidiness of both modules, golangci-lint, known vulnerabilities
 
 generate: ## rewrite golden files, baton_capabilities.json, config_schema.json and the tables of the guide
 	$(GO) test -count=1 ./internal/arch ./internal/e2e -update
+
+.PHONY: try-client
+try-client: ## test with another official client, CLIENT=<version or folder>, and show what it changes
+	@$(GO) run ./internal/tryclient '$(CLIENT)' ./internal/contract ./segmentapi

@@ -1,0 +1,149 @@
+// Tryclient shows what a version of the official client changes in the part of
+// it that this module uses, and runs tests with it. It changes nothing in the
+// module.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/baton-segment/baton-segment/internal/contract"
+)
+
+const official = "github.com/segmentio/public-api-sdk-go"
+
+func main() {
+	if len(os.Args) < 3 || os.Args[1] == "" {
+		fmt.Fprintln(os.Stderr, "tryclient: say which client: a version (v0.0.0-20250113195817-34106b6e08dd), or a folder with a copy, and the packages to test")
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := try(ctx, os.Stdout, os.Args[1], os.Args[2:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tryclient:", err)
+		os.Exit(1)
+	}
+}
+
+// A module is this module as the go command sees it: with its own go.mod, or
+// with another one.
+type module struct {
+	root  string
+	flags []string
+}
+
+// try prints what changes with another version of the client, which may also be
+// a folder, and then what the tests of packages say.
+func try(ctx context.Context, out io.Writer, version string, packages []string) error {
+	gomod, err := module{}.output(ctx, "env", "GOMOD")
+	if err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp("", "tryclient-")
+	if err != nil {
+		return err
+	}
+	ours := module{root: filepath.Dir(gomod)}
+	theirs := module{root: ours.root, flags: []string{"-mod=mod", "-modfile=" + filepath.Join(scratch, "go.mod")}}
+	return errors.Join(compare(ctx, out, ours, theirs, scratch, version, packages), os.RemoveAll(scratch))
+}
+
+func compare(ctx context.Context, out io.Writer, ours, theirs module, scratch, version string, packages []string) error {
+	for _, name := range []string{"go.mod", "go.sum"} {
+		content, err := os.ReadFile(filepath.Join(ours.root, name)) //nolint:gosec // G304: a file of this module.
+		if err != nil {
+			return err
+		}
+		//nolint:gosec // G703: into a folder that this program made.
+		if err := os.WriteFile(filepath.Join(scratch, name), content, 0o600); err != nil {
+			return err
+		}
+	}
+	edit := "-require=" + official + "@" + version
+	if strings.ContainsRune(version, filepath.Separator) {
+		folder, err := filepath.Abs(version)
+		if err != nil {
+			return err
+		}
+		edit = "-replace=" + official + "=" + folder
+	}
+	if _, err := ours.output(ctx, "mod", "edit", edit, filepath.Join(scratch, "go.mod")); err != nil {
+		return err
+	}
+	operations, err := used()
+	if err != nil {
+		return err
+	}
+	was, before, err := ours.client(ctx, operations)
+	if err != nil {
+		return err
+	}
+	is, after, err := theirs.client(ctx, operations)
+	if err != nil {
+		return fmt.Errorf("no client %s: %w", version, err)
+	}
+	lines := before.diff(after)
+	head := fmt.Sprintf("%s\n-> %s\nchanged in the part that is used (%d operations, %d facts):", was, is, len(operations), len(before))
+	if len(lines) == 0 {
+		lines = []string{"nothing"}
+	}
+	if _, err := fmt.Fprintf(out, "%s\n  %s\n", head, strings.Join(lines, "\n  ")); err != nil {
+		return err
+	}
+	if err := theirs.run(ctx, out, os.Stderr, append([]string{"test", "-count=1"}, packages...)...); err != nil {
+		return fmt.Errorf("the tests do not pass with this client: %w", err)
+	}
+	return nil
+}
+
+// used are the operations of the contract.
+func used() ([]string, error) {
+	v, err := contract.New()
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, op := range v.Operations() {
+		ids = append(ids, op.ID)
+	}
+	return ids, nil
+}
+
+// client describes the client that the module uses, and names its version.
+func (m module) client(ctx context.Context, operations []string) (string, facts, error) {
+	found, err := m.output(ctx, "list", "-f", "{{.Module}}\n{{.Dir}}", official+"/api")
+	if err != nil {
+		return "", nil, err
+	}
+	name, dir, _ := strings.Cut(found, "\n")
+	f, err := describe(dir, operations)
+	return name, f, err
+}
+
+func (m module) output(ctx context.Context, args ...string) (string, error) {
+	var out, complaint strings.Builder
+	err := m.run(ctx, &out, &complaint, args...)
+	if err != nil {
+		err = fmt.Errorf("%w: %s", err, strings.TrimSpace(complaint.String()))
+	}
+	return strings.TrimSpace(out.String()), err
+}
+
+func (m module) run(ctx context.Context, out, complaint io.Writer, args ...string) error {
+	args = slices.Concat(args[:1], m.flags, args[1:])
+	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // G204: who runs this program chooses.
+	cmd.Dir, cmd.Stdout, cmd.Stderr = m.root, out, complaint
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("go %s: %w", args[0], err)
+	}
+	return nil
+}

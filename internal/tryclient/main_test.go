@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// An edit is what a later version of the client might do to one of its files.
+type edit struct{ file, old, changed string }
+
+// edited returns a copy of the client that is in use, with edits.
+func edited(t *testing.T, edits ...edit) string {
+	t.Helper()
+	api, err := module{}.output(t.Context(), "list", "-f", "{{.Dir}}", official+"/api")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	if err := os.CopyFS(filepath.Join(folder, "api"), os.DirFS(api)); err != nil {
+		t.Fatal(err)
+	}
+	gomod := must(os.ReadFile(filepath.Join(api, "..", "go.mod")))(t)
+	if err := os.WriteFile(filepath.Join(folder, "go.mod"), gomod, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range edits {
+		name := filepath.Join(folder, "api", e.file)
+		content := string(must(os.ReadFile(name))(t))
+		if !strings.Contains(content, e.old) {
+			t.Fatalf("%s does not hold %q", e.file, e.old)
+		}
+		// What is copied from the cache of modules is read-only.
+		if err := os.Chmod(name, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(strings.ReplaceAll(content, e.old, e.changed)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
+func must[T any](v T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// Every way in which the client can change in what is used is shown, and
+// nothing else is.
+func TestDiff(t *testing.T) {
+	t.Parallel()
+	operations := must(used())(t)
+	before := must(describe(filepath.Join(edited(t), "api"), operations))(t)
+	for _, id := range operations {
+		if before[id] == "" || before[id+" sends"] == "" || before[id+" decodes errors"] != "404 422 429" {
+			t.Errorf("%s is not described: %q, %q, %q", id, before[id], before[id+" sends"], before[id+" decodes errors"])
+		}
+	}
+	for name, c := range map[string]struct {
+		edit edit
+		want string
+	}{
+		"nothing":          {edit{"api_iam_roles.go", "bytes", "bytes"}, ""},
+		"what is not used": {edit{"api_destinations.go", `localBasePath + "/destinations"`, `localBasePath + "/targets"`}, ""},
+		"field removed": {
+			edit{"model_role_v1.go", "\tDescription string `json:\"description\"`\n", ""},
+			"- RoleV1.Description: string `json:\"description\"`\n- RoleV1.Description says: The human-readable description of the role.",
+		},
+		"field added": {
+			edit{"model_role_v1.go", "type RoleV1 struct {\n", "type RoleV1 struct {\n\tRetired *bool `json:\"retired,omitempty\"`\n"},
+			"+ RoleV1.Retired: *bool `json:\"retired,omitempty\"`",
+		},
+		"field of another type": {
+			edit{"model_workspace_v1.go", "Slug string `json:\"slug\"`", "Slug int32 `json:\"slug\"`"},
+			"- WorkspaceV1.Slug: string `json:\"slug\"`\n+ WorkspaceV1.Slug: int32 `json:\"slug\"`",
+		},
+		"field optional": {
+			edit{"model_workspace_v1.go", "Slug string `json:\"slug\"`", "Slug *string `json:\"slug,omitempty\"`"},
+			"- WorkspaceV1.Slug: string `json:\"slug\"`\n+ WorkspaceV1.Slug: *string `json:\"slug,omitempty\"`",
+		},
+		"path": {
+			edit{"api_iam_groups.go", `"/group/{userGroupId}/users"`, `"/groups/{userGroupId}/members"`},
+			"- removeUsersFromUserGroup sends: DELETE /group/{userGroupId}/users\n+ removeUsersFromUserGroup sends: DELETE /groups/{userGroupId}/members" +
+				"\n- replaceUsersInUserGroup sends: PUT /group/{userGroupId}/users\n+ replaceUsersInUserGroup sends: PUT /groups/{userGroupId}/members",
+		},
+		"method": {
+			edit{"api_iam_groups.go", "http.MethodPatch", "http.MethodPut"},
+			"- updateUserGroup sends: PATCH /groups/{userGroupId}\n+ updateUserGroup sends: PUT /groups/{userGroupId}",
+		},
+		"query": {
+			edit{"api_functions.go", `"resourceType"`, `"kind"`},
+			"- listFunctions query: \"pagination\" \"resourceType\"\n+ listFunctions query: \"kind\" \"pagination\"",
+		},
+		"parameter of the request": {
+			edit{"api_iam_roles.go", "pagination *PaginationInput\n", "pagination *PaginationInput\n\tfilter *string\n"},
+			"+ ApiListRolesRequest.filter: *string",
+		},
+		"parameter of the method": {
+			edit{"api_iam_roles.go", "ListRoles(ctx context.Context)", "ListRoles(ctx context.Context, scope string)"},
+			"- listRoles: IAMRolesAPIService.ListRoles(ctx context.Context) ApiListRolesRequest" +
+				"\n+ listRoles: IAMRolesAPIService.ListRoles(ctx context.Context, scope string) ApiListRolesRequest",
+		},
+		"version of the API": {
+			edit{"api_iam_roles.go", "\t\t\"application/vnd.segment.v1+json\",\n", ""},
+			"- listRoles accepts: application/vnd.segment.v1+json application/json application/vnd.segment.v1beta+json application/vnd.segment.v1alpha+json" +
+				"\n+ listRoles accepts: application/json application/vnd.segment.v1beta+json application/vnd.segment.v1alpha+json",
+		},
+		"errors": {
+			edit{"api_iam_roles.go", "StatusCode == 422", "StatusCode == 400"},
+			"- listRoles decodes errors: 404 422 429\n+ listRoles decodes errors: 404 400 429",
+		},
+		"documentation": {
+			edit{"api_iam_roles.go", "Returns a list of Roles", "This endpoint is in Alpha.\n\nReturns a list of Roles"},
+			"+ listRoles says: This endpoint is in Alpha.",
+		},
+		"decoding": {
+			edit{"model_role_v1.go", "func (o RoleV1) ToMap()", "func (o *RoleV1) UnmarshalJSON([]byte) error { return nil }\n\nfunc (o RoleV1) ToMap()"},
+			"- RoleV1: struct\n+ RoleV1: struct with a way of its own to decode JSON",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			after := must(describe(filepath.Join(edited(t, c.edit), "api"), operations))(t)
+			if diff := cmp.Diff(c.want, strings.Join(before.diff(after), "\n")); diff != "" {
+				t.Errorf("shown (-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("operation removed", func(t *testing.T) {
+		t.Parallel()
+		after := must(describe(filepath.Join(edited(t, edit{"api_labels.go", ") ListLabels(", ") ListAllLabels("}), "api"), operations))(t)
+		lines := strings.Join(before.diff(after), "\n")
+		for _, want := range []string{"- listLabels: LabelsAPIService.ListLabels(ctx context.Context) ApiListLabelsRequest\n", "- listLabels sends: GET /labels"} {
+			if !strings.Contains(lines, want) {
+				t.Errorf("%q is not shown:\n%s", want, lines)
+			}
+		}
+	})
+}
+
+// A client that this program cannot read is not taken for one that is the same.
+func TestUnreadableClient(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		folder, want string
+	}{
+		"another form of code": {edited(t, edit{"api_iam_roles.go", `localBasePath + "/roles"`, "a.path()"}), "listRoles: the code of the client no longer shows its method and path"},
+		"no Go":                {edited(t, edit{"api_iam_roles.go", "package api", "pack age"}), "expected 'package'"},
+		"no client":            {t.TempDir(), "holds no service of the official client"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := describe(filepath.Join(c.folder, "api"), must(used())(t)); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want an error with %q", err, c.want)
+			}
+		})
+	}
+}
+
+// A whole run, without a network: the tests of the contract judge the client,
+// and the module stays as it is.
+func TestTry(t *testing.T) {
+	t.Setenv("GOPROXY", "off")
+	scratch := t.TempDir()
+	t.Setenv("TMPDIR", scratch)
+	root := filepath.Join("..", "..")
+	current := must(module{}.output(t.Context(), "list", "-m", "-f", "{{.Version}}", official))(t)
+	for _, c := range []struct {
+		name, client, want, err string
+	}{
+		{"same version", current, "\n  nothing\nok  \t", ""},
+		{
+			"copy with another path", edited(t, edit{"api_iam_roles.go", `localBasePath + "/roles"`, `localBasePath + "/iam/roles"`}),
+			"\n  - listRoles sends: GET /roles\n  + listRoles sends: GET /iam/roles\n--- FAIL: TestOfficialClient", "the tests do not pass with this client: go test: exit status 1",
+		},
+		{"no such version", "v0.0.0-20250113195817-000000000000", "", "no client v0.0.0-20250113195817-000000000000: "},
+		{"no such folder", filepath.Join(t.TempDir(), "none"), "", "does not exist"},
+		{"no version", "latest version", "", "latest version"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := files(t, root)
+			var out bytes.Buffer
+			err := try(t.Context(), &out, c.client, []string{"-run=^TestOfficialClient$", "./internal/contract"})
+			if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+				t.Errorf("got %v, want an error with %q", err, c.err)
+			}
+			if !strings.Contains(out.String(), c.want) {
+				t.Errorf("%q is not in what it prints:\n%s", c.want, out.String())
+			}
+			if diff := cmp.Diff(before, files(t, root)); diff != "" {
+				t.Errorf("the module changed (-before +after):\n%s", diff)
+			}
+		})
+	}
+	if left := must(filepath.Glob(filepath.Join(scratch, "tryclient-*")))(t); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+func files(t *testing.T, root string) map[string]string {
+	t.Helper()
+	content := map[string]string{}
+	for _, name := range []string{"go.mod", "go.sum"} {
+		content[name] = string(must(os.ReadFile(filepath.Join(root, name)))(t))
+	}
+	return content
+}
