@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -207,6 +208,24 @@ func TestTry(t *testing.T) {
 	}
 	if left := must(filepath.Glob(filepath.Join(scratch, "tryclient-*")))(t); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// What the guide for maintainers says to type hands the client over, and fails
+// if there is none.
+func TestMakeTarget(t *testing.T) {
+	t.Parallel()
+	const none = "v0.0.0-20250113195817-000000000000"
+	cmd := exec.CommandContext(t.Context(), "make", "try-client", "CLIENT="+none)
+	cmd.Dir, cmd.Env = filepath.Join("..", ".."), append(os.Environ(), "GOPROXY=off")
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "tryclient: no client "+none) {
+		t.Errorf("make try-client: %v\n%s", err, out)
+	}
+	cmd = exec.CommandContext(t.Context(), "make", "-n", "--no-print-directory", "try-client", "CLIENT="+none)
+	cmd.Dir = filepath.Join("..", "..")
+	if out, err = cmd.Output(); err != nil || !strings.Contains(string(out), "'"+none+"' ./internal/contract ./segmentapi\n") {
+		t.Errorf("make -n try-client: %v\n%s", err, out)
 	}
 }
 
