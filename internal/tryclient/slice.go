@@ -10,12 +10,11 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 )
 
 // facts are what a version of the official client says of the part of it that
-// this module uses, by name. Sentences of its documentation have no value.
+// this module uses, by name. What is there or not has no value.
 type facts map[string]string
 
 // A source is the generated package. It is read, not compiled: it is regular,
@@ -101,55 +100,31 @@ func describe(dir string, operations []string) (facts, error) {
 	return f, nil
 }
 
-// request reads what the code of an operation sends, and which errors it
-// decodes.
+// request keeps what stands in the code of an operation: its method, its path,
+// the names of its query, the versions that it accepts, the errors it decodes.
 func (f facts) request(id string, execute *ast.FuncDecl) error {
-	var method, path string
-	var query, accepts, decodes []string
-	text := func(e ast.Expr) string {
-		if literal, ok := e.(*ast.BasicLit); ok && literal.Kind == token.STRING {
-			if value, err := strconv.Unquote(literal.Value); err == nil {
-				return value
-			}
-		}
-		return ""
-	}
+	var method, path bool
 	ast.Inspect(execute.Body, func(n ast.Node) bool {
+		var text string
 		switch n := n.(type) {
 		case *ast.SelectorExpr:
-			if verb, ok := strings.CutPrefix(types.ExprString(n), "http.Method"); ok {
-				method = strings.ToUpper(verb)
+			text = types.ExprString(n)
+			if !strings.HasPrefix(text, "http.Method") {
+				return true
 			}
-		case *ast.BinaryExpr:
-			if rest := text(n.Y); n.Op == token.ADD && strings.HasPrefix(rest, "/") {
-				path = rest
-			}
-			if n.Op == token.EQL && strings.HasSuffix(types.ExprString(n.X), ".StatusCode") {
-				decodes = append(decodes, types.ExprString(n.Y))
-			}
-		case *ast.CallExpr:
-			if types.ExprString(n.Fun) == "parameterAddToHeaderOrQuery" && len(n.Args) > 1 {
-				query = append(query, types.ExprString(n.Args[1]))
-			}
-		case *ast.AssignStmt:
-			if list, ok := n.Rhs[0].(*ast.CompositeLit); ok && types.ExprString(n.Lhs[0]) == "localVarHTTPHeaderAccepts" {
-				for _, e := range list.Elts {
-					accepts = append(accepts, text(e))
-				}
-			}
+			method = true
+		case *ast.BasicLit:
+			text = n.Value
+			path = path || strings.HasPrefix(text, `"/`)
+		default:
+			return true
 		}
+		f[id+" has "+text] = ""
 		return true
 	})
-	if method == "" || path == "" {
+	if !method || !path {
 		return errors.New("the code of the client no longer shows its method and path")
 	}
-	slices.Sort(query)
-	f[id+" sends"] = method + " " + path
-	if len(query) > 0 {
-		f[id+" query"] = strings.Join(slices.Compact(query), " ")
-	}
-	f[id+" accepts"] = strings.Join(accepts, " ")
-	f[id+" decodes errors"] = strings.Join(decodes, " ")
 	return nil
 }
 
