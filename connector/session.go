@@ -261,7 +261,11 @@ func (s session) list(ctx context.Context, typeID string, names map[string]strin
 func (s session) begin(ctx context.Context, typeID string) error {
 	now := time.Now().UnixNano()
 	s.fresh.begin(s.syncID, typeID, now)
-	return s.note(ctx, typeID, factReading, now)
+	// This call asks for it anew, once it has the rows: they are of the latest
+	// reading, which another process may have begun meanwhile.
+	delete(s.facts, factKey(typeID, factReading))
+	_, err := sessionSet(ctx, s, partFact, map[string]int64{factKey(typeID, factReading): now})
+	return err
 }
 
 // reading is the latest begin of a type's list, 0 if it was not read.

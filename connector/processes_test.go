@@ -1,0 +1,80 @@
+package connector
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+)
+
+// another is the fixture in another process, with the same session store.
+func (f *fixture) another() *fixture {
+	return &fixture{Connector: &Connector{client: f.client, patient: f.patient}, sim: f.sim, session: f.session}
+}
+
+func (f *fixture) opts() rs.SyncOpAttrs { return rs.SyncOpAttrs{Session: f.session, SyncID: "sync"} }
+
+// Who runs the connector may give up on a call and make it again, in another
+// process, while the first still waits for Segment. Whichever comes last, the
+// rows are those of the list.
+func TestListThatIsOvertaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := timeless(t, small())
+		f.inject(t, sim.Fault{Operation: "listUsers", Ordinal: 1, Kind: sim.FaultDelay, Delay: time.Minute})
+		late := make(chan error, 1)
+		first, opts := &userSyncer{c: f.Connector}, f.opts()
+		go func() {
+			_, _, err := first.List(t.Context(), nil, opts)
+			late <- err
+		}()
+		<-time.After(time.Second) // It waits for Segment.
+		other := f.another()
+		rows := other.list(t)
+		if err := <-late; err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:invite:new@example.com", "role:owner:assigned:group:g1"}
+		if diff := cmp.Diff(want, grantIDs(must(other.grants(t.Context(), find(t, rows[typeGroup], "g1")))(t))); diff != "" {
+			t.Errorf("grants (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// The same of the roles, where a sync leaves their type out.
+func TestRolesThatAreOvertaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := timeless(t, full())
+		static := func(f *fixture, typeID string) ([]*v2.Entitlement, error) {
+			return pages(f, func(o rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+				return newScoped(f.Connector, typeID).StaticEntitlements(t.Context(), o)
+			})
+		}
+		for _, typeID := range []string{typeSource, typeSpace} {
+			if err := f.Connector.session(f.opts()).begin(t.Context(), typeID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.inject(t, sim.Fault{Operation: "listRoles", Ordinal: 1, Kind: sim.FaultDelay, Delay: time.Minute})
+		late := make(chan error, 1)
+		first := f.another()
+		go func() {
+			_, err := static(first, typeSource)
+			late <- err
+		}()
+		<-time.After(time.Second) // It waits for Segment.
+		must(static(f, typeSource))(t)
+		if err := <-late; err != nil {
+			t.Fatal(err)
+		}
+		if rows := must(static(f, typeSpace))(t); len(rows) != 1 {
+			t.Errorf("spaces have the entitlements %v, want one", rows)
+		}
+	})
+}
