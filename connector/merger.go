@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"sync"
 
@@ -15,8 +16,9 @@ import (
 type merger struct {
 	mu   sync.Mutex
 	next *merged
-	// last ends when the latest call that has begun ends.
-	last chan struct{}
+	// last ends when the latest call that has begun ends, in the sync lastOf.
+	last   chan struct{}
+	lastOf string
 }
 
 // A merged is one call for several workers.
@@ -65,22 +67,37 @@ func (m *merger) join(s session, subjects map[string]subject) (*merged, bool) {
 	return call, first
 }
 
+// run makes a call once the one before has ended, unless that is of another sync.
 func (m *merger) run(ctx context.Context, call *merged) {
 	defer close(call.done)
+	call.err = errBrokenOff
 	m.mu.Lock()
 	last := m.last
-	m.last = call.done
+	if m.lastOf != call.store.syncID {
+		last = nil
+	}
+	m.last, m.lastOf = call.done, call.store.syncID
 	m.mu.Unlock()
 	if last != nil {
-		<-last
+		select {
+		case <-last:
+		case <-ctx.Done(): // The call fails at once, and the others make their own.
+		}
 	}
 	m.mu.Lock()
 	if m.next == call {
 		m.next = nil
 	}
 	m.mu.Unlock()
+	if ctx.Err() != nil {
+		call.err = status.FromContextError(ctx.Err()).Err()
+		return
+	}
 	_, call.err = sessionSet(ctx, call.store, partSubject, call.values)
 }
+
+// errBrokenOff is the error of a call that panics, for those who did not make it.
+var errBrokenOff = errors.New("the call was broken off")
 
 // A fresh is the lists whose reading this process has begun: of the users and
 // groups in them nothing can be in the store yet, which saves each of them a

@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 
 	"github.com/conductorone/baton-sdk/pkg/types/sessions"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
@@ -200,6 +202,126 @@ func TestMergedCallsOfTwoSyncs(t *testing.T) {
 			if len(stores[i].values) != 1 || stores[i].values[partSubject+want] == nil {
 				t.Errorf("store %d has %d values", i, len(stores[i].values))
 			}
+		}
+	})
+}
+
+// Who leaves does not wait for the call before, nor do the others for who left.
+func TestMergedCallOfOneWhoLeaves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &gated{memory: &memory{values: map[string][]byte{}}, turns: make(chan error)}
+		s := session{store: store, syncID: "sync", merger: &merger{}}
+		errs, done := make([]error, 3), make([]atomic.Bool, 3)
+		var all sync.WaitGroup
+		set := func(ctx context.Context, i int) {
+			all.Go(func() {
+				errs[i] = s.merger.set(ctx, s, map[string]subject{fmt.Sprint(i): {Reading: 1}})
+				done[i].Store(true)
+			})
+			synctest.Wait()
+		}
+		set(t.Context(), 0) // It is under way.
+		hasty, leave := context.WithCancel(t.Context())
+		set(hasty, 1) // It is to make the next call, for another as well.
+		set(t.Context(), 2)
+		leave()
+		synctest.Wait()
+		if !done[1].Load() {
+			t.Error("who leaves waits for the call before")
+		}
+		store.turns <- nil
+		synctest.Wait()
+		store.turns <- nil
+		all.Wait()
+		if errs[0] != nil || status.Code(errs[1]) != codes.Canceled || errs[2] != nil {
+			t.Errorf("errors: %v", errs)
+		}
+		for _, key := range []string{"0", "2"} {
+			if _, ok, err := sessionGet[subject](t.Context(), s, partSubject, key); !ok || err != nil {
+				t.Errorf("what %s stored is not there: %v", key, err)
+			}
+		}
+	})
+}
+
+// A store that does not answer one sync holds up no other.
+func TestMergedCallThatHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &merger{}
+		hangs := &gated{memory: &memory{values: map[string][]byte{}}, turns: make(chan error)}
+		ctx, give := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		all.Go(func() {
+			if err := m.set(ctx, session{store: hangs, syncID: "one"}, map[string]subject{"a": {}}); err == nil {
+				t.Error("a store that hangs has stored something")
+			}
+		})
+		synctest.Wait()
+		var done atomic.Bool
+		all.Go(func() {
+			if err := m.set(t.Context(), session{store: &memory{values: map[string][]byte{}}, syncID: "two"}, map[string]subject{"a": {}}); err != nil {
+				t.Error(err)
+			}
+			done.Store(true)
+		})
+		synctest.Wait()
+		if !done.Load() {
+			t.Error("the second sync waits for the store of the first")
+		}
+		give()
+		all.Wait()
+	})
+}
+
+// panics is a store that fails in the worst way, once.
+type panics struct {
+	gated
+	over atomic.Bool
+}
+
+func (p *panics) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
+	err := p.gated.SetMany(ctx, values, opts...)
+	if p.sets.Load() == 2 && !p.over.Swap(true) {
+		clear(p.values)
+		panic("lost")
+	}
+	return err
+}
+
+// The SDK survives a panic. What it took with it is stored by its owner.
+func TestMergedCallThatPanics(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &panics{gated: gated{memory: &memory{values: map[string][]byte{}}, turns: make(chan error)}}
+		s := session{store: store, syncID: "sync", merger: &merger{}}
+		var all sync.WaitGroup
+		for i := range 3 {
+			all.Go(func() {
+				defer func() {
+					if r := recover(); r != nil && i != 1 {
+						t.Errorf("%d: %v", i, r)
+					}
+				}()
+				if err := s.merger.set(t.Context(), s, map[string]subject{fmt.Sprint(i): {Reading: 1}}); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		for range 2 {
+			store.turns <- nil
+			synctest.Wait()
+		}
+		select {
+		case store.turns <- nil:
+		default:
+			t.Error("nobody stores what was lost")
+		}
+		all.Wait()
+		if _, ok, err := sessionGet[subject](t.Context(), s, partSubject, "2"); !ok || err != nil {
+			t.Errorf("what the last one stored is not there: %v", err)
 		}
 	})
 }
