@@ -78,3 +78,24 @@ func TestRolesThatAreOvertaken(t *testing.T) {
 		}
 	})
 }
+
+// What a sync was broken off with may be of another workspace. That must not
+// reach the next sync of the process.
+func TestWorkspaceOfAnotherSync(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, small())
+	before := f.another()
+	before.session = &memory{values: map[string][]byte{}}
+	s := before.Connector.session(before.opts())
+	if _, err := sessionSet(t.Context(), s, partWorkspace, map[string]string{typeWorkspace: "other"}); err != nil {
+		t.Fatal(err)
+	}
+	if id := must(f.workspaceID(t.Context(), s))(t); id != "other" {
+		t.Errorf("the sync that is taken up has the workspace %s", id)
+	}
+	user := find(t, f.list(t)[typeUser], "u2")
+	want := []string{"workspace:" + workspaceID + ":member:user:u2"}
+	if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), user))(t))); diff != "" {
+		t.Errorf("grants (-want +got):\n%s", diff)
+	}
+}

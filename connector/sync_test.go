@@ -365,7 +365,7 @@ func TestWithoutASessionStore(t *testing.T) {
 			if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), user))(t))); diff != "" {
 				t.Errorf("grants (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(map[string]int{"getUser": 2, "getWorkspace": 1}, f.requests()); diff != "" {
+			if diff := cmp.Diff(map[string]int{"getUser": 2}, f.requests()); diff != "" {
 				t.Errorf("requests (-want +got):\n%s", diff)
 			}
 		})

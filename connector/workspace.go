@@ -68,6 +68,7 @@ func (c *Connector) readWorkspace(ctx context.Context, s session) (*segmentapi.W
 	if err != nil {
 		return nil, err
 	}
+	c.workspace.id.Store(&ws.ID)
 	_, err = sessionSet(ctx, s, partWorkspace, map[string]string{typeWorkspace: ws.ID})
 	return ws, err
 }
@@ -78,10 +79,9 @@ func (c *Connector) workspaceID(ctx context.Context, s session) (string, error) 
 	if known := c.workspace.id.Load(); known != nil {
 		return *known, nil
 	}
+	// Not kept: a sync that was broken off may have read another workspace, with
+	// the token of before.
 	id, ok, err := sessionGet[string](ctx, s, partWorkspace, typeWorkspace)
-	if ok && err == nil {
-		c.workspace.id.Store(&id)
-	}
 	if ok || err != nil {
 		return id, err
 	}
@@ -94,7 +94,6 @@ func (c *Connector) workspaceID(ctx context.Context, s session) (string, error) 
 		if readErr != nil {
 			return "", readErr
 		}
-		c.workspace.id.Store(&ws.ID)
 		return ws.ID, nil
 	})
 	select {
