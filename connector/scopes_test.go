@@ -173,6 +173,7 @@ func TestPlace(t *testing.T) {
 		"space is listed bare":        {all, permission("uni", "", "SPACE", "spa_b", "b"), []string{"space:b:uni" + listed + foretold}},
 		"both forms are listed":       {all, permission("uni", "", "SPACE", "c", "spa_c"), []string{"space:c:uni" + listed + foretold, "space:spa_c:uni" + listed + foretold}},
 		"neither form is listed":      {all, permission("uni", "", "SPACE", "d", "spa_d"), []string{"space:spa_d:uni"}},
+		"two forms of one":            {all, permission("uni", "", "SPACE", "a", "spa_spa_a"), []string{"space:spa_a:uni" + listed + foretold}},
 		"only spaces have forms":      {all, permission("src", "", "SOURCE", "spa_s"), []string{"source:spa_s:src"}},
 		"nothing was listed":          {nil, permission("src", "Source Admin", "SOURCE", "s"), []string{"source:s:src" + listed}},
 		"nothing was listed, and the role is for something else": {nil, permission("uni", "Unify and Engage Admin", "SOURCE", "s"), []string{"source:s:uni" + listed}},

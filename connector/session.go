@@ -303,12 +303,13 @@ func (s session) listedOf(ctx context.Context, asked map[string][]string) (map[s
 	type wanted struct{ typeID, id, form string }
 	found := map[string]map[string]listedRow{}
 	for n := range 2 {
-		want := map[string]wanted{}
+		want := map[string][]wanted{}
 		for typeID, ids := range asked {
 			for _, id := range ids {
 				_, there := found[typeID][id]
 				if all := forms(typeID, id); !there && n < len(all) {
-					want[listedKey(typeID, all[n])] = wanted{typeID, id, all[n]}
+					key := listedKey(typeID, all[n])
+					want[key] = append(want[key], wanted{typeID, id, all[n]})
 				}
 			}
 		}
@@ -317,19 +318,20 @@ func (s session) listedOf(ctx context.Context, asked map[string][]string) (map[s
 			return nil, err
 		}
 		for key, row := range rows {
-			w := want[key]
-			reading, err := s.reading(ctx, w.typeID)
-			if err != nil {
-				return nil, err
+			for _, w := range want[key] {
+				reading, err := s.reading(ctx, w.typeID)
+				if err != nil {
+					return nil, err
+				}
+				if row.Reading != reading {
+					continue
+				}
+				if found[w.typeID] == nil {
+					found[w.typeID] = map[string]listedRow{}
+				}
+				row.id = w.form
+				found[w.typeID][w.id] = row
 			}
-			if row.Reading != reading {
-				continue
-			}
-			if found[w.typeID] == nil {
-				found[w.typeID] = map[string]listedRow{}
-			}
-			row.id = w.form
-			found[w.typeID][w.id] = row
 		}
 	}
 	return found, nil
