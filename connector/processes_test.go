@@ -1,12 +1,16 @@
 package connector
 
 import (
+	"context"
+	"maps"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"github.com/conductorone/baton-sdk/pkg/types/sessions"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
@@ -97,5 +101,58 @@ func TestWorkspaceOfAnotherSync(t *testing.T) {
 	want := []string{"workspace:" + workspaceID + ":member:user:u2"}
 	if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), user))(t))); diff != "" {
 		t.Errorf("grants (-want +got):\n%s", diff)
+	}
+}
+
+// apart is a store that keeps prefixes apart from keys, as the service may that
+// several processes share.
+type apart struct{ *memory }
+
+func (apart) split(opts []sessions.SessionStoreOption) []sessions.SessionStoreOption {
+	return append(opts, func(_ context.Context, bag *sessions.SessionStoreBag) error {
+		bag.Prefix += "\x00"
+		return nil
+	})
+}
+
+func (a apart) Get(ctx context.Context, key string, opts ...sessions.SessionStoreOption) ([]byte, bool, error) {
+	return a.memory.Get(ctx, key, a.split(opts)...)
+}
+
+func (a apart) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
+	return a.memory.GetMany(ctx, keys, a.split(opts)...)
+}
+
+func (a apart) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
+	return a.memory.SetMany(ctx, values, a.split(opts)...)
+}
+
+func (a apart) GetAll(ctx context.Context, token string, opts ...sessions.SessionStoreOption) (map[string][]byte, string, error) {
+	return a.memory.GetAll(ctx, token, a.split(opts)...)
+}
+
+// A prefix and a key are put together by the SDK's own stores, which says
+// nothing of others.
+func TestStoreThatKeepsPrefixesApart(t *testing.T) {
+	t.Parallel()
+	rows := func(f *fixture) []string {
+		listed := f.list(t)
+		static := must(f.static(t))(t)
+		var ids []string
+		for _, typeID := range slices.Sorted(maps.Keys(static)) {
+			ids = append(ids, static[typeID]...)
+		}
+		for _, r := range slices.Concat(listed[typeUser], listed[typeGroup]) {
+			for _, e := range must(f.entitlements(t.Context(), r))(t) {
+				ids = append(ids, e.GetId())
+			}
+			ids = append(ids, grantIDs(must(f.grants(t.Context(), r))(t))...)
+		}
+		return ids
+	}
+	together, split := newFixture(t, full()), newFixture(t, full())
+	split.session = apart{&memory{values: map[string][]byte{}}}
+	if diff := cmp.Diff(rows(together), rows(split)); diff != "" {
+		t.Errorf("rows (-together +apart):\n%s", diff)
 	}
 }

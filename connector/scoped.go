@@ -109,7 +109,7 @@ func (c *Connector) roles(ctx context.Context, s session) (map[string]string, er
 		return nil, err
 	}
 	if read {
-		return s.names(ctx, typeRole)
+		return s.roleNames(ctx)
 	}
 	if err = s.begin(ctx, typeRole); err != nil {
 		return nil, err
@@ -126,13 +126,13 @@ func (c *Connector) roles(ctx context.Context, s session) (map[string]string, er
 	return roles, s.finish(ctx, typeRole, len(roles))
 }
 
-// names are the rows of a type's list.
-func (s session) names(ctx context.Context, typeID string) (map[string]string, error) {
-	reading, err := s.reading(ctx, typeID)
+// roleNames are the rows of the list of roles.
+func (s session) roleNames(ctx context.Context) (map[string]string, error) {
+	reading, err := s.reading(ctx, typeRole)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := sessionAll[listedRow](ctx, s, partListed+listedKey(typeID, ""))
+	rows, err := sessionAll[listedRow](ctx, s, partRole)
 	names := map[string]string{}
 	for id, row := range rows {
 		if row.Reading == reading {

@@ -38,12 +38,14 @@ func (c *Connector) session(opts rs.SyncOpAttrs) session {
 	return session{store: opts.Session, syncID: opts.SyncID, tally: &c.tally, merger: &c.merger, fresh: &c.fresh, facts: map[string]*int64{}}
 }
 
-// The session's parts. The store puts a part and a key together without
-// anything in between, hence the slashes.
+// The session's parts. The SDK's stores put a part and a key together without
+// anything in between, hence the slashes. Others may not, so what is asked for
+// by one part has been stored by it.
 const (
 	partWorkspace = "workspace/" // One key, its id.
 	partFact      = "fact/"      // What is known of a resource type as a whole, by factKey.
 	partListed    = "listed/"    // Resource type and id to listedRow.
+	partRole      = "role/"      // Role id to listedRow, to have them all.
 	partSubject   = "subject/"   // A user or group to what it holds.
 	partVanished  = "vanished/"  // The users and groups that have gone, to the reading that had them.
 	partUnknown   = "unknown/"   // What cannot be shown, by kind and subject, to a count.
@@ -250,10 +252,17 @@ func (s session) list(ctx context.Context, typeID string, names map[string]strin
 		return err
 	}
 	rows := make(map[string]listedRow, len(names))
+	roles := map[string]listedRow{}
 	for id, name := range names {
 		rows[listedKey(typeID, id)] = listedRow{Reading: reading, Name: name}
+		if typeID == typeRole {
+			roles[id] = rows[listedKey(typeID, id)]
+		}
 	}
-	_, err = sessionSet(ctx, s, partListed, rows)
+	if _, err = sessionSet(ctx, s, partListed, rows); err != nil {
+		return err
+	}
+	_, err = sessionSet(ctx, s, partRole, roles)
 	return err
 }
 
