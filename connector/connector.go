@@ -52,6 +52,11 @@ type Options struct {
 	// PageSize is how many rows a list request asks for, 1 to 1000. Zero means
 	// 1000, which costs least.
 	PageSize int
+	// Alone says that no other process serves the same syncs: then the session
+	// store is not asked for what only this one can have put there, which saves a
+	// call for each user and group. Leave it false where several may, as on AWS
+	// Lambda.
+	Alone bool
 	// Version is the program's, for the User-Agent header. Empty means "dev".
 	Version string
 }
@@ -71,8 +76,9 @@ type Connector struct {
 	tally  tally
 	// It makes fewer calls of several, for who stores at the same time.
 	merger merger
-	// It saves asking the store for what cannot be there.
+	// It saves asking the store for what cannot be there, if sole is set.
 	fresh fresh
+	sole  bool
 }
 
 var _ connectorbuilder.ConnectorBuilderV2 = (*Connector)(nil)
@@ -118,7 +124,7 @@ func New(ctx context.Context, opts Options) (*Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Connector{client: client, patient: patient}, nil
+	return &Connector{client: client, patient: patient, sole: opts.Alone}, nil
 }
 
 // Metadata describes the connector.

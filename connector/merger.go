@@ -99,10 +99,10 @@ func (m *merger) run(ctx context.Context, call *merged) {
 // errBrokenOff is the error of a call that panics, for those who did not make it.
 var errBrokenOff = errors.New("the call was broken off")
 
-// A fresh is the lists whose reading this process has begun: of the users and
-// groups in them nothing can be in the store yet, which saves each of them a
-// call. Whenever one might be asked about a second time it forgets. If it is
-// wrong, a subject is read once more.
+// A fresh is the lists whose reading this process has begun. If no other process
+// serves the sync, nothing of the users and groups in them can be in the store
+// yet, which saves each of them a call. Whenever one might be asked about a second
+// time it forgets.
 type fresh struct {
 	mu       sync.Mutex
 	syncID   string

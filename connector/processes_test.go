@@ -156,3 +156,21 @@ func TestStoreThatKeepsPrefixesApart(t *testing.T) {
 		t.Errorf("rows (-together +apart):\n%s", diff)
 	}
 }
+
+// A sync that was broken off may be taken up by another process, which this one
+// is not told. What it asked for before is in the file, and has to be granted.
+func TestSyncThatIsTakenUpElsewhere(t *testing.T) {
+	t.Parallel()
+	ws := small()
+	ws.Users[1].Permissions = []sim.Permission{{RoleID: "owner", Resources: []sim.Resource{{ID: "gone", Type: "SOURCE"}}}}
+	f := newFixture(t, ws)
+	user := find(t, f.list(t)[typeUser], "u2")
+	must(f.entitlements(t.Context(), user))(t)
+	must(f.another().Validate(t.Context()))(t)
+	f.sim.Update(func(ws *sim.Workspace) { ws.Users[1].Permissions = nil })
+	must(f.entitlements(t.Context(), user))(t)
+	want := []string{"workspace:" + workspaceID + ":member:user:u2", "source:gone:owner:user:u2"}
+	if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), user))(t))); diff != "" {
+		t.Errorf("grants (-want +got):\n%s", diff)
+	}
+}

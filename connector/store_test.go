@@ -57,7 +57,7 @@ func TestFewCallsOfTheStore(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, sim.Sized(sim.Size{Users: 200, Sources: 20, Functions: 5, Spaces: 5, Labels: 12, Warehouses: 1}))
 	store := &counting{memory: &memory{values: map[string][]byte{}}}
-	f.session = store
+	f.session, f.sole = store, true
 	users := f.list(t)[typeUser]
 	store.gets, store.sets, store.missed = 0, 0, nil
 	rows := 0
@@ -345,12 +345,13 @@ func TestWhatIsStoredIsNotAskedForAgain(t *testing.T) {
 		},
 		"another process": func(t *testing.T, f *fixture) {
 			t.Helper()
-			f.Connector = &Connector{client: f.client, patient: f.patient}
+			f.Connector = &Connector{client: f.client, patient: f.patient, sole: true}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, small())
+			f.sole = true
 			user := find(t, f.list(t)[typeUser], "u1")
 			must(f.entitlements(t.Context(), user))(t)
 			before(t, f)

@@ -249,7 +249,7 @@ func (c *Connector) entitlementsOnce(
 	var sub subject
 	if reading, readErr := s.reading(ctx, id.GetResourceType()); readErr != nil {
 		return nil, nil, readErr
-	} else if opts.PageToken.Token == "" && c.fresh.has(s.syncID, id.GetResourceType(), reading) {
+	} else if opts.PageToken.Token == "" && c.sole && c.fresh.has(s.syncID, id.GetResourceType(), reading) {
 		sub, err = c.askSubject(ctx, s, id, read, false)
 	} else {
 		sub, err = c.subject(ctx, s, id, read)
