@@ -4,7 +4,7 @@
 // removes users, makes and deletes groups. What a write does and leaves alone
 // is package segmentapi's care.
 //
-// Embed it with [New] and baton-sdk's connectorbuilder. What it learns while
+// Embed it with [New] and package inprocess. What it learns while
 // listing goes to the session store of the sync, never into the Connector, so
 // that a sync may span processes. Give it a store: without one it reads every
 // user and group twice, asks for the roles once for each type that roles are
@@ -38,6 +38,12 @@ var (
 	// Elsewhere nobody else waits; this outlasts a window of the rate limit.
 	patientRetry = segmentapi.RetryPolicy{MaxAttempts: 5, MaxWait: 65 * time.Second}
 )
+
+// Workers is how many requests a sync should have under way. It takes as many to
+// use 6000 requests a minute of 160 ms each, and less than that many costs more
+// processor time: what workers store at the same time goes to the file in one
+// call. The limit is kept however many there are.
+const Workers = 16
 
 // Options configure a [Connector]. Only Token is required.
 type Options struct {

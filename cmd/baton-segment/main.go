@@ -18,12 +18,6 @@ import (
 // version is set by the release build.
 var version = "dev"
 
-// workers is how many requests a sync has under way; --workers changes it. It
-// takes as many to use 6000 requests a minute of 160 ms each, and less than
-// that many costs more processor time: what workers store at the same time goes
-// to the file in one call. The limit is kept however many there are.
-const workers = 16
-
 // garbage lets the heap grow to three times what is in use, not to twice that: a
 // tenth more memory for a tenth less processor time. GOGC changes it.
 const garbage = 200
@@ -36,7 +30,7 @@ func main() {
 	sdk.RunConnector(ctx, "baton-segment", version, config.Schema(), open,
 		connectorrunner.WithDefaultCapabilitiesConnectorBuilderV2(&connector.Connector{}),
 		connectorrunner.WithSessionStoreEnabled(),
-		connectorrunner.WithWorkerCount(workers))
+		connectorrunner.WithWorkerCount(connector.Workers)) // --workers changes it.
 	dieIfStopped()
 }
 
