@@ -73,6 +73,17 @@ var layout = map[string]struct {
 		packages: []string{"segmentapi"},
 		never:    []string{"internal/sim"},
 	},
+	"connector/inprocess": {
+		modules: []string{
+			batonSDK,
+			"github.com/grpc-ecosystem/go-grpc-middleware",
+			"go.uber.org/zap",
+			"google.golang.org/grpc",
+			"google.golang.org/protobuf",
+		},
+		packages: []string{"connector"},
+		never:    []string{"internal/sim"},
+	},
 	"cmd/baton-segment": {
 		modules: []string{
 			batonSDK,

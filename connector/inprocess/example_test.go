@@ -1,0 +1,90 @@
+package inprocess_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/dotc1z"
+
+	"github.com/baton-segment/baton-segment/connector"
+	"github.com/baton-segment/baton-segment/connector/inprocess"
+	"github.com/baton-segment/baton-segment/segmentapi"
+	"github.com/baton-segment/baton-segment/segmentapi/segmentapitest"
+)
+
+func Example() {
+	// A simulated workspace takes the place of Segment. In a test, this is its own
+	// *testing.T.
+	t := &exampleT{}
+	defer t.end()
+	server := segmentapitest.NewServer(t, segmentapitest.WithWorkspace("empty"))
+	server.AddUser(segmentapi.User{ID: "ada", Name: "Ada", Email: "ada@example.com"})
+	server.AddGroup(segmentapi.Group{ID: "data", Name: "Data Platform"}, "ada@example.com")
+	server.AddGroup(segmentapi.Group{ID: "web", Name: "Web"})
+
+	ctx := context.Background()
+	segment, err := connector.New(ctx, connector.Options{Token: server.Token, BaseURL: server.URL})
+	must(err)
+	runner, err := inprocess.New(ctx, segment, inprocess.WithProvisioning())
+	must(err)
+	defer func() { must(runner.Close(ctx)) }()
+
+	dir, err := os.MkdirTemp("", "review-")
+	must(err)
+	defer func() { must(os.RemoveAll(dir)) }()
+	file := filepath.Join(dir, "segment.c1z")
+	must(runner.Sync(ctx, file))
+
+	store, err := dotc1z.NewStore(ctx, file, dotc1z.WithReadOnly(true))
+	must(err)
+	defer func() { must(store.Close(ctx)) }()
+	for page := ""; ; {
+		grants, err := store.ListGrants(ctx, &v2.GrantsServiceListGrantsRequest{PageToken: page})
+		must(err)
+		for _, g := range grants.GetList() {
+			fmt.Println(g.GetPrincipal().GetId().GetResource(), "holds", g.GetEntitlement().GetId())
+		}
+		if page = grants.GetNextPageToken(); page == "" {
+			break
+		}
+	}
+
+	ada := v2.ResourceId_builder{ResourceType: "user", Resource: "ada"}.Build()
+	changed, err := runner.Grant(ctx, file, "group:web:member", ada)
+	fmt.Println("granted:", changed, err)
+	changed, err = runner.Grant(ctx, file, "group:web:member", ada)
+	fmt.Println("granted again:", changed, err)
+	changed, err = runner.Revoke(ctx, file, "group:web:member", ada)
+	fmt.Println("revoked:", changed, err)
+	// Output:
+	// ada holds group:data:member
+	// ada holds workspace:9aQ1Lj62S4bomZKLF4DPqW:member
+	// granted: true <nil>
+	// granted again: false <nil>
+	// revoked: true <nil>
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// An exampleT is as much of a testing.T as the example needs.
+type exampleT struct {
+	testing.TB
+	cleanups []func()
+}
+
+func (t *exampleT) Helper()          {}
+func (t *exampleT) Cleanup(f func()) { t.cleanups = append(t.cleanups, f) }
+
+func (t *exampleT) end() {
+	for _, f := range t.cleanups {
+		f()
+	}
+}

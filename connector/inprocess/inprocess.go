@@ -1,0 +1,229 @@
+// Package inprocess runs a Baton connector inside another Go program: it syncs
+// to a file, and grants, revokes, invites and removes.
+//
+//	segment, err := connector.New(ctx, connector.Options{Token: token})
+//	...
+//	runner, err := inprocess.New(ctx, segment, inprocess.WithProvisioning())
+//	...
+//	err = runner.Sync(ctx, "segment.c1z")
+//	changed, err := runner.Revoke(ctx, "segment.c1z", entitlementID, principalID)
+//
+// The SDK's own runner is for programs: it starts its executable a second time,
+// reads flags and ends the process. This one does the same work with the same
+// parts, and all of the connector's calls go over gRPC through memory, so that
+// the connector and the rest of the service share nothing that either changes.
+//
+// # What is yours
+//
+// When to sync, and where the file goes, how many are kept and who may read
+// them. What is in it is read with the SDK's package dotc1z. The connector may
+// wait for the limits of an API, a sync for minutes: give each call a context
+// that ends as late as you would wait.
+//
+// # The file
+//
+// A sync that ends well leaves a complete file. One that does not leaves an
+// incomplete one, or the one from before; read neither as if it were complete,
+// and sync to the same path again: it goes on where the SDK last saved its
+// place, or from the start. So it is best to sync to a path of the sync's own
+// and to move the file when it is complete. While it is in use, a file is
+// unpacked into a folder c1z-pebble… in the one for temporary files (TMPDIR, for
+// a sync also sync.WithTmpDir of the SDK). That folder is removed in the end,
+// however a call ends, except by the death of the process.
+//
+// # Cancelling
+//
+// A call ends soon after its context, and its error matches that of the context
+// with errors.Is. A sync saves how far it came before it returns. A change that
+// was on its way may have been made: make it again, or sync, to find out.
+//
+// # Errors
+//
+// They carry the gRPC code that is the exit code of the program: status.Code
+// reads it. Unauthenticated and PermissionDenied want another token,
+// FailedPrecondition says what is in the way, Unimplemented that the API cannot
+// do it. In a sync the SDK tries Unavailable again for as long as the context
+// allows; from any other call it means: later. A panic of the connector is an
+// error with code Internal, and its stack is in the log, unless the connector
+// panics in a goroutine of its own. The log is the zap logger in the context of
+// Sync, and in that of New for all else; without one there is none.
+//
+// # Memory and concurrency
+//
+// Rows are on disk while a sync runs; what grows with the workspace is that file.
+// A program that does little else than to sync saves processor time with a
+// larger GOGC: baton-segment has 200.
+//
+// A [Runner] is safe for concurrent use. Its syncs wait for each other, because
+// a connector keeps a picture of the sync it is in; changes wait for nobody. Two
+// runners do not disturb each other, as long as each has a connector and files of
+// its own.
+package inprocess
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
+	"github.com/conductorone/baton-sdk/pkg/session"
+	sdksync "github.com/conductorone/baton-sdk/pkg/sync"
+	"github.com/conductorone/baton-sdk/pkg/types"
+	"github.com/conductorone/baton-sdk/pkg/types/sessions"
+	"github.com/grpc-ecosystem/go-grpc-middleware/logging/zap/ctxzap"
+	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/baton-segment/baton-segment/connector"
+)
+
+// A Runner runs one connector. Make it with [New].
+type Runner struct {
+	builder connectorbuilder.ConnectorBuilderV2
+	set     settings
+	// direct serves whatever is no part of a sync.
+	direct *line
+	// syncing is taken by the sync under way, and for good by Close.
+	syncing chan struct{}
+	closed  chan struct{}
+}
+
+// An Option configures a [Runner].
+type Option func(*settings)
+
+type settings struct {
+	provisioning bool
+	session      func(sessions.SessionStore) sessions.SessionStore
+}
+
+// WithProvisioning allows changes. Without it every call that makes one is
+// refused with FailedPrecondition, and the connector is not asked.
+func WithProvisioning() Option {
+	return func(s *settings) { s.provisioning = true }
+}
+
+// WithSessionStore puts a store of the service's own between the connector and
+// what it remembers during a sync, or in its place. wrap is called once a sync
+// with the store that the SDK keeps in the file and clears in the end.
+func WithSessionStore(wrap func(sessions.SessionStore) sessions.SessionStore) Option {
+	return func(s *settings) { s.session = wrap }
+}
+
+// New makes a runner. It asks the connector for its resource types and does no
+// I/O. Close the runner when it is no longer needed.
+func New(ctx context.Context, builder connectorbuilder.ConnectorBuilderV2, opts ...Option) (*Runner, error) {
+	r := &Runner{builder: builder, syncing: make(chan struct{}, 1), closed: make(chan struct{})}
+	for _, opt := range opts {
+		opt(&r.set)
+	}
+	server, err := r.build(ctx, &session.NoOpSessionStore{})
+	if err != nil {
+		return nil, err
+	}
+	if r.direct, err = connect(ctx, server, r.set.provisioning); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// build asks the connector for its parts, which is the one call of it that no
+// interceptor sees.
+func (r *Runner) build(ctx context.Context, store sessions.SessionStore) (server types.ConnectorServer, err error) { //nolint:nonamedreturns // What recovers from a panic sets the error.
+	defer func() {
+		if p := recover(); p != nil {
+			ctxzap.Extract(ctx).Error("the connector panics", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			err = status.Error(codes.Internal, "the connector panics while it is set up")
+		}
+	}()
+	return connectorbuilder.NewConnector(ctx, r.builder, connectorbuilder.WithSessionStore(store))
+}
+
+// Sync reads everything into the file, with as many workers as the program has.
+// A file that a sync left incomplete is completed; one that is complete is
+// replaced in the end. The options are the SDK's; those that name the file and
+// the session store are the runner's.
+func (r *Runner) Sync(ctx context.Context, file string, opts ...sdksync.SyncOpt) error {
+	select {
+	case r.syncing <- struct{}{}:
+		defer func() { <-r.syncing }()
+	case <-r.closed:
+		return errClosed()
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for another sync: %w", ctx.Err())
+	}
+	late := &lateStore{SessionStore: &session.NoOpSessionStore{}, wrap: r.set.session}
+	server, err := r.build(ctx, late)
+	if err != nil {
+		return err
+	}
+	// Its own, because what is under way when a sync fails must have ended before
+	// the store is closed, and must not meet that of the next.
+	l, err := connect(ctx, server, false)
+	if err != nil {
+		return err
+	}
+	all := append([]sdksync.SyncOpt{sdksync.WithWorkerCount(connector.Workers)}, opts...)
+	syncer, err := sdksync.NewSyncer(ctx, l.client, append(all, sdksync.WithC1ZPath(file), sdksync.WithSessionStore(late))...)
+	if err != nil {
+		return errors.Join(err, l.hangUp())
+	}
+	err = syncer.Sync(ctx)
+	// The SDK's session store panics if it is used after Close.
+	return ended(ctx, errors.Join(err, l.hangUp(), syncer.Close(context.WithoutCancel(ctx))))
+}
+
+// ended makes errors.Is find out that a context has ended: gRPC says so with a
+// code and no more.
+func ended(ctx context.Context, err error) error {
+	if cause := ctx.Err(); err != nil && cause != nil && !errors.Is(err, cause) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
+}
+
+// Client calls the connector directly, for what the runner has no method for:
+// reading a single resource, changes without a file. It can do no more than the
+// runner may.
+func (r *Runner) Client() types.ConnectorClient { return r.direct.client }
+
+// Close waits for the sync under way, ends the other calls, and closes the
+// connector if it can be closed. An error of the context means that nothing is
+// closed yet.
+func (r *Runner) Close(ctx context.Context) error {
+	select {
+	case r.syncing <- struct{}{}:
+		close(r.closed)
+	case <-r.closed:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the sync under way: %w", ctx.Err())
+	}
+	err := r.direct.hangUp()
+	if c, ok := r.direct.server.(interface{ Close(context.Context) error }); ok {
+		err = errors.Join(err, c.Close(ctx))
+	}
+	return err
+}
+
+func errClosed() error {
+	return status.Error(codes.FailedPrecondition, "the runner is closed")
+}
+
+// A lateStore hands the connector the store that the syncer opens after the
+// connector was made.
+type lateStore struct {
+	sessions.SessionStore
+	wrap func(sessions.SessionStore) sessions.SessionStore
+}
+
+// SetSessionStore is called once, before the first call of the connector.
+func (l *lateStore) SetSessionStore(_ context.Context, store sessions.SessionStore) {
+	if l.wrap != nil {
+		store = l.wrap(store)
+	}
+	l.SessionStore = store
+}
+
+var _ sessions.SetSessionStore = (*lateStore)(nil)

@@ -1,0 +1,338 @@
+package inprocess_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/annotations"
+	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
+	"github.com/conductorone/baton-sdk/pkg/dotc1z"
+	sdksync "github.com/conductorone/baton-sdk/pkg/sync"
+	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"github.com/conductorone/baton-sdk/pkg/types/sessions"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/baton-segment/baton-segment/connector"
+	"github.com/baton-segment/baton-segment/connector/inprocess"
+	"github.com/baton-segment/baton-segment/segmentapi"
+	"github.com/baton-segment/baton-segment/segmentapi/segmentapitest"
+)
+
+const membership = "group:web:member"
+
+func id(typeID, resource string) *v2.ResourceId {
+	return v2.ResourceId_builder{ResourceType: typeID, Resource: resource}.Build()
+}
+
+func segment(t *testing.T, s *segmentapitest.Server) *connector.Connector {
+	t.Helper()
+	c, err := connector.New(t.Context(), connector.Options{Token: s.Token, BaseURL: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func open(t *testing.T, c connectorbuilder.ConnectorBuilderV2, opts ...inprocess.Option) *inprocess.Runner {
+	t.Helper()
+	r, err := inprocess.New(t.Context(), c, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// desk is a small workspace, a runner, and a file of it.
+func desk(t *testing.T, opts ...inprocess.Option) (*segmentapitest.Server, *inprocess.Runner, string) {
+	t.Helper()
+	s := segmentapitest.NewServer(t, segmentapitest.WithWorkspace("empty"))
+	s.AddUser(segmentapi.User{ID: "ada", Name: "Ada", Email: "ada@example.com"})
+	s.AddGroup(segmentapi.Group{ID: "web", Name: "Web"})
+	r := open(t, segment(t, s), opts...)
+	file := filepath.Join(t.TempDir(), "sync.c1z")
+	if err := r.Sync(t.Context(), file); err != nil {
+		t.Fatal(err)
+	}
+	return s, r, file
+}
+
+// users are those in a file.
+func users(t *testing.T, file string) []string {
+	t.Helper()
+	store, err := dotc1z.NewStore(t.Context(), file, dotc1z.WithReadOnly(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := store.ListResources(t.Context(), &v2.ResourcesServiceListResourcesRequest{ResourceTypeId: "user"})
+	if err = errors.Join(err, store.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, u := range list.GetList() {
+		ids = append(ids, u.GetId().GetResource())
+	}
+	return ids
+}
+
+// writes counts the requests that change something.
+func writes(s *segmentapitest.Server) int {
+	n := 0
+	for _, r := range s.Requests() {
+		if r.Method != http.MethodGet {
+			n++
+		}
+	}
+	return n
+}
+
+func TestChanges(t *testing.T) {
+	t.Parallel()
+	s, r, file := desk(t, inprocess.WithProvisioning())
+	ctx, ada := t.Context(), id("user", "ada")
+	for _, step := range []struct {
+		name    string
+		change  func() (bool, error)
+		changed bool
+	}{
+		{"grant", func() (bool, error) { return r.Grant(ctx, file, membership, ada) }, true},
+		{"grant what is there", func() (bool, error) { return r.Grant(ctx, file, membership, ada) }, false},
+		{"revoke what no sync has seen", func() (bool, error) { return r.Revoke(ctx, file, membership, ada) }, true},
+		{"revoke what is not there", func() (bool, error) { return r.Revoke(ctx, file, membership, ada) }, false},
+		{"delete", func() (bool, error) { return r.Delete(ctx, ada) }, true},
+		{"delete who has gone", func() (bool, error) { return r.Delete(ctx, ada) }, false},
+	} {
+		before := writes(s)
+		changed, err := step.change()
+		if err != nil || changed != step.changed {
+			t.Errorf("%s: %t, %v", step.name, changed, err)
+		}
+		if wrote := writes(s) > before; wrote != step.changed {
+			t.Errorf("%s: a change was asked for: %t", step.name, wrote)
+		}
+	}
+	profile := map[string]any{"email": "new@example.com", "groups": []any{"Web"}}
+	first, err := r.CreateAccount(ctx, profile)
+	if err != nil || first.GetSuccess().GetResource().GetId().GetResource() != "new@example.com" {
+		t.Errorf("an invite: %v, %v", first, err)
+	}
+	second, err := r.CreateAccount(ctx, profile)
+	if err != nil || second.GetActionRequired() == nil {
+		t.Errorf("another: %v, %v", second, err)
+	}
+	if changed, err := r.Delete(ctx, id("invite", "new@example.com")); err != nil || !changed {
+		t.Errorf("withdrawn: %t, %v", changed, err)
+	}
+}
+
+// A runner that may not change anything asks neither the file nor the connector.
+func TestProvisioningIsRefused(t *testing.T) {
+	t.Parallel()
+	s, r, file := desk(t)
+	ctx, ada := t.Context(), id("user", "ada")
+	asked := len(s.Requests())
+	for name, change := range map[string]func() error{
+		"grant":          func() error { _, err := r.Grant(ctx, file, membership, ada); return err },
+		"grant, no file": func() error { _, err := r.Grant(ctx, "no such file", membership, ada); return err },
+		"revoke":         func() error { _, err := r.Revoke(ctx, file, membership, ada); return err },
+		"create":         func() error { _, err := r.CreateAccount(ctx, map[string]any{"email": "new@example.com"}); return err },
+		"delete":         func() error { _, err := r.Delete(ctx, ada); return err },
+		"by the client": func() error {
+			_, err := r.Client().DeleteResource(ctx, v2.DeleteResourceRequest_builder{ResourceId: ada}.Build())
+			return err
+		},
+		"credentials": func() error {
+			_, err := r.Client().RotateCredential(ctx, &v2.RotateCredentialRequest{})
+			return err
+		},
+		"actions": func() error {
+			_, err := r.Client().InvokeAction(ctx, &v2.InvokeActionRequest{})
+			return err
+		},
+	} {
+		if err := change(); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "WithProvisioning") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := len(s.Requests()); n != asked {
+		t.Errorf("%d requests are made", n-asked)
+	}
+	if _, err := r.Client().GetResource(ctx, v2.ResourceGetterServiceGetResourceRequest_builder{ResourceId: ada}.Build()); err != nil {
+		t.Errorf("reading one row: %v", err)
+	}
+}
+
+// What fails leaves nothing in the folder for temporary files: TestMain looks.
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	s, r, file := desk(t, inprocess.WithProvisioning())
+	ctx, ada := t.Context(), id("user", "ada")
+	s.Fail("addUsersToUserGroup", http.StatusForbidden)
+	for name, c := range map[string]struct {
+		change func() error
+		code   codes.Code
+		says   string
+	}{
+		"a refusal":                {func() error { _, err := r.Grant(ctx, file, membership, ada); return err }, codes.PermissionDenied, ""},
+		"an entitlement of nobody": {func() error { _, err := r.Grant(ctx, file, "group:no:member", ada); return err }, codes.NotFound, "group:no:member"},
+		"nobody":                   {func() error { _, err := r.Revoke(ctx, file, membership, id("user", "eve")); return err }, codes.NotFound, "eve"},
+		"no file":                  {func() error { _, err := r.Grant(ctx, file+".no", membership, ada); return err }, codes.Unknown, file + ".no"},
+		"a profile of no use":      {func() error { _, err := r.CreateAccount(ctx, map[string]any{"email": 1i}); return err }, codes.InvalidArgument, "profile"},
+		"what cannot be deleted":   {func() error { _, err := r.Delete(ctx, id("role", "x")); return err }, codes.Unimplemented, ""},
+	} {
+		if err := c.change(); status.Code(err) != c.code || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	s.Fail("listRoles", http.StatusUnauthorized)
+	if err := r.Sync(ctx, filepath.Join(t.TempDir(), "sync.c1z")); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("a sync that is refused: %v", err)
+	}
+	if err := r.Sync(ctx, filepath.Join(t.TempDir(), "no folder", "sync.c1z")); err == nil {
+		t.Error("a sync into no folder succeeds")
+	}
+}
+
+// A shaky connector panics where it is told to.
+type shaky struct {
+	*connector.Connector
+	at string
+}
+
+func (s shaky) ResourceSyncers(ctx context.Context) []connectorbuilder.ResourceSyncerV2 {
+	if s.at == "ResourceSyncers" {
+		panic(s.at)
+	}
+	all := s.Connector.ResourceSyncers(ctx)
+	for i, syncer := range all {
+		if syncer.ResourceType(ctx).GetId() == "user" {
+			all[i] = shakyUsers{syncer, s.at}
+		}
+	}
+	return all
+}
+
+type shakyUsers struct {
+	connectorbuilder.ResourceSyncerV2
+	at string
+}
+
+func (s shakyUsers) List(ctx context.Context, parent *v2.ResourceId, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
+	if s.at == "List" {
+		panic(s.at)
+	}
+	return s.ResourceSyncerV2.List(ctx, parent, opts)
+}
+
+func (s shakyUsers) Delete(context.Context, *v2.ResourceId, *v2.ResourceId) (annotations.Annotations, error) {
+	panic("Delete")
+}
+
+func TestPanicIsAnError(t *testing.T) {
+	t.Parallel()
+	s := segmentapitest.NewServer(t)
+	if _, err := inprocess.New(t.Context(), shaky{segment(t, s), "ResourceSyncers"}); status.Code(err) != codes.Internal {
+		t.Errorf("while it is set up: %v", err)
+	}
+	r := open(t, shaky{segment(t, s), "List"}, inprocess.WithProvisioning())
+	if _, err := r.Delete(t.Context(), id("user", "x")); status.Code(err) != codes.Internal {
+		t.Errorf("in a change: %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "sync.c1z")
+	for range 2 {
+		if err := r.Sync(t.Context(), file); status.Code(err) != codes.Internal {
+			t.Errorf("in a sync: %v", err)
+		}
+	}
+}
+
+// Two services with workspaces of their own sync and change at the same time,
+// and one of them from several goroutines.
+func TestTwoRunners(t *testing.T) {
+	t.Parallel()
+	var all sync.WaitGroup
+	for _, who := range []string{"ada", "bob"} {
+		s := segmentapitest.NewServer(t, segmentapitest.WithWorkspace("empty"))
+		s.AddUser(segmentapi.User{ID: who, Email: who + "@example.com"})
+		s.AddGroup(segmentapi.Group{ID: "web", Name: "Web"})
+		r := open(t, segment(t, s), inprocess.WithProvisioning())
+		dir := t.TempDir()
+		first := filepath.Join(dir, "first.c1z")
+		if err := r.Sync(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"a.c1z", "b.c1z", "c.c1z"} {
+			all.Go(func() {
+				file := filepath.Join(dir, name)
+				if err := r.Sync(t.Context(), file, sdksync.WithFailFastInvariants()); err != nil {
+					t.Errorf("%s: %v", who, err)
+					return
+				}
+				if diff := cmp.Diff([]string{who}, users(t, file)); diff != "" {
+					t.Errorf("%s (-want +got):\n%s", name, diff)
+				}
+			})
+			all.Go(func() {
+				if _, err := r.Grant(t.Context(), first, membership, id("user", who)); err != nil {
+					t.Errorf("%s: %v", who, err)
+				}
+			})
+		}
+	}
+	all.Wait()
+}
+
+// Syncs of a runner wait for each other, but no longer than their contexts; so
+// does Close for the last. Afterwards nothing works.
+func TestSyncsWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	s := segmentapitest.NewServer(t)
+	reached, release := make(chan struct{}), make(chan struct{})
+	hold := sync.OnceFunc(func() { close(reached); <-release })
+	r, err := inprocess.New(t.Context(), segment(t, s), inprocess.WithSessionStore(func(store sessions.SessionStore) sessions.SessionStore {
+		hold()
+		return store
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	first := make(chan error, 1)
+	go func() { first <- r.Sync(t.Context(), filepath.Join(dir, "first.c1z")) }()
+	<-reached
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.Sync(over, filepath.Join(dir, "second.c1z")); !errors.Is(err, context.Canceled) {
+		t.Errorf("a sync beside another: %v", err)
+	}
+	if err := r.Close(over); !errors.Is(err, context.Canceled) {
+		t.Errorf("closing beside a sync: %v", err)
+	}
+	close(release)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	for range 2 {
+		if err := r.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := r.Sync(t.Context(), filepath.Join(dir, "third.c1z")); status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("a sync after Close: %v", err)
+	}
+	if _, err := r.Client().Validate(t.Context(), &v2.ConnectorServiceValidateRequest{}); err == nil {
+		t.Error("a call after Close succeeds")
+	}
+}
