@@ -200,7 +200,7 @@ func inGet(ref string) func(context.Context, *testing.T, server, faultyRead, boo
 	return func(ctx context.Context, t *testing.T, s server, _ faultyRead, _ bool) (string, error) {
 		t.Helper()
 		typeID, id, _ := strings.Cut(ref, ":")
-		answer, err := build(ctx, t, s, 1, &lateSession{}).GetResource(ctx, v2.ResourceGetterServiceGetResourceRequest_builder{
+		answer, err := embed(ctx, t, s, 1).Client().GetResource(ctx, v2.ResourceGetterServiceGetResourceRequest_builder{
 			ResourceId: v2.ResourceId_builder{ResourceType: typeID, Resource: id}.Build(),
 		}.Build())
 		if err != nil {
@@ -226,7 +226,7 @@ func inRevoke(ctx context.Context, t *testing.T, s server, _ faultyRead, _ bool)
 		}.Build(),
 		Principal: v2.Resource_builder{Id: v2.ResourceId_builder{ResourceType: typeUser, Resource: "u2"}.Build()}.Build(),
 	}.Build()
-	_, err := build(ctx, t, s, 1, &lateSession{}).Revoke(ctx, v2.GrantManagerServiceRevokeRequest_builder{Grant: g}.Build())
+	_, err := embed(ctx, t, s, 1).Client().Revoke(ctx, v2.GrantManagerServiceRevokeRequest_builder{Grant: g}.Build())
 	if err == nil {
 		t.Error("what a group gives is called revoked")
 		return wrong, nil

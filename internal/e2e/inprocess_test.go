@@ -2,23 +2,16 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
-	"sync"
 	"testing"
 
-	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
-	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
-	"github.com/conductorone/baton-sdk/pkg/connectorclient"
 	sdksync "github.com/conductorone/baton-sdk/pkg/sync"
-	"github.com/conductorone/baton-sdk/pkg/types"
-	"github.com/conductorone/baton-sdk/pkg/types/sessions"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/baton-segment/baton-segment/connector"
+	"github.com/baton-segment/baton-segment/connector/inprocess"
+	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
 // The SDK's own invariants, as errors: no grant, entitlement or principal may
@@ -39,99 +32,72 @@ func TestSyncPassesTheInvariants(t *testing.T) {
 	}
 }
 
-// syncInProcess embeds the connector as a service of somebody else would, and
-// syncs it over gRPC. A page size of 0 is the connector's own.
-func syncInProcess(t testingT, s server, file string, pageSize int, opts ...sdksync.SyncOpt) {
-	t.Helper()
-	session := &lateSession{}
-	embed(t, s, file, pageSize, session, append(opts, sdksync.WithSessionStore(session))...)
+// A sync whose context ends saves how far it came; the next one goes on from
+// there, and its rows are those of an undisturbed one.
+func TestCancelledInProcess(t *testing.T) {
+	t.Parallel()
+	ws := sim.Demo()
+	for name, opts := range map[string][]sdksync.SyncOpt{"one worker": {sdksync.WithWorkerCount(1)}, "workers as in the program": nil} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, ws)
+			file := filepath.Join(t.TempDir(), "sync.c1z")
+			r := embed(t.Context(), t, s, movingPage)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			half := len(ws.Users) / 2
+			if err := s.Before("getUser", half, func(*sim.Workspace) { cancel() }); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Sync(ctx, file, opts...); !errors.Is(err, context.Canceled) {
+				t.Fatalf("the sync ends with %v", err)
+			}
+			n := len(s.Journal())
+			syncWith(t, r, file, append(opts, sdksync.WithFailFastInvariants())...)
+			compare(t, expected(ws, builtTypes()), readFile(t, file).contents(t))
+			again := 0
+			for _, r := range s.Journal()[n:] {
+				if r.Operation == "getUser" {
+					again++
+				}
+			}
+			if again < len(ws.Users)-half || again >= len(ws.Users) {
+				t.Errorf("the second sync asks for %d of %d users, after one that was cancelled at the %dth", again, len(ws.Users), half)
+			}
+		})
+	}
 }
 
-// embed syncs with a session store of the caller's choice.
-func embed(t testingT, s server, file string, pageSize int, session sessions.SessionStore, opts ...sdksync.SyncOpt) {
+// syncInProcess embeds the connector as a service of somebody else would, and
+// syncs it. A page size of 0 is the connector's own.
+func syncInProcess(t testingT, s server, file string, pageSize int, opts ...sdksync.SyncOpt) {
 	t.Helper()
-	ctx := t.Context()
-	if err := syncBuilt(ctx, t, build(ctx, t, s, pageSize, session), file, opts...); err != nil {
+	syncWith(t, embed(t.Context(), t, s, pageSize), file, opts...)
+}
+
+func syncWith(t testingT, r *inprocess.Runner, file string, opts ...sdksync.SyncOpt) {
+	t.Helper()
+	if err := r.Sync(t.Context(), file, opts...); err != nil {
 		t.Error(err)
 	}
 }
 
-// build makes the connector as a service would. What ctx says of requests, such
-// as a timeout, is for good.
-func build(ctx context.Context, t testingT, s server, pageSize int, session sessions.SessionStore) types.ConnectorServer {
+// embed makes the connector as a service would, and closes it in the end. What
+// ctx says of requests, such as a timeout, is for good.
+func embed(ctx context.Context, t testingT, s server, pageSize int, opts ...inprocess.Option) *inprocess.Runner {
 	t.Helper()
 	segment, err := connector.New(ctx, connector.Options{Token: s.Token(), BaseURL: s.URL, PageSize: pageSize})
 	if err != nil {
 		t.Fatal(err)
 	}
-	built, err := connectorbuilder.NewConnector(ctx, segment, connectorbuilder.WithSessionStore(session))
+	r, err := inprocess.New(ctx, segment, append(opts, inprocess.WithProvisioning())...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return built
-}
-
-// syncBuilt syncs over gRPC and returns how that ended.
-func syncBuilt(ctx context.Context, t testingT, built types.ConnectorServer, file string, opts ...sdksync.SyncOpt) error {
-	t.Helper()
-	conn, hangUp := dial(t, built)
-	syncer, err := sdksync.NewSyncer(ctx, connectorclient.NewConnectorClient(ctx, conn),
-		append(opts, sdksync.WithC1ZPath(file), sdksync.WithTmpDir(filepath.Dir(file)))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := syncer.Sync(ctx)
-	// A worker that fails leaves the others at work, and the SDK's session store
-	// panics if it is used after Close.
-	hangUp()
-	if err := syncer.Close(context.WithoutCancel(ctx)); err != nil {
-		t.Error(err)
-	}
-	return ended
-}
-
-// dial serves a connector over memory and returns a connection to it, and what
-// ends it once nothing is being served any more.
-func dial(t testingT, c types.ConnectorServer) (*grpc.ClientConn, func()) {
-	t.Helper()
-	listener := bufconn.Listen(1 << 20)
-	server := grpc.NewServer()
-	v2.RegisterConnectorServiceServer(server, c)
-	v2.RegisterResourceTypesServiceServer(server, c)
-	v2.RegisterResourcesServiceServer(server, c)
-	v2.RegisterResourceGetterServiceServer(server, c)
-	v2.RegisterEntitlementsServiceServer(server, c)
-	v2.RegisterGrantsServiceServer(server, c)
-	v2.RegisterAssetServiceServer(server, c)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	conn, err := grpc.NewClient("passthrough:///connector",
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
-	hangUp := sync.OnceFunc(func() {
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-		server.GracefulStop()
-		if err := <-served; err != nil {
+	t.Cleanup(func() {
+		if err := r.Close(context.WithoutCancel(ctx)); err != nil {
 			t.Error(err)
 		}
 	})
-	t.Cleanup(hangUp)
-	return conn, hangUp
-}
-
-// A lateSession hands the connector the session store that the syncer opens
-// after the connector was made.
-type lateSession struct {
-	sessions.SessionStore
-}
-
-// SetSessionStore is called once, before the first call of the connector.
-func (l *lateSession) SetSessionStore(_ context.Context, store sessions.SessionStore) {
-	l.SessionStore = store
+	return r
 }

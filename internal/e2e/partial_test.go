@@ -10,10 +10,12 @@ import (
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	"github.com/conductorone/baton-sdk/pkg/session"
 	sdksync "github.com/conductorone/baton-sdk/pkg/sync"
+	"github.com/conductorone/baton-sdk/pkg/types/sessions"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	"github.com/baton-segment/baton-segment/connector/inprocess"
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
@@ -168,7 +170,8 @@ func TestSyncWithoutSessionStore(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/workers=%d", name, workers), func(t *testing.T) {
 				t.Parallel()
 				file := filepath.Join(t.TempDir(), "sync.c1z")
-				embed(t, serve(t, ws), file, 0, &session.NoOpSessionStore{}, sdksync.WithWorkerCount(workers))
+				forgetful := inprocess.WithSessionStore(func(sessions.SessionStore) sessions.SessionStore { return &session.NoOpSessionStore{} })
+				syncWith(t, embed(t.Context(), t, serve(t, ws), 0, forgetful), file, sdksync.WithWorkerCount(workers))
 				got, want := readFile(t, file).contents(t), expected(ws, builtTypes())
 				listed := slices.DeleteFunc(slices.Clone(want.Resources), func(r resource) bool {
 					return r.Profile["listed"] == false && (r.Type != typeLabel || !strings.Contains(r.ID, ","))

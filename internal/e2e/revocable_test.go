@@ -50,8 +50,7 @@ func TestWhateverIsShownCanBeRevoked(t *testing.T) {
 // revokeInProcess revokes as a service does that embeds the connector.
 func revokeInProcess(t *testing.T, s server, g *v2.Grant) error {
 	t.Helper()
-	built := build(t.Context(), t, s, 0, &lateSession{})
-	_, err := built.Revoke(t.Context(), v2.GrantManagerServiceRevokeRequest_builder{Grant: g}.Build())
+	_, err := embed(t.Context(), t, s, 0).Client().Revoke(t.Context(), v2.GrantManagerServiceRevokeRequest_builder{Grant: g}.Build())
 	return err
 }
 

@@ -12,10 +12,10 @@ import (
 	"testing"
 
 	"github.com/conductorone/baton-sdk/pkg/dotc1z/engine/pebble"
-	sdksync "github.com/conductorone/baton-sdk/pkg/sync"
 	"github.com/conductorone/baton-sdk/pkg/types/sessions"
 	"google.golang.org/grpc/codes"
 
+	"github.com/baton-segment/baton-segment/connector/inprocess"
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
@@ -184,7 +184,7 @@ func TestSecretsStayOutOfTheSession(t *testing.T) {
 	t.Parallel()
 	s := serve(t, sim.Hostile())
 	session := &readSession{}
-	embed(t, s, filepath.Join(t.TempDir(), "sync.c1z"), 0, session, sdksync.WithSessionStore(session))
+	syncWith(t, embed(t.Context(), t, s, 0, inprocess.WithSessionStore(session.of)), filepath.Join(t.TempDir(), "sync.c1z"))
 	if !strings.Contains(session.seen.String(), "user-mixed") {
 		t.Error("nothing was remembered")
 	}
@@ -197,21 +197,26 @@ func TestSecretsStayOutOfTheSession(t *testing.T) {
 
 // A readSession keeps all that is put into it, for the test to read.
 type readSession struct {
-	lateSession
+	sessions.SessionStore
 	mu   sync.Mutex
 	seen strings.Builder
 }
 
+func (r *readSession) of(sync sessions.SessionStore) sessions.SessionStore {
+	r.SessionStore = sync
+	return r
+}
+
 func (r *readSession) Set(ctx context.Context, key string, value []byte, opts ...sessions.SessionStoreOption) error {
 	r.see(key, value)
-	return r.lateSession.Set(ctx, key, value, opts...)
+	return r.SessionStore.Set(ctx, key, value, opts...)
 }
 
 func (r *readSession) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
 	for key, value := range values {
 		r.see(key, value)
 	}
-	return r.lateSession.SetMany(ctx, values, opts...)
+	return r.SessionStore.SetMany(ctx, values, opts...)
 }
 
 func (r *readSession) see(key string, value []byte) {

@@ -19,11 +19,11 @@ import (
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	sdksync "github.com/conductorone/baton-sdk/pkg/sync"
-	"github.com/conductorone/baton-sdk/pkg/types"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/baton-segment/baton-segment/connector/inprocess"
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
@@ -45,12 +45,10 @@ func TestSoak(t *testing.T) {
 	t.Logf("seed %d", seed)
 	ws := gatedWorkspace()
 	s := serve(t, ws)
-	session := &lateSession{}
 	w := &worn{
 		random: rand.New(rand.NewPCG(seed, 0)),
 		server: s,
-		built:  build(t.Context(), t, s, 2, session),
-		opts:   []sdksync.SyncOpt{sdksync.WithSessionStore(session), sdksync.WithFailFastInvariants(), sdksync.WithWorkerCount(4)},
+		runner: embed(t.Context(), t, s, 2),
 		start:  stateOf(s.Workspace()),
 	}
 	var first, last usage
@@ -79,8 +77,7 @@ func TestSoak(t *testing.T) {
 type worn struct {
 	server
 	random *rand.Rand
-	built  types.ConnectorServer
-	opts   []sdksync.SyncOpt
+	runner *inprocess.Runner
 	start  state
 
 	rounds, faults, complete, failed, changes, requests int
@@ -141,7 +138,7 @@ func (w *worn) sync(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	file := filepath.Join(t.TempDir(), "sync.c1z")
-	if err := syncBuilt(ctx, t, w.built, file, w.opts...); err != nil {
+	if err := w.runner.Sync(ctx, file, sdksync.WithFailFastInvariants(), sdksync.WithWorkerCount(4)); err != nil {
 		if ctx.Err() != nil {
 			t.Fatalf("round %d hangs: %v", w.rounds, err)
 		}
@@ -155,7 +152,7 @@ func (w *worn) sync(t *testing.T) {
 // write grants and revokes a role, and sends and withdraws an invite.
 func (w *worn) write(t *testing.T) {
 	t.Helper()
-	ctx := t.Context()
+	ctx, connector := t.Context(), w.runner.Client()
 	user := v2.Resource_builder{Id: v2.ResourceId_builder{ResourceType: typeUser, Resource: fmt.Sprintf("u%d", 1+w.random.IntN(3))}.Build()}.Build()
 	source := v2.Resource_builder{Id: v2.ResourceId_builder{ResourceType: typeSource, Resource: "s2"}.Build()}.Build()
 	on := v2.Entitlement_builder{Id: "source:s2:src", Resource: source}.Build()
@@ -167,23 +164,23 @@ func (w *worn) write(t *testing.T) {
 	for what, change := range map[string][2]func() error{
 		"a role": {
 			func() error {
-				_, err := w.built.Grant(ctx, v2.GrantManagerServiceGrantRequest_builder{Principal: user, Entitlement: on}.Build())
+				_, err := connector.Grant(ctx, v2.GrantManagerServiceGrantRequest_builder{Principal: user, Entitlement: on}.Build())
 				return err
 			},
 			func() error {
 				g := v2.Grant_builder{Principal: user, Entitlement: on}.Build()
-				_, err := w.built.Revoke(ctx, v2.GrantManagerServiceRevokeRequest_builder{Grant: g}.Build())
+				_, err := connector.Revoke(ctx, v2.GrantManagerServiceRevokeRequest_builder{Grant: g}.Build())
 				return err
 			},
 		},
 		"an invite": {
 			func() error {
 				info := v2.AccountInfo_builder{Profile: profile}.Build()
-				_, err := w.built.CreateAccount(ctx, v2.CreateAccountRequest_builder{AccountInfo: info, ResourceTypeId: typeInvite}.Build())
+				_, err := connector.CreateAccount(ctx, v2.CreateAccountRequest_builder{AccountInfo: info, ResourceTypeId: typeInvite}.Build())
 				return err
 			},
 			func() error {
-				_, err := w.built.DeleteResource(ctx, v2.DeleteResourceRequest_builder{ResourceId: invite}.Build())
+				_, err := connector.DeleteResource(ctx, v2.DeleteResourceRequest_builder{ResourceId: invite}.Build())
 				return err
 			},
 		},
