@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/baton-segment/baton-segment/connector"
 	"github.com/baton-segment/baton-segment/connector/inprocess"
+	"github.com/baton-segment/baton-segment/internal/sim"
 	"github.com/baton-segment/baton-segment/segmentapi"
 	"github.com/baton-segment/baton-segment/segmentapi/segmentapitest"
 )
@@ -202,6 +204,32 @@ func TestFailures(t *testing.T) {
 	}
 	if err := r.Sync(ctx, filepath.Join(t.TempDir(), "no folder", "sync.c1z")); err == nil {
 		t.Error("a sync into no folder succeeds")
+	}
+}
+
+// A change that waits for a limit ends with its context.
+func TestCancelledChange(t *testing.T) {
+	t.Parallel()
+	ws := sim.Empty()
+	ws.Users = []sim.User{{ID: "ada", Email: "ada@example.com"}}
+	ws.Groups = []sim.Group{{ID: "web", Name: "Web"}}
+	core := sim.New(ws)
+	server := httptest.NewServer(core)
+	t.Cleanup(server.Close)
+	r := open(t, segment(t, &segmentapitest.Server{URL: server.URL, Token: core.Token()}), inprocess.WithProvisioning())
+	file := filepath.Join(t.TempDir(), "sync.c1z")
+	if err := r.Sync(t.Context(), file); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	err := core.Before("addUsersToUserGroup", 0, func(*sim.Workspace) { cancel() })
+	if err = errors.Join(err, core.Inject(sim.Fault{
+		Operation: "addUsersToUserGroup", Kind: sim.FaultStatus, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"3600"}},
+	})); err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := r.Grant(ctx, file, membership, id("user", "ada")); changed || !errors.Is(err, context.Canceled) {
+		t.Errorf("the grant ends with %t, %v", changed, err)
 	}
 }
 

@@ -220,6 +220,7 @@ func inGet(ref string) func(context.Context, *testing.T, server, faultyRead, boo
 func inRevoke(ctx context.Context, t *testing.T, s server, _ faultyRead, _ bool) (string, error) {
 	t.Helper()
 	g := v2.Grant_builder{
+		Id: "source:s2:src:user:u2",
 		Entitlement: v2.Entitlement_builder{
 			Id: "source:s2:src", Slug: "src",
 			Resource: v2.Resource_builder{Id: v2.ResourceId_builder{ResourceType: typeSource, Resource: "s2"}.Build()}.Build(),

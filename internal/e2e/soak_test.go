@@ -168,7 +168,7 @@ func (w *worn) write(t *testing.T) {
 				return err
 			},
 			func() error {
-				g := v2.Grant_builder{Principal: user, Entitlement: on}.Build()
+				g := v2.Grant_builder{Id: "of the soak test", Principal: user, Entitlement: on}.Build()
 				_, err := connector.Revoke(ctx, v2.GrantManagerServiceRevokeRequest_builder{Grant: g}.Build())
 				return err
 			},
