@@ -1,13 +1,13 @@
 // Package inprocess runs a Baton connector inside another Go program: it syncs
 // to a file, and grants, revokes, creates accounts and removes.
 //
-//	segment, err := connector.New(ctx, connector.Options{Token: token})
-//	...
+//	segment, err := connector.New(ctx, options)
+//	…
 //	runner, err := inprocess.New(ctx, segment, inprocess.WithProvisioning())
-//	...
-//	err = runner.Sync(ctx, "segment.c1z")
-//	...
-//	changed, err := runner.Revoke(ctx, "segment.c1z", entitlementID, principalID)
+//	…
+//	err = runner.Sync(ctx, file)
+//	…
+//	changed, err = runner.Revoke(ctx, file, "group:web:member", ada)
 //
 // The SDK's own runner is for programs: it starts its executable a second time,
 // reads flags and ends the process. This one does the same work with the same

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"testing"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	"github.com/conductorone/baton-sdk/pkg/dotc1z"
@@ -17,17 +16,15 @@ import (
 )
 
 func Example() {
-	// A simulated workspace takes the place of Segment. In a test, this is its own
-	// *testing.T.
-	t := &exampleT{}
-	defer t.end()
-	server := segmentapitest.NewServer(t, segmentapitest.WithWorkspace("empty"))
+	server := segmentapitest.Start(segmentapitest.WithWorkspace("empty")) // In the place of Segment.
+	defer server.Close()
 	server.AddUser(segmentapi.User{ID: "ada", Name: "Ada", Email: "ada@example.com"})
 	server.AddGroup(segmentapi.Group{ID: "data", Name: "Data Platform"}, "ada@example.com")
 	server.AddGroup(segmentapi.Group{ID: "web", Name: "Web"})
 
 	ctx := context.Background()
-	segment, err := connector.New(ctx, connector.Options{Token: server.Token, BaseURL: server.URL})
+	options := connector.Options{Token: server.Token, BaseURL: server.URL}
+	segment, err := connector.New(ctx, options)
 	must(err)
 	runner, err := inprocess.New(ctx, segment, inprocess.WithProvisioning())
 	must(err)
@@ -37,7 +34,8 @@ func Example() {
 	must(err)
 	defer func() { must(os.RemoveAll(dir)) }()
 	file := filepath.Join(dir, "segment.c1z")
-	must(runner.Sync(ctx, file))
+	err = runner.Sync(ctx, file)
+	must(err)
 
 	store, err := dotc1z.NewStore(ctx, file, dotc1z.WithReadOnly(true))
 	must(err)
@@ -66,20 +64,5 @@ func Example() {
 func must(err error) {
 	if err != nil {
 		panic(err)
-	}
-}
-
-// An exampleT is as much of a testing.T as the example needs.
-type exampleT struct {
-	testing.TB
-	cleanups []func()
-}
-
-func (t *exampleT) Helper()          {}
-func (t *exampleT) Cleanup(f func()) { t.cleanups = append(t.cleanups, f) }
-
-func (t *exampleT) end() {
-	for _, f := range t.cleanups {
-		f()
 	}
 }
