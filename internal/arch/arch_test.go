@@ -225,6 +225,7 @@ func TestNoGeneratedNameInExportedSignatures(t *testing.T) {
 		"segmentapi":                {"Client.Raw: " + officialClient + "/api.APIClient"},
 		"segmentapi/segmentapitest": nil,
 		"connector":                 nil,
+		"connector/inprocess":       nil,
 	} {
 		pkg, err := imp.Import(path.Join(module, folder))
 		if err != nil {

@@ -19,7 +19,7 @@ func TestDocumentation(t *testing.T) {
 	t.Parallel()
 	all := packages(t)
 	link := regexp.MustCompile(`\[\*?(?:([a-z]\w*)\.)?([A-Z]\w*)(?:\.(\w+))?\]`)
-	for _, folder := range []string{"segmentapi", "segmentapi/segmentapitest", "connector", "connector/config"} {
+	for _, folder := range []string{"segmentapi", "segmentapi/segmentapitest", "connector", "connector/config", "connector/inprocess"} {
 		p := all[path.Join(module, folder)]
 		fset := token.NewFileSet()
 		files := parse(t, fset, p)

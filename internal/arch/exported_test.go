@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "rewrite the record of what the packages
 func TestExportedAPI(t *testing.T) {
 	t.Parallel()
 	all := packages(t)
-	for _, folder := range []string{"segmentapi", "segmentapi/segmentapitest", "connector", "connector/config"} {
+	for _, folder := range []string{"segmentapi", "segmentapi/segmentapitest", "connector", "connector/config", "connector/inprocess"} {
 		fset := token.NewFileSet()
 		p := all[path.Join(module, folder)]
 		got := exported(check(t, fset, p, parse(t, fset, p), nil))
