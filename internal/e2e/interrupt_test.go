@@ -637,6 +637,7 @@ func TestStoppedWhileWaiting(t *testing.T) {
 // why the connector has no method to close it.
 func TestConnectionsAreIdleAfterASync(t *testing.T) {
 	t.Parallel()
+	const workers = 8
 	s := server{Server: sim.New(sim.Demo(), sim.WithToken(token))}
 	listener := httptest.NewUnstartedServer(s)
 	var mu sync.Mutex
@@ -657,15 +658,15 @@ func TestConnectionsAreIdleAfterASync(t *testing.T) {
 	listener.Start()
 	t.Cleanup(listener.Close)
 	s.URL = listener.URL
-	syncInProcess(t, s, filepath.Join(t.TempDir(), "sync.c1z"), movingPage, sdksync.WithWorkerCount(8))
+	syncInProcess(t, s, filepath.Join(t.TempDir(), "sync.c1z"), movingPage, sdksync.WithWorkerCount(workers))
 	late := time.After(patience)
 	for {
 		mu.Lock()
 		busy := count(slices.Collect(maps.Values(open)), func(state http.ConnState) bool { return state == http.StateActive })
 		total := len(open)
 		mu.Unlock()
-		// What net/http keeps for one host.
-		if busy == 0 && total <= http.DefaultMaxIdleConnsPerHost {
+		// What net/http keeps for one host, in each transport that was in use.
+		if busy == 0 && total <= workers*http.DefaultMaxIdleConnsPerHost {
 			return
 		}
 		select {
