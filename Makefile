@@ -11,12 +11,18 @@ SOAK       ?= 10m
 BENCHCOUNT ?= 6
 LONGEST    ?= 70s
 
+# What a release is for, and how its programs are built, as in .goreleaser.yaml and the Dockerfile. Nothing of the machine, the
+# folder or the repository goes into them, so one commit gives the same bytes everywhere.
+TARGETS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+VERSION ?= $(patsubst v%,%,$(shell git describe --tags --always --dirty --abbrev=12))
+RELEASE  = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags="-s -w -X main.version=$(VERSION)"
+
 .DEFAULT_GOAL := help
 .PHONY: help build test test-slow fuzz soak bench lint demo screenshot generate
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
-		printf '  make %-10s %s\n' "$$name" "$$text"; \
+		printf '  make %-16s %s\n' "$$name" "$$text"; \
 	done
 
 build: ## put baton-segment, the simulator and the baton CLI into bin/
@@ -88,3 +94,29 @@ generate: ## rewrite golden files, baton_capabilities.json, config_schema.json a
 .PHONY: try-client
 try-client: ## test with another official client, CLIENT=<version or folder>, and show what it changes
 	@$(GO) run ./internal/tryclient '$(CLIENT)' ./internal/contract ./segmentapi
+
+.PHONY: lambda release-snapshot
+# A function gets no arguments, so a zip file has a bootstrap that gives them. An image names the command itself.
+lambda: ## build bin/lambda/ARCH, to be zipped for AWS Lambda (provided.al2023)
+	@set -e; for target in $(filter linux/%,$(TARGETS)); do \
+		arch=$${target#*/}; out=$(BIN)/lambda/$$arch; \
+		echo "lambda: $$out"; \
+		GOOS=linux GOARCH=$$arch $(RELEASE) -tags=baton_lambda_support -o $$out/baton-segment ./cmd/baton-segment; \
+		printf '#!/bin/sh\nexec ./baton-segment lambda\n' >$$out/bootstrap; \
+		chmod 755 $$out/bootstrap; \
+	done
+
+release-snapshot: ## build the programs of a release into bin/release, without goreleaser and network
+	@rm -rf $(BIN)/release
+	@set -e; for target in $(TARGETS); do \
+		os=$${target%/*}; arch=$${target#*/}; out=$(BIN)/release/baton-segment_$${os}_$$arch; \
+		if [ $$os = windows ]; then out=$$out.exe; fi; \
+		echo "release: $$out"; \
+		GOOS=$$os GOARCH=$$arch $(RELEASE) -o $$out ./cmd/baton-segment; \
+	done
+	@sum=$$(command -v sha256sum || echo 'shasum -a 256'); cd $(BIN)/release && $$sum baton-segment_* >SHA256SUMS
+	@if command -v syft >/dev/null; then \
+		set -e; for program in $(BIN)/release/baton-segment_*; do syft scan "file:$$program" -o "spdx-json=$$program.sbom.json"; done; \
+	else \
+		echo "release: SBOM SKIPPED: it needs syft, and this machine does not have it"; \
+	fi
