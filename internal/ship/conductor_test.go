@@ -1,0 +1,152 @@
+package ship
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	c1 "github.com/conductorone/baton-sdk/pb/c1/connectorapi/baton/v1"
+	"google.golang.org/grpc"
+)
+
+// A conductor is as much of ConductorOne as a connector needs that runs as a
+// daemon: it gives out a token, hears Hello, hands out tasks and takes what
+// comes of them.
+type conductor struct {
+	c1.UnimplementedBatonServiceServer
+
+	clientID, secret string
+	address          string
+	certificate      []byte // PEM
+
+	hello    chan struct{} // closed at the first Hello
+	welcome  chan struct{} // Hello is answered when this is closed
+	asked    chan struct{} // closed when a task is first asked for
+	tasks    chan *c1.Task
+	uploads  chan []byte
+	finished chan *c1.BatonServiceFinishTaskRequest
+}
+
+func conduct(t *testing.T) *conductor {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := json.Marshal(map[string]string{
+		"kty": "OKP", "crv": "Ed25519",
+		"x": base64.RawURLEncoding.EncodeToString(public),
+		"d": base64.RawURLEncoding.EncodeToString(private.Seed()),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &conductor{
+		secret: "secret-token:conductorone.com:v1:" + base64.RawURLEncoding.EncodeToString(key),
+		hello:  make(chan struct{}), welcome: make(chan struct{}), asked: make(chan struct{}),
+		tasks: make(chan *c1.Task), uploads: make(chan []byte, 1), finished: make(chan *c1.BatonServiceFinishTaskRequest),
+	}
+	service := grpc.NewServer()
+	c1.RegisterBatonServiceServer(service, c)
+	token := "Bearer " + rand.Text()
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /auth/v1/token", func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("client_id") != c.clientID {
+			http.Error(w, "another client", http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		answer := map[string]any{"access_token": strings.TrimPrefix(token, "Bearer "), "token_type": "Bearer", "expires_in": 3600}
+		if err := json.NewEncoder(w).Encode(answer); err != nil {
+			t.Error(err)
+		}
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != token {
+			http.Error(w, "no token", http.StatusUnauthorized)
+			return
+		}
+		service.ServeHTTP(w, r)
+	})
+	server := httptest.NewUnstartedServer(mux)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	c.address = server.Listener.Addr().String()
+	c.clientID = "a-connector@" + c.address + "/spc"
+	c.certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	return c
+}
+
+// Hello is the first call of a connector.
+func (c *conductor) Hello(ctx context.Context, _ *c1.BatonServiceHelloRequest) (*c1.BatonServiceHelloResponse, error) {
+	once(c.hello)
+	select {
+	case <-c.welcome:
+		return &c1.BatonServiceHelloResponse{}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// GetTask waits for a task.
+func (c *conductor) GetTask(ctx context.Context, _ *c1.BatonServiceGetTaskRequest) (*c1.BatonServiceGetTaskResponse, error) {
+	once(c.asked)
+	select {
+	case task := <-c.tasks:
+		return c1.BatonServiceGetTaskResponse_builder{Task: task}.Build(), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// once closes a channel that only one goroutine at a time closes: a connector
+// says Hello and asks for tasks in turn.
+func once(done chan struct{}) {
+	select {
+	case <-done:
+	default:
+		close(done)
+	}
+}
+
+// Heartbeat is what a long task sends.
+func (c *conductor) Heartbeat(context.Context, *c1.BatonServiceHeartbeatRequest) (*c1.BatonServiceHeartbeatResponse, error) {
+	return &c1.BatonServiceHeartbeatResponse{}, nil
+}
+
+// UploadAsset takes the file of a sync.
+func (c *conductor) UploadAsset(stream grpc.ClientStreamingServer[c1.BatonServiceUploadAssetRequest, c1.BatonServiceUploadAssetResponse]) error {
+	var file []byte
+	for {
+		part, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		file = append(file, part.GetData().GetData()...)
+	}
+	c.uploads <- file
+	return stream.SendAndClose(&c1.BatonServiceUploadAssetResponse{})
+}
+
+// FinishTask takes the outcome of a task.
+func (c *conductor) FinishTask(ctx context.Context, r *c1.BatonServiceFinishTaskRequest) (*c1.BatonServiceFinishTaskResponse, error) {
+	select {
+	case c.finished <- r:
+		return &c1.BatonServiceFinishTaskResponse{}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}

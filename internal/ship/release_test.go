@@ -1,0 +1,123 @@
+package ship
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// What .goreleaser.yaml holds, and nothing else.
+type (
+	goreleaser struct {
+		Version     int
+		ProjectName string `yaml:"project_name"`
+		Builds      []struct {
+			Main         string
+			Env          []string
+			Goos, Goarch []string
+			Flags        []string
+			Ldflags      []string
+			ModTimestamp string `yaml:"mod_timestamp"`
+		}
+		Archives []struct {
+			Formats         []string
+			FormatOverrides []struct {
+				Goos    string
+				Formats []string
+			} `yaml:"format_overrides"`
+			Files []struct {
+				Src  string
+				Info struct{ Mtime string }
+			}
+		}
+		Checksum struct {
+			NameTemplate string `yaml:"name_template"`
+		}
+		Sboms     []struct{ Artifacts string }
+		Changelog struct{ Use string }
+	}
+)
+
+// setting reads a variable from the Makefile.
+func setting(t *testing.T, name string) string {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)^` + name + ` *\??= (.*)$`).FindStringSubmatch(read(t, repository, "Makefile"))
+	if m == nil {
+		t.Fatalf("the Makefile does not set %s", name)
+	}
+	return m[1]
+}
+
+// goreleaser and `make release-snapshot` build the same programs the same way.
+func TestBothReleasesAreTheSame(t *testing.T) {
+	t.Parallel()
+	config := theDocument[goreleaser](t, repository, ".goreleaser.yaml")
+	if len(config.Builds) != 1 {
+		t.Fatalf("%d builds, want 1", len(config.Builds))
+	}
+	build := config.Builds[0]
+	var targets []string
+	for _, system := range build.Goos {
+		for _, processor := range build.Goarch {
+			targets = append(targets, system+"/"+processor)
+		}
+	}
+	if want := setting(t, "TARGETS"); strings.Join(targets, " ") != want {
+		t.Errorf("goreleaser builds %v, make release-snapshot %s", targets, want)
+	}
+	flags := strings.Join(build.Flags, " ") + ` -ldflags="` + strings.Join(build.Ldflags, " ") + `"`
+	command := strings.Join(build.Env, " ") + " $(GO) build " + strings.ReplaceAll(flags, "{{ .Version }}", "$(VERSION)")
+	if want := setting(t, "RELEASE"); command != want {
+		t.Errorf("goreleaser builds with %s, make release-snapshot with %s", command, want)
+	}
+	if build.Main != "./cmd/baton-segment" || build.ModTimestamp != "{{ .CommitTimestamp }}" {
+		t.Errorf("goreleaser builds %s with the time %s", build.Main, build.ModTimestamp)
+	}
+	if config.Checksum.NameTemplate != "SHA256SUMS" || len(config.Sboms) != 1 {
+		t.Errorf("a release lacks checksums or SBOMs: %+v, %+v", config.Checksum, config.Sboms)
+	}
+	for _, archive := range config.Archives {
+		for _, file := range archive.Files {
+			read(t, repository, file.Src)
+			if file.Info.Mtime != "{{ .CommitDate }}" {
+				t.Errorf("%s gets the time %q, which is not always the same", file.Src, file.Info.Mtime)
+			}
+		}
+	}
+}
+
+// The checksums are those of the programs, and a program says which version it
+// is.
+func TestRelease(t *testing.T) {
+	t.Parallel()
+	program := released(t)
+	sum := sha256.Sum256([]byte(read(t, program)))
+	want := fmt.Sprintf("%x  %s\n", sum, filepath.Base(program))
+	if got := read(t, filepath.Dir(program), "SHA256SUMS"); got != want {
+		t.Errorf("SHA256SUMS is %q, want %q", got, want)
+	}
+	if got := must(t, "", nil, program, "--version"); !strings.HasSuffix(got, " "+version+"\n") {
+		t.Errorf("it says that it is %q, want %s", got, version)
+	}
+}
+
+// What is not there is said, not passed over.
+func TestReleaseSaysThatItMakesNoSBOM(t *testing.T) {
+	t.Parallel()
+	recipe := must(t, repository, nil, "make", "--no-print-directory", "--dry-run", "release-snapshot", "VERSION="+version)
+	recipe = recipe[strings.LastIndex(recipe, "if command -v syft"):]
+	// A shell that finds no program at all.
+	if got := must(t, "", []string{"PATH="}, "/bin/sh", "-c", recipe); !strings.Contains(got, "release: SBOM SKIPPED: ") {
+		t.Errorf("without syft it says %q", got)
+	}
+}
+
+// The other systems compile too: the program has to do with signals and
+// processes, which differ most on Windows.
+func TestWindowsCompiles(t *testing.T) {
+	t.Parallel()
+	must(t, repository, []string{"GOOS=windows", "GOARCH=amd64", "CGO_ENABLED=0"}, "go", "build", "-trimpath", "-buildvcs=false", "./cmd/...")
+}

@@ -1,0 +1,173 @@
+package ship
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What a workflow holds, and nothing else.
+type (
+	workflow struct {
+		Name        string
+		On          map[string]any
+		Permissions map[string]string
+		Concurrency struct {
+			Group            string
+			CancelInProgress *bool `yaml:"cancel-in-progress"`
+		}
+		Jobs map[string]job
+	}
+	job struct {
+		Needs          string
+		If             string
+		RunsOn         string `yaml:"runs-on"`
+		TimeoutMinutes int    `yaml:"timeout-minutes"`
+		Permissions    map[string]string
+		Steps          []jobStep
+	}
+	jobStep struct {
+		ID   string
+		Uses string
+		With map[string]any
+		Env  map[string]string
+		Run  string
+	}
+)
+
+// mayWrite are the jobs that have to change something, and what.
+var mayWrite = map[string]string{"release.yaml programs": "contents"}
+
+// Every workflow ends, may do as little as possible, runs versions that stand,
+// and calls what exists.
+func TestWorkflows(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join(repository, ".github", "workflows", "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no workflows: %v", err)
+	}
+	help := must(t, repository, nil, "make", "help")
+	var commands []string
+	for _, file := range files {
+		w := theDocument[workflow](t, file)
+		if len(w.On) == 0 || w.Concurrency.Group == "" || w.Concurrency.CancelInProgress == nil || len(w.Jobs) == 0 {
+			t.Errorf("%s: what starts it, its concurrency or its jobs are missing", file)
+		}
+		checkPermissions(t, file, "", w.Permissions)
+		for name, j := range w.Jobs {
+			if j.TimeoutMinutes == 0 || j.RunsOn == "" {
+				t.Errorf("%s: %s has no timeout, or nothing to run on", file, name)
+			}
+			if _, ok := w.Jobs[j.Needs]; j.Needs != "" && !ok {
+				t.Errorf("%s: %s needs %s, which there is not", file, name, j.Needs)
+			}
+			checkPermissions(t, file, name, j.Permissions)
+			for _, s := range j.Steps {
+				checkStep(t, file, s)
+				for line := range strings.Lines(s.Run) {
+					commands = append(commands, strings.TrimSpace(line))
+				}
+			}
+		}
+	}
+	for _, c := range commands {
+		name, isMake := strings.CutPrefix(c, "make ")
+		if isMake && !regexp.MustCompile(`(?m)^  make `+regexp.QuoteMeta(name)+` `).MatchString(help) {
+			t.Errorf("a workflow calls %q, which make help does not list:\n%s", c, help)
+		}
+	}
+	for _, want := range []string{
+		"make test", "make lint", "make release-snapshot", "make lambda",
+		"go tool -modfile=internal/tools/go.mod govulncheck ./...",
+	} {
+		if !slices.Contains(commands, want) {
+			t.Errorf("no workflow calls %q", want)
+		}
+	}
+}
+
+func checkPermissions(t *testing.T, file, job string, permissions map[string]string) {
+	t.Helper()
+	if len(permissions) == 0 {
+		t.Errorf("%s: %s gets whatever permissions the repository gives", file, job)
+	}
+	for what, level := range permissions {
+		if level != "read" && mayWrite[strings.TrimSpace(filepath.Base(file)+" "+job)] != what {
+			t.Errorf("%s: %s may %s %s", file, job, level, what)
+		}
+	}
+}
+
+func checkStep(t *testing.T, file string, s jobStep) {
+	t.Helper()
+	action, pin, _ := strings.Cut(s.Uses, "@")
+	if s.Uses != "" && !regexp.MustCompile(`^(v\d+(\.\d+)*|[0-9a-f]{40})$`).MatchString(pin) {
+		t.Errorf("%s: %s is not pinned", file, s.Uses)
+	}
+	for name, want := range map[string]map[string]string{
+		"actions/checkout":         {"persist-credentials": "false"},
+		"actions/setup-go":         {"go-version-file": "go.mod"},
+		"docker/build-push-action": {"context": ".", "file": "cmd/baton-segment/Dockerfile"},
+	}[action] {
+		if fmt.Sprint(s.With[name]) != want {
+			t.Errorf("%s: %s with %s %v, want %s", file, action, name, s.With[name], want)
+		}
+	}
+	if s.Uses == "" && s.Run == "" {
+		t.Errorf("%s: a step does nothing", file)
+	}
+}
+
+// What dependabot.yml holds, and nothing else.
+type dependabot struct {
+	Version int
+	Updates []struct {
+		PackageEcosystem string `yaml:"package-ecosystem"`
+		Directory        string
+		Directories      []string
+		Schedule         struct{ Interval string }
+		Groups           map[string]struct {
+			Patterns    []string
+			UpdateTypes []string `yaml:"update-types"`
+		}
+		Ignore []ignored
+	}
+}
+
+type ignored struct {
+	DependencyName string `yaml:"dependency-name"`
+}
+
+// Everything that has versions is kept up to date, but for the two modules that
+// the code was checked against.
+func TestDependencyUpdates(t *testing.T) {
+	t.Parallel()
+	config := theDocument[dependabot](t, repository, ".github", "dependabot.yml")
+	var watched []string
+	for _, u := range config.Updates {
+		for _, dir := range append(u.Directories, u.Directory) {
+			if dir != "" {
+				watched = append(watched, u.PackageEcosystem+" "+dir)
+			}
+		}
+		if u.PackageEcosystem != "gomod" {
+			continue
+		}
+		for _, module := range []string{"github.com/segmentio/public-api-sdk-go", "github.com/conductorone/baton-sdk"} {
+			if !strings.Contains(read(t, repository, "go.mod"), "\t"+module+" v") {
+				t.Errorf("go.mod does not name %s", module)
+			}
+			if !slices.Contains(u.Ignore, ignored{module}) {
+				t.Errorf("%s is updated, although its version is pinned", module)
+			}
+		}
+	}
+	slices.Sort(watched)
+	want := []string{"docker /cmd/baton-segment", "github-actions /", "gomod /", "gomod /internal/tools"}
+	if !slices.Equal(watched, want) {
+		t.Errorf("updates for %v, want %v", watched, want)
+	}
+}
