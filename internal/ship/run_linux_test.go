@@ -278,7 +278,7 @@ func (p *process) do(t *testing.T, c *conductor, task *c1.Task) {
 	p.wait(t, "taking of "+task.GetId(), taken)
 	p.wait(t, "end of "+task.GetId(), finished)
 	if outcome.GetTaskId() != task.GetId() || outcome.GetSuccess() == nil {
-		t.Errorf("%s ended with %v\n%s", task.GetId(), outcome, p.log)
+		t.Fatalf("%s ended with %v\n%s", task.GetId(), outcome, p.log)
 	}
 }
 
