@@ -1,12 +1,14 @@
 package ship
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -26,13 +28,24 @@ type container struct {
 	Mounts  map[string]string // what is mounted where; nothing is a new file system in memory
 }
 
-// command starts the container when it is run. Without the rights to make one,
-// which root has, it runs the program in an empty folder: that shows less, and
-// the log says so.
+// allowed reports whether this machine lets the test make containers: it has to
+// be root, and not in a container that takes the right away.
+var allowed = sync.OnceValue(func() bool {
+	cmd := exec.CommandContext(context.Background(), "true")
+	cmd.SysProcAttr = namespaces()
+	return cmd.Run() == nil
+})
+
+func namespaces() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID}
+}
+
+// command starts the container when it is run. Where that is not allowed it
+// runs the program in an empty folder: that shows less, and the log says so.
 func (c container) command(t *testing.T, certificates string) *exec.Cmd {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Log("NOT IN A CONTAINER: only root can make one here; this does not show that the image has all that the program needs")
+	if !allowed() {
+		t.Log("NOT IN A CONTAINER: this machine does not let the test make one, which takes root; this does not show that the image has all that the program needs")
 		dir := t.TempDir()
 		cmd := exec.CommandContext(t.Context(), filepath.Join(c.Root, c.Command[0]), c.Command[1:]...)
 		cmd.Dir = dir
@@ -58,7 +71,7 @@ func (c container) command(t *testing.T, certificates string) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestImage$")
 	cmd.Env = []string{inside + "=" + string(text)}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID}
+	cmd.SysProcAttr = namespaces()
 	return cmd
 }
 
