@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/conductorone/baton-sdk/pkg/connectorrunner"
 )
@@ -35,14 +36,20 @@ func untilStopped() (context.Context, func()) {
 	}
 }
 
-// die ends the program the way the signal would have.
+// die ends the program the way the signal would have. Where that is not possible,
+// because it is the first process of a container or on Windows, it ends with the
+// code that a shell makes of the signal.
 func die(s os.Signal) {
 	signal.Reset(s)
 	self, err := os.FindProcess(os.Getpid())
 	if err == nil && self.Signal(s) == nil {
-		select {}
+		<-time.After(time.Second)
 	}
-	os.Exit(1) // Windows: a program cannot send itself signals.
+	code := 1
+	if n, ok := s.(syscall.Signal); ok {
+		code = 128 + int(n)
+	}
+	os.Exit(code)
 }
 
 // stopped is why the context has ended.

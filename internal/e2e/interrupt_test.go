@@ -606,7 +606,7 @@ func TestStoppedWhileWaiting(t *testing.T) {
 	}{
 		"sync":   {operation: "getUser", log: "retrying operation"},
 		"grant":  {operation: "addUsersToUserGroup", log: "retrying operation", args: grantArgs("group:group-nobody:member", typeUser, "user-empty-name"), leaves: []string{"c1z-pebble"}},
-		"invite": {operation: "createInvites", log: `"http.status_code":429`, args: []string{"--create-account-login", "x", "--create-account-profile", `{"email":"x@example.com"}`}},
+		"invite": {operation: "createInvites", log: `"status":429`, args: []string{"--create-account-login", "x", "--create-account-profile", `{"email":"x@example.com"}`}},
 	} {
 		for _, w := range ways()[1:] {
 			t.Run(name+"/"+w.name, func(t *testing.T) {
