@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/conductorone/baton-sdk/pkg/connectorrunner"
 )
@@ -36,14 +35,15 @@ func untilStopped() (context.Context, func()) {
 	}
 }
 
-// die ends the program the way the signal would have. Where that is not possible,
-// because it is the first process of a container or on Windows, it ends with the
-// code that a shell makes of the signal.
+// die ends the program the way the signal would have. The first process of a
+// container cannot die of its own signal, and nothing on Windows can: they end
+// with the code that a shell makes of the signal.
 func die(s os.Signal) {
-	signal.Reset(s)
-	self, err := os.FindProcess(os.Getpid())
-	if err == nil && self.Signal(s) == nil {
-		<-time.After(time.Second)
+	if os.Getpid() != 1 {
+		signal.Reset(s)
+		if self, err := os.FindProcess(os.Getpid()); err == nil && self.Signal(s) == nil {
+			select {}
+		}
 	}
 	code := 1
 	if n, ok := s.(syscall.Signal); ok {
