@@ -40,10 +40,10 @@ var (
 )
 
 // Workers is how many requests a sync should have under way. It takes as many to
-// use 6000 requests a minute of 160 ms each, and less than that many costs more
+// use 6000 requests a minute of 320 ms each, and less than that many costs more
 // processor time: what workers store at the same time goes to the file in one
 // call. The limit is kept however many there are.
-const Workers = 16
+const Workers = 32
 
 // Options configure a [Connector]. Only Token is required.
 type Options struct {

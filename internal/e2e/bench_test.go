@@ -21,6 +21,7 @@ import (
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/baton-segment/baton-segment/connector"
 	"github.com/baton-segment/baton-segment/internal/floor"
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
@@ -56,12 +57,8 @@ func (c bench) size() sim.Size {
 	}
 }
 
-const (
-	// pageSize is what the program asks for.
-	pageSize = 1000
-	// defaultWorkers is what the program has under way unless it is told.
-	defaultWorkers = 16
-)
+// pageSize is what the program asks for.
+const pageSize = 1000
 
 // longest leaves out syncs whose users would take longer than this, with the
 // latency of their requests and two milliseconds each, shared by the workers. It
@@ -72,10 +69,10 @@ var longest = flag.Duration("longest", 70*time.Second, "the longest sync to meas
 // SDK alone takes for the same rows and waits. The simulator runs in this
 // process and is not counted.
 func BenchmarkSync(b *testing.B) {
-	cases := []bench{{users: 5000, latency: 50 * time.Millisecond}, {users: 10_000, limit: 6000}}
+	cases := []bench{{users: 5000, latency: 50 * time.Millisecond}, {users: 10_000}, {users: 10_000, limit: 6000}}
 	for _, users := range []int{1000, 10_000, 100_000} {
 		for _, latency := range []time.Duration{0, 20 * time.Millisecond, 100 * time.Millisecond} {
-			for _, workers := range []int{1, 4, 8, 16} {
+			for _, workers := range []int{1, 4, 8, 16, 32} {
 				c := bench{users: users, latency: latency, workers: workers}
 				if time.Duration(users)*(latency+2*time.Millisecond)/time.Duration(workers) > *longest {
 					b.Logf("%s is left out: it would take more than %s", c, *longest)
@@ -272,7 +269,7 @@ func (c bench) measureFloor(b *testing.B, program string) {
 	var sum spent
 	args := []string{"--workspace", workspace}
 	if c.workers == 0 {
-		args = append(args, "--workers", strconv.Itoa(defaultWorkers))
+		args = append(args, "--workers", strconv.Itoa(connector.Workers))
 	}
 	for b.Loop() {
 		file := filepath.Join(b.TempDir(), "sync.c1z")
