@@ -119,7 +119,12 @@ func (p *process) await(t *testing.T, moment <-chan struct{}) {
 	select {
 	case <-moment:
 	case <-p.ended:
-		t.Fatalf("ended too early: %v\n%s", p.cmd.ProcessState, p.text())
+		// What it said in the end may still be on its way.
+		select {
+		case <-moment:
+		case <-time.After(patience):
+			t.Fatalf("ended too early: %v\n%s", p.cmd.ProcessState, p.text())
+		}
 	case <-time.After(time.Minute):
 		t.Fatalf("the moment has not come\n%s", p.text())
 	}
