@@ -258,7 +258,7 @@ func FuzzPageToken(f *testing.F) {
 					break
 				}
 				for _, id := range ids {
-					if session.values[partFact+factKey(typeUser, factRows)] != nil && !rows[call.name][id] {
+					if session.values[partFact+keyOf(typeUser, factRows)] != nil && !rows[call.name][id] {
 						t.Errorf("%s with %q has the row %s", call.name, text, id)
 					}
 				}

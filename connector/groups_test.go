@@ -70,7 +70,7 @@ func TestPagesOfAGroup(t *testing.T) {
 		"invites not listed to the end": {
 			edit: noInvites, before: func(t *testing.T, f *fixture) {
 				f.list(t)
-				must(f.session, f.session.Delete(t.Context(), partFact+factKey(typeInvite, factRows)))(t)
+				must(f.session, f.session.Delete(t.Context(), partFact+keyOf(typeInvite, factRows)))(t)
 			},
 			want: []string{"listUsersFromUserGroup: " + users, "listInvitesFromUserGroup:", "getUserGroup: " + held, ": " + unlisted},
 		},

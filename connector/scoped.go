@@ -79,8 +79,8 @@ func (s session) begun(ctx context.Context, typeID string) (bool, error) {
 // hasStatic reports whether all rows of a type have their entitlements. Without
 // a session store it takes that for granted, as in a full sync.
 func (s session) hasStatic(ctx context.Context, typeID string) (bool, error) {
-	known, err := s.learn(ctx, factKey(typeID, factStatic))
-	return known == nil || known[factKey(typeID, factStatic)] != nil, err
+	known, err := s.learn(ctx, keyOf(typeID, factStatic))
+	return known == nil || known[keyOf(typeID, factStatic)] != nil, err
 }
 
 // roleOn is a role held on less than the workspace.

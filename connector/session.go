@@ -43,7 +43,7 @@ func (c *Connector) session(opts rs.SyncOpAttrs) session {
 // by one part has been stored by it.
 const (
 	partWorkspace = "workspace/" // One key, its id.
-	partFact      = "fact/"      // What is known of a resource type as a whole, by factKey.
+	partFact      = "fact/"      // What is known of a resource type as a whole, by type and fact.
 	partListed    = "listed/"    // Resource type and id to listedRow.
 	partRole      = "role/"      // Role id to listedRow, to have them all.
 	partSubject   = "subject/"   // A user or group to what it holds.
@@ -62,8 +62,6 @@ const (
 	factForms   = "forms"   // Set if its list was read for the ids alone.
 )
 
-func factKey(typeID, fact string) string { return typeID + "/" + fact }
-
 // partEmail is an e-mail to the owner, the user or invite that has it, and
 // partFolded the lower-cased e-mail of those that are not lower case.
 func partEmail(typeID string) string  { return "email/" + typeID + "/" }
@@ -81,8 +79,8 @@ type subject struct {
 	Permissions []segmentapi.Permission `json:"permissions,omitempty"`
 }
 
-func subjectKey(typeID, id string) string { return typeID + "/" + id }
-func listedKey(typeID, id string) string  { return typeID + "/" + id }
+// keyOf is a key of what is kept by resource type: an id, or a fact.
+func keyOf(typeID, of string) string { return typeID + "/" + of }
 
 // maxKey is the longest key that the SDK's store takes.
 const maxKey = 512
@@ -152,8 +150,8 @@ func (s session) learn(ctx context.Context, keys ...string) (map[string]*int64, 
 
 // fact is one fact of a type, and whether it is there.
 func (s session) fact(ctx context.Context, typeID, fact string) (int64, bool, error) {
-	known, err := s.learn(ctx, factKey(typeID, fact))
-	value := known[factKey(typeID, fact)]
+	known, err := s.learn(ctx, keyOf(typeID, fact))
+	value := known[keyOf(typeID, fact)]
 	if value == nil || err != nil {
 		return 0, false, err
 	}
@@ -162,7 +160,7 @@ func (s session) fact(ctx context.Context, typeID, fact string) (int64, bool, er
 
 // note keeps a fact.
 func (s session) note(ctx context.Context, typeID, fact string, value int64) error {
-	key := factKey(typeID, fact)
+	key := keyOf(typeID, fact)
 	stored, err := sessionSet(ctx, s, partFact, map[string]int64{key: value})
 	if stored && s.facts != nil {
 		s.facts[key] = &value
@@ -254,9 +252,9 @@ func (s session) list(ctx context.Context, typeID string, names map[string]strin
 	rows := make(map[string]listedRow, len(names))
 	roles := map[string]listedRow{}
 	for id, name := range names {
-		rows[listedKey(typeID, id)] = listedRow{Reading: reading, Name: name}
+		rows[keyOf(typeID, id)] = listedRow{Reading: reading, Name: name}
 		if typeID == typeRole {
-			roles[id] = rows[listedKey(typeID, id)]
+			roles[id] = rows[keyOf(typeID, id)]
 		}
 	}
 	if _, err = sessionSet(ctx, s, partListed, rows); err != nil {
@@ -272,8 +270,8 @@ func (s session) begin(ctx context.Context, typeID string) error {
 	s.fresh.begin(s.syncID, typeID, now)
 	// This call asks for it anew, once it has the rows: they are of the latest
 	// reading, which another process may have begun meanwhile.
-	delete(s.facts, factKey(typeID, factReading))
-	_, err := sessionSet(ctx, s, partFact, map[string]int64{factKey(typeID, factReading): now})
+	delete(s.facts, keyOf(typeID, factReading))
+	_, err := sessionSet(ctx, s, partFact, map[string]int64{keyOf(typeID, factReading): now})
 	return err
 }
 
@@ -317,7 +315,7 @@ func (s session) listedOf(ctx context.Context, asked map[string][]string) (map[s
 			for _, id := range ids {
 				_, there := found[typeID][id]
 				if all := forms(typeID, id); !there && n < len(all) {
-					key := listedKey(typeID, all[n])
+					key := keyOf(typeID, all[n])
 					want[key] = append(want[key], wanted{typeID, id, all[n]})
 				}
 			}

@@ -27,7 +27,7 @@ const phaseUnlisted = "unlisted"
 // A detail reads the permissions of one subject.
 type detail func(ctx context.Context, id string) ([]segmentapi.Permission, error)
 
-// remember keeps what subjects hold, by subjectKey.
+// remember keeps what subjects hold, by type and id.
 func (s session) remember(ctx context.Context, subjects map[string]subject) error {
 	unknown := map[string]int{}
 	for key, sub := range subjects {
@@ -53,7 +53,7 @@ func rememberListed[T any](ctx context.Context, s session, typeID string, rows [
 	known := map[string]subject{}
 	for _, row := range rows {
 		if id, permissions := of(row); len(permissions) > 0 {
-			known[subjectKey(typeID, id)] = subject{Reading: reading, Permissions: permissions}
+			known[keyOf(typeID, id)] = subject{Reading: reading, Permissions: permissions}
 		}
 	}
 	if len(known) > 0 {
@@ -72,7 +72,7 @@ func (s session) known(ctx context.Context, id *v2.ResourceId) (subject, bool, e
 	if err != nil {
 		return subject{}, false, err
 	}
-	sub, ok, err := sessionGet[subject](ctx, s, partSubject, subjectKey(id.GetResourceType(), id.GetResource()))
+	sub, ok, err := sessionGet[subject](ctx, s, partSubject, keyOf(id.GetResourceType(), id.GetResource()))
 	if !ok || sub.Reading != reading {
 		return subject{}, false, err
 	}
@@ -81,8 +81,8 @@ func (s session) known(ctx context.Context, id *v2.ResourceId) (subject, bool, e
 
 // expect asks in one call for the facts that most subjects of a type need.
 func (s session) expect(ctx context.Context, typeID string, more ...string) error {
-	_, err := s.learn(ctx, append(more, factKey(typeID, factReading),
-		factKey(typeRole, factReading), factKey(typeRole, factRows), factKey(typeRole, factStatic))...)
+	_, err := s.learn(ctx, append(more, keyOf(typeID, factReading),
+		keyOf(typeRole, factReading), keyOf(typeRole, factRows), keyOf(typeRole, factStatic))...)
 	return err
 }
 
@@ -126,7 +126,7 @@ func (c *Connector) askSubject(ctx context.Context, s session, id *v2.ResourceId
 		if static, staticErr := s.hasStatic(ctx, in); !static || staticErr != nil {
 			return subject{}, cmp.Or(staticErr, isBack(id, slugMember))
 		}
-		_, err = sessionSet(ctx, s, partVanished, map[string]int64{subjectKey(id.GetResourceType(), id.GetResource()): -1})
+		_, err = sessionSet(ctx, s, partVanished, map[string]int64{keyOf(id.GetResourceType(), id.GetResource()): -1})
 	}
 	return found, err
 }
@@ -146,7 +146,7 @@ func (s session) keep(ctx context.Context, id *v2.ResourceId, sub subject) (subj
 		return subject{}, err
 	}
 	sub.Reading = reading
-	return sub, s.remember(ctx, map[string]subject{subjectKey(id.GetResourceType(), id.GetResource()): sub})
+	return sub, s.remember(ctx, map[string]subject{keyOf(id.GetResourceType(), id.GetResource()): sub})
 }
 
 // vanish counts a subject that has gone since it was listed. A few are normal
@@ -168,7 +168,7 @@ func (s session) vanish(ctx context.Context, id *v2.ResourceId, cause error) err
 // gone notes that a subject has gone and returns how many have, of how many
 // that were listed.
 func (s session) gone(ctx context.Context, id *v2.ResourceId) (int, int, error) {
-	key := subjectKey(id.GetResourceType(), id.GetResource())
+	key := keyOf(id.GetResourceType(), id.GetResource())
 	if ok, err := s.usable(ctx); err != nil {
 		return 0, 0, err
 	} else if !ok {
@@ -243,7 +243,7 @@ func (c *Connector) entitlementsOnce(
 		return nil, nil, err
 	}
 	s := c.session(opts)
-	if err = s.expect(ctx, id.GetResourceType(), factKey(typeID, factStatic)); err != nil {
+	if err = s.expect(ctx, id.GetResourceType(), keyOf(typeID, factStatic)); err != nil {
 		return nil, nil, err
 	}
 	var sub subject
@@ -387,7 +387,7 @@ func (s session) place(ctx context.Context, permissions []segmentapi.Permission)
 	}
 	var facts []string
 	for typeID := range asked {
-		facts = append(facts, factKey(typeID, factReading), factKey(typeID, factRows), factKey(typeID, factStatic))
+		facts = append(facts, keyOf(typeID, factReading), keyOf(typeID, factRows), keyOf(typeID, factStatic))
 	}
 	if _, err := s.learn(ctx, facts...); err != nil { // For what follows.
 		return nil, err
