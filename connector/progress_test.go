@@ -69,6 +69,13 @@ func subjectsOf(rows map[string][]*v2.Resource) []*v2.Resource {
 	return slices.Concat(rows[typeUser], rows[typeGroup])
 }
 
+func checkProgress(t *testing.T, logs *observer.ObservedLogs, began time.Time, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, progressOf(logs, began)); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+}
+
 // progressOf is each line in words, after how many seconds since began.
 func progressOf(logs *observer.ObservedLogs, began time.Time) []string {
 	var lines []string
@@ -163,9 +170,7 @@ func TestProgress(t *testing.T) {
 				}
 				began := time.Now()
 				f.read(ctx, t, subjectsOf(rows))
-				if diff := cmp.Diff(c.want, progressOf(logs, began)); diff != "" {
-					t.Errorf("lines (-want +got):\n%s", diff)
-				}
+				checkProgress(t, logs, began, c.want...)
 				if kept := must(sessionAll[int](ctx, session{store: f.session}, partProgress))(t); c.want == nil && len(kept) > 0 {
 					t.Errorf("a short sync kept %v", kept)
 				}
@@ -186,14 +191,12 @@ func TestProgressOfATargetedSync(t *testing.T) {
 		}
 		began := time.Now()
 		f.detail(ctx, t, rows)
-		if diff := cmp.Diff([]string{
+		checkProgress(t, logs, began,
 			"40s done=2 per_minute=3",
 			"60s done=3 per_minute=3",
 			"80s done=4 per_minute=3",
 			"100s done=5 per_minute=3",
-		}, progressOf(logs, began)); diff != "" {
-			t.Errorf("lines (-want +got):\n%s", diff)
-		}
+		)
 	})
 }
 
@@ -217,7 +220,7 @@ func TestProgressOfManyWorkers(t *testing.T) {
 			})
 		}
 		group.Wait()
-		if diff := cmp.Diff([]string{
+		checkProgress(t, logs, began,
 			"11s done=81 total=648 per_minute=480",
 			"21s done=161 total=648 per_minute=480",
 			"31s done=241 total=648 per_minute=480",
@@ -226,9 +229,7 @@ func TestProgressOfManyWorkers(t *testing.T) {
 			"61s done=481 total=648 per_minute=480 left=30s",
 			"71s done=561 total=648 per_minute=480 left=20s",
 			"81s done=641 total=648 per_minute=480 left=10s",
-		}, progressOf(logs, began)); diff != "" {
-			t.Errorf("lines (-want +got):\n%s", diff)
-		}
+		)
 	})
 }
 
@@ -248,7 +249,7 @@ func TestProgressAfterAResume(t *testing.T) {
 		f = f.resumed()
 		f.listIn(ctx, t)
 		f.detail(ctx, t, rows[:3])
-		if diff := cmp.Diff([]string{
+		checkProgress(t, logs, began,
 			"16s done=4 total=30 per_minute=15",
 			"28s done=7 total=30 per_minute=15",
 			// Two of the first process were not kept.
@@ -259,9 +260,7 @@ func TestProgressAfterAResume(t *testing.T) {
 			"126s done=13 total=30 per_minute=4 left=4m20s",
 			"156s done=2 total=30 per_minute=4",
 			"171s done=3 total=30 per_minute=4",
-		}, progressOf(logs, began)); diff != "" {
-			t.Errorf("lines (-want +got):\n%s", diff)
-		}
+		)
 	})
 }
 
@@ -278,14 +277,12 @@ func TestProgressOfWhatIsDoneAgain(t *testing.T) {
 		began := time.Now()
 		f.read(ctx, t, groups)
 		f.resumed().read(ctx, t, groups)
-		if diff := cmp.Diff([]string{
+		checkProgress(t, logs, began,
 			"40s done=2 total=4 per_minute=3",
 			"60s done=3 total=4 per_minute=3",
 			"80s done=4 total=4 per_minute=3 left=0s",
 			"120s done=4 total=4 per_minute=3",
-		}, progressOf(logs, began)); diff != "" {
-			t.Errorf("lines (-want +got):\n%s", diff)
-		}
+		)
 	})
 }
 
@@ -306,15 +303,13 @@ func TestProgressOfOneSyncAfterAnother(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if diff := cmp.Diff([]string{
+		checkProgress(t, logs, began,
 			"40s done=2 total=12 per_minute=3",
 			"60s done=3 total=12 per_minute=3",
 			"80s done=4 total=12 per_minute=3 left=2m40s",
 			"720s done=6 total=12 per_minute=3",
 			"760s done=2 per_minute=3",
-		}, progressOf(logs, began)); diff != "" {
-			t.Errorf("lines (-want +got):\n%s", diff)
-		}
+		)
 	})
 }
 
@@ -332,7 +327,7 @@ func TestProgressOfLongMemberLists(t *testing.T) {
 		f.client = must(segmentapi.New(f.sim.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: f.sim.RoundTripper()}), segmentapi.WithPageSize(2)))(t)
 		began := time.Now()
 		f.read(ctx, t, groups)
-		if diff := cmp.Diff([]string{
+		checkProgress(t, logs, began,
 			"40s done=2 total=14 per_minute=3",
 			"60s done=2 total=14 per_minute=3",
 			"80s done=2 total=14 per_minute=3 left=12m0s",
@@ -341,9 +336,7 @@ func TestProgressOfLongMemberLists(t *testing.T) {
 			"140s done=4 total=14 per_minute=3 left=6m30s",
 			"160s done=5 total=14 per_minute=3 left=5m50s",
 			"180s done=6 total=14 per_minute=3 left=5m10s",
-		}, progressOf(logs, began)); diff != "" {
-			t.Errorf("lines (-want +got):\n%s", diff)
-		}
+		)
 	})
 }
 

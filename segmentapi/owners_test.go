@@ -950,25 +950,32 @@ func TestARefusedPutChangedNothing(t *testing.T) {
 	}
 }
 
+// takenMeanwhile serves two owners, of whom somebody makes v none meanwhile, and
+// takes a permission from u.
+func takenMeanwhile() *sim.Server {
+	srv := sim.New(owned(func(ws *sim.Workspace) {
+		makeOwner(ws, "v")
+		edited(ws, "u", func([]sim.Permission) []sim.Permission {
+			return []sim.Permission{on(owner, everything), on(admin, "SOURCE a"), on(reader, "SOURCE b")}
+		})
+	}))
+	meanwhile(srv, func(ws *sim.Workspace) {
+		edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+		edited(ws, "u", func([]sim.Permission) []sim.Permission {
+			return []sim.Permission{on(owner, everything), on(reader, "SOURCE b")}
+		})
+	})
+	return srv
+}
+
 // What somebody else has taken meanwhile is not given back with what was not even
 // sent.
 func TestWhatOthersTookIsNotGivenBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		srv := sim.New(owned(func(ws *sim.Workspace) {
-			makeOwner(ws, "v")
-			edited(ws, "u", func([]sim.Permission) []sim.Permission {
-				return []sim.Permission{on(owner, everything), on(admin, "SOURCE a"), on(reader, "SOURCE b")}
-			})
-		}))
+		srv := takenMeanwhile()
 		injects(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"5"}}},
 			sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 2, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"20"}}})
-		meanwhile(srv, func(ws *sim.Workspace) {
-			edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
-			edited(ws, "u", func([]sim.Permission) []sim.Permission {
-				return []sim.Permission{on(owner, everything), on(reader, "SOURCE b")}
-			})
-		})
 		c := connect(t, srv, segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}))
 		if _, err := c.Users.Revoke(t.Context(), "u", assigned(owner, everything), assigned(admin, "SOURCE a")); err == nil {
 			t.Error("no error")
@@ -982,19 +989,8 @@ func TestWhatOthersTookIsNotGivenBack(t *testing.T) {
 func TestWhatOthersTookIsNotGivenBackAfterA503(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		srv := sim.New(owned(func(ws *sim.Workspace) {
-			makeOwner(ws, "v")
-			edited(ws, "u", func([]sim.Permission) []sim.Permission {
-				return []sim.Permission{on(owner, everything), on(admin, "SOURCE a"), on(reader, "SOURCE b")}
-			})
-		}))
+		srv := takenMeanwhile()
 		injects(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 503})
-		meanwhile(srv, func(ws *sim.Workspace) {
-			edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
-			edited(ws, "u", func([]sim.Permission) []sim.Permission {
-				return []sim.Permission{on(owner, everything), on(reader, "SOURCE b")}
-			})
-		})
 		if _, err := connect(t, srv).Users.Revoke(t.Context(), "u", assigned(owner, everything), assigned(admin, "SOURCE a")); err == nil {
 			t.Error("no error")
 		}

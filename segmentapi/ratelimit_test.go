@@ -729,14 +729,22 @@ func TestNoPatienceInACrowd(t *testing.T) {
 	t.Parallel()
 	l := newLimiter(0, 0)
 	l.answered = true
+	if n, last := refusals(t.Context(), l, 64, 2000, 0); n > 0 {
+		t.Errorf("%d refused by nothing: %v", n, last)
+	}
+}
+
+// refusals lets callers send at the same time, each so many times, and counts
+// who is refused. It returns the last refusal.
+func refusals(ctx context.Context, l *limiter, callers, times int, patience time.Duration) (int, error) {
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	n := 0
 	var last error
-	for range 64 {
+	for range callers {
 		all.Go(func() {
-			for range 2000 {
-				_, err := l.wait(t.Context(), 0)
+			for range times {
+				_, err := l.wait(ctx, patience)
 				if err == nil {
 					l.land()
 					continue
@@ -749,9 +757,7 @@ func TestNoPatienceInACrowd(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n > 0 {
-		t.Errorf("%d refused by nothing: %v", n, last)
-	}
+	return n, last
 }
 
 // Nor is who may wait for exactly as long as it takes.
@@ -760,25 +766,7 @@ func TestExactlyAsLongAsAllowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(0.1, 0)
 		l.observe(time.Now(), 429, map[string][]string{"Retry-After": {"10"}}, nil)
-		var all sync.WaitGroup
-		var mu sync.Mutex
-		n := 0
-		var last error
-		for range 8 {
-			all.Go(func() {
-				_, err := l.wait(t.Context(), 10*time.Second)
-				if err == nil {
-					l.land()
-					return
-				}
-				mu.Lock()
-				n++
-				last = err
-				mu.Unlock()
-			})
-		}
-		all.Wait()
-		if n > 0 {
+		if n, last := refusals(t.Context(), l, 8, 1, 10*time.Second); n > 0 {
 			t.Errorf("%d of 8 refused: %v", n, last)
 		}
 	})

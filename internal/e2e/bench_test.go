@@ -319,7 +319,7 @@ func spend(b *testing.B, env []string, program string, args ...string) spent {
 	dir := b.TempDir()
 	cmd := exec.CommandContext(b.Context(), program, args...)
 	cmd.Dir = dir
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}, env...)
+	cmd.Env = environment(dir, env)
 	var output strings.Builder
 	cmd.Stdout, cmd.Stderr = &output, &output
 	begun := time.Now()

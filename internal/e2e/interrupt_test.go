@@ -59,7 +59,7 @@ func start(t *testing.T, dir string, env []string, word string, args ...string) 
 		word: word, said: make(chan struct{}),
 	}
 	p.cmd.Dir = dir
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}, env...)
+	p.cmd.Env = environment(dir, env)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	// A file, unlike a buffer, is what the program hands on to its child.
 	p.cmd.Stdout, p.cmd.Stderr = w, w

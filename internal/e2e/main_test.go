@@ -149,7 +149,7 @@ func runIn(t *testing.T, dir string, env []string, program string, args ...strin
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}, env...)
+	cmd.Env = environment(dir, env)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	var stdout, stderr bytes.Buffer
@@ -160,6 +160,12 @@ func runIn(t *testing.T, dir string, env []string, program string, args ...strin
 		t.Fatalf("%s %s: %v %v\n%s%s", filepath.Base(program), strings.Join(args, " "), err, ctx.Err(), &stdout, &stderr)
 	}
 	return result{stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode()}
+}
+
+// environment is env and what every program needs: it keeps what it writes in
+// dir.
+func environment(dir string, env []string) []string {
+	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}, env...)
 }
 
 // must runs a program that has to succeed.
