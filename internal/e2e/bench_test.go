@@ -82,9 +82,9 @@ func BenchmarkSync(b *testing.B) {
 			}
 		}
 	}
-	floorProgram := buildFloor(b)
+	program, floorProgram := buildAsReleased(b, "./cmd/baton-segment"), buildAsReleased(b, "./internal/floor/cmd")
 	for _, c := range cases {
-		b.Run(c.String()+"/program=baton-segment", c.measure)
+		b.Run(c.String()+"/program=baton-segment", func(b *testing.B) { c.measure(b, program) })
 		if c.limit == 0 {
 			b.Run(c.String()+"/program=floor", func(b *testing.B) { c.measureFloor(b, floorProgram) })
 		}
@@ -100,7 +100,7 @@ func (c bench) args(file string) []string {
 }
 
 // measure syncs with baton-segment.
-func (c bench) measure(b *testing.B) {
+func (c bench) measure(b *testing.B, program string) {
 	ws := sim.Sized(c.size())
 	segment := sim.New(ws, sim.WithToken(token), sim.WithLimit(c.limit))
 	var connections atomic.Int64
@@ -124,7 +124,7 @@ func (c bench) measure(b *testing.B) {
 	for b.Loop() {
 		segment.ResetJournal()
 		file := filepath.Join(b.TempDir(), "sync.c1z")
-		sum.add(b, spend(b, s.env(), filepath.Join(programs, "baton-segment"), c.args(file)...), file)
+		sum.add(b, spend(b, s.env(), program, c.args(file)...), file)
 		answered := 0
 		for _, r := range segment.Journal() {
 			if r.Status == http.StatusTooManyRequests {
@@ -165,14 +165,13 @@ func BenchmarkColdStart(b *testing.B) {
 	if err := empty.Write(workspace); err != nil {
 		b.Fatal(err)
 	}
-	floorProgram := buildFloor(b)
 	file := filepath.Join(b.TempDir(), "sync.c1z")
 	for _, p := range []struct {
 		name, path string
 		env, args  []string
 	}{
-		{name: "baton-segment", path: filepath.Join(programs, "baton-segment"), env: server{Server: segment, URL: listener.URL}.env()},
-		{name: "empty", path: floorProgram, args: []string{"--workspace", workspace}},
+		{name: "baton-segment", path: buildAsReleased(b, "./cmd/baton-segment"), env: server{Server: segment, URL: listener.URL}.env()},
+		{name: "empty", path: buildAsReleased(b, "./internal/floor/cmd"), args: []string{"--workspace", workspace}},
 	} {
 		b.Run("program="+p.name, func(b *testing.B) {
 			var waited time.Duration
@@ -195,7 +194,7 @@ func TestFloorHasTheRowsOfASync(t *testing.T) {
 	t.Parallel()
 	c := bench{users: 100}
 	ws := sim.Sized(c.size())
-	program := buildFloor(t)
+	program := buildAsReleased(t, "./internal/floor/cmd")
 	workspace := filepath.Join(t.TempDir(), "workspace")
 	if err := floorOf(ws, 0).Write(workspace); err != nil {
 		t.Fatal(err)
@@ -403,14 +402,16 @@ func processUsage(pid int) (time.Duration, int64) {
 	return time.Duration(number(14)+number(15)) * tick, number(24) * int64(os.Getpagesize())
 }
 
-// buildFloor builds the floor connector as make builds the program.
-func buildFloor(t testing.TB) string {
+// buildAsReleased builds a program as a release does. Without cgo the SDK's
+// store has its memory from Go, so that the program takes another amount of it.
+func buildAsReleased(t testing.TB, source string) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "floor")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./internal/floor/cmd")
+	program := filepath.Join(t.TempDir(), "program")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", program, source)
 	build.Dir = repository
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+		t.Fatalf("go build %s: %v\n%s", source, err, out)
 	}
 	return program
 }
