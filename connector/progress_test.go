@@ -415,31 +415,27 @@ func TestProgressWhenTheRateChanges(t *testing.T) {
 	})
 }
 
-// A forgetful store does not keep progress, or what is kept cannot be read.
+// A forgetful store does not keep progress, or cannot read what has a key that
+// begins with unreadable.
 type forgetful struct {
 	*memory
-	unreadable bool
+	unreadable string
 }
 
 var errForgetful = errors.New("disk full")
 
-func (f forgetful) refuse(ctx context.Context, opts []sessions.SessionStoreOption) error {
-	if prefix, err := f.key(ctx, "", opts); err != nil || prefix == partProgress {
-		return errors.Join(errForgetful, err)
-	}
-	return nil
-}
-
 func (f forgetful) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
-	if err := f.refuse(ctx, opts); err != nil && !f.unreadable {
-		return err
+	if prefix, err := f.key(ctx, "", opts); err != nil || prefix == partProgress && f.unreadable == "" {
+		return errors.Join(errForgetful, err)
 	}
 	return f.memory.SetMany(ctx, values, opts...)
 }
 
 func (f forgetful) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
-	if err := f.refuse(ctx, opts); err != nil && f.unreadable {
-		return nil, nil, err
+	for _, key := range keys {
+		if full, err := f.key(ctx, key, opts); err != nil || f.unreadable != "" && strings.HasPrefix(full, f.unreadable) {
+			return nil, nil, errors.Join(errForgetful, err)
+		}
 	}
 	return f.memory.GetMany(ctx, keys, opts...)
 }
@@ -448,13 +444,16 @@ func TestProgressThatCannotBeKept(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		users, groups int
-		unreadable    bool
+		unreadable    string
 	}{
-		"detail":            {users: 12},
-		"member list":       {groups: 6},
-		"list of invites":   {groups: 5},
-		"detail, read":      {users: 12, unreadable: true},
-		"member list, read": {groups: 6, unreadable: true},
+		"detail":               {users: 12},
+		"member list":          {groups: 6},
+		"list of invites":      {groups: 5},
+		"detail, read":         {users: 12, unreadable: partProgress},
+		"member list, read":    {groups: 6, unreadable: partProgress},
+		"count of users":       {users: 12, unreadable: partFact + keyOf(typeUser, factRows)},
+		"count of groups":      {users: 12, unreadable: partFact + keyOf(typeGroup, factRows)},
+		"count of the invited": {users: 12, unreadable: partFact + keyOf(typeInvite, factRows)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
