@@ -59,8 +59,9 @@
 // Rows go to disk while a sync runs. A process that does nothing else peaks at
 // 0.2 GB for 1000 users in 100 groups, and at 0.3 to 0.5 GB for 10 000 in 500.
 // The program baton-segment sets GOGC to 200, for less processor time and more
-// memory. That is for the whole process, so here it is left alone. Idle
-// connections to Segment stay for half a minute, after Close, too.
+// memory, and GOMEMLIMIT to 512MiB, where that ends. Both are for the whole
+// process, so here they are left alone. Idle connections to Segment stay for
+// half a minute, after Close, too.
 //
 // A [Runner] is safe for concurrent use. Its syncs wait for each other, because
 // the connector remembers things about the sync that it is in; changes wait for
