@@ -382,7 +382,7 @@ func asked(s server, since int) map[string]int {
 
 // What the next run repeats. A run that is asked to end notes how far it came.
 // One that fails does not: it keeps its rows, and how far it was when it last
-// noted that, which baton-sdk v0.25.0 does between phases of the sync (types,
+// noted that, which baton-sdk v0.26.0 does between phases of the sync (types,
 // resources, entitlements, grants) and ten seconds after the last time at the
 // earliest. One that is killed leaves nothing.
 //
@@ -605,7 +605,7 @@ func TestWhatGoesBetweenTwoRuns(t *testing.T) {
 // A program that waits for the rate limit ends at once all the same, whoever
 // waits: the SDK in the parent, or for an account the library in the child.
 // A grant that fails, whatever for, leaves the unpacked file in the temporary
-// folder: baton-sdk v0.25.0 closes it after one that works only.
+// folder: baton-sdk v0.26.0 closes it after one that works only.
 func TestStoppedWhileWaiting(t *testing.T) {
 	t.Parallel()
 	ws := sim.Hostile()
