@@ -178,7 +178,7 @@ func TestTry(t *testing.T) {
 	t.Setenv("GOPROXY", "off")
 	scratch := t.TempDir()
 	t.Setenv("TMPDIR", scratch)
-	root := filepath.Join("..", "..")
+	root := filepath.Join("..", "..", "..")
 	current := must(module{}.output(t.Context(), "list", "-m", "-f", "{{.Version}}", official))(t)
 	for _, c := range []struct {
 		name, client, want, err string
@@ -218,13 +218,13 @@ func TestMakeTarget(t *testing.T) {
 	t.Parallel()
 	const none = "v0.0.0-20250113195817-000000000000"
 	cmd := exec.CommandContext(t.Context(), "make", "try-client", "CLIENT="+none)
-	cmd.Dir, cmd.Env = filepath.Join("..", ".."), append(os.Environ(), "GOPROXY=off")
+	cmd.Dir, cmd.Env = filepath.Join("..", "..", ".."), append(os.Environ(), "GOPROXY=off")
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "tryclient: no client "+none) {
 		t.Errorf("make try-client: %v\n%s", err, out)
 	}
 	cmd = exec.CommandContext(t.Context(), "make", "-n", "--no-print-directory", "try-client", "CLIENT="+none)
-	cmd.Dir = filepath.Join("..", "..")
+	cmd.Dir = filepath.Join("..", "..", "..")
 	if out, err = cmd.Output(); err != nil || !strings.Contains(string(out), "'"+none+"' ./internal/contract ./segmentapi\n") {
 		t.Errorf("make -n try-client: %v\n%s", err, out)
 	}

@@ -1,7 +1,7 @@
-// Package floor is a Baton connector over rows in memory, which waits where
+// Package sdkbaseline is a Baton connector over rows in memory, which waits where
 // another one would make a request. What it costs to sync it is the SDK's: no
 // connector with the same rows and requests can do with less.
-package floor
+package sdkbaseline
 
 import (
 	"context"
@@ -22,7 +22,7 @@ import (
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
 )
 
-// A Workspace is what a floor connector serves.
+// A Workspace is what a baseline connector serves.
 type Workspace struct {
 	// Latency is how long each request takes.
 	Latency time.Duration
@@ -103,7 +103,7 @@ func New(path string) *Connector {
 
 // Metadata describes the connector.
 func (c *Connector) Metadata(context.Context) (*v2.ConnectorMetadata, error) {
-	return v2.ConnectorMetadata_builder{DisplayName: "Floor"}.Build(), nil
+	return v2.ConnectorMetadata_builder{DisplayName: "SDK baseline"}.Build(), nil
 }
 
 // Validate makes the requests of a validation.
@@ -232,7 +232,7 @@ func (s *syncer) resource(row Row) (*v2.Resource, error) {
 	case v2.ResourceType_TRAIT_APP:
 		return rs.NewAppResource(row.Name, t, row.ID, nil, opt)
 	default:
-		return nil, fmt.Errorf("floor: no resource has the trait %d", s.t.Trait)
+		return nil, fmt.Errorf("sdkbaseline: no resource has the trait %d", s.t.Trait)
 	}
 }
 
@@ -299,7 +299,7 @@ func (s *syncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpAttrs
 func (s *syncer) row(r *v2.Resource) (*Row, error) {
 	row, ok := s.rows[r.GetId().GetResource()]
 	if !ok {
-		return nil, fmt.Errorf("floor: no %s has the id %s", s.t.ID, r.GetId().GetResource())
+		return nil, fmt.Errorf("sdkbaseline: no %s has the id %s", s.t.ID, r.GetId().GetResource())
 	}
 	return row, nil
 }

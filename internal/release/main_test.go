@@ -1,7 +1,7 @@
-// Package ship tests what surrounds the program: the image, the deployment, the
+// Package release tests what surrounds the program: the image, the deployment, the
 // release and the workflows. What needs somebody else's platform is read and
 // compared; the rest is run.
-package ship
+package release
 
 import (
 	"bytes"
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 
 // releaseDir is where this run of the tests keeps the release.
 var releaseDir = sync.OnceValue(func() string {
-	return filepath.Join(os.TempDir(), fmt.Sprintf("baton-segment-ship-%d", os.Getpid()))
+	return filepath.Join(os.TempDir(), fmt.Sprintf("baton-segment-release-%d", os.Getpid()))
 })
 
 // target is this machine, as the Makefile names it.
