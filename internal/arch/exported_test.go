@@ -15,9 +15,9 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the record of what the packages export")
 
-// What others compile against is recorded, so that a review sees each change to
-// it. Names of parameters belong to it: two that change places, both a string,
-// break callers and no compiler tells them.
+// The exported API is recorded, so that a review sees each change to it. The record
+// has the names of parameters: if two strings change places, callers break, and no
+// compiler reports it.
 func TestExportedAPI(t *testing.T) {
 	t.Parallel()
 	all := packages(t)
@@ -49,14 +49,13 @@ func TestExportedAPI(t *testing.T) {
 	}
 }
 
-// missing is what of all is not in some.
+// missing returns the elements of all that are not in some.
 func missing(all, some []string) []string {
 	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(some, s) })
 }
 
-// exported has one line for each constant, variable, function, type, field and
-// method that pkg exports, sorted. The methods that a type has from one that it
-// embeds are among them.
+// exported returns one line for each constant, variable, function, type, field and
+// method that pkg exports, sorted. It includes the methods of embedded types.
 func exported(pkg *types.Package) []string {
 	short := func(other *types.Package) string {
 		if other == pkg {
@@ -95,7 +94,7 @@ func typeLines(obj *types.TypeName, short types.Qualifier) []string {
 	case *types.Struct:
 		hidden := ""
 		for field := range u.Fields() {
-			if !field.Exported() { // Nobody else can write a literal without names then.
+			if !field.Exported() { // Other packages cannot write a literal without field names then.
 				hidden = ", with unexported fields"
 				continue
 			}
