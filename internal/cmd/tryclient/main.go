@@ -1,6 +1,6 @@
-// Tryclient shows what a version of the official client changes in the part of
-// it that this module uses, and runs tests with it. It changes nothing in the
-// module.
+// Tryclient prints the differences of another version of the official client, in the
+// operations that this module uses, and runs tests with that version. It does not
+// change the module.
 package main
 
 import (
@@ -34,15 +34,14 @@ func main() {
 	}
 }
 
-// A module is this module as the go command sees it: with its own go.mod, or
-// with another one.
+// A module is this module with its own go.mod or with another one.
 type module struct {
 	root  string
 	flags []string
 }
 
-// try prints what changes with another version of the client, which may also be
-// a folder, and then what the tests of packages say.
+// try prints the differences of another client, given as a version or a folder, and
+// then the output of the tests of packages with that client.
 func try(ctx context.Context, out io.Writer, version string, packages []string) error {
 	gomod, err := module{}.output(ctx, "env", "GOMOD")
 	if err != nil {
@@ -79,7 +78,7 @@ func compare(ctx context.Context, out io.Writer, ours, theirs module, scratch, v
 	if _, err := ours.output(ctx, "mod", "edit", edit, filepath.Join(scratch, "go.mod")); err != nil {
 		return err
 	}
-	operations, err := used()
+	operations, err := usedOperations()
 	if err != nil {
 		return err
 	}
@@ -105,8 +104,8 @@ func compare(ctx context.Context, out io.Writer, ours, theirs module, scratch, v
 	return nil
 }
 
-// used are the operations of the contract.
-func used() ([]string, error) {
+// usedOperations returns the operations of the contract.
+func usedOperations() ([]string, error) {
 	v, err := contract.New()
 	if err != nil {
 		return nil, err
@@ -118,30 +117,30 @@ func used() ([]string, error) {
 	return ids, nil
 }
 
-// client describes the client that the module uses, and names its version.
+// client returns the version of the client that the module uses, and its facts.
 func (m module) client(ctx context.Context, operations []string) (string, facts, error) {
 	found, err := m.output(ctx, "list", "-f", "{{.Module}}\n{{.Dir}}", official+"/api")
 	if err != nil {
 		return "", nil, err
 	}
 	name, dir, _ := strings.Cut(found, "\n")
-	f, err := describe(dir, operations)
+	f, err := factsOf(dir, operations)
 	return name, f, err
 }
 
 func (m module) output(ctx context.Context, args ...string) (string, error) {
-	var out, complaint strings.Builder
-	err := m.run(ctx, &out, &complaint, args...)
+	var out, stderr strings.Builder
+	err := m.run(ctx, &out, &stderr, args...)
 	if err != nil {
-		err = fmt.Errorf("%w: %s", err, strings.TrimSpace(complaint.String()))
+		err = fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
 	}
 	return strings.TrimSpace(out.String()), err
 }
 
-func (m module) run(ctx context.Context, out, complaint io.Writer, args ...string) error {
+func (m module) run(ctx context.Context, stdout, stderr io.Writer, args ...string) error {
 	args = slices.Concat(args[:1], m.flags, args[1:])
-	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // G204: who runs this program chooses.
-	cmd.Dir, cmd.Stdout, cmd.Stderr = m.root, out, complaint
+	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // G204: the arguments are those of this program.
+	cmd.Dir, cmd.Stdout, cmd.Stderr = m.root, stdout, stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("go %s: %w", args[0], err)
 	}

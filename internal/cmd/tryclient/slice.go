@@ -13,15 +13,16 @@ import (
 	"strings"
 )
 
-// facts are what a version of the official client says of the part of it that
-// this module uses, by name. What is there or not has no value.
+// facts are the declarations that this module uses of a version of the official client,
+// by name. A fact without details has an empty value.
 type facts map[string]string
 
-// A source is the generated package. It is read, not compiled: it is regular,
-// and whether it compiles with the library is for the tests to say.
+// A source is the generated package. It is parsed and not type-checked: its code is
+// regular, and the tests compile it.
 type source struct {
 	types map[string]ast.Expr
-	// Methods of services by name, and which types decode themselves.
+	// services has the methods of services by name, decodes the types with an
+	// UnmarshalJSON of their own.
 	services map[string]*ast.FuncDecl
 	decodes  map[string]bool
 }
@@ -74,9 +75,9 @@ func (s *source) add(decl ast.Decl) {
 
 func isService(typeName string) bool { return strings.HasSuffix(typeName, "APIService") }
 
-// describe says what a version of the client knows of operations. What it does
-// not have is left out.
-func describe(dir string, operations []string) (facts, error) {
+// factsOf returns the facts about operations in a version of the client. It leaves out
+// operations that the client lacks.
+func factsOf(dir string, operations []string) (facts, error) {
 	s, err := read(dir)
 	if err != nil {
 		return nil, err
@@ -90,19 +91,19 @@ func describe(dir string, operations []string) (facts, error) {
 		}
 		f[id] = strings.TrimPrefix(types.ExprString(method.Recv.List[0].Type), "*") + "." + name +
 			strings.TrimPrefix(types.ExprString(method.Type), "func")
-		f.document(id, method.Doc)
-		if err := f.request(id, execute); err != nil {
+		f.addDoc(id, method.Doc)
+		if err := f.addRequest(id, execute); err != nil {
 			return nil, fmt.Errorf("%s: %w", id, err)
 		}
-		f.follow(s, method.Type)
-		f.follow(s, execute)
+		f.addTypes(s, method.Type)
+		f.addTypes(s, execute)
 	}
 	return f, nil
 }
 
-// request keeps what stands in the code of an operation: its method, its path,
-// the names of its query, the versions that it accepts, the errors it decodes.
-func (f facts) request(id string, execute *ast.FuncDecl) error {
+// addRequest adds the literals in the code of an operation: its method, its path, the
+// names in its query, the versions that it accepts, the errors that it decodes.
+func (f facts) addRequest(id string, execute *ast.FuncDecl) error {
 	var method, path bool
 	ast.Inspect(execute.Body, func(n ast.Node) bool {
 		var text string
@@ -128,9 +129,8 @@ func (f facts) request(id string, execute *ast.FuncDecl) error {
 	return nil
 }
 
-// follow describes the types that a piece of code names, and what they are made
-// of.
-func (f facts) follow(s *source, code ast.Node) {
+// addTypes adds the types that code mentions, and those that they consist of.
+func (f facts) addTypes(s *source, code ast.Node) {
 	ast.Inspect(code, func(n ast.Node) bool {
 		ident, ok := n.(*ast.Ident)
 		if !ok || s.types[ident.Name] == nil || isService(ident.Name) || f[ident.Name] != "" {
@@ -139,7 +139,7 @@ func (f facts) follow(s *source, code ast.Node) {
 		body, isStruct := s.types[ident.Name].(*ast.StructType)
 		if !isStruct {
 			f[ident.Name] = types.ExprString(s.types[ident.Name])
-			f.follow(s, s.types[ident.Name])
+			f.addTypes(s, s.types[ident.Name])
 			return true
 		}
 		f[ident.Name] = "struct"
@@ -152,16 +152,16 @@ func (f facts) follow(s *source, code ast.Node) {
 				if field.Tag != nil {
 					f[ident.Name+"."+name.Name] += " " + field.Tag.Value
 				}
-				f.document(ident.Name+"."+name.Name, field.Doc)
+				f.addDoc(ident.Name+"."+name.Name, field.Doc)
 			}
-			f.follow(s, field.Type)
+			f.addTypes(s, field.Type)
 		}
 		return true
 	})
 }
 
-// document keeps the paragraphs of a comment, where limits and stability stand.
-func (f facts) document(name string, doc *ast.CommentGroup) {
+// addDoc adds the paragraphs of a comment, which documents limits and stability.
+func (f facts) addDoc(name string, doc *ast.CommentGroup) {
 	for paragraph := range strings.SplitSeq(doc.Text(), "\n\n") {
 		if words := strings.Join(strings.Fields(paragraph), " "); words != "" && !strings.HasPrefix(words, "@param") {
 			f[name+" says: "+words] = ""
@@ -169,7 +169,7 @@ func (f facts) document(name string, doc *ast.CommentGroup) {
 	}
 }
 
-// diff lists what another version says differently, by name.
+// diff lists the differences of another version, by name.
 func (f facts) diff(after facts) []string {
 	line := func(sign, name, value string) string {
 		if value == "" {
