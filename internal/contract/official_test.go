@@ -318,35 +318,44 @@ func calls(spec *openapi3.Operation) []call {
 		}
 	}
 	for _, ref := range spec.Parameters {
-		name := ref.Value.Name
-		switch schema := ref.Value.Schema.Value; {
-		case name == "pagination[count]":
-			for _, count := range []int32{1, 200, 1000} {
-				add(func(c *call) { c.page = &segment.PaginationInput{Count: count} })
-			}
-		case name == "pagination[cursor]":
-			for _, cursor := range []string{"Mw==", "a b&c=d[0]+é#/?%"} {
-				add(func(c *call) { c.page = &segment.PaginationInput{Count: 7, Cursor: &cursor} })
-			}
-		case ref.Value.In == openapi3.ParameterInPath:
-			for _, id := range []string{"x", "a/b c?d#é%", "a+b&c=d;e:f@g", "日本語", "..%2F", strings.Repeat("x", 255), strings.Repeat("é", 255)} {
-				add(func(c *call) { c.params[name] = id })
-			}
-		case schema.Type.Is("array"):
-			dozen := make([]string, 12)
-			for i := range dozen {
-				dozen[i] = fmt.Sprintf("user+%d@example.com", i)
-			}
-			for _, list := range [][]string{dozen, {"a b", "x=y&z@example.com", "é@例え.jp", "a.b@example.com"}} {
-				add(func(c *call) { c.query[name] = list })
-			}
-		case !isPagination(name):
-			for _, value := range schema.Enum {
-				add(func(c *call) { c.query[name] = value })
-			}
+		for _, change := range parameterChanges(ref.Value) {
+			add(change)
 		}
 	}
 	return all
+}
+
+// parameterChanges returns changes of a call that each give a parameter another value.
+func parameterChanges(p *openapi3.Parameter) []func(*call) {
+	var changes []func(*call)
+	name := p.Name
+	switch schema := p.Schema.Value; {
+	case name == "pagination[count]":
+		for _, count := range []int32{1, 200, 1000} {
+			changes = append(changes, func(c *call) { c.page = &segment.PaginationInput{Count: count} })
+		}
+	case name == "pagination[cursor]":
+		for _, cursor := range []string{"Mw==", "a b&c=d[0]+é#/?%"} {
+			changes = append(changes, func(c *call) { c.page = &segment.PaginationInput{Count: 7, Cursor: &cursor} })
+		}
+	case p.In == openapi3.ParameterInPath:
+		for _, id := range []string{"x", "a/b c?d#é%", "a+b&c=d;e:f@g", "日本語", "..%2F", strings.Repeat("x", 255), strings.Repeat("é", 255)} {
+			changes = append(changes, func(c *call) { c.params[name] = id })
+		}
+	case schema.Type.Is("array"):
+		dozen := make([]string, 12)
+		for i := range dozen {
+			dozen[i] = fmt.Sprintf("user+%d@example.com", i)
+		}
+		for _, list := range [][]string{dozen, {"a b", "x=y&z@example.com", "é@例え.jp", "a.b@example.com"}} {
+			changes = append(changes, func(c *call) { c.query[name] = list })
+		}
+	case !isPagination(name):
+		for _, value := range schema.Enum {
+			changes = append(changes, func(c *call) { c.query[name] = value })
+		}
+	}
+	return changes
 }
 
 // examples returns the values of all JSON examples, in the order of their names.

@@ -53,31 +53,50 @@ func try(ctx context.Context, out io.Writer, version string, packages []string) 
 	}
 	ours := module{root: filepath.Dir(gomod)}
 	theirs := module{root: ours.root, flags: []string{"-mod=mod", "-modfile=" + filepath.Join(scratch, "go.mod")}}
-	return errors.Join(compare(ctx, out, ours, theirs, scratch, version, packages), os.RemoveAll(scratch))
+	err = ours.writeModFile(ctx, scratch, version)
+	if err == nil {
+		err = printDifferences(ctx, out, ours, theirs, version)
+	}
+	if err == nil {
+		err = theirs.test(ctx, out, packages)
+	}
+	return errors.Join(err, os.RemoveAll(scratch))
 }
 
-func compare(ctx context.Context, out io.Writer, ours, theirs module, scratch, version string, packages []string) error {
+// test runs the tests of packages of m.
+func (m module) test(ctx context.Context, out io.Writer, packages []string) error {
+	if err := m.run(ctx, out, os.Stderr, append([]string{"test", "-count=1"}, packages...)...); err != nil {
+		return fmt.Errorf("the tests do not pass with this client: %w", err)
+	}
+	return nil
+}
+
+// writeModFile writes go.mod and go.sum of m into a folder, with another client.
+func (m module) writeModFile(ctx context.Context, folder, version string) error {
 	for _, name := range []string{"go.mod", "go.sum"} {
-		content, err := os.ReadFile(filepath.Join(ours.root, name)) //nolint:gosec // G304: a file of this module.
+		content, err := os.ReadFile(filepath.Join(m.root, name)) //nolint:gosec // G304: a file of this module.
 		if err != nil {
 			return err
 		}
 		//nolint:gosec // G703: into a folder that this program made.
-		if err := os.WriteFile(filepath.Join(scratch, name), content, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
 			return err
 		}
 	}
 	edit := "-require=" + official + "@" + version
 	if strings.ContainsRune(version, filepath.Separator) {
-		folder, err := filepath.Abs(version)
+		client, err := filepath.Abs(version)
 		if err != nil {
 			return err
 		}
-		edit = "-replace=" + official + "=" + folder
+		edit = "-replace=" + official + "=" + client
 	}
-	if _, err := ours.output(ctx, "mod", "edit", edit, filepath.Join(scratch, "go.mod")); err != nil {
-		return err
-	}
+	_, err := m.output(ctx, "mod", "edit", edit, filepath.Join(folder, "go.mod"))
+	return err
+}
+
+// printDifferences compares the clients of two modules.
+func printDifferences(ctx context.Context, out io.Writer, ours, theirs module, version string) error {
 	operations, err := usedOperations()
 	if err != nil {
 		return err
@@ -95,13 +114,8 @@ func compare(ctx context.Context, out io.Writer, ours, theirs module, scratch, v
 	if len(lines) == 0 {
 		lines = []string{"nothing"}
 	}
-	if _, err := fmt.Fprintf(out, "%s\n  %s\n", head, strings.Join(lines, "\n  ")); err != nil {
-		return err
-	}
-	if err := theirs.run(ctx, out, os.Stderr, append([]string{"test", "-count=1"}, packages...)...); err != nil {
-		return fmt.Errorf("the tests do not pass with this client: %w", err)
-	}
-	return nil
+	_, err = fmt.Fprintf(out, "%s\n  %s\n", head, strings.Join(lines, "\n  "))
+	return err
 }
 
 // usedOperations returns the operations of the contract.
