@@ -245,7 +245,7 @@ func TestHostile_HasEveryOddity(t *testing.T) {
 		return func(p Permission, r Resource) bool { return p.RoleID == role && r.Type == kind }
 	}
 	entry := func(matches func(Permission) bool) bool {
-		return slices.ContainsFunc(principals, func(ps []Permission) bool { return slices.ContainsFunc(ps, fits) })
+		return slices.ContainsFunc(principals, func(ps []Permission) bool { return slices.ContainsFunc(ps, matches) })
 	}
 	bare := func(p Permission) bool {
 		return slices.ContainsFunc(p.Resources, func(r Resource) bool { return r.Type == typeWorkspace && len(r.Labels) == 0 })
