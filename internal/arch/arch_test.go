@@ -90,30 +90,57 @@ func within(p goPackage, name string) bool {
 	return p.Module != nil && p.Module.Path == name
 }
 
-// parse reads the source of a package, tests aside.
-func parse(t *testing.T, fset *token.FileSet, p goPackage) []*ast.File {
-	t.Helper()
-	var files []*ast.File
-	for _, name := range p.GoFiles {
-		file, err := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution|parser.ParseComments)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, file)
-	}
-	return files
+// A checkedPackage is a package of this module with its syntax and its types, without
+// tests.
+type checkedPackage struct {
+	folder string
+	fset   *token.FileSet
+	files  []*ast.File
+	types  *types.Package
+	info   *types.Info
 }
 
-// check finds the types of a package from its source. The compiled form has them
-// as well, but where the compiler has inlined, under names of its own.
-func check(t *testing.T, fset *token.FileSet, p goPackage, files []*ast.File, info *types.Info) *types.Package {
+// checkPackages finds the types of all packages of this module from their sources. The
+// compiled form has them as well, but where the compiler has inlined, under names of its
+// own.
+var checkPackages = sync.OnceValues(func() (map[string]checkedPackage, error) {
+	all, err := loadPackages()
+	if err != nil {
+		return nil, err
+	}
+	fset := token.NewFileSet()
+	config := types.Config{Importer: exportImporter(fset, all)}
+	checked := map[string]checkedPackage{}
+	for _, p := range all {
+		folder, ours := p.ours()
+		if !ours || len(p.GoFiles) == 0 {
+			continue
+		}
+		c := checkedPackage{folder: folder, fset: fset, info: &types.Info{
+			Uses: map[*ast.Ident]types.Object{}, Selections: map[*ast.SelectorExpr]*types.Selection{},
+		}}
+		for _, name := range p.GoFiles {
+			file, err := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution|parser.ParseComments)
+			if err != nil {
+				return nil, err
+			}
+			c.files = append(c.files, file)
+		}
+		if c.types, err = config.Check(p.ImportPath, fset, c.files, c.info); err != nil {
+			return nil, err
+		}
+		checked[folder] = c
+	}
+	return checked, nil
+})
+
+func checkedPackages(t *testing.T) map[string]checkedPackage {
 	t.Helper()
-	config := types.Config{Importer: exportImporter(fset, packages(t))}
-	pkg, err := config.Check(p.ImportPath, fset, files, info)
+	all, err := checkPackages()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pkg
+	return all
 }
 
 // exportImporter reads the compiled form of packages from where `go list` put it.

@@ -1,10 +1,8 @@
 package arch
 
 import (
-	"go/token"
 	"go/types"
 	"os"
-	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -17,20 +15,21 @@ import (
 // documentation omits; it may omit the beginning of the first line as well.
 func TestDocumentation(t *testing.T) {
 	t.Parallel()
-	all := packages(t)
+	all := checkedPackages(t)
 	link := regexp.MustCompile(`\[\*?(?:([a-z]\w*)\.)?([A-Z]\w*)(?:\.(\w+))?\]`)
 	for _, folder := range []string{"segmentapi", "segmentapi/segmentapitest", "connector", "connector/config", "connector/inprocess"} {
-		p := all[path.Join(module, folder)]
-		fset := token.NewFileSet()
-		files := parse(t, fset, p)
-		own := check(t, fset, p, files, nil)
-		tested := testCode(t, p.Dir)
-		for _, file := range files {
+		p, ok := all[folder]
+		if !ok {
+			t.Errorf("no package in %s", folder)
+			continue
+		}
+		tested := testCode(t, filepath.Join(root, folder))
+		for _, file := range p.files {
 			for _, group := range file.Comments {
-				where := fset.Position(group.Pos())
+				where := p.fset.Position(group.Pos())
 				prose, code := splitComment(group.Text())
 				for _, m := range link.FindAllStringSubmatch(prose, -1) {
-					if !resolves(own, m[1], m[2], m[3]) {
+					if !resolves(p.types, m[1], m[2], m[3]) {
 						t.Errorf("%s: %s links to nothing", where, m[0])
 					}
 				}

@@ -11,18 +11,9 @@ import (
 // in all but name. State belongs to a value that a caller makes, and can make twice.
 func TestNoInitAndNoGlobalState(t *testing.T) {
 	t.Parallel()
-	all := packages(t)
-	for _, p := range all {
-		folder, ours := p.ours()
-		if !ours || len(p.GoFiles) == 0 {
-			continue
-		}
-		fset := token.NewFileSet()
-		files := parse(t, fset, p)
-		info := &types.Info{Uses: map[*ast.Ident]types.Object{}, Selections: map[*ast.SelectorExpr]*types.Selection{}}
-		pkg := check(t, fset, p, files, info)
-		for _, finding := range globalState(pkg, files, info) {
-			t.Errorf("%s: %s: %s", folder, fset.Position(finding.pos), finding.text)
+	for _, p := range checkedPackages(t) {
+		for _, finding := range globalState(p.types, p.files, p.info) {
+			t.Errorf("%s: %s: %s", p.folder, p.fset.Position(finding.pos), finding.text)
 		}
 	}
 }
