@@ -101,11 +101,19 @@ func printDifferences(ctx context.Context, out io.Writer, ours, theirs module, v
 	if err != nil {
 		return err
 	}
-	was, before, err := ours.client(ctx, operations)
+	was, wasIn, err := ours.client(ctx)
 	if err != nil {
 		return err
 	}
-	is, after, err := theirs.client(ctx, operations)
+	is, isIn, err := theirs.client(ctx)
+	if err != nil {
+		return fmt.Errorf("no client %s: %w", version, err)
+	}
+	before, err := factsOf(wasIn, operations)
+	if err != nil {
+		return err
+	}
+	after, err := factsOf(isIn, operations)
 	if err != nil {
 		return fmt.Errorf("no client %s: %w", version, err)
 	}
@@ -131,15 +139,15 @@ func usedOperations() ([]string, error) {
 	return ids, nil
 }
 
-// client returns the version of the client that the module uses, and its facts.
-func (m module) client(ctx context.Context, operations []string) (string, facts, error) {
+// client returns the version of the client that the module uses, and the folder of its
+// package.
+func (m module) client(ctx context.Context) (string, string, error) {
 	found, err := m.output(ctx, "list", "-f", "{{.Module}}\n{{.Dir}}", official+"/api")
 	if err != nil {
-		return "", nil, err
+		return "", "", err
 	}
-	name, dir, _ := strings.Cut(found, "\n")
-	f, err := factsOf(dir, operations)
-	return name, f, err
+	version, dir, _ := strings.Cut(found, "\n")
+	return version, dir, nil
 }
 
 func (m module) output(ctx context.Context, args ...string) (string, error) {

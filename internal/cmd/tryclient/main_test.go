@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"go/ast"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,13 +23,44 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // An edit is a change to a file that a later version of the client might have.
 type edit struct{ file, old, changed string }
 
-// edited returns the folder of a copy of the client in use, with edits.
-func edited(t *testing.T, edits ...edit) string {
+// apply returns the edited content of a file in the folder of the generated package.
+func (e edit) apply(t *testing.T, dir string) []byte {
 	t.Helper()
-	api, err := module{}.output(t.Context(), "list", "-f", "{{.Dir}}", official+"/api")
-	if err != nil {
-		t.Fatal(err)
+	content := string(simtest.Must(os.ReadFile(filepath.Join(dir, e.file)))(t))
+	if !strings.Contains(content, e.old) {
+		t.Fatalf("%s does not contain %q", e.file, e.old)
 	}
+	return []byte(strings.ReplaceAll(content, e.old, e.changed))
+}
+
+// clientFolder returns the folder of the generated package in use.
+var clientFolder = sync.OnceValues(func() (string, error) {
+	_, dir, err := module{}.client(context.Background())
+	return dir, err
+})
+
+// clientFiles returns the parsed files of the generated package in use. Parsing them
+// takes seconds with the race detector.
+var clientFiles = sync.OnceValues(func() (map[string]*ast.File, error) {
+	dir, err := clientFolder()
+	if err != nil {
+		return nil, err
+	}
+	return parseClient(dir)
+})
+
+// factsWith returns the facts of the client in use with an edit.
+func factsWith(t *testing.T, e edit, operations []string) facts {
+	t.Helper()
+	files := maps.Clone(simtest.Must(clientFiles())(t))
+	files[e.file] = simtest.Must(parseFile(e.file, e.apply(t, simtest.Must(clientFolder())(t))))(t)
+	return simtest.Must(newSource(files).facts(operations))(t)
+}
+
+// edited returns the folder of a copy of the client in use, with an edit.
+func edited(t *testing.T, e edit) string {
+	t.Helper()
+	api := simtest.Must(clientFolder())(t)
 	folder := t.TempDir()
 	if err := os.CopyFS(filepath.Join(folder, "api"), os.DirFS(api)); err != nil {
 		t.Fatal(err)
@@ -34,19 +69,13 @@ func edited(t *testing.T, edits ...edit) string {
 	if err := os.WriteFile(filepath.Join(folder, "go.mod"), gomod, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range edits {
-		name := filepath.Join(folder, "api", e.file)
-		content := string(simtest.Must(os.ReadFile(name))(t))
-		if !strings.Contains(content, e.old) {
-			t.Fatalf("%s does not contain %q", e.file, e.old)
-		}
-		// Files from the module cache are read-only.
-		if err := os.Chmod(name, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, []byte(strings.ReplaceAll(content, e.old, e.changed)), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	name := filepath.Join(folder, "api", e.file)
+	// Files from the module cache are read-only.
+	if err := os.Chmod(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, e.apply(t, api), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	return folder
 }
@@ -55,7 +84,7 @@ func edited(t *testing.T, edits ...edit) string {
 func TestFacts_Diff(t *testing.T) {
 	t.Parallel()
 	operations := simtest.Must(usedOperations())(t)
-	before := simtest.Must(factsOf(filepath.Join(edited(t), "api"), operations))(t)
+	before := simtest.Must(factsOf(simtest.Must(clientFolder())(t), operations))(t)
 	for _, id := range operations {
 		for _, status := range []string{"404", "422", "429"} {
 			if _, ok := before[id+" has "+status]; !ok || before[id] == "" {
@@ -126,7 +155,7 @@ func TestFacts_Diff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			after := simtest.Must(factsOf(filepath.Join(edited(t, c.edit), "api"), operations))(t)
+			after := factsWith(t, c.edit, operations)
 			if diff := cmp.Diff(c.want, strings.Join(before.diff(after), "\n")); diff != "" {
 				t.Errorf("shown (-want +got):\n%s", diff)
 			}
@@ -134,7 +163,7 @@ func TestFacts_Diff(t *testing.T) {
 	}
 	t.Run("operation removed", func(t *testing.T) {
 		t.Parallel()
-		after := simtest.Must(factsOf(filepath.Join(edited(t, edit{"api_labels.go", ") ListLabels(", ") ListAllLabels("}), "api"), operations))(t)
+		after := factsWith(t, edit{"api_labels.go", ") ListLabels(", ") ListAllLabels("}, operations)
 		lines := strings.Join(before.diff(after), "\n")
 		for _, want := range []string{"- listLabels: LabelsAPIService.ListLabels(ctx context.Context) ApiListLabelsRequest\n", "- listLabels has \"/labels\"\n"} {
 			if !strings.Contains(lines, want) {
@@ -167,6 +196,10 @@ func TestFactsOf_UnreadableClient(t *testing.T) {
 // module as it is.
 func TestTry(t *testing.T) {
 	t.Setenv("GOPROXY", "off")
+	// The compiled packages of the edited copy then do not depend on its folder, so that
+	// the next run finds them in the build cache. Those of a release are shared as well.
+	t.Setenv("GOFLAGS", "-trimpath -buildvcs=false")
+	t.Setenv("CGO_ENABLED", "0")
 	scratch := t.TempDir()
 	t.Setenv("TMPDIR", scratch)
 	root := filepath.Join("..", "..", "..")

@@ -27,28 +27,38 @@ type source struct {
 	decodes  map[string]bool
 }
 
-func read(dir string) (*source, error) {
+// parseClient parses the files of the generated package, without tests.
+func parseClient(dir string) (map[string]*ast.File, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
 		return nil, err
 	}
-	s := &source{types: map[string]ast.Expr{}, services: map[string]*ast.FuncDecl{}, decodes: map[string]bool{}}
+	files := map[string]*ast.File{}
 	for _, name := range names {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution)
-		if err != nil {
+		if files[filepath.Base(name)], err = parseFile(name, nil); err != nil {
 			return nil, err
 		}
+	}
+	return files, nil
+}
+
+// parseFile parses content, or the file of that name if content is nil.
+func parseFile(name string, content any) (*ast.File, error) {
+	return parser.ParseFile(token.NewFileSet(), name, content, parser.ParseComments|parser.SkipObjectResolution)
+}
+
+// newSource collects the declarations in the files of the generated package.
+func newSource(files map[string]*ast.File) *source {
+	s := &source{types: map[string]ast.Expr{}, services: map[string]*ast.FuncDecl{}, decodes: map[string]bool{}}
+	for _, file := range files {
 		for _, decl := range file.Decls {
 			s.add(decl)
 		}
 	}
-	if len(s.services) == 0 {
-		return nil, fmt.Errorf("%s holds no service of the official client", dir)
-	}
-	return s, nil
+	return s
 }
 
 func (s *source) add(decl ast.Decl) {
@@ -78,10 +88,18 @@ func isService(typeName string) bool { return strings.HasSuffix(typeName, "APISe
 // factsOf returns the facts about operations in a version of the client. It leaves out
 // operations that the client lacks.
 func factsOf(dir string, operations []string) (facts, error) {
-	s, err := read(dir)
+	files, err := parseClient(dir)
 	if err != nil {
 		return nil, err
 	}
+	s := newSource(files)
+	if len(s.services) == 0 {
+		return nil, fmt.Errorf("%s holds no service of the official client", dir)
+	}
+	return s.facts(operations)
+}
+
+func (s *source) facts(operations []string) (facts, error) {
 	f := facts{}
 	for _, id := range operations {
 		name := strings.ToUpper(id[:1]) + id[1:]
