@@ -120,9 +120,9 @@ var checkPackages = sync.OnceValues(func() (map[string]checkedPackage, error) {
 			Uses: map[*ast.Ident]types.Object{}, Selections: map[*ast.SelectorExpr]*types.Selection{},
 		}}
 		for _, name := range p.GoFiles {
-			file, err := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution|parser.ParseComments)
-			if err != nil {
-				return nil, err
+			file, parseErr := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution|parser.ParseComments)
+			if parseErr != nil {
+				return nil, parseErr
 			}
 			c.files = append(c.files, file)
 		}
