@@ -134,7 +134,7 @@ func (c *Connector) invitation(ctx context.Context, info *v2.AccountInfo) (*segm
 		return nil, err
 	}
 	if role != "" {
-		roles, listErr := every(ctx, c, "listing roles", c.patient.Roles.All(ctx))
+		roles, listErr := readAll(ctx, c, "listing roles", c.patient.Roles.All(ctx))
 		if listErr != nil {
 			return nil, listErr
 		}
@@ -157,7 +157,7 @@ func (c *Connector) chosenGroups(ctx context.Context, asked []string) ([]string,
 	if len(asked) == 0 {
 		return nil, nil
 	}
-	known, err := every(ctx, c, "listing groups", c.patient.Groups.All(ctx))
+	known, err := readAll(ctx, c, "listing groups", c.patient.Groups.All(ctx))
 	if noGroups(err) {
 		return nil, withoutGroups(err)
 	} else if err != nil {
@@ -231,8 +231,8 @@ func textsField(info *v2.AccountInfo, name string) ([]string, error) {
 	return texts, nil
 }
 
-// every reads a list to its end.
-func every[T any](ctx context.Context, c *Connector, what string, list iter.Seq2[T, error]) ([]T, error) {
+// readAll reads a list to its end.
+func readAll[T any](ctx context.Context, c *Connector, what string, list iter.Seq2[T, error]) ([]T, error) {
 	return ask(ctx, c, what, func(context.Context) ([]T, error) {
 		var rows []T
 		for row, err := range list {

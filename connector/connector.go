@@ -28,6 +28,7 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/uhttp"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/baton-segment/baton-segment/connector/internal/syncstate"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -58,11 +59,6 @@ type Options struct {
 	// PageSize is how many rows a list request asks for, 1 to 1000. Zero means
 	// 1000, which costs least.
 	PageSize int
-	// Alone says that no other process serves the same syncs: then the session
-	// store is not asked for what only this one can have put there, which saves a
-	// call for each user and group. Leave it false where several may, as on AWS
-	// Lambda.
-	Alone bool
 	// Version is the program's, for the User-Agent header. Empty means "dev".
 	Version string
 }
@@ -77,14 +73,12 @@ type Connector struct {
 		id     atomic.Pointer[string]
 		asking singleflight.Group
 	}
-	// What follows ends hopeless syncs and words the log. No row depends on it.
-	outage outage
-	tally  tally
-	// It makes fewer calls of several, for who stores at the same time.
-	merger merger
-	// It saves asking the store for what cannot be there, if sole is set.
-	fresh fresh
-	sole  bool
+	// tracker is what this process has in memory of the state of a sync.
+	tracker syncstate.Tracker
+	// outage ends syncs that cannot succeed, and progress is for the log. No row
+	// depends on them.
+	outage   outage
+	progress progress
 }
 
 var _ connectorbuilder.ConnectorBuilderV2 = (*Connector)(nil)
@@ -103,7 +97,7 @@ func New(ctx context.Context, opts Options) (*Connector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the HTTP client: %w", err)
 	}
-	hc.Transport = &lanes{free: []http.RoundTripper{hc.Transport}, open: func() (http.RoundTripper, error) {
+	hc.Transport = &transportPool{idle: []http.RoundTripper{hc.Transport}, open: func() (http.RoundTripper, error) {
 		return uhttp.NewTransport(context.WithoutCancel(ctx), uhttp.WithUserAgent(agent))
 	}}
 	options := []segmentapi.Option{
@@ -130,7 +124,7 @@ func New(ctx context.Context, opts Options) (*Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Connector{client: client, patient: patient, sole: opts.Alone}, nil
+	return &Connector{client: client, patient: patient}, nil
 }
 
 // Metadata describes the connector.
@@ -145,7 +139,6 @@ func (c *Connector) Metadata(context.Context) (*v2.ConnectorMetadata, error) {
 // Validate asks for the workspace, one user and one role: what every sync
 // needs, and the three things that a token may not be allowed to read.
 func (c *Connector) Validate(ctx context.Context) (annotations.Annotations, error) {
-	c.fresh.forget() // A sync begins, or goes on where it was broken off.
 	if _, err := ask(ctx, c, "reading the workspace", c.client.Workspace.Get); err != nil {
 		return nil, err
 	}
@@ -163,16 +156,9 @@ func (c *Connector) Validate(ctx context.Context) (annotations.Annotations, erro
 
 // ResourceSyncers returns one syncer for each resource type.
 func (c *Connector) ResourceSyncers(context.Context) []connectorbuilder.ResourceSyncerV2 {
-	return []connectorbuilder.ResourceSyncerV2{
-		&workspaceSyncer{passive{c: c}},
-		&userSyncer{c: c},
-		&inviteSyncer{passive{c: c}},
-		&groupSyncer{c: c},
-		&roleSyncer{passive{c: c}, editable{c}},
-		&sourceSyncer{newScoped(c, typeSource), editable{c}},
-		&warehouseSyncer{newScoped(c, typeWarehouse)},
-		&functionSyncer{newScoped(c, typeFunction), editable{c}},
-		&spaceSyncer{newScoped(c, typeSpace), editable{c}},
-		&labelSyncer{newScoped(c, typeLabel), editable{c}},
+	syncers := make([]connectorbuilder.ResourceSyncerV2, len(kinds))
+	for i := range kinds {
+		syncers[i] = kinds[i].syncer(c, &kinds[i])
 	}
+	return syncers
 }

@@ -26,8 +26,8 @@ const checkAccess = "check the token, that the token's role allows this (a Works
 
 const refusedAdvice = "Segment refuses the change: sync again to see what is there, then try again or make it in Segment"
 
-// ask runs one operation and translates its error: every request of the
-// connector passes here. What names the operation in words.
+// ask runs one operation and translates its error. Every request of the connector
+// passes here. The parameter what names the operation in words.
 func ask[T any](ctx context.Context, c *Connector, what string, do func(context.Context) (T, error)) (T, error) {
 	started := time.Now()
 	out, err := do(ctx)
@@ -56,7 +56,7 @@ func (e *apiError) Unwrap() error { return e.err }
 // GRPCStatus is what the SDK makes of it.
 func (e *apiError) GRPCStatus() *status.Status { return e.status }
 
-// hint adds what the caller knows about how to get on.
+// hint adds advice to an error, unless the SDK will try again by itself.
 func hint(err error, advice string) error {
 	var e *apiError
 	if !errors.As(err, &e) || e.status.Code() == codes.Unavailable {
@@ -148,8 +148,8 @@ func (c *Connector) translate(what string, err error, started time.Time) *status
 	return status.New(code, clip(message, maxDescription))
 }
 
-// untrusted reports that the other end has not shown who it is, which to try
-// again does not change.
+// untrusted reports that the server's certificate could not be verified, which
+// does not change on another try.
 func untrusted(err error) bool {
 	var failed *tls.CertificateVerificationError
 	return errors.As(err, &failed)
@@ -161,10 +161,10 @@ type outage struct {
 	began, last time.Time
 }
 
-// failed returns how long the series has lasted, with a request that was sent
-// at started and has failed now: a request may take minutes to fail. After a
-// pause as long as the longest outage a new series begins: nothing was asked in
-// between.
+// failed returns how long the series has lasted, including a request that was
+// sent at started and has failed now: a request may take minutes to fail. A new
+// series begins after a pause as long as the longest outage, because nothing was
+// asked meanwhile.
 func (o *outage) failed(started, now time.Time) time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -195,17 +195,9 @@ func rateLimited(what string, err *segmentapi.RateLimitError) *status.Status {
 	return detailed
 }
 
-// vanished reports that a user or a group has gone since it was listed. What
-// something on the way to Segment does not find says nothing of them.
-func vanished(err error) bool {
-	var e *segmentapi.Error
-	foreign := errors.As(err, &e) && e.StatusCode != 0 && len(e.Details) == 0
-	return errors.Is(err, segmentapi.ErrNotFound) && !foreign
-}
-
-// lost adds what to do if Segment does not go on from the cursor of a page: the
-// next run would ask for the same one.
-func lost(err error, token pageToken) error {
+// explainCursor adds advice to the error of a page if Segment refuses the page's
+// cursor: the next run would ask for the same page.
+func explainCursor(err error, token pageToken) error {
 	refused := errors.Is(err, segmentapi.ErrBadRequest) || errors.Is(err, segmentapi.ErrInvalid) || errors.Is(err, segmentapi.ErrNotFound)
 	if token.Cursor == "" || !refused {
 		return err
@@ -214,13 +206,13 @@ func lost(err error, token pageToken) error {
 }
 
 // notInPlan reports that Segment itself says that the workspace lacks a
-// feature. A refusal must not read as "nobody has access".
+// feature. A refusal does not count, or it would read as "nobody has access".
 func notInPlan(err error) bool {
 	return fromSegment(err) && (errors.Is(err, segmentapi.ErrBadRequest) || errors.Is(err, segmentapi.ErrNotFound))
 }
 
-// fromSegment reports that an error answer has Segment's envelope. One without
-// comes from somewhere else.
+// fromSegment reports that an error answer has Segment's envelope. An answer
+// without it comes from something else on the way, such as a proxy.
 func fromSegment(err error) bool {
 	var e *segmentapi.Error
 	return errors.As(err, &e) && len(e.Details) > 0
