@@ -204,6 +204,14 @@ func (l listing[T]) end(ctx context.Context, c *Connector, s syncstate.Sync, tok
 			return err
 		}
 	}
+	if err := s.Mark(ctx, syncstate.Ended(l.kind.id), token.Rows); err != nil {
+		return err
+	}
+	// Without a store every detail is asked for twice, so it is not known how many
+	// there will be.
+	if kept, err := s.Usable(ctx); !kept || err != nil {
+		return err
+	}
 	c.progress.listEnded(s.ID(), l.kind.id, token.Rows)
-	return s.Mark(ctx, syncstate.Ended(l.kind.id), token.Rows)
+	return nil
 }

@@ -23,22 +23,25 @@ type progress struct {
 	// and of invites. rows is how long the type's list was, if it was read to its
 	// end in this process.
 	done, rows map[string]int
-	// began is when the first answer came, and last and logged are the times of the
+	// minute is when the present minute began, last and logged are the times of the
 	// latest answer and line.
-	began, last, logged time.Time
-	// seconds are the answers of the last minute, by second.
-	seconds [60]tick
+	minute, last, logged time.Time
+	present, past        counts
 }
 
-// A tick is how many answers came within one second, and how many of them ended
+// counts are how many answers came in how much time, and how many of them ended
 // something: a detail does, and the last page of a list.
-type tick struct{ at, answers, ended int64 }
+type counts struct{ minutes, answers, ended float64 }
+
+// minuteWeight is how much a minute still counts in the rate one minute later: half
+// after three, so that a limit that others use up shows.
+const minuteWeight = 0.8
 
 // enter makes p the progress of a sync. The lock is held.
 func (p *progress) enter(syncID string) {
 	if p.done == nil || p.syncID != syncID {
 		p.syncID, p.done, p.rows = syncID, map[string]int{}, map[string]int{}
-		p.began = time.Time{}
+		p.minute = time.Time{}
 	}
 }
 
@@ -68,10 +71,9 @@ func (p *progress) add(syncID, typeID string, n int) {
 }
 
 // answered counts an answer about a user or group: a detail, or a page of members
-// or invites, which may be the last. Every ten seconds it logs how many answers
-// came in the last minute, how much is done of how much, and how long the rest
-// will take. If the lists were read by another process, the line has the first
-// alone.
+// or invites, which may be the last. Every ten seconds it logs how much is done of
+// how much, how many answers come in a minute, and how long the rest will take. If
+// another process read the lists, it logs neither a total nor an estimate.
 func (p *progress) answered(ctx context.Context, syncID, typeID string, ends bool) {
 	if fields := p.count(syncID, typeID, ends, time.Now()); fields != nil {
 		ctxzap.Extract(ctx).Info("reading users and groups", fields...)
@@ -88,50 +90,54 @@ func (p *progress) count(syncID, typeID string, ends bool, now time.Time) []zap.
 	}
 	// The first answer starts the clock. So does one after a pause: the sync was
 	// interrupted, and this process resumes it.
-	if p.began.IsZero() || now.Sub(p.last) >= longestOutage {
-		p.began, p.last, p.logged, p.seconds = now, now, now, [60]tick{}
+	if p.minute.IsZero() || now.Sub(p.last) >= longestOutage {
+		p.minute, p.last, p.logged = now, now, now
+		p.present, p.past = counts{}, counts{}
 		return nil
 	}
 	p.last = now
-	at := now.Unix()
-	slot := &p.seconds[at%60]
-	if slot.at != at {
-		*slot = tick{at: at}
-	}
-	slot.answers++
+	p.present.answers++
 	if ends {
-		slot.ended++
+		p.present.ended++
+	}
+	p.present.minutes = now.Sub(p.minute).Minutes()
+	// A rate limit lets requests through in bursts, about one a minute. Over whole
+	// minutes the rate is the same wherever in a burst they begin; over parts of a
+	// minute it is not, and no ground for an estimate.
+	if whole := math.Floor(p.present.minutes); whole > 0 {
+		weight := math.Pow(minuteWeight, whole)
+		p.past = counts{
+			minutes: p.past.minutes*weight + whole,
+			answers: p.past.answers*weight + p.present.answers,
+			ended:   p.past.ended*weight + p.present.ended,
+		}
+		p.minute, p.present = p.minute.Add(time.Duration(whole)*time.Minute), counts{}
 	}
 	if now.Sub(p.logged) < progressEvery {
 		return nil
 	}
 	p.logged = now
-	return p.fields(now)
+	return p.fields()
 }
 
 // fields are those of one line.
-func (p *progress) fields(now time.Time) []zap.Field {
-	var answers, ended int64
-	for _, s := range p.seconds {
-		if s.at > now.Unix()-60 {
-			answers += s.answers
-			ended += s.ended
-		}
+func (p *progress) fields() []zap.Field {
+	rate := p.past
+	if rate.minutes == 0 {
+		rate = counts{minutes: p.present.minutes, answers: p.present.answers}
 	}
-	minutes := min(now.Sub(p.began).Minutes(), 1)
-	done, total, known := p.done[typeUser]+p.done[typeGroup], 0, false
-	if total, known = p.total(); known {
+	done := p.done[typeUser] + p.done[typeGroup]
+	total, known := p.total()
+	if known {
 		done = min(done, total) // What is done again after a checkpoint is counted again.
 	}
 	fields := []zap.Field{zap.Int("done", done)}
 	if known {
 		fields = append(fields, zap.Int("total", total))
 	}
-	fields = append(fields, zap.Int("per_minute", int(math.Round(float64(answers)/minutes))))
-	// A rate limit lets requests through in bursts, one a minute: over less than a
-	// minute the rate is no ground for an estimate.
-	if known && minutes == 1 && ended > 0 {
-		fields = append(fields, zap.Stringer("left", roughly(float64(total-done)/float64(ended))))
+	fields = append(fields, zap.Int("per_minute", int(math.Round(rate.answers/rate.minutes))))
+	if known && rate.ended > 0 {
+		fields = append(fields, zap.Stringer("left", roughly(float64(total-done)*rate.minutes/rate.ended)))
 	}
 	return fields
 }
