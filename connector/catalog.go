@@ -165,7 +165,7 @@ func (k *kind) resource(d description) (*v2.Resource, error) {
 	return checked(rs.NewAppResource(name, k.message(), d.id, nil, options...))
 }
 
-// checked explains an error that only a row can cause that Baton cannot hold.
+// checked explains the error of a row that Baton cannot hold.
 func checked(r *v2.Resource, err error) (*v2.Resource, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describing a resource: %w", err)

@@ -1,16 +1,16 @@
 // Package connector reads a Segment workspace into Baton: users, pending
 // invites, groups and roles, and who holds which role on what. It also writes:
 // it grants and revokes roles and memberships, sends and withdraws invites,
-// removes users, makes and deletes groups. What a write does and leaves alone
-// is package segmentapi's care.
+// removes users, makes and deletes groups. Package segmentapi makes the writes and
+// documents what each changes and leaves alone.
 //
-// Embed it with [New] and package inprocess. What it learns while
-// listing goes to the session store of the sync, never into the Connector, so
-// that a sync may span processes. Give it a store: without one it reads every
-// user and group twice, asks for the roles once for each type that roles are
-// held on, and cannot tell which resources and invites the lists left out, nor
-// that a pending member of a group has joined. What is held on such a resource
-// then has a grant, but no row for the resource and the entitlement.
+// Embed it with [New] and package inprocess. The connector keeps what it learns
+// from lists in the session store of the sync, so that a sync may span processes.
+// Give it a store: without one it reads every user and group twice, asks for the
+// roles once for each type that roles are held on, and cannot tell which resources
+// and invites the lists left out, nor that a pending member of a group has joined.
+// A role on a resource that was left out then has a grant, but no row for the
+// resource and the entitlement.
 package connector
 
 import (
@@ -33,17 +33,18 @@ import (
 )
 
 var (
-	// In a sync the SDK waits and tries again, and it does so with a checkpoint
-	// behind it. The client only bridges what is short.
+	// In a sync the SDK waits and tries again, from a checkpoint. The client waits
+	// out short limits only.
 	syncRetry = segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}
-	// Elsewhere nobody else waits; this outlasts a window of the rate limit.
+	// In other calls nothing but the client waits. This outlasts a window of the
+	// rate limit.
 	patientRetry = segmentapi.RetryPolicy{MaxAttempts: 5, MaxWait: 65 * time.Second}
 )
 
-// Workers is how many requests a sync should have under way. It takes as many to
-// use 6000 requests a minute of 320 ms each, and less than that many costs more
-// processor time: what workers store at the same time goes to the file in one
-// call. The limit is kept however many there are.
+// Workers is how many requests a sync should have under way. That many are needed
+// to use 6000 requests a minute of 320 ms each. Fewer cost more processor time,
+// because the values that workers store at the same time go to the file in one
+// call. Whatever the number, the rate limit is kept.
 const Workers = 32
 
 // Options configure a [Connector]. Only Token is required.
@@ -91,8 +92,8 @@ func New(ctx context.Context, opts Options) (*Connector, error) {
 		opts.Version = "dev"
 	}
 	agent := "baton-segment/" + opts.Version
-	// Not its log: that repeats what a server sends that is no HTTP, which may be
-	// the token. The library logs requests.
+	// Leave the SDK's HTTP log off: it repeats anything a server sends that is not
+	// HTTP, which may be the token. The library logs requests.
 	hc, err := uhttp.NewClient(ctx, uhttp.WithUserAgent(agent))
 	if err != nil {
 		return nil, fmt.Errorf("making the HTTP client: %w", err)

@@ -74,65 +74,15 @@ func (c *Connector) translate(what string, err error, started time.Time) *status
 	if errors.As(err, &limited) && !errors.Is(err, segmentapi.ErrLastOwner) && !errors.Is(err, segmentapi.ErrNotRestored) {
 		return rateLimited(what, limited)
 	}
-	code, advice := codes.Internal, ""
-	httpStatus := 0
+	code, advice, ok := ofKind(err)
 	var e *segmentapi.Error
-	if errors.As(err, &e) {
-		httpStatus = e.StatusCode
+	if !errors.As(err, &e) {
+		e = &segmentapi.Error{}
 	}
-	switch {
-	case errors.Is(err, segmentapi.ErrNotRestored):
-		// Aborted, because a second try would find nothing to put right.
-		code, advice = codes.Aborted, "look at it in Segment, and whether the workspace has an owner, before anything is tried again"
-	case errors.Is(err, segmentapi.ErrLastOwner):
-		code, advice = codes.FailedPrecondition, "a workspace without an owner can be managed by nobody"
-	case errors.Is(err, segmentapi.ErrLastPermission):
-		code, advice = codes.FailedPrecondition, "remove the user from the workspace, or delete the group, instead"
-	case errors.Is(err, segmentapi.ErrAmbiguous):
-		code, advice = codes.FailedPrecondition, "make the change in Segment"
-	case errors.Is(err, segmentapi.ErrNotApplied):
-		// Aborted, because the SDK would repeat what is Unavailable.
-		code, advice = codes.Aborted, "somebody else may be changing the same: look at it in Segment, then try again"
-	case untrusted(err):
-		code, advice = codes.FailedPrecondition, "check the base URL, proxies on the way, and which certificates this machine trusts"
-	case errors.Is(err, segmentapi.ErrConnection):
-		code, advice = codes.Unavailable, "check the network and, if it was set, the base URL"
-	case errors.Is(err, segmentapi.ErrBadResponse):
-		code, advice = codes.Internal, "such an answer does not come from Segment itself: check the base URL, the region and proxies on the way"
-	case errors.Is(err, segmentapi.ErrInvalidArgument):
-		code = codes.InvalidArgument
-	case errors.Is(err, context.Canceled):
-		code = codes.Canceled
-	case errors.Is(err, context.DeadlineExceeded):
-		code = codes.DeadlineExceeded
-	case errors.Is(err, segmentapi.ErrUnauthorized):
-		code, advice = codes.Unauthenticated, checkAccess
-	case errors.Is(err, segmentapi.ErrForbidden):
-		code, advice = codes.PermissionDenied, checkAccess
-	case errors.Is(err, segmentapi.ErrNotFound) && httpStatus != 0 && e.Method != http.MethodGet:
-		code, advice = codes.FailedPrecondition, "what was to be changed, or something that the change names, may be gone: sync again"
-	case errors.Is(err, segmentapi.ErrNotFound):
-		// Not NotFound: the sync would finish without the rows.
-		code = codes.FailedPrecondition
-		if httpStatus != 0 {
-			advice = "check the base URL and the region"
-		}
-	case errors.Is(err, segmentapi.ErrBadRequest), errors.Is(err, segmentapi.ErrInvalid):
-		code = codes.InvalidArgument
-		if httpStatus != 0 && e.Method != http.MethodGet && (e.Method != http.MethodPost || errors.Is(err, segmentapi.ErrBadRequest)) {
-			advice = refusedAdvice // What is posted and invalid has a hint.
-		}
-	case httpStatus == http.StatusInternalServerError, httpStatus == http.StatusNotImplemented:
-		code, advice = codes.Internal, "Segment keeps failing: try again later, then ask Segment's support"
-	case errors.Is(err, segmentapi.ErrServer), httpStatus == http.StatusRequestTimeout:
-		code, advice = codes.Unavailable, "Segment, or something on the way to it, fails: try again later"
-	case httpStatus != 0:
-		code = codes.FailedPrecondition
-		if e.Method != http.MethodGet {
-			advice = refusedAdvice
-		}
+	if !ok {
+		code, advice = ofStatus(err, e)
 	}
-	if code != codes.Unavailable && httpStatus < http.StatusInternalServerError && fromSegment(err) {
+	if code != codes.Unavailable && e.StatusCode < http.StatusInternalServerError && fromSegment(err) {
 		c.outage.end() // A refusal is an answer.
 	}
 	if code == codes.Unavailable {
@@ -146,6 +96,72 @@ func (c *Connector) translate(what string, err error, started time.Time) *status
 		message += ": " + advice
 	}
 	return status.New(code, clip(message, maxDescription))
+}
+
+// ofKind returns the code and the advice for an error that the library has a
+// kind for, or false for one that is known by its HTTP status.
+func ofKind(err error) (codes.Code, string, bool) {
+	switch {
+	case errors.Is(err, segmentapi.ErrNotRestored):
+		// Aborted, because a second try would find nothing to put right.
+		return codes.Aborted, "look at it in Segment, and whether the workspace has an owner, before anything is tried again", true
+	case errors.Is(err, segmentapi.ErrLastOwner):
+		return codes.FailedPrecondition, "a workspace without an owner can be managed by nobody", true
+	case errors.Is(err, segmentapi.ErrLastPermission):
+		return codes.FailedPrecondition, "remove the user from the workspace, or delete the group, instead", true
+	case errors.Is(err, segmentapi.ErrAmbiguous):
+		return codes.FailedPrecondition, "make the change in Segment", true
+	case errors.Is(err, segmentapi.ErrNotApplied):
+		// Aborted, because the SDK would repeat what is Unavailable.
+		return codes.Aborted, "somebody else may be changing the same: look at it in Segment, then try again", true
+	case untrusted(err):
+		return codes.FailedPrecondition, "check the base URL, proxies on the way, and which certificates this machine trusts", true
+	case errors.Is(err, segmentapi.ErrConnection):
+		return codes.Unavailable, "check the network and, if it was set, the base URL", true
+	case errors.Is(err, segmentapi.ErrBadResponse):
+		return codes.Internal, "such an answer does not come from Segment itself: check the base URL, the region and proxies on the way", true
+	case errors.Is(err, segmentapi.ErrInvalidArgument):
+		return codes.InvalidArgument, "", true
+	case errors.Is(err, context.Canceled):
+		return codes.Canceled, "", true
+	case errors.Is(err, context.DeadlineExceeded):
+		return codes.DeadlineExceeded, "", true
+	}
+	return codes.Internal, "", false
+}
+
+// ofStatus returns the code and the advice for an answer with an error status.
+func ofStatus(err error, e *segmentapi.Error) (codes.Code, string) {
+	answered, reading := e.StatusCode != 0, e.Method == http.MethodGet
+	switch {
+	case errors.Is(err, segmentapi.ErrUnauthorized):
+		return codes.Unauthenticated, checkAccess
+	case errors.Is(err, segmentapi.ErrForbidden):
+		return codes.PermissionDenied, checkAccess
+	case errors.Is(err, segmentapi.ErrNotFound) && answered && !reading:
+		return codes.FailedPrecondition, "what was to be changed, or something that the change names, may be gone: sync again"
+	case errors.Is(err, segmentapi.ErrNotFound) && answered:
+		// Not NotFound: the sync would finish without the rows.
+		return codes.FailedPrecondition, "check the base URL and the region"
+	case errors.Is(err, segmentapi.ErrNotFound):
+		return codes.FailedPrecondition, ""
+	case errors.Is(err, segmentapi.ErrInvalid) && e.Method == http.MethodPost:
+		return codes.InvalidArgument, "" // The caller knows better what to do.
+	case errors.Is(err, segmentapi.ErrBadRequest), errors.Is(err, segmentapi.ErrInvalid):
+		if answered && !reading {
+			return codes.InvalidArgument, refusedAdvice
+		}
+		return codes.InvalidArgument, ""
+	case e.StatusCode == http.StatusInternalServerError, e.StatusCode == http.StatusNotImplemented:
+		return codes.Internal, "Segment keeps failing: try again later, then ask Segment's support"
+	case errors.Is(err, segmentapi.ErrServer), e.StatusCode == http.StatusRequestTimeout:
+		return codes.Unavailable, "Segment, or something on the way to it, fails: try again later"
+	case answered && !reading:
+		return codes.FailedPrecondition, refusedAdvice
+	case answered:
+		return codes.FailedPrecondition, ""
+	}
+	return codes.Internal, ""
 }
 
 // untrusted reports that the server's certificate could not be verified, which

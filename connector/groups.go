@@ -18,7 +18,7 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// groupSyncer serves user groups: who is in them, and what they hold.
+// groupSyncer serves user groups: their members, and what they hold.
 type groupSyncer struct{ typed }
 
 func newGroupSyncer(c *Connector, k *kind) connectorbuilder.ResourceSyncerV2 {
@@ -32,9 +32,9 @@ var (
 	_ connectorbuilder.ResourceManagerV2             = (*groupSyncer)(nil)
 )
 
-// The pages of a group's grants after its members, in this order. What it
-// holds comes late, because a group that has gone by the time its members are
-// asked for holds nothing.
+// The pages of a group's grants after its members, in this order. The roles that it
+// holds come last, because a group that has gone by the time its members are asked
+// for must be granted nothing.
 const (
 	phaseInvites = "invites"
 	phaseHeld    = "held"
@@ -69,8 +69,9 @@ func (g *groupSyncer) Entitlements(ctx context.Context, r *v2.Resource, opts rs.
 	})
 }
 
-// Grants returns who is in the group and, on further pages, what it holds. A
-// page makes at most one request, unless Segment does not find something.
+// Grants returns the members of the group and, on further pages, the roles that it
+// holds. A page makes at most one request, and a second one if Segment answers that
+// it does not find the group.
 func (g *groupSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
 	token, err := parsePageToken(opts.PageToken.Token, phaseInvites, phaseHeld, phaseUnlisted)
 	if err != nil {
@@ -113,8 +114,8 @@ func (g *groupSyncer) groupGone(ctx context.Context, s syncstate.Sync, id *v2.Re
 	return nil, results(&pageToken{Phase: phaseUnlisted}), g.c.vanish(ctx, s, id, known, missing)
 }
 
-// members grants membership to one page of users. A user who was not listed
-// has no row to grant to.
+// members grants membership to one page of users. It leaves out a user who was not
+// listed, because there is no row to grant to.
 func (g *groupSyncer) members(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, token pageToken) ([]*v2.Grant, *rs.SyncOpResults, error) {
 	what := fmt.Sprintf("listing the members of group %s", id.GetResource())
 	page, missing, err := askTwice(ctx, g.c, what, func(ctx context.Context) (*segmentapi.Page[segmentapi.User], error) {
@@ -162,8 +163,8 @@ func (g *groupSyncer) members(ctx context.Context, s syncstate.Sync, id *v2.Reso
 	return membership(id, members), results(&pageToken{Phase: phaseInvites}), nil
 }
 
-// invites grants membership to one page of pending invites. An invite of a
-// person who has become a user counts as that user: Segment lists it for a while
+// invites grants membership to one page of pending invites. If the person has
+// become a user, the grant goes to the user: Segment lists an invite for a while
 // after it was accepted.
 func (g *groupSyncer) invites(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, token pageToken) ([]*v2.Grant, *rs.SyncOpResults, error) {
 	what := fmt.Sprintf("listing the pending invites of group %s", id.GetResource())
@@ -244,26 +245,26 @@ func (g *groupSyncer) Grant(ctx context.Context, principal *v2.Resource, ent *v2
 	if err != nil {
 		return nil, nil, err
 	}
-	who, err := principalID(principal, typeUser, typeInvite)
+	holder, err := principalID(principal, typeUser, typeInvite)
 	if err != nil {
 		return nil, nil, err
 	}
-	email, err := g.c.address(ctx, who)
+	email, err := g.c.address(ctx, holder)
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case email == "" && who.GetResourceType() == typeInvite:
-		return nil, nil, status.Errorf(codes.FailedPrecondition, "%s is not invited any more: if the person has joined, sync again and grant it to the user", who.GetResource())
+	case email == "" && holder.GetResourceType() == typeInvite:
+		return nil, nil, status.Errorf(codes.FailedPrecondition, "%s is not invited any more: if the person has joined, sync again and grant it to the user", holder.GetResource())
 	case email == "":
-		return nil, nil, errNoLonger(who)
+		return nil, nil, errNoLonger(holder)
 	}
-	what := fmt.Sprintf("adding %s %s to group %s", who.GetResourceType(), who.GetResource(), e.id)
+	what := fmt.Sprintf("adding %s %s to group %s", holder.GetResourceType(), holder.GetResource(), e.id)
 	added, err := ask(ctx, g.c, what, func(ctx context.Context) ([]string, error) {
-		if ambiguous := g.c.checkUniqueInGroup(ctx, e.id, who, email); ambiguous != nil {
+		if ambiguous := g.c.checkUniqueInGroup(ctx, e.id, holder, email); ambiguous != nil {
 			return nil, ambiguous
 		}
-		if who.GetResourceType() == typeUser {
-			if ambiguous := g.c.checkUniqueInWorkspace(ctx, who.GetResource(), email); ambiguous != nil {
+		if holder.GetResourceType() == typeUser {
+			if ambiguous := g.c.checkUniqueInWorkspace(ctx, holder.GetResource(), email); ambiguous != nil {
 				return nil, ambiguous
 			}
 		}
@@ -278,10 +279,10 @@ func (g *groupSyncer) Grant(ctx context.Context, principal *v2.Resource, ent *v2
 	case err != nil:
 		return nil, nil, err
 	}
-	if who.GetResourceType() == typeInvite {
-		who = resourceID(typeInvite, email) // As the list of invites has it.
+	if holder.GetResourceType() == typeInvite {
+		holder = resourceID(typeInvite, email) // As the list of invites has it.
 	}
-	granted := membership(group, []*v2.ResourceId{who})
+	granted := membership(group, []*v2.ResourceId{holder})
 	if len(added) == 0 {
 		return granted, annotations.New(&v2.GrantAlreadyExists{}), nil
 	}
@@ -294,21 +295,21 @@ func (g *groupSyncer) Revoke(ctx context.Context, revoked *v2.Grant) (annotation
 	if err != nil {
 		return nil, err
 	}
-	who, err := principalID(revoked.GetPrincipal(), typeUser, typeInvite)
+	holder, err := principalID(revoked.GetPrincipal(), typeUser, typeInvite)
 	if err != nil {
 		return nil, err
 	}
-	email := who.GetResource()
-	if who.GetResourceType() == typeUser {
-		if email, err = g.c.address(ctx, who); err != nil {
+	email := holder.GetResource()
+	if holder.GetResourceType() == typeUser {
+		if email, err = g.c.address(ctx, holder); err != nil {
 			return nil, err
 		} else if email == "" {
 			return annotations.New(&v2.GrantAlreadyRevoked{}), nil
 		}
 	}
-	what := fmt.Sprintf("removing %s %s from group %s", who.GetResourceType(), who.GetResource(), e.id)
+	what := fmt.Sprintf("removing %s %s from group %s", holder.GetResourceType(), holder.GetResource(), e.id)
 	removed, err := ask(ctx, g.c, what, func(ctx context.Context) ([]string, error) {
-		if ambiguous := g.c.checkUniqueInGroup(ctx, e.id, who, email); ambiguous != nil {
+		if ambiguous := g.c.checkUniqueInGroup(ctx, e.id, holder, email); ambiguous != nil {
 			return nil, ambiguous
 		}
 		return retryNotFound(ctx, func(ctx context.Context) ([]string, error) { return g.c.client.Groups.RemoveMembers(ctx, e.id, email) })
@@ -321,15 +322,15 @@ func (g *groupSyncer) Revoke(ctx context.Context, revoked *v2.Grant) (annotation
 
 // checkUniqueInGroup refuses a user whose address differs only in case from that
 // of another user in the group, since Segment changes memberships by address.
-func (c *Connector) checkUniqueInGroup(ctx context.Context, groupID string, who *v2.ResourceId, email string) error {
-	if who.GetResourceType() != typeUser {
+func (c *Connector) checkUniqueInGroup(ctx context.Context, groupID string, holder *v2.ResourceId, email string) error {
+	if holder.GetResourceType() != typeUser {
 		return nil
 	}
 	for member, err := range c.client.Groups.AllMembers(ctx, groupID) {
 		if err != nil {
 			return err
 		}
-		if syncstate.FoldEmail(member.Email) == syncstate.FoldEmail(email) && member.ID != who.GetResource() {
+		if syncstate.FoldEmail(member.Email) == syncstate.FoldEmail(email) && member.ID != holder.GetResource() {
 			return fmt.Errorf("user %s, who is in the group, has the same address but for case: %w", member.ID, segmentapi.ErrAmbiguous)
 		}
 	}
@@ -351,15 +352,15 @@ func (c *Connector) checkUniqueInWorkspace(ctx context.Context, id, email string
 	return nil
 }
 
-// address looks up the e-mail by which Segment's groups know a user or an
-// invite, or nothing for one who is not there.
-func (c *Connector) address(ctx context.Context, who *v2.ResourceId) (string, error) {
+// address returns the e-mail by which Segment's groups know a user or an invite,
+// or nothing if there is no such user or invite.
+func (c *Connector) address(ctx context.Context, holder *v2.ResourceId) (string, error) {
 	find := c.userEmail
-	if who.GetResourceType() == typeInvite {
+	if holder.GetResourceType() == typeInvite {
 		find = c.invitedEmail
 	}
-	what := fmt.Sprintf("reading %s %s", who.GetResourceType(), who.GetResource())
-	return ask(ctx, c, what, func(ctx context.Context) (string, error) { return find(ctx, who.GetResource()) })
+	what := fmt.Sprintf("reading %s %s", holder.GetResourceType(), holder.GetResource())
+	return ask(ctx, c, what, func(ctx context.Context) (string, error) { return find(ctx, holder.GetResource()) })
 }
 
 func (c *Connector) userEmail(ctx context.Context, id string) (string, error) {

@@ -58,8 +58,8 @@ func (i *inviteSyncer) Delete(ctx context.Context, id, _ *v2.ResourceId) (annota
 
 func inviteResource(email string) (*v2.Resource, error) {
 	shown := clip(strings.TrimSpace(email), maxDisplayName)
-	// The trait would say "enabled" otherwise: the status of the resource does
-	// not reach the trait, which is what baton's own actions read.
+	// Without this the trait is "enabled": the status of the resource does not reach
+	// the trait, and baton's own actions read the trait.
 	unknown := rs.WithStatus(v2.UserTrait_Status_STATUS_UNSPECIFIED) //nolint:staticcheck // Deprecated, see above.
 	return checked(rs.NewUserResource(displayName(shown), inviteType.message(), email, append(emailTraits(shown), unknown),
 		rs.WithResourceProfile(map[string]any{"email": shown}),

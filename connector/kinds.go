@@ -82,11 +82,12 @@ type onlyEntitlement struct {
 	heldBy                  []resourceType
 }
 
-// kinds is the table of resource types, in the order in which they are listed. A
-// new type that roles are held on is a row here, and one in the tables of package
+// kinds is the table of resource types, in the order in which they are listed. To
+// add a type that roles are held on, add a row here and in the tables of package
 // access.
 //
-// What a row names must not use this table, or it could not be initialized.
+// Functions in the table must not refer to the table: Go refuses to initialize a
+// variable that depends on itself.
 var kinds = []kind{
 	{
 		resourceType: resourceType{id: typeWorkspace, name: "Workspace", trait: v2.ResourceType_TRAIT_APP},

@@ -13,7 +13,7 @@ import (
 	"github.com/baton-segment/baton-segment/connector/internal/syncstate"
 )
 
-// Why a row is missing, in the log.
+// The reasons for missing rows, as the log gives them.
 const (
 	whyUnlisted  = "members of groups that the list of users does not have"
 	whyUninvited = "pending members of groups that the list of invites does not have"

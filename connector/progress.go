@@ -129,7 +129,7 @@ func (p *progress) fields() []zap.Field {
 	done := p.done[typeUser] + p.done[typeGroup]
 	total, known := p.total()
 	if known {
-		done = min(done, total) // What is done again after a checkpoint is counted again.
+		done = min(done, total) // Work that is repeated after a checkpoint is counted again.
 	}
 	fields := []zap.Field{zap.Int("done", done)}
 	if known {

@@ -31,7 +31,7 @@ func (r roleGrants) Grant(ctx context.Context, principal *v2.Resource, ent *v2.E
 		return nil, nil, err
 	}
 	t := e.target()
-	who, err := principalID(principal, typeUser, typeGroup)
+	holder, err := principalID(principal, typeUser, typeGroup)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -40,15 +40,15 @@ func (r roleGrants) Grant(ctx context.Context, principal *v2.Resource, ent *v2.E
 		return nil, nil, err
 	}
 	held := false
-	change, err := c.edit(ctx, fmt.Sprintf("granting %s to", ent.GetId()), who, func(now []segmentapi.Assignment) []segmentapi.Assignment {
+	change, err := c.edit(ctx, fmt.Sprintf("granting %s to", ent.GetId()), holder, func(now []segmentapi.Assignment) []segmentapi.Assignment {
 		if held = slices.ContainsFunc(now, shownBy(t)); held || !named {
 			return now
 		}
 		return append(now, added)
 	})
 	switch {
-	case reportedGone(err, who):
-		return nil, nil, errNoLonger(who)
+	case reportedGone(err, holder):
+		return nil, nil, errNoLonger(holder)
 	case errors.Is(err, segmentapi.ErrInvalid):
 		return nil, nil, hint(err, "Segment may not let this role be held on that, or one of them is gone: sync again and choose what is there")
 	case err != nil:
@@ -58,18 +58,18 @@ func (r roleGrants) Grant(ctx context.Context, principal *v2.Resource, ent *v2.E
 			"%s stands for labels that are too long to be told from its id, so it can be revoked but not granted: grant the role in Segment", ent.GetId())
 	}
 	var opts []grant.GrantOption
-	if who.GetResourceType() == typeGroup {
-		opts = append(opts, expandsTo(who))
+	if holder.GetResourceType() == typeGroup {
+		opts = append(opts, expandsTo(holder))
 	}
-	granted := []*v2.Grant{newGrant(e.typeID, e.id, e.slug, who, opts...)}
+	granted := []*v2.Grant{newGrant(e.typeID, e.id, e.slug, holder, opts...)}
 	if change.Empty() {
 		return granted, annotations.New(&v2.GrantAlreadyExists{}), nil
 	}
 	return granted, nil, nil
 }
 
-// Revoke takes from a user or a group everything that the grant stands for in
-// a sync, and nothing else.
+// Revoke takes from a user or a group every assignment that a sync shows as this
+// grant, and nothing else.
 func (r roleGrants) Revoke(ctx context.Context, g *v2.Grant) (annotations.Annotations, error) {
 	c := r.c
 	e, err := readEntitlement(g.GetEntitlement(), grantableTypes()...)
@@ -80,21 +80,21 @@ func (r roleGrants) Revoke(ctx context.Context, g *v2.Grant) (annotations.Annota
 	if err != nil {
 		return nil, err
 	}
-	who, err := principalID(g.GetPrincipal(), typeUser, typeGroup)
+	holder, err := principalID(g.GetPrincipal(), typeUser, typeGroup)
 	if err != nil {
 		return nil, err
 	}
-	change, err := c.edit(ctx, fmt.Sprintf("revoking %s from", g.GetEntitlement().GetId()), who, segmentapi.RevokeFunc(shownBy(t)))
+	change, err := c.edit(ctx, fmt.Sprintf("revoking %s from", g.GetEntitlement().GetId()), holder, segmentapi.RevokeFunc(shownBy(t)))
 	switch {
-	case reportedGone(err, who):
+	case reportedGone(err, holder):
 		return annotations.New(&v2.GrantAlreadyRevoked{}), nil
 	case err != nil:
 		return nil, err
 	case !change.Empty():
 		return nil, nil
 	}
-	if who.GetResourceType() == typeUser {
-		if err = c.throughGroup(ctx, who, t); err != nil {
+	if holder.GetResourceType() == typeUser {
+		if err = c.checkNotThroughGroup(ctx, holder, t); err != nil {
 			return nil, err
 		}
 	}
@@ -102,14 +102,14 @@ func (r roleGrants) Revoke(ctx context.Context, g *v2.Grant) (annotations.Annota
 }
 
 // edit edits the permissions of a user or a group.
-func (c *Connector) edit(ctx context.Context, what string, who *v2.ResourceId, edit segmentapi.Edit) (segmentapi.Difference, error) {
+func (c *Connector) edit(ctx context.Context, what string, holder *v2.ResourceId, edit segmentapi.Edit) (segmentapi.Difference, error) {
 	do := c.client.Users.Edit
-	if who.GetResourceType() == typeGroup {
+	if holder.GetResourceType() == typeGroup {
 		do = c.client.Groups.Edit
 	}
-	what = fmt.Sprintf("%s %s %s", what, who.GetResourceType(), who.GetResource())
+	what = fmt.Sprintf("%s %s %s", what, holder.GetResourceType(), holder.GetResource())
 	return ask(ctx, c, what, func(ctx context.Context) (segmentapi.Difference, error) {
-		return retryNotFound(ctx, func(ctx context.Context) (segmentapi.Difference, error) { return do(ctx, who.GetResource(), edit) })
+		return retryNotFound(ctx, func(ctx context.Context) (segmentapi.Difference, error) { return do(ctx, holder.GetResource(), edit) })
 	})
 }
 
@@ -163,9 +163,9 @@ func shownBy(t access.Target) func(segmentapi.Assignment) bool {
 	}
 }
 
-// throughGroup refuses to call something revoked that a user still has through
-// a group.
-func (c *Connector) throughGroup(ctx context.Context, user *v2.ResourceId, t access.Target) error {
+// checkNotThroughGroup refuses to call a role revoked that a user still holds
+// through a group.
+func (c *Connector) checkNotThroughGroup(ctx context.Context, user *v2.ResourceId, t access.Target) error {
 	what := fmt.Sprintf("reading the groups of user %s", user.GetResource())
 	groups, err := ask(ctx, c, what, func(ctx context.Context) ([]string, error) {
 		var names []string
@@ -204,18 +204,19 @@ func (c *Connector) throughGroup(ctx context.Context, user *v2.ResourceId, t acc
 // reportedGone reports that Segment says, when asked for a user or a group, that it
 // is not there. A write that ends so says less: what is not found may be a role
 // or a resource that it names.
-func reportedGone(err error, who *v2.ResourceId) bool {
+func reportedGone(err error, holder *v2.ResourceId) bool {
 	var e *segmentapi.Error
 	if !errors.As(err, &e) || !fromSegment(e) || !errors.Is(e, segmentapi.ErrNotFound) || e.Method != http.MethodGet {
 		return false
 	}
-	path := fmt.Sprintf("/%ss/%s/", who.GetResourceType(), who.GetResource())
+	path := fmt.Sprintf("/%ss/%s/", holder.GetResourceType(), holder.GetResource())
 	return strings.HasPrefix(e.Path+"/", path)
 }
 
-// departure is the error of a grant to who is not there any more.
-func errNoLonger(who *v2.ResourceId) error {
-	return status.Errorf(codes.NotFound, "Segment has no %s %s any more: sync again", who.GetResourceType(), who.GetResource())
+// errNoLonger is the error of a grant to a user, an invite or a group that has
+// gone.
+func errNoLonger(holder *v2.ResourceId) error {
+	return status.Errorf(codes.NotFound, "Segment has no %s %s any more: sync again", holder.GetResourceType(), holder.GetResource())
 }
 
 // remove deletes a user, an invite or a group. One that has gone already is a

@@ -158,9 +158,9 @@ func listedSubjects(ctx context.Context, s syncstate.Sync) (int, error) {
 	return s.Counted(typeUser) + s.Counted(typeGroup), nil
 }
 
-// entitlements returns the entitlements that only this subject's permissions
-// show to exist. If nobody asked for the static entitlements of the type in which
-// the subject is a member, as in a targeted sync, it returns membership as well.
+// entitlements returns the entitlements that are known from this subject's
+// permissions alone. In a targeted sync, which does not ask for static
+// entitlements, it returns the membership in the type called in as well.
 //
 // Without a session store the detail request is made once more for the grants: a
 // grant on an entitlement that has no row would be overlooked.
@@ -213,13 +213,12 @@ func hasStatic(ctx context.Context, s syncstate.Sync, typeID string) (bool, erro
 	return !usable, err
 }
 
-// maxRows is how many rows a page of entitlements or grants has. A gRPC message
-// holds 4 MiB, and nobody is known to hold a role on less than tens of
-// thousands of things.
+// maxRows is how many rows a page of entitlements or grants has at most. A gRPC
+// message holds 4 MiB, and a user may hold roles on thousands of resources.
 const maxRows = 1000
 
-// paginate returns the rows of one page, and the token of the next. Without a
-// session store rows may come and go in between.
+// paginate returns the rows of one page, and the token of the next page. It refuses
+// to go on if the number of rows has changed, as it may without a session store.
 func paginate[T any](id *v2.ResourceId, rows []T, token pageToken) ([]T, *pageToken, error) {
 	all := len(rows)
 	if token.Rows > 0 && all != token.Of {

@@ -110,8 +110,9 @@ func userResource(u segmentapi.User) (*v2.Resource, error) {
 	))
 }
 
-// emailTraits are how people are recognized in other systems. Invites have the
-// same, so that one can be matched with the user that it becomes.
+// emailTraits are the login and e-mail by which people are recognized in other
+// systems. Invites have the same, so that an invite can be matched with the user
+// that it becomes.
 func emailTraits(email string) []rs.UserTraitOption {
 	traits := []rs.UserTraitOption{rs.WithUserLogin(email)}
 	// The SDK refuses a row with an address that it does not take for one.

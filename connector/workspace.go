@@ -56,24 +56,24 @@ func (w *workspaceSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Re
 func (w *workspaceSyncer) Grant(ctx context.Context, principal *v2.Resource, ent *v2.Entitlement) ([]*v2.Grant, annotations.Annotations, error) {
 	refusal := status.Error(codes.FailedPrecondition,
 		"nobody can be made a member of the workspace without being asked: create an account, which sends an invite, instead")
-	who := principal.GetId()
-	if who.GetResourceType() != typeUser || who.GetResource() == "" {
+	holder := principal.GetId()
+	if holder.GetResourceType() != typeUser || holder.GetResource() == "" {
 		return nil, nil, refusal
 	}
 	workspace, err := w.check(ctx, ent)
 	if err != nil {
 		return nil, nil, err
 	}
-	_, err = ask(ctx, w.c, "reading user "+who.GetResource(), func(ctx context.Context) (*segmentapi.User, error) {
-		return w.c.client.Users.Get(ctx, who.GetResource())
+	_, err = ask(ctx, w.c, "reading user "+holder.GetResource(), func(ctx context.Context) (*segmentapi.User, error) {
+		return w.c.client.Users.Get(ctx, holder.GetResource())
 	})
 	switch {
-	case reportedGone(err, who):
+	case reportedGone(err, holder):
 		return nil, nil, refusal
 	case err != nil:
 		return nil, nil, err
 	}
-	return []*v2.Grant{newGrant(typeWorkspace, workspace, slugMember, who)}, annotations.New(&v2.GrantAlreadyExists{}), nil
+	return []*v2.Grant{newGrant(typeWorkspace, workspace, slugMember, holder)}, annotations.New(&v2.GrantAlreadyExists{}), nil
 }
 
 // check refuses an entitlement of another workspace than the token's, and returns
@@ -93,14 +93,14 @@ func (w *workspaceSyncer) check(ctx context.Context, ent *v2.Entitlement) (strin
 
 // Revoke removes a user from the workspace.
 func (w *workspaceSyncer) Revoke(ctx context.Context, g *v2.Grant) (annotations.Annotations, error) {
-	who, err := principalID(g.GetPrincipal(), typeUser)
+	holder, err := principalID(g.GetPrincipal(), typeUser)
 	if err != nil {
 		return nil, err
 	}
 	if _, err = w.check(ctx, g.GetEntitlement()); err != nil {
 		return nil, err
 	}
-	annos, err := w.c.remove(ctx, who, typeUser, w.c.client.Users.Remove)
+	annos, err := w.c.remove(ctx, holder, typeUser, w.c.client.Users.Remove)
 	if annos.Contains(&v2.ResourceDoesNotExist{}) {
 		return annotations.New(&v2.GrantAlreadyRevoked{}), nil
 	}

@@ -14,9 +14,9 @@ import (
 // Users and groups are subjects: each is asked for once, and what it holds is
 // kept for the later calls about it.
 
-// KeepSubjects keeps a value for each subject of a type, by id. What several
-// workers keep at a time goes to the store in one call; nobody returns before
-// that has ended.
+// KeepSubjects keeps a value for each subject of a type, by id. Values of several
+// workers go to the store in one call; each worker returns when its values are
+// stored.
 func KeepSubjects[V any](ctx context.Context, s Sync, typeID string, values map[string]V) error {
 	if s.store == nil || len(values) == 0 {
 		return nil
@@ -98,8 +98,8 @@ func (s Sync) Skip(ctx context.Context, typeID, description string) error {
 }
 
 // Report calls do with what the file will lack: how many scopes of each kind
-// cannot be shown, and what was skipped, sorted. It does so once in a sync,
-// whatever the number of processes, unless do fails to be recorded as done.
+// cannot be shown, and the descriptions of the skipped types, sorted. It does so
+// once in a sync, whatever the number of processes.
 func (s Sync) Report(ctx context.Context, do func(unknown map[string]int, skipped []string)) error {
 	t, unlock := s.track()
 	reported := t.reported
@@ -128,6 +128,6 @@ func (s Sync) Report(ctx context.Context, do func(unknown map[string]int, skippe
 	return err
 }
 
-// errInterrupted is the error of a batch whose call to the store panicked, for
-// those who did not make the call.
+// errInterrupted is the error of a batch whose call to the store panicked. The
+// workers that did not make the call get it, and make their own.
 var errInterrupted = status.Error(codes.Internal, "the call to the session store was interrupted")

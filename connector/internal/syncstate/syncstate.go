@@ -6,8 +6,8 @@
 // until the sync ends, so several processes can serve one sync. Never put a
 // secret into it. Nothing else in the connector uses the store.
 //
-// A sync may have no store. Then everything that is kept is forgotten at once,
-// and every question is answered with "not known"; see [Sync.Usable].
+// A sync may have no store. Then nothing is kept, and nothing is known; see
+// [Sync.Usable].
 package syncstate
 
 import (
