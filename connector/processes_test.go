@@ -62,7 +62,7 @@ func TestRolesThatAreOvertaken(t *testing.T) {
 			})
 		}
 		for _, typeID := range []string{typeSource, typeSpace} {
-			if err := f.tracker.Open(f.opts()).BeginList(t.Context(), typeID); err != nil {
+			if err := f.tracker.Open(f.opts()).AddRows(t.Context(), typeID, nil); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -14,7 +14,7 @@ type Mark struct{ typeID, what string }
 
 func (m Mark) key() string { return m.typeID + "/" + m.what }
 
-// Begun is set once the list of a type has been asked for in this sync.
+// Begun is set once rows of a type's list have been added in this sync, even none.
 func Begun(typeID string) Mark { return Mark{typeID, "begun"} }
 
 // Ended is set once the list has been read to its end, to its number of rows. In
@@ -95,12 +95,10 @@ func (s Sync) BeginList(ctx context.Context, typeID string) error {
 	if err != nil {
 		return err
 	}
-	if again { // The SDK logs a line for each Clear.
-		if err = s.clearList(ctx, typeID); err != nil {
-			return err
-		}
+	if !again { // The SDK logs a line for each Clear.
+		return nil
 	}
-	return s.Mark(ctx, Begun(typeID), 1)
+	return s.clearList(ctx, typeID)
 }
 
 // clearList deletes what is stored of a type. It deletes the mark Begun last, so
@@ -137,6 +135,14 @@ type Row struct {
 
 // AddRows keeps rows of a type's list.
 func (s Sync) AddRows(ctx context.Context, typeID string, rows []Row) error {
+	t, unlock := s.track()
+	_, begun := t.marks[Begun(typeID)]
+	unlock()
+	if !begun { // Before the rows, so that BeginList finds those of an interrupted call.
+		if err := s.Mark(ctx, Begun(typeID), 1); err != nil {
+			return err
+		}
+	}
 	values := make(map[string]string, 2*len(rows))
 	for _, row := range rows {
 		values[keyName+row.ID] = row.Name

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	sdksession "github.com/conductorone/baton-sdk/pkg/session"
 	"github.com/conductorone/baton-sdk/pkg/types/sessions"
@@ -94,7 +96,7 @@ func TestBeginList_ForgetsTheTypeAlone(t *testing.T) {
 			t.Fatalf("%s: sources %v, users %v", name, sources, known(t, s, "user"))
 		}
 		check(t, s.BeginList(t.Context(), "user"))
-		if diff := cmp.Diff(map[string]any{"begun": 1}, known(t, s, "user")); diff != "" {
+		if diff := cmp.Diff(map[string]any{}, known(t, s, "user")); diff != "" {
 			t.Errorf("%s: of users is known (-want +got):\n%s", name, diff)
 		}
 		if diff := cmp.Diff(sources, known(t, s, "source")); diff != "" {
@@ -109,7 +111,7 @@ func TestBeginList_ForgetsTheTypeAlone(t *testing.T) {
 			}
 		}))
 		check(t, s.BeginList(t.Context(), "source"))
-		if diff := cmp.Diff(map[string]any{"begun": 1}, known(t, s, "source")); diff != "" {
+		if diff := cmp.Diff(map[string]any{}, known(t, s, "source")); diff != "" {
 			t.Errorf("%s: of sources is known (-want +got):\n%s", name, diff)
 		}
 	}
@@ -127,7 +129,7 @@ func TestBeginList_Interrupted(t *testing.T) {
 		store.after = -1
 		s := open(new(Tracker), store, "sync")
 		check(t, s.BeginList(t.Context(), "user"))
-		if diff := cmp.Diff(map[string]any{"begun": 1}, known(t, s, "user")); diff != "" {
+		if diff := cmp.Diff(map[string]any{}, known(t, s, "user")); diff != "" {
 			t.Errorf("killed after %d calls (-want +got):\n%s", calls, diff)
 		}
 		for key := range store.Values {
@@ -136,7 +138,7 @@ func TestBeginList_Interrupted(t *testing.T) {
 			}
 		}
 		if done {
-			if calls < 5 {
+			if calls < 4 {
 				t.Errorf("forgetting takes %d calls, so this shows little", calls)
 			}
 			return
@@ -179,11 +181,35 @@ func (f *failing) SetMany(ctx context.Context, values map[string][]byte, opts ..
 	return f.Memory.SetMany(ctx, values, opts...)
 }
 
-// A first reading has nothing to forget, and the SDK logs a line for each Clear.
-func TestBeginList_FirstTimeClearsNothing(t *testing.T) {
+// If no rows were stored, as at first and after a request that failed, there is
+// nothing to clear. The SDK logs a line for each Clear.
+func TestBeginList_WithoutRowsClearsNothing(t *testing.T) {
 	t.Parallel()
-	store := &failing{Memory: statetest.New(), after: 1} // The mark alone.
-	check(t, open(new(Tracker), store, "sync").BeginList(t.Context(), "user"))
+	store := &failing{Memory: statetest.New()}
+	for range 2 {
+		check(t, open(new(Tracker), store, "sync").BeginList(t.Context(), "user"))
+	}
+}
+
+// Another process may begin a list again, so what is remembered is asked for again
+// after some time.
+func TestMarksAndNames_AreForgottenInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := statetest.New()
+		s := open(new(Tracker), store, "sync")
+		listed(t, s)
+		known(t, s, "source")
+		s.Count("rows", 1)
+		check(t, open(new(Tracker), store, "sync").BeginList(t.Context(), "source"))
+		<-time.After(maxAge)
+		if got := known(t, s, "source"); len(got) != 0 {
+			t.Errorf("after %s it remembers %v", maxAge, got)
+		}
+		if s.Counted("rows") != 1 {
+			t.Error("the counts are gone")
+		}
+	})
 }
 
 // What was found is not asked for again in the same sync. What was missing is,

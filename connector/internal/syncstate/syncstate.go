@@ -13,6 +13,7 @@ package syncstate
 import (
 	"maps"
 	"sync"
+	"time"
 
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
 	"github.com/conductorone/baton-sdk/pkg/types/sessions"
@@ -27,6 +28,8 @@ type Tracker struct {
 
 	mu     sync.Mutex
 	syncID string
+	// since is when marks and names were last empty.
+	since time.Time
 	// reads counts the lists that this process has begun to read. An answer of
 	// the store that was asked for before the latest of them is not remembered.
 	reads int
@@ -44,6 +47,10 @@ type Tracker struct {
 // maxNames bounds the names in memory. A workspace has a few hundred things that
 // roles are held on; one that has more asks the store again.
 const maxNames = 10_000
+
+// maxAge is how long answers of the store are remembered, as in the SDK's own cache:
+// another process may begin a list again.
+const maxAge = 10 * time.Minute
 
 // A rowID is the type and the id of a row.
 type rowID struct{ typeID, id string }
@@ -72,8 +79,12 @@ func (s Sync) track() (*Tracker, func()) {
 	t.mu.Lock()
 	if t.marks == nil || t.syncID != s.id {
 		t.syncID, t.reported = s.id, false
-		t.marks, t.names = map[Mark]int{}, map[rowID]string{}
 		t.counts, t.gone = map[string]int{}, map[rowID]bool{}
+		t.since = time.Time{}
+	}
+	if now := time.Now(); now.Sub(t.since) >= maxAge {
+		t.since = now
+		t.marks, t.names = map[Mark]int{}, map[rowID]string{}
 		t.reads++
 	}
 	return t, t.mu.Unlock
