@@ -31,11 +31,11 @@ build: ## put baton-segment, the simulator and the baton CLI into bin/
 	$(GO) build $(TOOLS) -o $(BIN)/ github.com/conductorone/baton-sdk/cmd/baton
 
 demo: build ## read a simulated workspace and show who has which role
-	@$(GO) run ./internal/demo -bin $(BIN)
+	@$(GO) run ./internal/cmd/demo -bin $(BIN)
 
 screenshot: build ## retake the picture of the explorer for the README, with Chromium
 	@mkdir -p .github
-	@$(GO) run ./internal/demo -bin $(BIN) -screenshot .github/explorer.png
+	@$(GO) run ./internal/cmd/demo -bin $(BIN) -screenshot .github/explorer.png
 
 # Results are not taken from the cache: some tests run programs that they build, and Go does not see those sources.
 define gotest
@@ -93,7 +93,7 @@ generate: ## rewrite golden files, baton_capabilities.json, config_schema.json a
 
 .PHONY: try-client
 try-client: ## test with another official client, CLIENT=<version or folder>, and show what it changes
-	@$(GO) run ./internal/tryclient '$(CLIENT)' ./internal/contract ./segmentapi
+	@$(GO) run ./internal/cmd/tryclient '$(CLIENT)' ./internal/contract ./segmentapi
 
 .PHONY: lambda release-snapshot
 # A function gets no arguments, so a zip file has a bootstrap that gives them. An image names the command itself.

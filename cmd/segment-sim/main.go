@@ -8,7 +8,7 @@
 //	URL=http://127.0.0.1:40123
 //	TOKEN=sim-token
 //
-// What has been asked of it, and what shall go wrong, is under /_sim/.
+// The journal of requests and the plan of faults are under /_sim/.
 package main
 
 import (
@@ -40,7 +40,7 @@ func main() {
 	}
 }
 
-// settings is what the command line says.
+// settings are the flags of the command line.
 type settings struct {
 	addr      string
 	anyAddr   bool
@@ -84,7 +84,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	f.StringVar(&s.next, "next", "absent", "`form` of next on the last page: absent, null or empty")
 	f.StringVar(&s.without, "without", "", "`features` that the plan does not include, such as groups,spaces")
 	f.BoolVar(&s.lists, "permissions-in-lists", false, "put permissions into the lists of users and groups")
-	f.IntVar(&s.limit, "limit", 0, "requests a minute, writes to IAM and labels apart; 0 is no limit")
+	f.IntVar(&s.limit, "limit", 0, "requests a minute, without writes to IAM and labels; 0 is no limit")
 	f.IntVar(&s.writes, "write-limit", 0, "writes to IAM and labels a minute; 0 is no limit, Segment documents 60")
 	if err := f.Parse(args); err != nil {
 		return settings{}, err
@@ -131,8 +131,8 @@ func (s settings) server() (*sim.Server, error) {
 	return sim.New(workspace, opts...), nil
 }
 
-// listen refuses what is not loopback unless told, because the control plane
-// asks for no token.
+// listen refuses addresses that are not loopback, unless -allow-remote is set: the
+// control plane needs no token.
 func (s settings) listen(ctx context.Context) (net.Listener, error) {
 	addr, err := net.ResolveTCPAddr("tcp", s.addr)
 	if err != nil {
@@ -145,7 +145,7 @@ func (s settings) listen(ctx context.Context) (net.Listener, error) {
 	return config.Listen(ctx, "tcp", addr.String())
 }
 
-// serve serves until ctx ends, then lets requests finish for a moment.
+// serve serves until ctx ends, and then waits up to five seconds for open requests.
 func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
@@ -155,10 +155,10 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 		return err
 	case <-ctx.Done():
 	}
-	// The context has ended; what remains of the run has its own time.
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	// ctx has ended, so the shutdown has a context of its own.
+	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := server.Shutdown(last); err != nil {
+	if err := server.Shutdown(shutdown); err != nil {
 		return errors.Join(err, server.Close())
 	}
 	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {

@@ -17,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// runsMain makes the test binary the program itself.
+// runsMain is a variable that makes the test binary run main instead of tests.
 const runsMain = "SEGMENT_SIM_TEST_MAIN"
 
 func TestMain(m *testing.M) {
@@ -46,18 +46,18 @@ func readLines(t *testing.T, r io.Reader) (string, string) {
 	return values[0], values[1]
 }
 
-// get decodes a success of the simulator.
+// get decodes an answer of the simulator with status 200.
 func get(t *testing.T, url, token string, into any) http.Header {
 	t.Helper()
-	status, header := ask(t, url, token, into)
+	status, header := getAny(t, url, token, into)
 	if status != http.StatusOK {
 		t.Fatalf("GET %s: status %d", url, status)
 	}
 	return header
 }
 
-// ask decodes an answer of the simulator.
-func ask(t *testing.T, url, token string, into any) (int, http.Header) {
+// getAny decodes an answer of the simulator with any status.
+func getAny(t *testing.T, url, token string, into any) (int, http.Header) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
@@ -76,7 +76,8 @@ func ask(t *testing.T, url, token string, into any) (int, http.Header) {
 	return resp.StatusCode, resp.Header
 }
 
-// start runs the program in this process; stop ends it and returns its error.
+// start runs the program in this process. It returns URL and token, and a function that
+// ends the program and returns its error.
 func start(t *testing.T, args ...string) (string, string, func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -95,7 +96,7 @@ func start(t *testing.T, args ...string) (string, string, func() error) {
 	}
 }
 
-func TestServesUntilTheContextEnds(t *testing.T) {
+func TestRun_ServesUntilTheContextEnds(t *testing.T) {
 	t.Parallel()
 	url, token, stop := start(t, "-token", "mine", "-next", "null", "-permissions-in-lists", "-limit", "100", "-write-limit", "60")
 	if token != "mine" {
@@ -124,7 +125,7 @@ func TestServesUntilTheContextEnds(t *testing.T) {
 	}
 }
 
-func TestNextEmptyOnTheEmptyWorkspace(t *testing.T) {
+func TestRun_EmptyWorkspaceWithNextEmpty(t *testing.T) {
 	t.Parallel()
 	url, token, stop := start(t, "-workspace", "empty", "-next", "empty")
 	var page struct {
@@ -142,7 +143,7 @@ func TestNextEmptyOnTheEmptyWorkspace(t *testing.T) {
 	}
 }
 
-func TestSizedWorkspaceWithoutGroups(t *testing.T) {
+func TestRun_SizedWorkspaceWithoutGroups(t *testing.T) {
 	t.Parallel()
 	url, token, stop := start(t, "-workspace", "sized:users=3,groups=2", "-without", "groups, spaces")
 	var page struct {
@@ -154,7 +155,7 @@ func TestSizedWorkspaceWithoutGroups(t *testing.T) {
 		t.Errorf("%d users, want 3", len(page.Data.Users))
 	}
 	for _, path := range []string{"/groups", "/spaces"} {
-		if status, _ := ask(t, url+path, token, &page); status != http.StatusBadRequest || page.Errors[0].Type != "bad-request" {
+		if status, _ := getAny(t, url+path, token, &page); status != http.StatusBadRequest || page.Errors[0].Type != "bad-request" {
 			t.Errorf("%s: status %d, errors %+v", path, status, page.Errors)
 		}
 	}
@@ -163,12 +164,12 @@ func TestSizedWorkspaceWithoutGroups(t *testing.T) {
 	}
 }
 
-func TestCommandLinesThatAreRefused(t *testing.T) {
+func TestRun_RefusesCommandLines(t *testing.T) {
 	t.Parallel()
-	// What is not refused ends at once.
+	// A command line that is not refused ends at once.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, c := range []struct{ args, says string }{
+	for _, c := range []struct{ args, want string }{
 		{"-workspace nothing", "demo"},
 		{"-workspace sized:user=3", `"user"`},
 		{"-workspace sized:users=-3", "users"},
@@ -185,8 +186,8 @@ func TestCommandLinesThatAreRefused(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		err := run(ctx, strings.Fields(c.args), &out, io.Discard)
-		if err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: error is %v, want one with %q", c.args, err, c.says)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error is %v, want one with %q", c.args, err, c.want)
 		}
 		if out.Len() > 0 {
 			t.Errorf("%s: printed %s", c.args, &out)
@@ -194,7 +195,7 @@ func TestCommandLinesThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestProcessStopsOnSignals(t *testing.T) {
+func TestMain_StopsOnSignals(t *testing.T) {
 	t.Parallel()
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		t.Run(signal.String(), func(t *testing.T) {
@@ -222,7 +223,7 @@ func TestProcessStopsOnSignals(t *testing.T) {
 	}
 }
 
-func TestProcessFailsWithOneLine(t *testing.T) {
+func TestMain_FailsWithOneLine(t *testing.T) {
 	t.Parallel()
 	program := exec.CommandContext(t.Context(), os.Args[0], "-workspace", "nothing")
 	program.Env = append(os.Environ(), runsMain+"=1")

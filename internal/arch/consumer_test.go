@@ -18,7 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The same list of users as a program of the official client alone makes it.
+// officialProgram lists users with the official client alone, for comparison with
+// the program in the README.
 const officialProgram = `package main
 
 import (
@@ -43,9 +44,9 @@ func main() {
 }
 `
 
-// Who uses the library alone pays for the library alone. The module also holds a
-// connector, whose SDK brings a database engine, SQLite and AWS along; none of
-// it may reach a program that imports segmentapi, from a module of its own.
+// A program that imports only segmentapi links only segmentapi and its dependencies.
+// The module also holds a connector, whose SDK depends on a database engine, SQLite
+// and AWS. As a user's would be, the program is in a module of its own.
 func TestConsumerLinksOnlyTheLibrary(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
@@ -111,15 +112,15 @@ func TestConsumerLinksOnlyTheLibrary(t *testing.T) {
 
 type count struct{ all, others int }
 
-// dependencies counts the packages behind a program of the module in dir and
-// names the modules that they belong to.
+// dependencies counts the packages that a program of the module in dir depends on,
+// and lists the modules that they belong to.
 func dependencies(t *testing.T, dir, program string) (count, []string) {
 	t.Helper()
 	out := run(t, dir, "go", "list", "-mod=mod", "-deps", "-json=ImportPath,Standard,Module", "./"+program)
 	var n count
 	modules := map[string]bool{}
 	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
-		var p listed
+		var p goPackage
 		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
@@ -137,8 +138,8 @@ func dependencies(t *testing.T, dir, program string) (count, []string) {
 	return n, slices.Sorted(maps.Keys(modules))
 }
 
-// linked builds a program as one that is shipped, and reads its size and the
-// modules off the binary, as go version -m does.
+// linked builds a program as a release does, and reads its size and its modules from
+// the binary, as go version -m does.
 func linked(t *testing.T, dir, program string) (int64, []string) {
 	t.Helper()
 	binary := filepath.Join(dir, program+".bin")
@@ -162,7 +163,8 @@ func linked(t *testing.T, dir, program string) (int64, []string) {
 func run(t *testing.T, dir, name string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
-	cmd.Dir = dir
+	// As for a release, which has compiled the same packages.
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

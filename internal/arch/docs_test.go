@@ -1,10 +1,8 @@
 package arch
 
 import (
-	"go/token"
 	"go/types"
 	"os"
-	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -12,25 +10,26 @@ import (
 	"testing"
 )
 
-// What the documentation links to is there, and the code in it has been run: it
-// stands line by line in a test of the same folder. A line "…" stands for what
-// the documentation leaves out, and so may the beginning of the first line.
+// Each link in the documentation leads to a symbol, and its code has been run: each
+// line of it is in a test of the same folder. A line "…" stands for code that the
+// documentation omits; it may omit the beginning of the first line as well.
 func TestDocumentation(t *testing.T) {
 	t.Parallel()
-	all := packages(t)
+	all := checkedPackages(t)
 	link := regexp.MustCompile(`\[\*?(?:([a-z]\w*)\.)?([A-Z]\w*)(?:\.(\w+))?\]`)
 	for _, folder := range []string{"segmentapi", "segmentapi/segmentapitest", "connector", "connector/config", "connector/inprocess"} {
-		p := all[path.Join(module, folder)]
-		fset := token.NewFileSet()
-		files := parse(t, fset, p)
-		own := check(t, fset, p, files, nil)
-		tested := testCode(t, p.Dir)
-		for _, file := range files {
+		p, ok := all[folder]
+		if !ok {
+			t.Errorf("no package in %s", folder)
+			continue
+		}
+		tested := testCode(t, filepath.Join(root, folder))
+		for _, file := range p.files {
 			for _, group := range file.Comments {
-				where := fset.Position(group.Pos())
-				prose, code := split(group.Text())
+				where := p.fset.Position(group.Pos())
+				prose, code := splitComment(group.Text())
 				for _, m := range link.FindAllStringSubmatch(prose, -1) {
-					if !links(own, m[1], m[2], m[3]) {
+					if !resolves(p.types, m[1], m[2], m[3]) {
 						t.Errorf("%s: %s links to nothing", where, m[0])
 					}
 				}
@@ -44,9 +43,9 @@ func TestDocumentation(t *testing.T) {
 	}
 }
 
-// links reports whether a link in the documentation of pkg leads to a symbol:
-// to name, or to member of it, in pkg or in one that it imports.
-func links(pkg *types.Package, imported, name, member string) bool {
+// resolves reports whether a link in the documentation of pkg leads to a symbol:
+// to name, or to a member of it, in pkg or in a package that it imports.
+func resolves(pkg *types.Package, imported, name, member string) bool {
 	if imported != "" {
 		i := slices.IndexFunc(pkg.Imports(), func(other *types.Package) bool { return other.Name() == imported })
 		if i < 0 {
@@ -63,9 +62,9 @@ func links(pkg *types.Package, imported, name, member string) bool {
 	return isMethod
 }
 
-// split parts a comment into its prose and the pieces of code in it, whose
-// lines go without their indentation.
-func split(text string) (string, []string) {
+// splitComment returns the prose of a comment and the blocks of code in it, whose
+// lines lose their indentation.
+func splitComment(text string) (string, []string) {
 	var prose strings.Builder
 	code := []string{""}
 	for line := range strings.Lines(text) {
@@ -81,8 +80,8 @@ func split(text string) (string, []string) {
 	return prose.String(), slices.DeleteFunc(code, func(piece string) bool { return piece == "" })
 }
 
-// testCode is all lines of the tests in a folder, without indentation and
-// without those that are empty.
+// testCode returns the lines of the tests in a folder, without indentation and
+// without empty lines.
 func testCode(t *testing.T, dir string) string {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "*_test.go"))

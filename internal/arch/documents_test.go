@@ -13,9 +13,9 @@ import (
 	"testing"
 )
 
-// What stands in backticks or in a block of a document for maintainers exists:
-// make targets and variables, paths from the root, flags, programs, and what
-// Go code declares. What is none of these stands there without backticks.
+// Each name in backticks, and each line of a block, in a document for maintainers
+// exists: as a make target or variable, a path from the root, a flag, a program or a
+// declaration in Go code. Other words have no backticks there.
 func TestDocumentsNameWhatExists(t *testing.T) {
 	t.Parallel()
 	makefile, options := read(t, "Makefile"), read(t, "connector/config/config.go")
@@ -45,7 +45,7 @@ func TestDocumentsNameWhatExists(t *testing.T) {
 		return false
 	}
 	for _, file := range []string{".github/CONTRIBUTING.md", ".github/SECURITY.md"} {
-		names := named(read(t, file))
+		names := namesIn(read(t, file))
 		if len(names) == 0 {
 			t.Errorf("%s names nothing", file)
 		}
@@ -66,8 +66,8 @@ func read(t *testing.T, file string) string {
 	return string(content)
 }
 
-// named returns what stands in backticks, and the lines of blocks.
-func named(document string) []string {
+// namesIn returns the texts in backticks, and the lines of blocks.
+func namesIn(document string) []string {
 	block := regexp.MustCompile("(?ms)^```\\w*\n(.*?)^```$")
 	var names []string
 	for _, m := range block.FindAllStringSubmatch(document, -1) {
@@ -90,8 +90,8 @@ func knownTargets(makefile string, words []string) bool {
 	})
 }
 
-// declarations are the names that Go code of this module declares at the top of
-// a file, methods with their types.
+// declarations returns the names that Go code of this module declares at package
+// level, methods with their types.
 func declarations(t *testing.T) map[string]bool {
 	t.Helper()
 	declared := map[string]bool{}

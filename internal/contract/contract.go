@@ -1,7 +1,7 @@
-// Package contract holds HTTP traffic against the contract in api/openapi.yaml.
+// Package contract checks HTTP traffic against the contract in api/openapi.yaml.
 //
-// The library's and the simulator's tests put it between the two, so that neither can agree with the other on something
-// that the Segment Public API does not say.
+// Tests of the library and of the simulator put it between the two, so that the two cannot agree on something that the
+// Segment Public API does not have.
 package contract
 
 import (
@@ -38,7 +38,7 @@ type Operation struct {
 	RateLimit int
 }
 
-// Where a breach is, for [Error.In].
+// Values of [Error.In]: the part of a request or response that breaks the contract.
 const (
 	InMethod = "method"
 	InPath   = "path"
@@ -48,7 +48,7 @@ const (
 	InStatus = "status"
 )
 
-// What [Error.Rule] says where no schema keyword fits, and more than one place says it.
+// Values of [Error.Rule] that are no schema keyword, and that several functions use.
 const (
 	ruleUnknown = "unknown"
 	ruleSyntax  = "syntax"
@@ -62,11 +62,11 @@ type Error struct {
 	Status int
 	// In is one of the In constants.
 	In string
-	// Name is the parameter or header, or the JSON pointer of the place in the body.
+	// Name is the parameter or header, or a JSON pointer into the body.
 	Name string
 	// Rule is the schema keyword that is broken, or one of: unknown, repeated, gap, empty, syntax, type, security.
 	Rule string
-	// Detail adds words for a reader.
+	// Detail explains the breach to a reader.
 	Detail string
 }
 
@@ -86,7 +86,7 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Validator holds requests and responses against the contract. It is safe for concurrent use.
+// Validator checks requests and responses against the contract. It is safe for concurrent use.
 type Validator struct {
 	router     routers.Router
 	routes     map[string]*routers.Route
@@ -152,8 +152,8 @@ func (v *Validator) Operations() []Operation {
 // beside an error, as long as method and path match. A breach is an [*Error]; a body that cannot be read is another
 // error. The body is read to its end and replaced by one that yields the same bytes and the same read error.
 func (v *Validator) Request(r *http.Request) (string, error) {
-	body, again, err := replay(r.Body)
-	r.Body = again
+	body, restored, err := replay(r.Body)
+	r.Body = restored
 
 	// An empty path is sent as "/", and only the server sees it that way.
 	probe := &http.Request{Method: r.Method, URL: &url.URL{Path: "/"}, Header: r.Header}
@@ -226,14 +226,15 @@ func (v *Validator) Response(operationID string, status int, header http.Header,
 			Status: status, Header: header, Body: io.NopCloser(bytes.NewReader(body)), Options: options,
 		})
 	}
-	// One by one, because the library does not say which header is at fault. The contract makes none mandatory.
+	// The headers are checked one by one, because the library does not report which of them is at fault. The contract
+	// makes none mandatory.
 	for _, name := range slices.Sorted(maps.Keys(declared.Value.Headers)) {
 		values := header.Values(name)
 		if len(values) == 0 {
 			continue
 		}
-		alone := http.Header{http.CanonicalHeaderKey(name): values}
-		if err := check(alone, &openapi3filter.Options{ExcludeResponseBody: true}); err != nil {
+		single := http.Header{http.CanonicalHeaderKey(name): values}
+		if err := check(single, &openapi3filter.Options{ExcludeResponseBody: true}); err != nil {
 			breach.In, breach.Name = InHeader, name
 			return explain(breach, err)
 		}
@@ -263,8 +264,8 @@ func options() *openapi3filter.Options {
 	}
 }
 
-// foldQuery returns the query with every dotted array (emails.0=a&emails.1=b) as one list. It refuses what the
-// operation does not declare, keys given twice, and numbers that are not 0 to n-1.
+// foldQuery returns the query with every dotted array (emails.0=a&emails.1=b) as one list. It refuses keys that the
+// operation does not declare, repeated keys, and indexes that are not 0 to n-1.
 func foldQuery(raw string, parameters openapi3.Parameters) (url.Values, *Error) {
 	sent, err := url.ParseQuery(raw)
 	if err != nil {
@@ -309,8 +310,8 @@ func isIndex(s string) bool {
 	return err == nil && n >= 0 && strconv.Itoa(n) == s
 }
 
-// explain completes a breach from an error of the validation library, which quotes the value at fault: the breach does
-// not.
+// explain completes a breach from an error of the validation library. That error quotes the value at fault; the breach
+// must not.
 func explain(breach *Error, err error) *Error {
 	if securityErr := new(openapi3filter.SecurityRequirementsError); errors.As(err, &securityErr) {
 		breach.In, breach.Name, breach.Rule = InHeader, "Authorization", "security"
@@ -348,8 +349,8 @@ func explain(breach *Error, err error) *Error {
 	return breach
 }
 
-// pointer returns the JSON pointer of the value at fault. For a property that the schema does not know, the library
-// points to the object, and this to the property.
+// pointer returns the JSON pointer of the value at fault. If the schema lacks a property, the library points to the
+// object, but pointer returns the property.
 func pointer(err *openapi3.SchemaError) string {
 	path := "/" + strings.Join(err.JSONPointer(), "/")
 	object, ok := err.Value.(map[string]any)
@@ -364,23 +365,23 @@ func pointer(err *openapi3.SchemaError) string {
 	return path
 }
 
-// replay reads a body to its end, closes it, and returns what it read with a body that behaves as the first one did.
+// replay reads a body to its end and closes it. It returns the bytes, and a body that yields the same bytes and errors.
 func replay(body io.ReadCloser) ([]byte, io.ReadCloser, error) {
 	if body == nil || body == http.NoBody {
 		return nil, body, nil
 	}
 	data, readErr := io.ReadAll(body)
-	again := &replayed{data: bytes.NewReader(data), readErr: readErr, closeErr: body.Close()}
-	return data, again, readErr
+	restored := &replayedBody{data: bytes.NewReader(data), readErr: readErr, closeErr: body.Close()}
+	return data, restored, readErr
 }
 
-type replayed struct {
+type replayedBody struct {
 	data              *bytes.Reader
 	readErr, closeErr error
 }
 
 // Read implements io.Reader.
-func (b *replayed) Read(p []byte) (int, error) {
+func (b *replayedBody) Read(p []byte) (int, error) {
 	n, err := b.data.Read(p)
 	if errors.Is(err, io.EOF) && b.readErr != nil {
 		err = b.readErr
@@ -389,4 +390,4 @@ func (b *replayed) Read(p []byte) (int, error) {
 }
 
 // Close implements io.Closer.
-func (b *replayed) Close() error { return b.closeErr }
+func (b *replayedBody) Close() error { return b.closeErr }

@@ -43,7 +43,7 @@ func newRequest(t *testing.T, method, target, body string) *http.Request {
 	return r
 }
 
-// The official client does not send these, but the documentation does.
+// The official client does not send these requests, but the documentation has them.
 func TestAcceptedRequests(t *testing.T) {
 	t.Parallel()
 	v := newValidator(t)
@@ -229,8 +229,8 @@ func wantBreach(t *testing.T, err error, want Error) {
 	}
 }
 
-// A breach may be logged, so it must not quote a secret that stands in the body or in a header.
-func TestErrorsKeepSecrets(t *testing.T) {
+// A breach may be logged, so it must not quote a secret from a body or a header.
+func TestErrorsQuoteNoSecret(t *testing.T) {
 	t.Parallel()
 	v := newValidator(t)
 	header := http.Header{"Content-Type": {"application/json"}}
@@ -315,7 +315,7 @@ func TestHandlerAndRoundTripperChangeNothing(t *testing.T) {
 	}
 }
 
-func TestBrokenBodiesStayBroken(t *testing.T) {
+func TestInterruptedBodiesStayInterrupted(t *testing.T) {
 	t.Parallel()
 	v := newValidator(t)
 	broken := func() io.ReadCloser {
@@ -390,7 +390,7 @@ func FuzzResponse(f *testing.F) {
 	}
 	f.Fuzz(func(_ *testing.T, operation string, status int, contentType, limit string, body []byte) {
 		header := http.Header{"Content-Type": {contentType}, "Retry-After": {limit}, "X-Ratelimit-Consumed": {limit}}
-		// Any verdict will do, a panic will not.
+		// Any result is right, except a panic.
 		_ = v.Response(operation, status, header, body)
 		_ = v.Response(operation, status, nil, nil)
 	})

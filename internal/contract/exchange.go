@@ -18,19 +18,19 @@ func (v *Validator) Handler(next http.Handler, report func(error)) http.Handler 
 		if err != nil {
 			report(err)
 		}
-		seen := &recorder{ResponseWriter: w}
-		next.ServeHTTP(seen, r)
+		recorded := &recorder{ResponseWriter: w}
+		next.ServeHTTP(recorded, r)
 		if operation == "" {
 			return
 		}
-		seen.begin(http.StatusOK)
-		if err := v.Response(operation, seen.status, seen.header, seen.body.Bytes()); err != nil {
+		recorded.begin(http.StatusOK)
+		if err := v.Response(operation, recorded.status, recorded.header, recorded.body.Bytes()); err != nil {
 			report(err)
 		}
 	})
 }
 
-// recorder keeps a copy of what a handler answers.
+// recorder keeps a copy of the response of a handler.
 type recorder struct {
 	http.ResponseWriter
 	status int
@@ -38,7 +38,7 @@ type recorder struct {
 	body   bytes.Buffer
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap implements the method that [http.ResponseController] looks for.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // WriteHeader implements http.ResponseWriter.
@@ -57,7 +57,7 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// begin fixes status and header on the first call: what a handler sets later is not sent.
+// begin fixes status and header on the first call: a header that is set later is not sent.
 func (r *recorder) begin(status int) {
 	if r.status == 0 {
 		r.status, r.header = status, r.Header().Clone()
@@ -65,7 +65,8 @@ func (r *recorder) begin(status int) {
 }
 
 // RoundTripper checks every exchange through next and passes it on unchanged, except that a response is read to its
-// end before the caller sees it. Breaches go to report, as in [Validator.Handler]; so does a body that breaks off.
+// end before the caller sees it. Breaches go to report, as in [Validator.Handler]; so does the error of an
+// interrupted body.
 func (v *Validator) RoundTripper(next http.RoundTripper, report func(error)) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		// A copy, because Request replaces the body and the caller's request is not ours to change.
@@ -78,8 +79,8 @@ func (v *Validator) RoundTripper(next http.RoundTripper, report func(error)) htt
 		if err != nil || operation == "" {
 			return resp, err
 		}
-		body, again, err := replay(resp.Body)
-		resp.Body = again
+		body, restored, err := replay(resp.Body)
+		resp.Body = restored
 		if err != nil {
 			report(fmt.Errorf("contract: %s: %d response: body: %w", operation, resp.StatusCode, err))
 			return resp, nil

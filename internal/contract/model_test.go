@@ -11,7 +11,7 @@ import (
 	segment "github.com/segmentio/public-api-sdk-go/api"
 )
 
-// compare holds the schemas against the official client's models.
+// compare compares the schemas with the official client's models.
 func (b *builder) compare() []error {
 	execute, _ := b.method.Type.Out(0).MethodByName("Execute")
 	var problems []error
@@ -22,7 +22,7 @@ func (b *builder) compare() []error {
 			if want := b.method.Name + status + "Response"; model.Elem().Name() != want {
 				problems = append(problems, fmt.Errorf("%s is not the official client's %s", want, model.Elem().Name()))
 			}
-			// The generator calls data optional; the documentation puts it into every success.
+			// The generator makes data optional, but by the documentation each success has it.
 			data, ok := model.Elem().FieldByName("Data")
 			if !ok {
 				return append(problems, fmt.Errorf("%s has no Data", model))
@@ -44,7 +44,7 @@ func jsonSchema(content openapi3.Content) *openapi3.Schema {
 	return content.Get("application/json").Schema.Value
 }
 
-// compareSchema accepts a difference only where the contract names its evidence.
+// compareSchema returns the differences for which the contract names no evidence.
 func compareSchema(path string, ref *openapi3.SchemaRef, model reflect.Type) []error {
 	schema := ref.Value
 	nullable := false
@@ -127,7 +127,7 @@ func compareObject(path string, schema *openapi3.Schema, model reflect.Type) []e
 	return problems
 }
 
-// missing returns what stands in want and not in got, except for fields that the contract knows without the client.
+// missing returns the parts of want that got lacks, except for fields that only the contract has.
 func missing(path string, want, got any, schema *openapi3.Schema) []error {
 	switch want := want.(type) {
 	case nil:

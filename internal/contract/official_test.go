@@ -26,7 +26,7 @@ import (
 	"github.com/baton-segment/baton-segment/api"
 )
 
-// scope is what the contract must hold: no operation more, none less.
+// scope lists the operations that the contract must have. It must have no others.
 var scope = strings.Fields(`
 	getWorkspace listUsers getUser listUserGroupsFromUser addPermissionsToUser replacePermissionsForUser deleteUsers
 	listInvites createInvites deleteInvites listUserGroups createUserGroup getUserGroup updateUserGroup deleteUserGroup
@@ -34,7 +34,7 @@ var scope = strings.Fields(`
 	addPermissionsToUserGroup replacePermissionsForUserGroup listRoles listSources getSource listWarehouses getWarehouse
 	listFunctions getFunction listSpaces getSpace listLabels createLabel deleteLabel`)
 
-// TestOfficialClient drives the official client through every operation of the contract.
+// TestOfficialClient calls every operation of the contract with the official client.
 func TestOfficialClient(t *testing.T) {
 	t.Parallel()
 	v := newValidator(t)
@@ -43,7 +43,7 @@ func TestOfficialClient(t *testing.T) {
 		ids = append(ids, op.ID)
 		t.Run(op.ID, func(t *testing.T) {
 			t.Parallel()
-			for _, problem := range conform(t.Context(), v, op) {
+			for _, problem := range disagreements(t.Context(), v, op) {
 				t.Error(problem)
 			}
 		})
@@ -54,8 +54,9 @@ func TestOfficialClient(t *testing.T) {
 	}
 }
 
-// TestInventions writes into the contract what only its author might believe in: the official client must give it away.
-func TestInventions(t *testing.T) {
+// TestOfficialClient_FindsUnfoundedEdits edits the contract without evidence. The official client must contradict each
+// edit.
+func TestOfficialClient_FindsUnfoundedEdits(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name      string
@@ -164,7 +165,7 @@ func TestInventions(t *testing.T) {
 			if at < 0 {
 				t.Fatalf("no operation %s", tt.operation)
 			}
-			got := errors.Join(conform(t.Context(), v, v.operations[at])...)
+			got := errors.Join(disagreements(t.Context(), v, v.operations[at])...)
 			if got == nil || !strings.Contains(got.Error(), tt.want) {
 				t.Errorf("got %v, want an error with %q", got, tt.want)
 			}
@@ -181,18 +182,18 @@ func newValidator(t *testing.T) *Validator {
 	return v
 }
 
-// call is one use of an operation.
+// call is one request of an operation and its response.
 type call struct {
 	params map[string]string        // By name of the path parameter.
 	query  map[string]any           // By name of the query parameter: a string or a list of strings.
 	page   *segment.PaginationInput // Nil for none.
 	input  any                      // The body, as decoded JSON. Nil for none.
-	status int                      // What the server answers,
-	output any                      // as decoded JSON.
+	status int                      // The status of the response.
+	output any                      // The response, as decoded JSON.
 }
 
-// conform returns what official client and contract disagree on in one operation.
-func conform(ctx context.Context, v *Validator, op Operation) []error {
+// disagreements returns the differences between official client and contract in one operation.
+func disagreements(ctx context.Context, v *Validator, op Operation) []error {
 	var problems []error
 	builder, err := newBuilder(v.routes[op.ID].Operation, op)
 	if err != nil {
@@ -200,14 +201,14 @@ func conform(ctx context.Context, v *Validator, op Operation) []error {
 	}
 	problems = append(problems, builder.compare()...)
 	for i, c := range calls(v.routes[op.ID].Operation) {
-		for _, problem := range builder.drive(ctx, v, c) {
+		for _, problem := range builder.exchange(ctx, v, c) {
 			problems = append(problems, fmt.Errorf("call %d: %w", i, problem))
 		}
 	}
 	return problems
 }
 
-// builder knows, by reflection, how the official client makes and reads one operation.
+// builder makes and reads one operation of the official client, by reflection.
 type builder struct {
 	op     Operation
 	spec   *openapi3.Operation
@@ -264,16 +265,17 @@ func newBuilder(spec *openapi3.Operation, op Operation) (*builder, error) {
 	return b, nil
 }
 
-// isPagination knows the fields of the client's PaginationInput in both spellings, its own and the documentation's.
+// isPagination reports whether name is a field of the client's PaginationInput, in the client's spelling or in that of
+// the documentation.
 func isPagination(name string) bool {
 	return slices.Contains([]string{"pagination[count]", "pagination[cursor]", "pagination.count", "pagination.cursor"}, name)
 }
 
-// calls returns the uses of an operation: every example of either side, and every parameter at its limits and at its
-// ugliest, one at a time.
+// calls returns the calls to make of an operation: every example of a request and of a response, and each parameter
+// by itself with values at its limits and with values that must be escaped.
 func calls(spec *openapi3.Operation) []call {
 	var all []call
-	first := func() call {
+	plain := func() call {
 		c := call{params: make(map[string]string), query: make(map[string]any)}
 		for _, ref := range spec.Parameters {
 			switch name := ref.Value.Name; {
@@ -297,7 +299,7 @@ func calls(spec *openapi3.Operation) []call {
 		return c
 	}
 	add := func(change func(*call)) {
-		c := first()
+		c := plain()
 		change(&c)
 		all = append(all, c)
 	}
@@ -316,35 +318,44 @@ func calls(spec *openapi3.Operation) []call {
 		}
 	}
 	for _, ref := range spec.Parameters {
-		name := ref.Value.Name
-		switch schema := ref.Value.Schema.Value; {
-		case name == "pagination[count]":
-			for _, count := range []int32{1, 200, 1000} {
-				add(func(c *call) { c.page = &segment.PaginationInput{Count: count} })
-			}
-		case name == "pagination[cursor]":
-			for _, cursor := range []string{"Mw==", "a b&c=d[0]+é#/?%"} {
-				add(func(c *call) { c.page = &segment.PaginationInput{Count: 7, Cursor: &cursor} })
-			}
-		case ref.Value.In == openapi3.ParameterInPath:
-			for _, id := range []string{"x", "a/b c?d#é%", "a+b&c=d;e:f@g", "日本語", "..%2F", strings.Repeat("x", 255), strings.Repeat("é", 255)} {
-				add(func(c *call) { c.params[name] = id })
-			}
-		case schema.Type.Is("array"):
-			dozen := make([]string, 12)
-			for i := range dozen {
-				dozen[i] = fmt.Sprintf("user+%d@example.com", i)
-			}
-			for _, list := range [][]string{dozen, {"a b", "x=y&z@example.com", "é@例え.jp", "a.b@example.com"}} {
-				add(func(c *call) { c.query[name] = list })
-			}
-		case !isPagination(name):
-			for _, value := range schema.Enum {
-				add(func(c *call) { c.query[name] = value })
-			}
+		for _, change := range parameterChanges(ref.Value) {
+			add(change)
 		}
 	}
 	return all
+}
+
+// parameterChanges returns changes of a call that each give a parameter another value.
+func parameterChanges(p *openapi3.Parameter) []func(*call) {
+	var changes []func(*call)
+	name := p.Name
+	switch schema := p.Schema.Value; {
+	case name == "pagination[count]":
+		for _, count := range []int32{1, 200, 1000} {
+			changes = append(changes, func(c *call) { c.page = &segment.PaginationInput{Count: count} })
+		}
+	case name == "pagination[cursor]":
+		for _, cursor := range []string{"Mw==", "a b&c=d[0]+é#/?%"} {
+			changes = append(changes, func(c *call) { c.page = &segment.PaginationInput{Count: 7, Cursor: &cursor} })
+		}
+	case p.In == openapi3.ParameterInPath:
+		for _, id := range []string{"x", "a/b c?d#é%", "a+b&c=d;e:f@g", "日本語", "..%2F", strings.Repeat("x", 255), strings.Repeat("é", 255)} {
+			changes = append(changes, func(c *call) { c.params[name] = id })
+		}
+	case schema.Type.Is("array"):
+		dozen := make([]string, 12)
+		for i := range dozen {
+			dozen[i] = fmt.Sprintf("user+%d@example.com", i)
+		}
+		for _, list := range [][]string{dozen, {"a b", "x=y&z@example.com", "é@例え.jp", "a.b@example.com"}} {
+			changes = append(changes, func(c *call) { c.query[name] = list })
+		}
+	case !isPagination(name):
+		for _, value := range schema.Enum {
+			changes = append(changes, func(c *call) { c.query[name] = value })
+		}
+	}
+	return changes
 }
 
 // examples returns the values of all JSON examples, in the order of their names.
@@ -357,8 +368,8 @@ func examples(content openapi3.Content) []any {
 	return values
 }
 
-// drive makes one call with the official client and returns what is wrong with the exchange.
-func (b *builder) drive(ctx context.Context, v *Validator, c call) []error {
+// exchange makes one call with the official client and returns the errors of request and response.
+func (b *builder) exchange(ctx context.Context, v *Validator, c call) []error {
 	var (
 		mu       sync.Mutex
 		problems []error
@@ -373,7 +384,7 @@ func (b *builder) drive(ctx context.Context, v *Validator, c call) []error {
 		return []error{err}
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for _, problem := range b.inspect(v, c, r) {
+		for _, problem := range b.checkRequest(v, c, r) {
 			report(problem)
 		}
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
@@ -388,14 +399,14 @@ func (b *builder) drive(ctx context.Context, v *Validator, c call) []error {
 	config.HTTPClient = &http.Client{Transport: v.RoundTripper(server.Client().Transport, report)}
 	ctx = context.WithValue(ctx, segment.ContextAccessToken, "fake-token")
 	out, err := b.execute(ctx, segment.NewAPIClient(config), c)
-	server.Close() // Waits for the handler, and so for all it reports.
+	server.Close() // It waits for the handler, which may still report.
 	if c.status >= http.StatusBadRequest {
 		return append(problems, checkError(c, err)...)
 	}
 	if err != nil {
 		return append(problems, fmt.Errorf("official client: %w", err))
 	}
-	// The official client's reading, written down again, holds all that was sent.
+	// If the value that the official client decoded is encoded again, it has all that was sent.
 	encoded, err := json.Marshal(out)
 	if err != nil {
 		return append(problems, err)
@@ -408,7 +419,7 @@ func (b *builder) drive(ctx context.Context, v *Validator, c call) []error {
 	return append(problems, missing("", normal(c.output), read, schema)...)
 }
 
-// execute builds and sends the request.
+// execute sends the request and returns the decoded response.
 func (b *builder) execute(ctx context.Context, client *segment.APIClient, c call) (any, error) {
 	service := reflect.ValueOf(client).Elem().FieldByName(strings.ReplaceAll(b.spec.Tags[0], " ", "") + "API")
 	args := []reflect.Value{service, reflect.ValueOf(ctx)}
@@ -453,8 +464,8 @@ func pathParameters(path string) []string {
 	return names
 }
 
-// inspect holds a request that the server received against the contract and against what the call meant to send.
-func (b *builder) inspect(v *Validator, c call, r *http.Request) []error {
+// checkRequest compares a request that the server received with the contract and with the call.
+func (b *builder) checkRequest(v *Validator, c call, r *http.Request) []error {
 	var problems []error
 	switch operation, err := v.Request(r); {
 	case err != nil:
@@ -508,7 +519,7 @@ func (b *builder) inspect(v *Validator, c call, r *http.Request) []error {
 	return problems
 }
 
-// checkError wants the official client to report an error, and to decode it where it decodes errors at all.
+// checkError requires an error of the official client, decoded if the client decodes errors with this status.
 func checkError(c call, err error) []error {
 	if err == nil {
 		return []error{fmt.Errorf("official client: no error for %d", c.status)}

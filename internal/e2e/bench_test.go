@@ -22,7 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-segment/baton-segment/connector"
-	"github.com/baton-segment/baton-segment/internal/floor"
+	"github.com/baton-segment/baton-segment/internal/sdkbaseline"
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
@@ -82,7 +82,7 @@ func BenchmarkSync(b *testing.B) {
 			}
 		}
 	}
-	program, floorProgram := buildAsReleased(b, "./cmd/baton-segment"), buildAsReleased(b, "./internal/floor/cmd")
+	program, floorProgram := buildAsReleased(b, "./cmd/baton-segment"), buildAsReleased(b, "./internal/sdkbaseline/cmd")
 	for _, c := range cases {
 		b.Run(c.String()+"/program=baton-segment", func(b *testing.B) { c.measure(b, program) })
 		if c.limit == 0 {
@@ -161,7 +161,7 @@ func BenchmarkColdStart(b *testing.B) {
 	}))
 	defer listener.Close()
 	workspace := filepath.Join(b.TempDir(), "workspace")
-	empty := &floor.Workspace{Announce: listener.URL, Types: []floor.Type{{ID: typeUser, Trait: int32(v2.ResourceType_TRAIT_USER), PageSize: 1}}}
+	empty := &sdkbaseline.Workspace{Announce: listener.URL, Types: []sdkbaseline.Type{{ID: typeUser, Trait: int32(v2.ResourceType_TRAIT_USER), PageSize: 1}}}
 	if err := empty.Write(workspace); err != nil {
 		b.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func BenchmarkColdStart(b *testing.B) {
 		env, args  []string
 	}{
 		{name: "baton-segment", path: buildAsReleased(b, "./cmd/baton-segment"), env: server{Server: segment, URL: listener.URL}.env()},
-		{name: "empty", path: buildAsReleased(b, "./internal/floor/cmd"), args: []string{"--workspace", workspace}},
+		{name: "empty", path: buildAsReleased(b, "./internal/sdkbaseline/cmd"), args: []string{"--workspace", workspace}},
 	} {
 		b.Run("program="+p.name, func(b *testing.B) {
 			var waited time.Duration
@@ -194,7 +194,7 @@ func TestFloorHasTheRowsOfASync(t *testing.T) {
 	t.Parallel()
 	c := bench{users: 100}
 	ws := sim.Sized(c.size())
-	program := buildAsReleased(t, "./internal/floor/cmd")
+	program := buildAsReleased(t, "./internal/sdkbaseline/cmd")
 	workspace := filepath.Join(t.TempDir(), "workspace")
 	if err := floorOf(ws, 0).Write(workspace); err != nil {
 		t.Fatal(err)
@@ -229,7 +229,7 @@ func rowIDs(t *testing.T, file string) []string {
 }
 
 // requestsOf is how often a floor waits.
-func requestsOf(w *floor.Workspace) int {
+func requestsOf(w *sdkbaseline.Workspace) int {
 	n := w.Validate
 	for _, t := range w.Types {
 		n += t.Lists + max(0, (len(t.Rows)-1)/t.PageSize)
@@ -418,14 +418,14 @@ func buildAsReleased(t testing.TB, source string) string {
 
 // floorOf is a workspace with the rows and requests that the oracle expects of
 // a sync of ws.
-func floorOf(ws *sim.Workspace, latency time.Duration) *floor.Workspace {
+func floorOf(ws *sim.Workspace, latency time.Duration) *sdkbaseline.Workspace {
 	o := newOracle(ws, builtTypes())
 	o.list()
 	o.foretell()
-	types := map[string]*floor.Type{}
-	out := &floor.Workspace{Latency: latency, Validate: 3}
+	types := map[string]*sdkbaseline.Type{}
+	out := &sdkbaseline.Workspace{Latency: latency, Validate: 3}
 	for _, typeID := range builtTypes() {
-		t := floor.Type{ID: typeID, Trait: int32(v2.ResourceType_TRAIT_APP), Lists: 1, PageSize: pageSize}
+		t := sdkbaseline.Type{ID: typeID, Trait: int32(v2.ResourceType_TRAIT_APP), Lists: 1, PageSize: pageSize}
 		switch typeID {
 		case typeUser, typeInvite:
 			t.Trait = int32(v2.ResourceType_TRAIT_USER)
@@ -453,13 +453,13 @@ func floorOf(ws *sim.Workspace, latency time.Duration) *floor.Workspace {
 	}
 	for _, key := range slices.Sorted(maps.Keys(o.resources)) {
 		r := o.resources[key]
-		row := floor.Row{ID: r.ID, Name: r.Name, Email: r.Email, Profile: map[string]string{}}
+		row := sdkbaseline.Row{ID: r.ID, Name: r.Name, Email: r.Email, Profile: map[string]string{}}
 		for k, v := range r.Profile {
 			row.Profile[k] = fmt.Sprint(v)
 		}
 		types[r.Type].Rows = append(types[r.Type].Rows, row)
 	}
-	rows := map[string]*floor.Row{}
+	rows := map[string]*sdkbaseline.Row{}
 	for _, typeID := range []string{typeUser, typeGroup} {
 		for i := range types[typeID].Rows {
 			rows[typeID+":"+types[typeID].Rows[i].ID] = &types[typeID].Rows[i]
@@ -467,43 +467,43 @@ func floorOf(ws *sim.Workspace, latency time.Duration) *floor.Workspace {
 	}
 	// hold adds what a principal holds: a page of grants on what was listed, and
 	// one on what was not.
-	hold := func(row *floor.Row, typeID string, permissions []sim.Permission, more ...floor.Grant) {
-		ordinary, inserted := more, []floor.Grant(nil)
+	hold := func(row *sdkbaseline.Row, typeID string, permissions []sim.Permission, more ...sdkbaseline.Grant) {
+		ordinary, inserted := more, []sdkbaseline.Grant(nil)
 		for _, t := range o.targets(permissions) {
-			on := floor.Entitlement{Type: t.on, ID: t.id, Slug: t.slug}
+			on := sdkbaseline.Entitlement{Type: t.on, ID: t.id, Slug: t.slug}
 			if _, foretold := o.entitlements[t.entitlement()]; !foretold {
 				row.Entitlements = append(row.Entitlements, on)
 			}
-			g := floor.Grant{Entitlement: on, PrincipalType: typeID, Principal: row.ID, Expands: typeID == typeGroup}
+			g := sdkbaseline.Grant{Entitlement: on, PrincipalType: typeID, Principal: row.ID, Expands: typeID == typeGroup}
 			if _, listed := o.resources[t.on+":"+t.id]; listed {
 				ordinary = append(ordinary, g)
 			} else {
 				inserted = append(inserted, g)
 			}
 		}
-		row.Grants = append(row.Grants, floor.Page{Grants: ordinary})
+		row.Grants = append(row.Grants, sdkbaseline.Page{Grants: ordinary})
 		if len(inserted) > 0 {
-			row.Grants = append(row.Grants, floor.Page{Grants: inserted, Insert: true})
+			row.Grants = append(row.Grants, sdkbaseline.Page{Grants: inserted, Insert: true})
 		}
 	}
 	people := map[string]string{}
 	for _, u := range ws.Users {
 		people[u.Email] = u.ID
-		member := floor.Grant{Entitlement: floor.Entitlement{Type: typeWorkspace, ID: ws.ID, Slug: "member"}, PrincipalType: typeUser, Principal: u.ID}
+		member := sdkbaseline.Grant{Entitlement: sdkbaseline.Entitlement{Type: typeWorkspace, ID: ws.ID, Slug: "member"}, PrincipalType: typeUser, Principal: u.ID}
 		hold(rows[typeUser+":"+u.ID], typeUser, u.Permissions, member)
 	}
 	for _, g := range ws.Groups {
-		users, pending := floor.Page{Request: true}, floor.Page{Request: true}
-		in := floor.Entitlement{Type: typeGroup, ID: g.ID, Slug: "member"}
+		users, pending := sdkbaseline.Page{Request: true}, sdkbaseline.Page{Request: true}
+		in := sdkbaseline.Entitlement{Type: typeGroup, ID: g.ID, Slug: "member"}
 		for _, email := range g.Members {
 			if id, ok := people[email]; ok {
-				users.Grants = append(users.Grants, floor.Grant{Entitlement: in, PrincipalType: typeUser, Principal: id})
+				users.Grants = append(users.Grants, sdkbaseline.Grant{Entitlement: in, PrincipalType: typeUser, Principal: id})
 			} else {
-				pending.Grants = append(pending.Grants, floor.Grant{Entitlement: in, PrincipalType: typeInvite, Principal: email})
+				pending.Grants = append(pending.Grants, sdkbaseline.Grant{Entitlement: in, PrincipalType: typeInvite, Principal: email})
 			}
 		}
 		row := rows[typeGroup+":"+g.ID]
-		row.Grants = []floor.Page{users, pending}
+		row.Grants = []sdkbaseline.Page{users, pending}
 		hold(row, typeGroup, g.Permissions)
 	}
 	return out

@@ -8,7 +8,7 @@ import (
 )
 
 func listRoles(c *call) (reply, *problem) {
-	l := listing[Role]{rows: c.state.Roles, untotaled: true}
+	l := listing[Role]{rows: c.state.Roles, withoutTotal: true}
 	return page(c, "roles", l, func(r Role) map[string]string {
 		return map[string]string{"id": r.ID, "name": r.Name, "description": r.Description}
 	})
@@ -86,7 +86,8 @@ func settings(m map[string]any) map[string]any {
 // typeInsertTransformation is the type of functions that API 62.0.6 added.
 const typeInsertTransformation = "INSERT_TRANSFORMATION"
 
-// functionTypes are the values of resourceType in API 57.3.0, and the newer one.
+// functionTypes are the values of resourceType in API 57.3.0, and the one that came
+// later.
 func functionTypes() []string {
 	return []string{"DESTINATION", "INSERT_DESTINATION", "INSERT_SOURCE", typeInsertTransformation, "SOURCE"}
 }
@@ -100,7 +101,7 @@ func listFunctions(c *call) (reply, *problem) {
 	if !slices.Contains(known, kind) {
 		return reply{}, invalid("resourceType", "must be one of "+strings.Join(known, ", "))
 	}
-	l := listing[int]{rows: c.index().functionsOf[kind], numbering: 1, untotaled: true}
+	l := listing[int]{rows: c.index().functionsOf[kind], numbering: 1, withoutTotal: true}
 	return page(c, "functions", l, func(i int) wireFunction { return c.function(c.state.Functions[i]) })
 }
 
@@ -155,11 +156,11 @@ type labelInput struct {
 	Label wireLabel `json:"label"`
 }
 
-// labelPart is what a key or a value may be. The documentation allows letters,
-// digits and hyphens; underscores have been seen.
+// labelPart matches keys and values. The documentation allows letters, digits and
+// hyphens; real workspaces have underscores as well.
 var labelPart = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
 
-// createLabel answers 409 to a label that exists: an assumption.
+// createLabel answers 409 if the label exists: an assumption.
 func createLabel(c *call) (reply, *problem) {
 	var in labelInput
 	if p := c.decode(&in); p != nil {
@@ -179,8 +180,8 @@ func createLabel(c *call) (reply, *problem) {
 	return reply{http.StatusCreated, map[string]any{"label": in.Label}}, nil
 }
 
-// deleteLabel refuses a label that a source or a permission carries: the
-// documentation says so, the 422 is an assumption.
+// deleteLabel refuses a label that a source or a permission carries. The refusal is
+// documented, its status 422 is an assumption.
 func deleteLabel(c *call) (reply, *problem) {
 	key, value := c.arg("key"), c.arg("value")
 	same := func(l Label) bool { return l.Key == key && l.Value == value }
@@ -195,7 +196,7 @@ func deleteLabel(c *call) (reply, *problem) {
 	return success(), nil
 }
 
-// carries says whether a label is on any source or permission.
+// carries reports whether any source or permission carries the label.
 func (w *Workspace) carries(label func(Label) bool) bool {
 	permission := func(p Permission) bool {
 		return slices.ContainsFunc(p.Resources, func(r Resource) bool { return slices.ContainsFunc(r.Labels, label) })
@@ -206,7 +207,7 @@ func (w *Workspace) carries(label func(Label) bool) bool {
 		slices.ContainsFunc(w.Invites, func(i Invite) bool { return slices.ContainsFunc(i.Permissions, permission) })
 }
 
-// find is the row that the path names.
+// find returns the row that the path names.
 func find[T any](c *call, what string, rows []T, at map[string]int) (T, *problem) {
 	i, there := at[c.arg("id")]
 	if !there {

@@ -8,33 +8,33 @@ import (
 // clone returns a copy that shares no memory with w.
 func (w *Workspace) clone() *Workspace {
 	c := *w
-	c.Users = each(w.Users, func(u User) User {
+	c.Users = mapSlice(w.Users, func(u User) User {
 		u.Permissions = clonePermissions(u.Permissions)
 		return u
 	})
-	c.Groups = each(w.Groups, func(g Group) Group {
+	c.Groups = mapSlice(w.Groups, func(g Group) Group {
 		g.Members = slices.Clone(g.Members)
 		g.Permissions = clonePermissions(g.Permissions)
 		return g
 	})
-	c.Invites = each(w.Invites, func(i Invite) Invite {
+	c.Invites = mapSlice(w.Invites, func(i Invite) Invite {
 		i.Permissions = clonePermissions(i.Permissions)
 		return i
 	})
 	c.Roles = slices.Clone(w.Roles)
 	c.Labels = slices.Clone(w.Labels)
-	c.Sources = each(w.Sources, func(s Source) Source {
+	c.Sources = mapSlice(w.Sources, func(s Source) Source {
 		s.Name = clonePointer(s.Name)
 		s.WriteKeys = slices.Clone(s.WriteKeys)
 		s.Settings = cloneSettings(s.Settings)
 		s.Labels = slices.Clone(s.Labels)
 		return s
 	})
-	c.Warehouses = each(w.Warehouses, func(h Warehouse) Warehouse {
+	c.Warehouses = mapSlice(w.Warehouses, func(h Warehouse) Warehouse {
 		h.Settings = cloneSettings(h.Settings)
 		return h
 	})
-	c.Functions = each(w.Functions, func(f Function) Function {
+	c.Functions = mapSlice(w.Functions, func(f Function) Function {
 		f.DisplayName = clonePointer(f.DisplayName)
 		f.Settings = slices.Clone(f.Settings)
 		return f
@@ -44,8 +44,8 @@ func (w *Workspace) clone() *Workspace {
 }
 
 func clonePermissions(ps []Permission) []Permission {
-	return each(ps, func(p Permission) Permission {
-		p.Resources = each(p.Resources, func(r Resource) Resource {
+	return mapSlice(ps, func(p Permission) Permission {
+		p.Resources = mapSlice(p.Resources, func(r Resource) Resource {
 			r.Labels = slices.Clone(r.Labels)
 			return r
 		})
@@ -61,13 +61,13 @@ func cloneSettings(m map[string]any) map[string]any {
 	return c
 }
 
-// cloneValue copies what encoding/json can decode into an any.
+// cloneValue copies a value that encoding/json can decode into an any.
 func cloneValue(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		return cloneSettings(v)
 	case []any:
-		return each(v, cloneValue)
+		return mapSlice(v, cloneValue)
 	default:
 		return v
 	}
@@ -81,8 +81,8 @@ func clonePointer[T any](p *T) *T {
 	return &v
 }
 
-// each maps f over in and keeps nil nil.
-func each[T, U any](in []T, f func(T) U) []U {
+// mapSlice returns f of each element. The result of nil is nil.
+func mapSlice[T, U any](in []T, f func(T) U) []U {
 	if in == nil {
 		return nil
 	}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// controlPrefix is where the control plane lives. It needs no token and is
-// not in the journal:
+// controlPrefix is the path of the control plane, which needs no token and is not in
+// the journal:
 //
 //	GET    /_sim/journal    {"requests": [...]}
 //	DELETE /_sim/journal    empties it
@@ -74,7 +74,7 @@ func (s *Server) controlAnswer(r *http.Request) (*answer, error) {
 	return envelope(notFound("control", r.Method+" "+r.URL.Path)), nil
 }
 
-// injectJSON takes a fault plan; the problem says why it cannot be one.
+// injectJSON adds a fault plan, or returns why it is refused.
 func (s *Server) injectJSON(body []byte) *problem {
 	faults, err := parseFaults(body)
 	if err == nil {
@@ -91,7 +91,7 @@ func parseFaults(body []byte) ([]Fault, error) {
 		Faults []wireFault `json:"faults"`
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
-	// A misspelled ordinal would strike every time.
+	// A fault with a misspelled ordinal would apply to every request.
 	d.DisallowUnknownFields()
 	if err := d.Decode(&plan); err != nil {
 		return nil, err

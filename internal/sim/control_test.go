@@ -15,7 +15,7 @@ func TestControlPlane(t *testing.T) {
 	s := New(Demo())
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	// control asks without a token.
+	// control sends a request without a token.
 	control := func(status int, method, path, body string) []byte {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, strings.NewReader(body))
@@ -44,7 +44,7 @@ func TestControlPlane(t *testing.T) {
 		}
 		return out.Requests
 	}
-	w := newWire(t, s)
+	w := newRawClient(t, s)
 
 	equal(t, "journal", []Request{}, requests())
 	control(204, http.MethodPost, "/_sim/faults", `{"faults":[
@@ -83,11 +83,11 @@ func TestControlPlane(t *testing.T) {
 	equal(t, "state", s.Workspace(), &state.Workspace)
 }
 
-// The journal and the in-process transport know no token and no body.
+// The journal has neither tokens nor bodies.
 func TestNoSecretInTheJournal(t *testing.T) {
 	t.Parallel()
 	s := New(Demo(), WithToken("SECRET-token"))
-	w := newWire(t, s)
+	w := newRawClient(t, s)
 	w.want(t, 200, http.MethodGet, "/sources", "")
 	w.want(t, 200, http.MethodPost, "/groups", `{"name":"SECRET-body"}`)
 	if journal := toJSON(t, s.Journal()); strings.Contains(journal, "SECRET") {

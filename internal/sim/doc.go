@@ -3,7 +3,7 @@
 // a journal of requests, a plan of faults, and other administrators who edit
 // the workspace in between.
 //
-// It behaves as Segment's documentation, samples and official clients show.
-// Where they are silent it follows an assumption, and the comment beside the
-// code says so.
+// It behaves as Segment's documentation, samples and official clients show. If they
+// do not cover a case, the simulator follows an assumption, and the comment beside
+// the code calls it one.
 package sim

@@ -16,8 +16,8 @@ type FaultKind string
 // The kinds of faults. "Instead" means that the operation is not carried out.
 const (
 	// FaultStatus answers Status (default 500) with Segment's error envelope,
-	// or with Body as JSON, instead. A 429 has the documented body, of which
-	// the time to wait is one minute.
+	// or with Body as JSON, instead. A 429 has the documented body, with one
+	// minute as the time to wait.
 	FaultStatus FaultKind = "status"
 	// FaultHTML answers Status (default 502) with an HTML page, instead.
 	FaultHTML FaultKind = "html"
@@ -46,14 +46,14 @@ const (
 	// FaultShrinkCursor gives the cursor of the page before as that of the next
 	// page, and on the first page its own.
 	FaultShrinkCursor FaultKind = "shrink-cursor"
-	// FaultExpiredCursor refuses a request that has a cursor, as one that the
-	// list did not make, and lets all others pass.
+	// FaultExpiredCursor refuses each cursor as unknown. It does not affect
+	// requests without a cursor.
 	FaultExpiredCursor FaultKind = "expired-cursor"
-	// FaultRepeatRow lets the first row come once more at the end: of a list, or
-	// of the permissions of a user or a group.
+	// FaultRepeatRow repeats the first row at the end: of a list, or of the
+	// permissions of a user or a group.
 	FaultRepeatRow FaultKind = "repeat-row"
-	// FaultContradict lets the first row come once more at the end, with other
-	// words about the same: a name, a description, the case of an address.
+	// FaultContradict repeats the first row at the end with another name or
+	// description, or an address in another case.
 	FaultContradict FaultKind = "contradict"
 	// FaultContentType sends the right body as text/plain.
 	FaultContentType FaultKind = "content-type"
@@ -61,36 +61,37 @@ const (
 	FaultMalformed FaultKind = "malformed"
 	// FaultSlow sends the body a byte a second.
 	FaultSlow FaultKind = "slow"
-	// FaultEndless begins with half of the body and goes on until the caller
+	// FaultEndless begins with half of the body and continues until the caller
 	// leaves.
 	FaultEndless FaultKind = "endless"
 	// FaultDelay only waits for Delay.
 	FaultDelay FaultKind = "delay"
 )
 
-// A Fault is one thing that goes wrong. The first fault that fits a request
-// is the one that it meets.
+// A Fault makes requests of an operation go wrong. If several faults match a
+// request, the first of them applies.
 type Fault struct {
 	// Operation is one of Operations.
 	Operation string
-	// Query makes only requests count whose query, as it was sent, contains it:
+	// Query limits the fault to requests whose raw query contains it:
 	// "resourceType=SOURCE" is one list of functions.
 	Query string
-	// Ordinal counts the requests of this operation, and with this Query, as
-	// the journal shows them, from 1. Zero is every one of them.
+	// Ordinal selects one request of this operation and Query, counted from 1 as
+	// in the journal. Zero selects all of them.
 	Ordinal int
 	Kind    FaultKind
 	// Status replaces the status of the kind's answer.
 	Status int
-	// Header is added to the answer and replaces what has the same name.
+	// Header is added to the answer and replaces headers of the same name.
 	Header http.Header
 	// Body replaces the body of FaultStatus and FaultLateStatus. It is sent as JSON.
 	Body string
-	// Delay is waited for first, whatever the kind.
+	// Delay is how long the request waits first, with any kind.
 	Delay time.Duration
 }
 
-// A mishap answers a request in the place of handle, which carries it out.
+// A mishap answers a request. If the kind of fault is to carry the request out, it
+// calls handle, which does.
 type mishap func(f *Fault, r *http.Request, handle func() *answer) *answer
 
 type faultKind struct {
@@ -100,37 +101,37 @@ type faultKind struct {
 
 func faultKinds() []faultKind {
 	return []faultKind{
-		{FaultStatus, instead((*Fault).statusAnswer)},
-		{FaultHTML, instead(fixed(http.StatusBadGateway, "text/html; charset=utf-8", "<html><body><h1>Bad Gateway</h1></body></html>\n"))},
-		{FaultEmpty, instead(fixed(http.StatusOK, "application/json", ""))},
-		{FaultNull, instead(fixed(http.StatusOK, "application/json", "null"))},
-		{FaultEmptyObject, instead(fixed(http.StatusOK, "application/json", "{}"))},
-		{FaultRedirect, instead(func(f *Fault) *answer {
-			a := fixed(http.StatusTemporaryRedirect, "text/html; charset=utf-8", "")(f)
+		{FaultStatus, answerInstead((*Fault).statusAnswer)},
+		{FaultHTML, answerInstead(fixedAnswer(http.StatusBadGateway, "text/html; charset=utf-8", "<html><body><h1>Bad Gateway</h1></body></html>\n"))},
+		{FaultEmpty, answerInstead(fixedAnswer(http.StatusOK, "application/json", ""))},
+		{FaultNull, answerInstead(fixedAnswer(http.StatusOK, "application/json", "null"))},
+		{FaultEmptyObject, answerInstead(fixedAnswer(http.StatusOK, "application/json", "{}"))},
+		{FaultRedirect, answerInstead(func(f *Fault) *answer {
+			a := fixedAnswer(http.StatusTemporaryRedirect, "text/html; charset=utf-8", "")(f)
 			a.header.Set("Location", "/")
 			return a
 		})},
-		{FaultReset, instead(func(*Fault) *answer { return &answer{header: http.Header{}, cut: cutBefore} })},
-		{FaultDrop, afterwards(func(_ *Fault, a *answer) *answer {
-			a.cut = cutBefore
+		{FaultReset, answerInstead(func(*Fault) *answer { return &answer{header: http.Header{}, breakAt: breakBeforeAnswer} })},
+		{FaultDrop, editAnswer(func(_ *Fault, a *answer) *answer {
+			a.breakAt = breakBeforeAnswer
 			return a
 		})},
-		{FaultLateStatus, afterwards(func(f *Fault, _ *answer) *answer { return f.statusAnswer() })},
-		{FaultTruncate, afterwards(func(_ *Fault, a *answer) *answer {
-			a.cut = cutBody
+		{FaultLateStatus, editAnswer(func(f *Fault, _ *answer) *answer { return f.statusAnswer() })},
+		{FaultTruncate, editAnswer(func(_ *Fault, a *answer) *answer {
+			a.breakAt = breakInBody
 			return a
 		})},
-		{FaultNoPagination, afterwards(func(_ *Fault, a *answer) *answer {
+		{FaultNoPagination, editAnswer(func(_ *Fault, a *answer) *answer {
 			return editData(a, func(data map[string]any) { delete(data, "pagination") })
 		})},
-		{FaultRepeatCursor, afterwards(func(_ *Fault, a *answer) *answer {
+		{FaultRepeatCursor, editAnswer(func(_ *Fault, a *answer) *answer {
 			return editData(a, func(data map[string]any) {
 				if p, paged := data["pagination"].(map[string]any); paged {
 					p["next"] = p["current"]
 				}
 			})
 		})},
-		{FaultShrinkCursor, afterwards(func(_ *Fault, a *answer) *answer {
+		{FaultShrinkCursor, editAnswer(func(_ *Fault, a *answer) *answer {
 			return editData(a, func(data map[string]any) {
 				if p, paged := data["pagination"].(map[string]any); paged {
 					p["next"] = p["current"]
@@ -146,47 +147,49 @@ func faultKinds() []faultKind {
 			}
 			return handle()
 		}},
-		{FaultRepeatRow, afterwards(func(_ *Fault, a *answer) *answer {
+		{FaultRepeatRow, editAnswer(func(_ *Fault, a *answer) *answer {
 			return editData(a, func(data map[string]any) { repeatRow(data, func(row any) any { return row }) })
 		})},
-		{FaultContradict, afterwards(func(_ *Fault, a *answer) *answer {
+		{FaultContradict, editAnswer(func(_ *Fault, a *answer) *answer {
 			return editData(a, func(data map[string]any) { repeatRow(data, contradiction) })
 		})},
-		{FaultContentType, afterwards(func(_ *Fault, a *answer) *answer {
+		{FaultContentType, editAnswer(func(_ *Fault, a *answer) *answer {
 			a.header.Set("Content-Type", "text/plain; charset=utf-8")
 			return a
 		})},
-		{FaultMalformed, afterwards(func(_ *Fault, a *answer) *answer {
+		{FaultMalformed, editAnswer(func(_ *Fault, a *answer) *answer {
 			a.body = a.body[:len(a.body)/2]
 			return a
 		})},
-		{FaultSlow, afterwards(func(_ *Fault, a *answer) *answer {
-			a.flow = flowSlow
+		{FaultSlow, editAnswer(func(_ *Fault, a *answer) *answer {
+			a.delivery = deliverSlowly
 			return a
 		})},
-		{FaultEndless, afterwards(func(_ *Fault, a *answer) *answer {
-			a.body, a.flow = a.body[:len(a.body)/2], flowEndless
+		{FaultEndless, editAnswer(func(_ *Fault, a *answer) *answer {
+			a.body, a.delivery = a.body[:len(a.body)/2], deliverEndlessly
 			return a
 		})},
-		{FaultDelay, afterwards(func(_ *Fault, a *answer) *answer { return a })},
+		{FaultDelay, editAnswer(func(_ *Fault, a *answer) *answer { return a })},
 	}
 }
 
 // FaultKinds lists every kind of fault.
 func FaultKinds() []FaultKind {
-	return each(faultKinds(), func(k faultKind) FaultKind { return k.kind })
+	return mapSlice(faultKinds(), func(k faultKind) FaultKind { return k.kind })
 }
 
-func instead(f func(*Fault) *answer) mishap {
+// answerInstead makes a mishap that does not carry the request out.
+func answerInstead(f func(*Fault) *answer) mishap {
 	return func(fault *Fault, _ *http.Request, _ func() *answer) *answer { return f(fault) }
 }
 
-func afterwards(f func(*Fault, *answer) *answer) mishap {
+// editAnswer makes a mishap that carries the request out and changes the answer.
+func editAnswer(f func(*Fault, *answer) *answer) mishap {
 	return func(fault *Fault, _ *http.Request, handle func() *answer) *answer { return f(fault, handle()) }
 }
 
-// fixed makes an answer that depends on the fault's status at most.
-func fixed(status int, contentType, body string) func(*Fault) *answer {
+// fixedAnswer makes an answer that depends on nothing but the fault's status.
+func fixedAnswer(status int, contentType, body string) func(*Fault) *answer {
 	return func(f *Fault) *answer {
 		a := &answer{status: status, header: http.Header{"Content-Type": {contentType}}, body: []byte(body)}
 		if f.Status != 0 {
@@ -202,7 +205,7 @@ func (f *Fault) statusAnswer() *answer {
 		status = http.StatusInternalServerError
 	}
 	if f.Body != "" {
-		return fixed(status, "application/json", f.Body)(f)
+		return fixedAnswer(status, "application/json", f.Body)(f)
 	}
 	if status == http.StatusTooManyRequests {
 		return envelope(tooManyRequests(limitWindow, 1))
@@ -211,7 +214,7 @@ func (f *Fault) statusAnswer() *answer {
 	return envelope(&problem{Type: kind, Message: "Injected by a fault plan", Status: status})
 }
 
-// editData changes what stands under "data" in an answer, if there is any.
+// editData changes the value of "data" in an answer, if there is one.
 func editData(a *answer, edit func(map[string]any)) *answer {
 	var body struct {
 		Data map[string]any `json:"data"`
@@ -225,24 +228,24 @@ func editData(a *answer, edit func(map[string]any)) *answer {
 	return a
 }
 
-// repeatRow appends the first row to the rows in an answer, in other words:
-// those of a list, or the permissions of the one that it is about.
-func repeatRow(data map[string]any, reword func(any) any) {
+// repeatRow appends a changed copy of the first row to the rows in an answer: to those
+// of a list, or to the permissions of a user or group.
+func repeatRow(data map[string]any, change func(any) any) {
 	for key, value := range data {
 		switch value := value.(type) {
 		case []any:
 			if len(value) > 0 {
-				data[key] = append(value, reword(value[0]))
+				data[key] = append(value, change(value[0]))
 			}
 		case map[string]any:
 			if key != "pagination" {
-				repeatRow(value, reword)
+				repeatRow(value, change)
 			}
 		}
 	}
 }
 
-// contradiction says something else about what a row is about.
+// contradiction returns a row of the same identity with other values.
 func contradiction(row any) any {
 	if text, ok := row.(string); ok {
 		return strings.ToUpper(text)
@@ -260,7 +263,7 @@ func contradiction(row any) any {
 	return object
 }
 
-// apply answers a request that meets f; a nil f lets it pass.
+// apply answers a request to which f applies. A nil f changes nothing.
 func (f *Fault) apply(r *http.Request, handle func() *answer) *answer {
 	if f == nil {
 		return handle()
@@ -274,20 +277,20 @@ func (f *Fault) apply(r *http.Request, handle func() *answer) *answer {
 	return a
 }
 
-// A plannedFault is a fault and how far its time is off.
+// A plannedFault is a fault, and the requests that it counted so far.
 type plannedFault struct {
-	moment
+	trigger
 	fault Fault
 }
 
-func (f *Fault) moment() moment {
-	return moment{operation: f.Operation, query: f.Query, ordinal: f.Ordinal}
+func (f *Fault) trigger() trigger {
+	return trigger{operation: f.Operation, query: f.Query, ordinal: f.Ordinal}
 }
 
-// check reports what makes f unusable.
+// check returns an error if f can never apply.
 func (f *Fault) check() error {
-	at := f.moment()
-	if err := at.check("fault on"); err != nil {
+	when := f.trigger()
+	if err := when.check("fault on"); err != nil {
 		return err
 	}
 	switch {
@@ -301,8 +304,8 @@ func (f *Fault) check() error {
 	return nil
 }
 
-// Inject adds faults to the plan, all or none. It fails on an operation or a
-// kind that does not exist, because such a fault would never strike.
+// Inject adds faults to the plan, all or none. It fails on an operation or a kind that
+// does not exist, because such a fault would never apply.
 func (s *Server) Inject(faults ...Fault) error {
 	for i := range faults {
 		if err := faults[i].check(); err != nil {
@@ -312,8 +315,8 @@ func (s *Server) Inject(faults ...Fault) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range faults {
-		planned := &plannedFault{f.moment(), f}
-		planned.catchUp(s)
+		planned := &plannedFault{f.trigger(), f}
+		planned.countJournal(s)
 		s.faults = append(s.faults, planned)
 	}
 	return nil

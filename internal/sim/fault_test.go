@@ -15,25 +15,25 @@ import (
 	"time"
 )
 
-// A seen is what a caller makes of a faulty exchange.
-type seen struct {
+// An outcome is the result of an exchange as a caller receives it.
+type outcome struct {
 	status int
 	header http.Header
 	body   string
-	// sendErr is an error instead of an answer, readErr one in its body.
+	// sendErr is an error instead of an answer, readErr an error of reading the body.
 	sendErr, readErr error
 }
 
-// most is how much of a body a test reads: an endless one is longer.
-const most = 1 << 20
+// maxRead is how much of a body a test reads. An endless body is longer.
+const maxRead = 1 << 20
 
-func exchange(t *testing.T, client *http.Client, method, url, body string) seen {
+func exchange(t *testing.T, client *http.Client, method, url, body string) outcome {
 	t.Helper()
-	return exchangeSome(t, client, most, method, url, body)
+	return exchangeAtMost(t, client, maxRead, method, url, body)
 }
 
-// exchangeSome reads no more than so many bytes of the body.
-func exchangeSome(t *testing.T, client *http.Client, bytes int64, method, url, body string) seen {
+// exchangeAtMost reads at most n bytes of the body.
+func exchangeAtMost(t *testing.T, client *http.Client, n int64, method, url, body string) outcome {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
@@ -42,55 +42,55 @@ func exchangeSome(t *testing.T, client *http.Client, bytes int64, method, url, b
 	r.Header.Set("Authorization", "Bearer "+DefaultToken)
 	resp, err := client.Do(r)
 	if err != nil {
-		return seen{sendErr: err}
+		return outcome{sendErr: err}
 	}
-	raw, readErr := io.ReadAll(io.LimitReader(resp.Body, bytes))
+	raw, readErr := io.ReadAll(io.LimitReader(resp.Body, n))
 	closeBody(t, resp)
-	return seen{status: resp.StatusCode, header: resp.Header, body: string(raw), readErr: readErr}
+	return outcome{status: resp.StatusCode, header: resp.Header, body: string(raw), readErr: readErr}
 }
 
-// connect gives a client of the server in process and one over HTTP. Neither
-// follows redirects, and connections are not used twice: net/http would repeat
-// a GET that a used connection breaks.
-func connect(t *testing.T, s *Server) map[string]func(method, target, body string) seen {
+// connect returns a client in process and one over HTTP, by base URL. Neither follows
+// redirects. Connections are not reused, because net/http repeats a GET if a reused
+// connection breaks.
+func connect(t *testing.T, s *Server) map[string]func(method, target, body string) outcome {
 	t.Helper()
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	fresh := &http.Transport{DisableKeepAlives: true}
+	unpooled := &http.Transport{DisableKeepAlives: true}
 	clients := map[string]*http.Client{
 		"https://api.segment.test": {Transport: s.RoundTripper(), CheckRedirect: stay},
-		server.URL:                 {Transport: fresh, CheckRedirect: stay},
+		server.URL:                 {Transport: unpooled, CheckRedirect: stay},
 	}
-	out := map[string]func(method, target, body string) seen{}
+	out := map[string]func(method, target, body string) outcome{}
 	for base, client := range clients {
-		out[base] = func(method, target, body string) seen {
+		out[base] = func(method, target, body string) outcome {
 			return exchange(t, client, method, base+target, body)
 		}
 	}
 	return out
 }
 
-// One line for each kind: what a caller sees of it, and whether the operation
-// was carried out.
+// The matrix has the outcome of each kind for a caller, and whether the operation is
+// carried out.
 func TestEveryFaultKind(t *testing.T) {
 	t.Parallel()
-	envelope := func(t *testing.T, got seen) {
+	envelope := func(t *testing.T, got outcome) {
 		t.Helper()
 		var e struct{ Errors []problem }
 		if err := json.Unmarshal([]byte(got.body), &e); err != nil || len(e.Errors) != 1 || e.Errors[0].Type == "" {
 			t.Errorf("not an error envelope: %q", got.body)
 		}
 	}
-	body := func(status int, contentType, part string) func(*testing.T, seen) {
-		return func(t *testing.T, got seen) {
+	body := func(status int, contentType, part string) func(*testing.T, outcome) {
+		return func(t *testing.T, got outcome) {
 			t.Helper()
 			if got.status != status || !strings.HasPrefix(got.header.Get("Content-Type"), contentType) || !strings.Contains(got.body, part) {
 				t.Errorf("got %+v", got)
 			}
 		}
 	}
-	broken := func(t *testing.T, got seen) {
+	broken := func(t *testing.T, got outcome) {
 		t.Helper()
 		if got.sendErr == nil {
 			t.Errorf("got an answer: %+v", got)
@@ -99,34 +99,34 @@ func TestEveryFaultKind(t *testing.T) {
 	matrix := map[FaultKind]struct {
 		fault     Fault
 		committed bool
-		check     func(*testing.T, seen)
+		check     func(*testing.T, outcome)
 	}{
-		FaultStatus: {Fault{Status: 503}, false, func(t *testing.T, got seen) {
+		FaultStatus: {Fault{Status: 503}, false, func(t *testing.T, got outcome) {
 			t.Helper()
 			body(503, "application/json", `"status":503`)(t, got)
 			envelope(t, got)
 		}},
 		FaultHTML: {Fault{}, false, body(502, "text/html", "<html>")},
-		FaultEmpty: {Fault{}, false, func(t *testing.T, got seen) {
+		FaultEmpty: {Fault{}, false, func(t *testing.T, got outcome) {
 			t.Helper()
 			equal(t, "body", "", got.body)
 			equal(t, "status", 200, got.status)
 		}},
-		FaultNull:        {Fault{}, false, func(t *testing.T, got seen) { t.Helper(); equal(t, "body", "null", got.body) }},
-		FaultEmptyObject: {Fault{}, false, func(t *testing.T, got seen) { t.Helper(); equal(t, "body", "{}", got.body) }},
-		FaultRedirect: {Fault{Header: http.Header{"location": {"https://elsewhere.test/"}}}, false, func(t *testing.T, got seen) {
+		FaultNull:        {Fault{}, false, func(t *testing.T, got outcome) { t.Helper(); equal(t, "body", "null", got.body) }},
+		FaultEmptyObject: {Fault{}, false, func(t *testing.T, got outcome) { t.Helper(); equal(t, "body", "{}", got.body) }},
+		FaultRedirect: {Fault{Header: http.Header{"location": {"https://elsewhere.test/"}}}, false, func(t *testing.T, got outcome) {
 			t.Helper()
 			equal(t, "status", 307, got.status)
 			equal(t, "location", "https://elsewhere.test/", got.header.Get("Location"))
 		}},
 		FaultReset: {Fault{}, false, broken},
 		FaultDrop:  {Fault{}, true, broken},
-		FaultLateStatus: {Fault{}, true, func(t *testing.T, got seen) {
+		FaultLateStatus: {Fault{}, true, func(t *testing.T, got outcome) {
 			t.Helper()
 			equal(t, "status", 500, got.status)
 			envelope(t, got)
 		}},
-		FaultTruncate: {Fault{}, true, func(t *testing.T, got seen) {
+		FaultTruncate: {Fault{}, true, func(t *testing.T, got outcome) {
 			t.Helper()
 			if got.status != http.StatusOK || !errors.Is(got.readErr, io.ErrUnexpectedEOF) || got.body == "" || json.Valid([]byte(got.body)) {
 				t.Errorf("got %+v", got)
@@ -139,20 +139,20 @@ func TestEveryFaultKind(t *testing.T) {
 		FaultRepeatRow:     {Fault{}, true, body(200, "application/json", `"userGroup"`)},
 		FaultContradict:    {Fault{}, true, body(200, "application/json", `"userGroup"`)},
 		FaultContentType:   {Fault{}, true, body(200, "text/plain", `"userGroup"`)},
-		FaultMalformed: {Fault{}, true, func(t *testing.T, got seen) {
+		FaultMalformed: {Fault{}, true, func(t *testing.T, got outcome) {
 			t.Helper()
 			if got.status != http.StatusOK || got.readErr != nil || got.body == "" || json.Valid([]byte(got.body)) {
 				t.Errorf("got %+v", got)
 			}
 		}},
-		FaultEndless: {Fault{}, true, func(t *testing.T, got seen) {
+		FaultEndless: {Fault{}, true, func(t *testing.T, got outcome) {
 			t.Helper()
-			if got.status != http.StatusOK || got.readErr != nil || len(got.body) != most || !strings.HasSuffix(got.body, "      ") {
+			if got.status != http.StatusOK || got.readErr != nil || len(got.body) != maxRead || !strings.HasSuffix(got.body, "      ") {
 				t.Errorf("status %d, %d bytes, %v", got.status, len(got.body), got.readErr)
 			}
 		}},
 		FaultDelay: {Fault{Delay: time.Millisecond}, true, body(200, "application/json", `"userGroup"`)},
-		// How slow it is, TestSlowAnswers shows.
+		// TestSlowAnswers covers it.
 		FaultSlow: {Fault{}, true, nil},
 	}
 	for _, kind := range FaultKinds() {
@@ -188,7 +188,7 @@ func TestEveryFaultKind(t *testing.T) {
 					equal(t, base+": committed", row.committed, committed)
 				}
 				journal := s.Journal()
-				equal(t, "faults in the journal", []FaultKind{"", kind, ""}, each(journal, func(r Request) FaultKind { return r.Fault }))
+				equal(t, "faults in the journal", []FaultKind{"", kind, ""}, mapSlice(journal, func(r Request) FaultKind { return r.Fault }))
 				if broken := journal[1].Status == 0; broken != (kind == FaultReset || kind == FaultDrop) {
 					t.Errorf("journal has status %d", journal[1].Status)
 				}
@@ -218,7 +218,7 @@ func TestFaultsOfPages(t *testing.T) {
 		if err := json.Unmarshal([]byte(got.body), &page); err != nil || len(page.Data.Users) != 40 || page.Data.Pagination != nil {
 			t.Errorf("without pagination: %v in %s", err, got.body)
 		}
-		// The last page says that it follows itself.
+		// The last page has its own cursor as the next.
 		got = send(http.MethodGet, "/users?pagination.cursor=MzA%3D", "")
 		if err := json.Unmarshal([]byte(got.body), &page); err != nil || page.Data.Pagination["next"] != "MzA=" {
 			t.Errorf("with a repeated cursor: %v in %s", err, got.body)
@@ -226,7 +226,7 @@ func TestFaultsOfPages(t *testing.T) {
 	}
 }
 
-// Rows that come twice, and cursors that lead back or nowhere.
+// The faults repeat rows, and make cursors that lead back or have expired.
 func TestFaultsOfRowsAndCursors(t *testing.T) {
 	t.Parallel()
 	ws := Demo()
@@ -329,15 +329,15 @@ func TestSlowAnswers(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 	})
-	// Over a network each byte arrives as it is sent.
+	// Over a network each byte is sent at once.
 	server := httptest.NewServer(slow())
 	defer server.Close()
-	if got := exchangeSome(t, server.Client(), 1, http.MethodGet, server.URL+"/", ""); got.body != "{" || got.readErr != nil {
+	if got := exchangeAtMost(t, server.Client(), 1, http.MethodGet, server.URL+"/", ""); got.body != "{" || got.readErr != nil {
 		t.Errorf("got %+v", got)
 	}
 }
 
-func TestInjectedStatusHasItsBodyAndHeaders(t *testing.T) {
+func TestInject_StatusWithBodyAndHeaders(t *testing.T) {
 	t.Parallel()
 	s := New(Demo())
 	if err := s.Inject(
@@ -365,7 +365,7 @@ func TestInjectedStatusHasItsBodyAndHeaders(t *testing.T) {
 	}
 }
 
-func TestFaultsThatWouldNeverStrikeAreRefused(t *testing.T) {
+func TestInject_RefusesFaultsThatNeverApply(t *testing.T) {
 	t.Parallel()
 	s := New(Demo())
 	good := Fault{Operation: "listUsers", Kind: FaultReset}
@@ -383,11 +383,11 @@ func TestFaultsThatWouldNeverStrikeAreRefused(t *testing.T) {
 			t.Errorf("%+v was accepted", bad)
 		}
 	}
-	// All or none: the good ones were not taken either.
-	newWire(t, s).want(t, http.StatusOK, http.MethodGet, "/users", "")
+	// The plan takes all faults or none, so it has none of the good ones.
+	newRawClient(t, s).want(t, http.StatusOK, http.MethodGet, "/users", "")
 }
 
-func TestDelayRunsOnFakeTimeAndEndsWithTheContext(t *testing.T) {
+func TestInject_DelayOnFakeTimeEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Demo())
@@ -417,14 +417,14 @@ func TestDelayRunsOnFakeTimeAndEndsWithTheContext(t *testing.T) {
 				t.Errorf("error is %v", err)
 			}
 			equal(t, "waited", time.Minute, time.Since(start))
-			// The second time the request had ended before it was sent.
+			// The second time the context had ended before the request was sent.
 			equal(t, "requests that arrived", want, len(s.Journal()))
 		}
 		equal(t, "groups", len(Demo().Groups)+1, len(s.Workspace().Groups))
 	})
 }
 
-func TestResetIsAConnectionReset(t *testing.T) {
+func TestInject_ResetIsAConnectionReset(t *testing.T) {
 	t.Parallel()
 	s := New(Demo())
 	if err := s.Inject(Fault{Operation: "listRoles", Kind: FaultReset}); err != nil {
@@ -440,7 +440,7 @@ func TestJournal(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	s := New(Demo(), WithClock(func() time.Time { return at }))
-	w := newWire(t, s)
+	w := newRawClient(t, s)
 	w.want(t, 200, http.MethodGet, "/users?pagination[count]=7", "")
 	w.want(t, 404, http.MethodGet, "/users/a%2Fb", "")
 	w.want(t, 404, http.MethodGet, "/nothing", "")
@@ -455,9 +455,9 @@ func TestJournal(t *testing.T) {
 	equal(t, "after reset", 0, len(s.Journal()))
 }
 
-func TestOperationsHaveNamesOfTheirOwn(t *testing.T) {
+func TestOperations_HaveUniqueNames(t *testing.T) {
 	t.Parallel()
-	names := each(Operations(), func(o Operation) string { return o.Name })
+	names := mapSlice(Operations(), func(o Operation) string { return o.Name })
 	slices.Sort(names)
 	equal(t, "names", len(names), len(slices.Compact(names)))
 }

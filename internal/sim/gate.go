@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A Feature is what a workspace can lack because of its plan or its version of
-// the API.
+// A Feature is a part of the API that a workspace lacks if its plan or its version of
+// the API does not have it.
 type Feature string
 
 // The features that a workspace can lack.
@@ -30,7 +30,7 @@ func Features() []Feature {
 	}
 }
 
-// ParseFeatures reads names that commas separate. No name is no feature.
+// ParseFeatures reads names that commas separate. The empty string has none.
 func ParseFeatures(list string) ([]Feature, error) {
 	var features []Feature
 	for name := range strings.SplitSeq(list, ",") {
@@ -46,28 +46,27 @@ func ParseFeatures(list string) ([]Feature, error) {
 }
 
 func joinFeatures(features []Feature) string {
-	return strings.Join(each(features, func(f Feature) string { return string(f) }), ", ")
+	return strings.Join(mapSlice(features, func(f Feature) string { return string(f) }), ", ")
 }
 
-// WithoutFeatures makes every operation of some features refuse as on a plan
-// that does not include them. Such an answer is reported for groups only; that
-// other features get one like it, and the groups of a user too, are assumptions.
+// WithoutFeatures makes the operations of some features fail as on a plan that does
+// not include them. Users have reported such an answer for groups only. That the
+// other features, and the list of a user's groups, get a similar one is an assumption.
 func WithoutFeatures(features ...Feature) Option {
 	return func(s *Server) { s.without = append(s.without, features...) }
 }
 
-// defaultGateStatus is what the type of the known error suggests.
+// defaultGateStatus is the status that the type of the known error suggests.
 const defaultGateStatus = http.StatusBadRequest
 
-// WithGateStatus sets the HTTP status of what WithoutFeatures refuses, from 400
-// to 499. The default, 400, is an assumption; 403 and 404 are as possible.
+// WithGateStatus sets the HTTP status of refusals by WithoutFeatures, from 400 to 499.
+// The default, 400, is an assumption; 403 and 404 are equally possible.
 func WithGateStatus(status int) Option {
 	return func(s *Server) { s.gateStatus = status }
 }
 
-// gate refuses an operation whose feature the plan does not include. The words
-// are those that have been seen for groups; for the others they are made up
-// alike.
+// gate refuses an operation whose feature the plan does not include. The message for
+// groups is a real one. Those for other features are made up after it.
 func (s *Server) gate(op *operation) *problem {
 	if op.feature == "" || !slices.Contains(s.without, op.feature) {
 		return nil

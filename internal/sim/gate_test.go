@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// request gives a path that leads to an operation, whatever it would answer.
+// request returns a target that is routed to the operation.
 func (o Operation) request() string {
 	path := strings.NewReplacer("{$}", "", "{id}", "any", "{key}", "any", "{value}", "any").Replace(o.Path)
 	if o.Name == "listFunctions" {
@@ -16,9 +16,9 @@ func (o Operation) request() string {
 	return path
 }
 
-func TestGatesRefuseEveryOperationOfTheirFeature(t *testing.T) {
+func TestWithoutFeatures_RefusesEveryOperationOfAFeature(t *testing.T) {
 	t.Parallel()
-	// What belongs to a feature is told from the paths, apart from the table.
+	// The test derives features from paths, independently of the table of routes.
 	gated := map[Feature]string{
 		FeatureGroups:                "/group",
 		FeatureSpaces:                "/space",
@@ -39,7 +39,7 @@ func TestGatesRefuseEveryOperationOfTheirFeature(t *testing.T) {
 				t.Parallel()
 				ws := Hostile()
 				s := New(ws, opts...)
-				w, open := newWire(t, s), newWire(t, New(ws))
+				w, open := newRawClient(t, s), newRawClient(t, New(ws))
 				refused := 0
 				for _, op := range Operations() {
 					if !strings.Contains(op.Path, gated[f]) {
@@ -62,9 +62,9 @@ func TestGatesRefuseEveryOperationOfTheirFeature(t *testing.T) {
 	}
 }
 
-func TestWorkspaceThatDoesNotKnowInsertTransformations(t *testing.T) {
+func TestWithoutFeatures_InsertTransformationsIsAnInvalidType(t *testing.T) {
 	t.Parallel()
-	w := newWire(t, New(Hostile(), WithoutFeatures(FeatureInsertTransformations)))
+	w := newRawClient(t, New(Hostile(), WithoutFeatures(FeatureInsertTransformations)))
 	for _, kind := range functionTypes() {
 		status := http.StatusOK
 		if kind == typeInsertTransformation {

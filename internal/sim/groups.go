@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// minimalAccess is the role that Segment gives to who has no other. The audit
-// trail suggests that new groups get it.
+// minimalAccess is the role that Segment gives to principals without another one. The
+// audit trail suggests that new groups get it.
 const minimalAccess = "Minimal Workspace Access"
 
 func listUserGroups(c *call) (reply, *problem) {
@@ -44,8 +44,8 @@ func (c *call) groupName() (string, *problem) {
 	return in.Name, nil
 }
 
-// createUserGroup allows a name that another group has: exports of real
-// workspaces show such groups.
+// createUserGroup allows the name of an existing group: exports of real workspaces
+// have such groups.
 func createUserGroup(c *call) (reply, *problem) {
 	name, p := c.groupName()
 	if p != nil {
@@ -75,7 +75,7 @@ func updateUserGroup(c *call) (reply, *problem) {
 	return groupReply(g), nil
 }
 
-// deleteUserGroup leaves the members where they are.
+// deleteUserGroup does not delete the members.
 func deleteUserGroup(c *call) (reply, *problem) {
 	g, p := c.group()
 	if p != nil {
@@ -95,7 +95,7 @@ func listUsersFromUserGroup(c *call) (reply, *problem) {
 	return page(c, "users", listing[int]{rows: members.users}, func(i int) wireUser { return minimalUser(c.state.Users[i]) })
 }
 
-// listInvitesFromUserGroup returns addresses as the group has them.
+// listInvitesFromUserGroup returns addresses in the group's own spelling.
 func listInvitesFromUserGroup(c *call) (reply, *problem) {
 	members, p := c.members()
 	if p != nil {
@@ -108,7 +108,7 @@ type emailsInput struct {
 	Emails []string `json:"emails"`
 }
 
-// addUsersToUserGroup takes a member again without complaint (assumption).
+// addUsersToUserGroup ignores addresses that are members already: an assumption.
 func addUsersToUserGroup(c *call) (reply, *problem) {
 	g, members, p := c.groupAndMembers()
 	if p != nil {
@@ -136,8 +136,8 @@ func replaceUsersInUserGroup(c *call) (reply, *problem) {
 	return groupReply(g), nil
 }
 
-// removeUsersFromUserGroup works like deleteUsers; that an address which is
-// not in the group is a 404 is an assumption.
+// removeUsersFromUserGroup works like deleteUsers. That it answers 404 for an address
+// that is not in the group is an assumption.
 func removeUsersFromUserGroup(c *call) (reply, *problem) {
 	g, p := c.group()
 	if p != nil {
@@ -173,7 +173,7 @@ func replacePermissionsForUserGroup(c *call) (reply, *problem) {
 	return c.replacePermissions(&g.Permissions)
 }
 
-// group is the group that the path names.
+// group returns the group that the path names.
 func (c *call) group() (*Group, *problem) {
 	i, p := c.groupIndex()
 	if p != nil {
@@ -182,7 +182,7 @@ func (c *call) group() (*Group, *problem) {
 	return &c.state.Groups[i], nil
 }
 
-// members are those of the group that the path names.
+// members returns the members of the group that the path names.
 func (c *call) members() (membership, *problem) {
 	i, p := c.groupIndex()
 	if p != nil {
@@ -200,9 +200,9 @@ func (c *call) groupIndex() (int, *problem) {
 	return i, nil
 }
 
-// groupAndMembers reads a body of e-mail addresses, in the spelling under which the
-// workspace knows them and each once. An address that is neither a user's nor
-// invited is refused with 422 (assumption).
+// groupAndMembers reads a body of e-mail addresses. It returns each once, in the
+// spelling of the workspace. It refuses an address that is neither a user's nor
+// invited with 422, which is an assumption.
 func (c *call) groupAndMembers() (*Group, []string, *problem) {
 	g, p := c.group()
 	if p != nil {
@@ -240,7 +240,7 @@ func minimalGroup(g *Group) wireGroup {
 	return wireGroup{ID: g.ID, Name: g.Name, MemberCount: len(g.Members)}
 }
 
-// groupReply is the answer of writes, which leaves permissions out.
+// groupReply is the answer of writes. It has no permissions.
 func groupReply(g *Group) reply {
 	return ok(map[string]any{"userGroup": minimalGroup(g)})
 }

@@ -4,25 +4,25 @@ import "strings"
 
 const (
 	blank = "   "
-	// unicodeName reads from right to left, has an emoji made of several code
-	// points, a combining accent apart from its letter, and letters outside the
-	// basic plane.
+	// unicodeName reads from right to left. It has an emoji of several code points,
+	// a combining accent as a code point of its own, and letters outside the basic
+	// plane.
 	unicodeName = "עברית العربية 👩‍👩‍👧 Zoe\u0308 𝔖𝔢𝔤"
-	// unlistedRole is one that the workspace does not list, as after a renaming
+	// unlistedRole is a role that the workspace does not list, as after a renaming
 	// or a change of plan.
 	unlistedRole     = "role-unlisted"
 	unlistedRoleName = "Source Curator (retired)"
-	// typeUnknown is no type that any version of the schema has.
+	// typeUnknown is a type that no version of the schema has.
 	typeUnknown = "DESTINATION"
 )
 
 // longName has 2,000 characters, which take 3,000 bytes.
 func longName() string { return strings.Repeat("aé", 1000) }
 
-// Hostile returns a small workspace in which everything is odd that the state
-// of a workspace can hold, whether or not Segment would let anyone make it. It
-// is the same at every call. Ids say what is odd about their rows, and what a
-// real workspace keeps secret contains SECRET-.
+// Hostile returns a small workspace with every odd state that a workspace can be in,
+// even if Segment might not let anyone create it. It is the same at every call. The id
+// of a row names its oddity. Values that are secret in a real workspace contain
+// SECRET-.
 func Hostile() *Workspace {
 	w := &Workspace{
 		ID:         "hostile-workspace",
@@ -42,15 +42,15 @@ func Hostile() *Workspace {
 			{Email: "DOUBLE@example.com"},
 			// Characters that queries and JSON must escape. It is in a group.
 			{Email: `o'brien+"test"&x=1@example.com`},
-			// It is in no group, and what it was promised cannot be read back.
+			// It is in no group, and its permissions cannot be read back.
 			{Email: "alone@example.com", Permissions: []Permission{on(roleOwner, scope(typeWorkspace, "hostile-workspace"))}},
-			// It is accepted, and still listed.
+			// It has been accepted and is still listed.
 			{Email: "owner@example.com"},
 		},
 	}
 	w.Users = hostileUsers(w.ID)
 	w.Groups = hostileGroups(w.ID)
-	// Rows share slices for readability; a workspace must not.
+	// The rows above share slices for readability, which rows of a workspace must not.
 	return w.clone()
 }
 
@@ -60,10 +60,10 @@ func hostileRoles() []Role {
 		{"role-blank-name", blank, blank},
 		{"role-unicode-name", unicodeName, unicodeName},
 		{"role-long-name", longName(), longName()},
-		// Plural first words, which say as much as singular ones.
+		// Plural first words, which mean the same as singular ones.
 		{"role-sources-plural", "Sources Auditor", "View all that sources send."},
 		{"role-functions-plural", "Functions Auditor", "View what functions do."},
-		// Old names of what Unify and Engage are now.
+		// Names from before Personas became Unify and Engage.
 		{"role-personas", "Personas Admin", "Edit spaces."},
 		{"role-personas-identity", "Personas Identity Admin", "Edit the identity settings of spaces."},
 		// Another role of the same name.
@@ -114,7 +114,7 @@ func hostileSources() []Source {
 	sources[0].Labels = []Label{{Key: "environment", Value: "prod"}, oddLabel()}
 	// A label that the workspace does not define.
 	sources[1].Labels = []Label{{Key: "gone", Value: "gone"}}
-	// Not even the catalog knows it, it is off, and it has no secrets.
+	// It has no catalog entry, is disabled and has no secrets.
 	sources[3].Metadata = Metadata{}
 	sources[3].Enabled = false
 	sources[3].WriteKeys = nil
@@ -145,7 +145,7 @@ func hostileWarehouses() []Warehouse {
 		warehouse("warehouse-empty-name", ""),
 		warehouse("warehouse-blank-name", blank),
 		warehouse("warehouse-number-for-a-name", 42.0),
-		// Whoever prints it as a name has given a secret away.
+		// A program that prints it as a name discloses a secret.
 		warehouse("warehouse-object-for-a-name", map[string]any{"value": "SECRET-warehouse-name"}),
 		warehouse("warehouse-unicode-name", unicodeName),
 		warehouse("warehouse-long-name", longName()),
@@ -182,7 +182,7 @@ func hostileFunctions() []Function {
 		function("dfn_long_name", "DESTINATION", name(longName())),
 		function("ifns_plain", "INSERT_SOURCE", name("Plain")),
 		function("ifnd_plain", "INSERT_DESTINATION", name("Plain")),
-		// A type that older workspaces do not know, without an id of the usual form.
+		// A type that older workspaces lack, and an id without a prefix.
 		function("transformation", typeInsertTransformation, nil),
 	}
 }
@@ -191,7 +191,7 @@ func hostileSpaces() []Space {
 	return []Space{
 		// Listed without the prefix that permissions have.
 		{"bare0listed", "bare", "Listed bare"},
-		// Listed with the prefix that permissions lack.
+		// Listed with the prefix that permissions do not have.
 		{"spa_prefix0listed", "prefixed", "Listed with the prefix"},
 		{"spa_empty_name", "empty-name", ""},
 		{"spa_nothing_but_an_id", "", ""},
@@ -201,7 +201,7 @@ func hostileSpaces() []Space {
 	}
 }
 
-// hostileScopes makes scopes of the workspace that has this id.
+// hostileScopes makes scopes of the workspace with this id.
 type hostileScopes string
 
 func (ws hostileScopes) all() Resource { return scope(typeWorkspace, string(ws)) }
@@ -240,7 +240,7 @@ func hostileUsers(workspaceID string) []User {
 	prod, dev := Label{Key: "environment", Value: "prod"}, Label{Key: "environment", Value: "dev"}
 	growth, eu := Label{Key: "team", Value: "growth"}, Label{Key: "map_env", Value: "eu_west"}
 	return []User{
-		// Nothing is odd here, but that an invite of the address is still listed.
+		// Odd in one respect only: an invite of the address is still listed.
 		{"user-owner", "Olga Owner", "owner@example.com", []Permission{on(roleOwner, ws.all())}},
 		{"user-empty-name", "", "empty-name@example.com", member},
 		{"user-blank-name", blank, "blank-name@example.com", []Permission{on(roleMinimal, ws.all()), on("role-blank-name", ws.all())}},
@@ -327,7 +327,7 @@ func hostileUsers(workspaceID string) []User {
 			on(roleEngageReadOnlyMade, scope(typeSpace, "spa_bare0listed"), scope(typeSpace, "bare0listed")),
 			on(roleEngageUserMade, scope(typeSpace, "spa_deleted"), scope(typeSpace, "deleted")),
 		}},
-		// The schema has warehouses as scopes, the documentation has not.
+		// The schema has warehouses as scopes, but the documentation does not.
 		{"user-warehouse", "Warehouse", "warehouse@example.com", []Permission{
 			on(roleWarehouseAdmin, scope(typeWarehouse, "warehouse-plain"), scope(typeWarehouse, "warehouse-object-for-a-name")),
 			on(roleWarehouseReadOnly, ws.all(), scope(typeWarehouse, "warehouse-nothing-but-an-id")),
@@ -358,8 +358,8 @@ func hostileGroups(workspaceID string) []Group {
 		{"group-twice", "Twice", []string{"repeats@example.com", "Repeats@Example.com"}, member},
 		// Two users, whose addresses differ only in case.
 		{"group-twins", "Twins", []string{"twin@example.com", "TWIN@example.com"}, member},
-		// What users have too: deleted resources, a role that is not listed, a set
-		// of labels in another order, a type that nobody knows.
+		// Permissions that users hold as well: on deleted resources, of a role that
+		// is not listed, on a set of labels in another order, on an unknown type.
 		{"group-shares", "Shares", []string{"nil-permissions@example.com", "deleted@example.com"}, append(append(onDeleted(), ws.unlisted()...),
 			on(roleSourceReadOnly, ws.labeled(growth, prod)),
 			on(roleTrackingReadOnly, scope(typeUnknown, "destination-1")),

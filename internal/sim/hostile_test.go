@@ -14,15 +14,14 @@ import (
 	"pgregory.net/rapid"
 )
 
-// readEverything calls every operation that reads, for every row that it can
-// be asked for, and returns how many answers it got. Each is held to the
-// contract.
-func readEverything(t fataler, w wire, ws *Workspace) int {
+// readEverything calls every read operation for every row, compares each answer with
+// the contract, and returns the number of answers.
+func readEverything(t testingT, w rawClient, ws *Workspace) int {
 	t.Helper()
 	answers := 0
 	detail := func(path, id string) {
 		t.Helper()
-		// A path has no place for an empty id.
+		// A path cannot have an empty id.
 		if id != "" {
 			w.want(t, http.StatusOK, http.MethodGet, fmt.Sprintf(path, url.PathEscape(id)), "")
 			answers++
@@ -85,7 +84,7 @@ func TestEveryRowConforms(t *testing.T) {
 			t.Run(name+"/"+options, func(t *testing.T) {
 				t.Parallel()
 				s := New(ws, opts...)
-				answers := readEverything(t, newWire(t, s), ws)
+				answers := readEverything(t, newRawClient(t, s), ws)
 				t.Logf("%d rows and lists read with %d requests", answers, len(s.Journal()))
 				equal(t, "state after reading", ws, s.Workspace())
 			})
@@ -93,8 +92,8 @@ func TestEveryRowConforms(t *testing.T) {
 	}
 }
 
-// drawWorkspace draws what a state can hold at all: any text anywhere, rows
-// that refer to nothing, ids that come twice.
+// drawWorkspace draws any possible state, with any string in any field, rows that refer
+// to nothing and repeated ids.
 func drawWorkspace(r *rapid.T) *Workspace {
 	text := rapid.OneOf(rapid.SampledFrom([]string{"", blank, unicodeName, "x", "\x00", "a%2Fb?&=", "\xff"}), rapid.String())
 	id := rapid.StringMatching(`[a-zA-Z0-9_ %é]{1,20}`)
@@ -165,15 +164,15 @@ func TestAnyStateConforms(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		ws := drawWorkspace(r)
 		opts := rapid.SampledFrom([][]Option{nil, {WithPermissionsInLists()}}).Draw(r, "options")
-		readEverything(r, wire{New(ws, opts...), v}, ws)
+		readEverything(r, rawClient{New(ws, opts...), v}, ws)
 	})
 }
 
-// An oddity that is gone from Hostile would be tested nowhere.
-func TestHostileHasEveryOddity(t *testing.T) {
+// Other packages test odd states only with Hostile, so it must have all of them.
+func TestHostile_HasEveryOddity(t *testing.T) {
 	t.Parallel()
 	w := Hostile()
-	equal(t, "the next one", w, Hostile())
+	equal(t, "the next call", w, Hostile())
 	if len(w.Users) > 25 {
 		t.Errorf("%d users, want it small", len(w.Users))
 	}
@@ -181,19 +180,19 @@ func TestHostileHasEveryOddity(t *testing.T) {
 	equal(t, "characters of a long name", 2000, utf8.RuneCountInString(long))
 
 	names := map[string][]string{
-		"user":      each(w.Users, func(u User) string { return u.Name }),
-		"group":     each(w.Groups, func(g Group) string { return g.Name }),
-		"role":      each(w.Roles, func(r Role) string { return r.Name }),
-		"role text": each(w.Roles, func(r Role) string { return r.Description }),
-		"space":     each(w.Spaces, func(s Space) string { return s.Name }),
-		"source": each(w.Sources, func(s Source) string {
+		"user":      mapSlice(w.Users, func(u User) string { return u.Name }),
+		"group":     mapSlice(w.Groups, func(g Group) string { return g.Name }),
+		"role":      mapSlice(w.Roles, func(r Role) string { return r.Name }),
+		"role text": mapSlice(w.Roles, func(r Role) string { return r.Description }),
+		"space":     mapSlice(w.Spaces, func(s Space) string { return s.Name }),
+		"source": mapSlice(w.Sources, func(s Source) string {
 			if s.Name == nil {
 				return "null"
 			}
 			return *s.Name
 		}),
-		"warehouse": each(w.Warehouses, func(h Warehouse) string { return fmt.Sprint(h.Settings["name"]) }),
-		"function": each(w.Functions, func(f Function) string {
+		"warehouse": mapSlice(w.Warehouses, func(h Warehouse) string { return fmt.Sprint(h.Settings["name"]) }),
+		"function": mapSlice(w.Functions, func(f Function) string {
 			if f.DisplayName == nil {
 				return "null"
 			}
@@ -216,24 +215,24 @@ func TestHostileHasEveryOddity(t *testing.T) {
 		}
 		return w.Users[i].Permissions
 	}
-	subjects := slices.Concat(
-		each(w.Users, func(u User) []Permission { return u.Permissions }),
-		each(w.Groups, func(g Group) []Permission { return g.Permissions }),
+	principals := slices.Concat(
+		mapSlice(w.Users, func(u User) []Permission { return u.Permissions }),
+		mapSlice(w.Groups, func(g Group) []Permission { return g.Permissions }),
 	)
-	// holders counts the subjects who have a scope like that.
-	holders := func(fits func(Permission, Resource) bool) int {
+	// holders counts the principals with a matching scope.
+	holders := func(matches func(Permission, Resource) bool) int {
 		n := 0
-		for _, ps := range subjects {
+		for _, ps := range principals {
 			if slices.ContainsFunc(ps, func(p Permission) bool {
-				return slices.ContainsFunc(p.Resources, func(r Resource) bool { return fits(p, r) })
+				return slices.ContainsFunc(p.Resources, func(r Resource) bool { return matches(p, r) })
 			}) {
 				n++
 			}
 		}
 		return n
 	}
-	some := func(fits func(Permission, Resource) bool) bool { return holders(fits) > 0 }
-	several := func(fits func(Permission, Resource) bool) bool { return holders(fits) > 1 }
+	some := func(matches func(Permission, Resource) bool) bool { return holders(matches) > 0 }
+	several := func(matches func(Permission, Resource) bool) bool { return holders(matches) > 1 }
 	c := &call{Server: New(w)}
 	defined := func(l Label) bool {
 		return slices.ContainsFunc(w.Labels, func(k Label) bool { return k.Key == l.Key && k.Value == l.Value })
@@ -245,8 +244,8 @@ func TestHostileHasEveryOddity(t *testing.T) {
 	onType := func(role, kind string) func(Permission, Resource) bool {
 		return func(p Permission, r Resource) bool { return p.RoleID == role && r.Type == kind }
 	}
-	entry := func(fits func(Permission) bool) bool {
-		return slices.ContainsFunc(subjects, func(ps []Permission) bool { return slices.ContainsFunc(ps, fits) })
+	entry := func(matches func(Permission) bool) bool {
+		return slices.ContainsFunc(principals, func(ps []Permission) bool { return slices.ContainsFunc(ps, matches) })
 	}
 	bare := func(p Permission) bool {
 		return slices.ContainsFunc(p.Resources, func(r Resource) bool { return r.Type == typeWorkspace && len(r.Labels) == 0 })
@@ -258,8 +257,8 @@ func TestHostileHasEveryOddity(t *testing.T) {
 		}
 		return len(seen)
 	}
-	userEmails := each(w.Users, func(u User) string { return u.Email })
-	inviteEmails := each(w.Invites, func(i Invite) string { return i.Email })
+	userEmails := mapSlice(w.Users, func(u User) string { return u.Email })
+	inviteEmails := mapSlice(w.Invites, func(i Invite) string { return i.Email })
 	inAnotherCase := func(email string, among []string) bool {
 		return !slices.Contains(among, email) && slices.ContainsFunc(among, func(a string) bool { return strings.EqualFold(a, email) })
 	}
@@ -323,7 +322,7 @@ func TestHostileHasEveryOddity(t *testing.T) {
 		"Identity Admin on a space":         some(onType(roleIdentityAdmin, typeSpace)),
 		"plural role":                       some(onType("role-sources-plural", typeSource)) && some(onType("role-functions-plural", typeFunction)),
 		"Personas":                          some(onType("role-personas", typeSpace)) && some(onType("role-personas-identity", typeWorkspace)),
-		"role in two entries":               slices.ContainsFunc(subjects, func(ps []Permission) bool { return len(ps) > 1 && ps[0].RoleID == ps[1].RoleID }),
+		"role in two entries":               slices.ContainsFunc(principals, func(ps []Permission) bool { return len(ps) > 1 && ps[0].RoleID == ps[1].RoleID }),
 		"resource twice in an entry": entry(func(p Permission) bool {
 			return len(p.Resources) > 1 && sameResource(p.Resources[0], p.Resources[1]) && len(p.Resources[0].Labels) == 0
 		}),
@@ -368,22 +367,22 @@ func TestHostileHasEveryOddity(t *testing.T) {
 	}
 }
 
-// secrets are the values in which a real workspace keeps them.
+// secrets returns the values that are secret in a real workspace.
 func secrets(w *Workspace) []string {
 	var out []string
 	var values func(v any)
 	values = func(v any) {
 		switch v := v.(type) {
 		case map[string]any:
-			for k, each := range v {
-				if _, isString := each.(string); isString && k == "name" {
+			for k, value := range v {
+				if _, isString := value.(string); isString && k == "name" {
 					continue
 				}
-				values(each)
+				values(value)
 			}
 		case []any:
-			for _, each := range v {
-				values(each)
+			for _, value := range v {
+				values(value)
 			}
 		case string:
 			out = append(out, v)
@@ -405,7 +404,7 @@ func secrets(w *Workspace) []string {
 	return out
 }
 
-func TestHostileSecretsAreMarked(t *testing.T) {
+func TestHostile_SecretsAreMarked(t *testing.T) {
 	t.Parallel()
 	all := secrets(Hostile())
 	if len(all) < 40 {
@@ -425,26 +424,26 @@ func TestHostileSecretsAreMarked(t *testing.T) {
 	}
 }
 
-// What members are in a group and do not match is decided by e-mail alone.
-func TestMembersOfHostileGroups(t *testing.T) {
+// Members and pending members of a group are matched by e-mail address alone.
+func TestHostile_MembersOfGroups(t *testing.T) {
 	t.Parallel()
 	ws := Hostile()
 	ws.Groups = append(ws.Groups, Group{ID: "group-stale", Members: []string{"nobody@example.com", "owner@example.com"}})
-	w := newWire(t, New(ws))
+	w := newRawClient(t, New(ws))
 	for id, want := range map[string]struct {
 		count          float64
 		users, pending []any
 	}{
 		"group-nobody":       {0, []any{}, []any{}},
 		"group-invites-only": {2, []any{}, []any{`o'brien+"test"&x=1@example.com`, "double@example.com"}},
-		// The address is a user's and an invite's, in three cases.
+		// The address is that of a user and of an invite, in three spellings.
 		"group-cased": {1, []any{"user-cased"}, []any{"CASED@example.com"}},
 		"group-twice": {2, []any{"user-repeats", "user-repeats"}, []any{}},
-		// No list shows who is neither.
+		// No list has an address that is neither a user's nor an invite's.
 		"group-stale": {2, []any{"user-owner"}, []any{"owner@example.com"}},
 	} {
 		field := func(rows []any, name string) []any {
-			return each(rows, func(row any) any {
+			return mapSlice(rows, func(row any) any {
 				m, isObject := row.(map[string]any)
 				if !isObject {
 					t.Fatalf("%s: row %v", id, row)
@@ -458,12 +457,12 @@ func TestMembersOfHostileGroups(t *testing.T) {
 		a := w.want(t, http.StatusOK, http.MethodGet, "/groups/"+id, "")
 		equal(t, id+": count", []any{want.count}, field([]any{a.Data["userGroup"]}, "memberCount"))
 	}
-	// Who is in a group twice has one group.
+	// A user who is in a group twice has one group.
 	rows := w.readAll(t, "/users/user-repeats/groups", "groups", 1, "pagination.%s")
 	equal(t, "groups", []any{map[string]any{"id": "group-twice", "name": "Twice"}}, rows)
 }
 
-// roleNames are the names that a permission's reply has, by role id.
+// roleNames returns the role names in the permissions of an answer, by role id.
 func roleNames(t *testing.T, permissions any) map[any]any {
 	t.Helper()
 	names := map[any]any{}
@@ -471,10 +470,10 @@ func roleNames(t *testing.T, permissions any) map[any]any {
 	if !isList {
 		t.Fatalf("permissions are %v", permissions)
 	}
-	for _, one := range list {
-		p, isObject := one.(map[string]any)
+	for _, entry := range list {
+		p, isObject := entry.(map[string]any)
 		if !isObject {
-			t.Fatalf("permission is %v", one)
+			t.Fatalf("permission is %v", entry)
 		}
 		names[p["roleId"]] = p["roleName"]
 	}
@@ -490,7 +489,7 @@ func TestRoleNamesOfUnlistedRoles(t *testing.T) {
 		{RoleID: roleOwner, RoleName: "Not Its Name", Resources: []Resource{everywhere}},
 	}
 	s := New(ws)
-	w := newWire(t, s)
+	w := newRawClient(t, s)
 	path := "/users/" + ws.Users[0].ID
 	want := map[any]any{"retired": "Retired", roleOwner: "Workspace Owner"}
 	user, isObject := w.want(t, http.StatusOK, http.MethodGet, path, "").Data["user"].(map[string]any)
@@ -498,7 +497,7 @@ func TestRoleNamesOfUnlistedRoles(t *testing.T) {
 		t.Fatal("no user")
 	}
 	equal(t, "read", want, roleNames(t, user["permissions"]))
-	// A name in a request is not a field of it; what is held keeps its own.
+	// Requests have no role names: the permissions that are held keep theirs.
 	for _, method := range []string{http.MethodPost, http.MethodPut} {
 		body := toJSON(t, permissionsInput{[]Permission{
 			{RoleID: "retired", RoleName: "Forged", Resources: []Resource{everywhere}},
@@ -513,12 +512,12 @@ func TestRoleNamesOfUnlistedRoles(t *testing.T) {
 	}, s.Workspace().Users[0].Permissions)
 }
 
-// Whatever a subject holds can be put back, but for entries that are none.
-func TestHostilePermissionsCanBeWrittenBack(t *testing.T) {
+// All permissions that a principal holds can be written back, except malformed ones.
+func TestHostile_PermissionsCanBeWrittenBack(t *testing.T) {
 	t.Parallel()
 	ws := Hostile()
 	s := New(ws)
-	w := newWire(t, s)
+	w := newRawClient(t, s)
 	for _, u := range ws.Users {
 		if len(u.Permissions) == 0 || u.ID == "user-malformed" {
 			continue

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// idLength is the length of a KSUID, the form of Segment's newer ids.
+// idLength is the length of a KSUID. Segment's newer ids are KSUIDs.
 const idLength = 27
 
-// makeID derives an id of Segment's form from parts: the same parts give the
+// makeID derives an id that looks like Segment's from parts. The same parts give the
 // same id in every run.
 func makeID(parts ...any) string {
 	sum := sha256.Sum256([]byte(fmt.Sprintln(parts...)))

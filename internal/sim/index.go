@@ -2,9 +2,9 @@ package sim
 
 import "strings"
 
-// An index finds rows by what requests name them with, so that no read takes
-// longer in a larger workspace. It is rebuilt after each change of the state,
-// so that no write has to keep it right.
+// An index finds rows by their ids and addresses, so that a read takes no longer in a
+// larger workspace. It is rebuilt after each change of the state, so that writes need
+// not maintain it.
 type index struct {
 	users        map[string]int
 	usersByEmail map[string]int
@@ -16,7 +16,7 @@ type index struct {
 	functions    map[string]int
 	spaces       map[string]int
 
-	// members are those of each group, in the order of the groups.
+	// members has the members of each group, in the order of the groups.
 	members []membership
 	// groupsOf has the groups of each member, by folded e-mail address.
 	groupsOf map[string][]int
@@ -24,8 +24,8 @@ type index struct {
 	functionsOf map[string][]int
 }
 
-// A membership is what a group's addresses are found to be: users by position,
-// pending invites as the group has them. An address may be both.
+// A membership is the addresses of a group, resolved: users by position, pending
+// invites in the group's spelling. An address may be both.
 type membership struct {
 	users   []int
 	pending []string
@@ -55,7 +55,7 @@ func newIndex(w *Workspace) *index {
 			if has(idx.invites, email) {
 				found.pending = append(found.pending, m)
 			}
-			// Who is in a group twice is still in one group.
+			// A member that is in a group twice is in one group.
 			if in := idx.groupsOf[email]; len(in) == 0 || in[len(in)-1] != i {
 				idx.groupsOf[email] = append(in, i)
 			}
@@ -84,6 +84,6 @@ func has[K comparable, V any](m map[K]V, k K) bool {
 	return ok
 }
 
-// foldEmail gives the form in which e-mail addresses are compared. That
-// Segment ignores case is an assumption: its documentation does not say.
+// foldEmail returns an e-mail address in the form for comparisons. That Segment ignores
+// case is an assumption: its documentation does not cover it.
 func foldEmail(email string) string { return strings.ToLower(email) }

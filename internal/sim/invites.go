@@ -9,7 +9,7 @@ import (
 )
 
 func listInvites(c *call) (reply, *problem) {
-	l := listing[Invite]{rows: c.state.Invites, untotaled: true}
+	l := listing[Invite]{rows: c.state.Invites, withoutTotal: true}
 	return page(c, "invites", l, func(i Invite) string { return i.Email })
 }
 
@@ -28,8 +28,8 @@ type invitePermission struct {
 	Labels    []wireLabel `json:"labels"`
 }
 
-// createInvites invites all or nobody. That it is atomic, and the 409 for who
-// is a member or invited already, are assumptions.
+// createInvites invites all addresses or none. Two things are assumptions: that it is
+// atomic, and that it answers 409 for members and for pending invites.
 func createInvites(c *call) (reply, *problem) {
 	var in invitesInput
 	if p := c.decode(&in); p != nil {
@@ -41,36 +41,36 @@ func createInvites(c *call) (reply, *problem) {
 	invites := make([]Invite, 0, len(in.Invites))
 	emails := make([]string, 0, len(in.Invites))
 	seen := map[string]bool{}
-	for i, one := range in.Invites {
+	for i, invited := range in.Invites {
 		field := fmt.Sprintf("invites.%d", i)
-		if a, err := mail.ParseAddress(one.Email); err != nil || a.Address != one.Email {
+		if a, err := mail.ParseAddress(invited.Email); err != nil || a.Address != invited.Email {
 			return reply{}, invalid(field+".email", "must be a valid email")
 		}
-		email := foldEmail(one.Email)
+		email := foldEmail(invited.Email)
 		switch {
 		case has(c.index().usersByEmail, email):
-			return reply{}, conflict(fmt.Sprintf("%s is a member of the workspace", one.Email))
+			return reply{}, conflict(fmt.Sprintf("%s is a member of the workspace", invited.Email))
 		case has(c.index().invites, email), seen[email]:
-			return reply{}, conflict(fmt.Sprintf("%s has been invited", one.Email))
+			return reply{}, conflict(fmt.Sprintf("%s has been invited", invited.Email))
 		}
 		seen[email] = true
-		asked := each(one.Permissions, c.ofInvite)
+		asked := mapSlice(invited.Permissions, c.ofInvite)
 		if len(asked) > 0 {
 			if p := c.checkPermissions(field+".permissions", asked, nil); p != nil {
 				return reply{}, p
 			}
 		}
-		invites = append(invites, Invite{Email: one.Email, Permissions: merge(nil, asked)})
-		emails = append(emails, one.Email)
+		invites = append(invites, Invite{Email: invited.Email, Permissions: merge(nil, asked)})
+		emails = append(emails, invited.Email)
 	}
 	c.state.Invites = append(c.state.Invites, invites...)
 	return reply{http.StatusCreated, map[string]any{"emails": emails}}, nil
 }
 
-// ofInvite gives an invited permission the form in which it will be the user's.
-// That no resources mean the workspace is an assumption.
+// ofInvite converts a permission of an invite to the one that the user will have. That
+// a permission without resources is on the workspace is an assumption.
 func (c *call) ofInvite(in invitePermission) Permission {
-	labels := each(in.Labels, func(l wireLabel) Label { return Label(l) })
+	labels := mapSlice(in.Labels, func(l wireLabel) Label { return Label(l) })
 	resources := slices.Clone(in.Resources)
 	if len(resources) == 0 {
 		resources = []Resource{{ID: c.state.ID, Type: typeWorkspace}}
@@ -81,9 +81,8 @@ func (c *call) ofInvite(in invitePermission) Permission {
 	return Permission{RoleID: in.RoleID, Resources: resources}
 }
 
-// deleteInvites works like deleteUsers, on the same assumptions.
-// The audit trail's event "Group Memberships Deleted" shows that the
-// memberships go too.
+// deleteInvites works like deleteUsers, with the same assumptions. It deletes the
+// memberships as well: the audit trail has the event "Group Memberships Deleted".
 func deleteInvites(c *call) (reply, *problem) {
 	emails, p := dotted(c.query, "emails")
 	if p != nil {
@@ -94,8 +93,7 @@ func deleteInvites(c *call) (reply, *problem) {
 		if i < 0 {
 			return reply{}, notFound("invite", email)
 		}
-		// An address may be invited although it is a user's by now: then the
-		// memberships are the user's.
+		// If the address has become a user's, the memberships are the user's.
 		if !has(c.index().usersByEmail, foldEmail(email)) {
 			c.leaveGroups(email)
 		}
@@ -104,10 +102,9 @@ func deleteInvites(c *call) (reply, *problem) {
 	return success(), nil
 }
 
-// Accept makes a user of a pending invite, as when the person accepts it: with
-// the permissions that it gives and in the groups that it is in. Segment is said
-// to list an invite for a while after that; this does not. It reports whether
-// there is such an invite.
+// Accept turns a pending invite into a user with the permissions and the groups of the
+// invite, as if the person accepted it. It removes the invite at once, although Segment
+// is said to list it for a while. It reports whether there is such an invite.
 func (w *Workspace) Accept(email, userID string) bool {
 	i := slices.IndexFunc(w.Invites, func(i Invite) bool { return foldEmail(i.Email) == foldEmail(email) })
 	if i < 0 {

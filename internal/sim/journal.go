@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// A Request is an entry of the journal. It never holds headers or bodies, so
-// that no token and no secret can leak through it.
+// A Request is an entry of the journal. It never has headers or bodies, so that the
+// journal discloses no token and no secret.
 type Request struct {
 	Time time.Time `json:"time"`
-	// Operation is the official client's name of it, empty for a route that
-	// does not exist.
+	// Operation is the official client's name of the operation, empty for a route
+	// that does not exist.
 	Operation string `json:"operation"`
 	Method    string `json:"method"`
 	Path      string `json:"path"`
 	// Query is as it was sent.
 	Query string `json:"query,omitempty"`
-	// Status is what was answered: 0 as long as nothing was, and for good
-	// where the caller left or a fault broke the connection.
+	// Status is the status of the answer. It is 0 until there is one, and remains 0
+	// if the caller left or a fault broke the connection.
 	Status int       `json:"status"`
 	Fault  FaultKind `json:"fault,omitempty"`
 }
@@ -27,7 +27,7 @@ type Request struct {
 func (s *Server) Journal() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return each(s.journal, func(r *Request) Request { return *r })
+	return mapSlice(s.journal, func(r *Request) Request { return *r })
 }
 
 // ResetJournal empties the journal. Ordinals of faults and edits count from
@@ -44,9 +44,9 @@ func (s *Server) ResetJournal() {
 	}
 }
 
-// arrive writes a request into the journal and finds the fault that it meets
-// and the edits that come before it.
-func (s *Server) arrive(op *operation, r *http.Request) (*Request, *Fault, []func(*Workspace)) {
+// recordRequest adds a request to the journal and returns the fault that applies to
+// it and the edits planned before it.
+func (s *Server) recordRequest(op *operation, r *http.Request) (*Request, *Fault, []func(*Workspace)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	entry := &Request{
@@ -62,25 +62,25 @@ func (s *Server) arrive(op *operation, r *http.Request) (*Request, *Fault, []fun
 	entry.Operation = op.Name
 	var fault *Fault
 	for _, f := range s.faults {
-		// All of them count the request; the first that fits is met.
-		if f.comes(entry) && fault == nil {
+		// All of them count the request; the first that matches applies.
+		if f.count(entry) && fault == nil {
 			fault, entry.Fault = &f.fault, f.fault.Kind
 		}
 	}
 	var edits []func(*Workspace)
 	for _, e := range s.edits {
-		if e.comes(entry) {
+		if e.count(entry) {
 			edits = append(edits, e.edit)
 		}
 	}
 	return entry, fault, edits
 }
 
-// depart completes the entry of a request.
-func (s *Server) depart(entry *Request, a *answer) {
+// recordStatus completes the entry of a request.
+func (s *Server) recordStatus(entry *Request, a *answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a.cut != cutBefore {
+	if a.breakAt != breakBeforeAnswer {
 		entry.Status = a.status
 	}
 }

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// limitWindow is the time in which a limit counts.
+// limitWindow is the time for which a limit counts.
 const limitWindow = time.Minute
 
-// A limiter allows a number of requests in a window that begins with the first
-// of them. The field names of Segment's 429 are those of a widely used limiter
-// that works this way, and like it a limiter counts what it rejects.
+// A limiter allows a number of requests in a window that begins with the first of
+// them, and counts rejected requests as well. A widely used limiter, whose field names
+// Segment's 429 has, works this way.
 type limiter struct {
 	points int
 
@@ -29,9 +29,8 @@ func newLimiter(perMinute int) *limiter {
 	return &limiter{points: perMinute}
 }
 
-// take counts one request and returns the headers that a success carries, or
-// the documented rejection. Segment does not say whether a rejection carries
-// the headers too, so it has none.
+// take counts one request. It returns the headers for a success, or the documented
+// rejection. A rejection has no such headers, because Segment does not document any.
 func (l *limiter) take(now time.Time) (http.Header, *problem) {
 	if l == nil {
 		return nil, nil
@@ -49,8 +48,8 @@ func (l *limiter) take(now time.Time) (http.Header, *problem) {
 	return http.Header{
 		"X-Ratelimit-Consumed":  {strconv.Itoa(l.consumed)},
 		"X-Ratelimit-Remaining": {strconv.Itoa(l.points - l.consumed)},
-		// RFC 5322 knows no fractions: the window may end up to a second after
-		// the time that the header gives.
+		// RFC 5322 has no fractions of a second: the window may end up to a second
+		// later than the header says.
 		"X-Ratelimit-Reset": {l.end.UTC().Format(time.RFC1123Z)},
 	}, nil
 }
@@ -62,7 +61,7 @@ func tooManyRequests(wait time.Duration, consumed int) *problem {
 		Message: "Too many requests",
 		Data: map[string]int64{
 			"remainingPoints": 0,
-			// Rounded up, so that who waits as told is not rejected again.
+			// Rounded up, so that a caller that waits this long is not rejected again.
 			"msBeforeNext":   int64((wait + time.Millisecond - 1) / time.Millisecond),
 			"consumedPoints": int64(consumed),
 		},

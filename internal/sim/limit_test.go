@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-func TestLimitOnFakeTime(t *testing.T) {
+func TestWithLimit(t *testing.T) {
 	t.Parallel()
 	v := validator(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := wire{New(Demo(), WithLimit(3)), v}
-		<-time.After(300 * time.Millisecond) // On the bubble's clock.
+		w := rawClient{New(Demo(), WithLimit(3)), v}
+		<-time.After(300 * time.Millisecond) // Fake time.
 		start := time.Now()
 		for n := 1; n <= 3; n++ {
 			a := w.want(t, http.StatusOK, http.MethodGet, "/users", "")
@@ -32,9 +32,9 @@ func TestLimitOnFakeTime(t *testing.T) {
 			"data":{"remainingPoints":0,"msBeforeNext":57000,"consumedPoints":4}}]}`), jsonValue(t, string(a.Raw)))
 		equal(t, "headers of a 429", http.Header{"Content-Type": {"application/json"}}, a.Header)
 
-		// Writes have a limit of their own, off by default.
+		// Writes are not counted here. Their own limit is off by default.
 		w.want(t, http.StatusOK, http.MethodPost, "/groups", `{"name":"G"}`)
-		// Without a token nothing is counted.
+		// A request without a valid token is not counted.
 		w.sendAs(t, "wrong", http.MethodGet, "/users", "")
 
 		<-time.After(57*time.Second - time.Millisecond)
@@ -46,13 +46,13 @@ func TestLimitOnFakeTime(t *testing.T) {
 	})
 }
 
-func TestWriteLimit(t *testing.T) {
+func TestWithWriteLimit(t *testing.T) {
 	t.Parallel()
 	v := validator(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := wire{New(Demo(), WithWriteLimit(2)), v}
+		w := rawClient{New(Demo(), WithWriteLimit(2)), v}
 		w.want(t, http.StatusOK, http.MethodPost, "/groups", `{"name":"G"}`)
-		// A request that is refused has been counted all the same.
+		// A refused request is counted as well.
 		w.want(t, http.StatusUnprocessableEntity, http.MethodPost, "/groups", `{}`)
 		w.want(t, http.StatusTooManyRequests, http.MethodPost, "/labels", `{"label":{"key":"a","value":"b"}}`)
 		a := w.want(t, http.StatusOK, http.MethodGet, "/labels", "")

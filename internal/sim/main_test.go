@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// loadContract reads the contract once: a validator has no state.
+// loadContract reads the contract once. A validator has no state.
 var loadContract = sync.OnceValues(contract.New)
 
 func validator(t testing.TB) *contract.Validator {
@@ -33,8 +33,8 @@ func validator(t testing.TB) *contract.Validator {
 	return v
 }
 
-// inProcess returns the official client on the server's own transport, with
-// the contract between the two.
+// inProcess returns the official client with the server's own transport, and the
+// contract between the two.
 func inProcess(t testing.TB, s *Server) (context.Context, *api.APIClient) {
 	t.Helper()
 	v := validator(t)
@@ -43,7 +43,7 @@ func inProcess(t testing.TB, s *Server) (context.Context, *api.APIClient) {
 	})
 }
 
-// overHTTP does the same over a real connection.
+// overHTTP returns the same over a real connection.
 func overHTTP(t testing.TB, s *Server) (context.Context, *api.APIClient) {
 	t.Helper()
 	v := validator(t)
@@ -60,20 +60,21 @@ func official(t testing.TB, s *Server, base string, client *http.Client) (contex
 	return context.WithValue(t.Context(), api.ContextAccessToken, s.Token()), api.NewAPIClient(config)
 }
 
-// A wire sends requests that the official client would not, and holds the
-// answers to the contract.
-type wire struct {
+// A rawClient sends requests that the official client cannot make, and compares the
+// answers with the contract.
+type rawClient struct {
 	server   *Server
 	contract *contract.Validator
 }
 
-func newWire(t testing.TB, s *Server) wire {
+func newRawClient(t testing.TB, s *Server) rawClient {
 	t.Helper()
-	return wire{s, validator(t)}
+	return rawClient{s, validator(t)}
 }
 
-// An answered request. Data and Errors are what stands under those names.
-type answered struct {
+// A response is a decoded answer. Data and Errors are the values of "data" and
+// "errors".
+type response struct {
 	Status int
 	Header http.Header
 	Data   map[string]any
@@ -81,22 +82,22 @@ type answered struct {
 	Raw    []byte
 }
 
-// fataler is what rapid.T and testing.T have in common here.
-type fataler interface {
+// testingT is the part of testing.T that a rapid.T has as well.
+type testingT interface {
 	Helper()
 	Fatalf(format string, args ...any)
 	Errorf(format string, args ...any)
 	Context() context.Context
 }
 
-func (w wire) send(t fataler, method, target, body string) answered {
+func (c rawClient) send(t testingT, method, target, body string) response {
 	t.Helper()
-	return w.sendAs(t, w.server.Token(), method, target, body)
+	return c.sendAs(t, c.server.Token(), method, target, body)
 }
 
-func (w wire) sendAs(t fataler, token, method, target, body string) answered {
+func (c rawClient) sendAs(t testingT, token, method, target, body string) response {
 	t.Helper()
-	// The path is not checked for what the mux would clean.
+	// The path is sent as it is, even if a mux would redirect it.
 	u := &url.URL{Scheme: "https", Host: "api.segment.test"}
 	rawPath, query, _ := strings.Cut(target, "?")
 	p, err := url.PathUnescape(rawPath)
@@ -117,8 +118,8 @@ func (w wire) sendAs(t fataler, token, method, target, body string) answered {
 	} else {
 		r.Body = nil
 	}
-	operation, _ := w.contract.Request(r)
-	resp, err := w.server.RoundTripper().RoundTrip(r)
+	operation, _ := c.contract.Request(r)
+	resp, err := c.server.RoundTripper().RoundTrip(r)
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, target, err)
 	}
@@ -127,11 +128,11 @@ func (w wire) sendAs(t fataler, token, method, target, body string) answered {
 		t.Fatalf("%s %s: %v", method, target, err)
 	}
 	if operation != "" {
-		if err := w.contract.Response(operation, resp.StatusCode, resp.Header, raw); err != nil {
+		if err := c.contract.Response(operation, resp.StatusCode, resp.Header, raw); err != nil {
 			t.Errorf("%s %s: %v", method, target, err)
 		}
 	}
-	out := answered{Status: resp.StatusCode, Header: resp.Header, Raw: raw}
+	out := response{Status: resp.StatusCode, Header: resp.Header, Raw: raw}
 	var envelope struct {
 		Data   map[string]any `json:"data"`
 		Errors []problem      `json:"errors"`
@@ -146,17 +147,17 @@ func (w wire) sendAs(t fataler, token, method, target, body string) answered {
 	return out
 }
 
-// want sends and fails unless the status is the one expected.
-func (w wire) want(t fataler, status int, method, target, body string) answered {
+// want sends a request and ends the test if the status is another one.
+func (c rawClient) want(t testingT, status int, method, target, body string) response {
 	t.Helper()
-	a := w.send(t, method, target, body)
+	a := c.send(t, method, target, body)
 	if a.Status != status {
 		t.Fatalf("%s %s %s: status %d, want %d: %s", method, target, body, a.Status, status, a.Raw)
 	}
 	return a
 }
 
-func equal(t fataler, what string, want, got any, opts ...cmp.Option) {
+func equal(t testingT, what string, want, got any, opts ...cmp.Option) {
 	t.Helper()
 	if diff := cmp.Diff(want, got, opts...); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", what, diff)
@@ -173,7 +174,7 @@ func jsonValue(t testing.TB, s string) any {
 	return v
 }
 
-func toJSON(t fataler, v any) string {
+func toJSON(t testingT, v any) string {
 	t.Helper()
 	b, err := json.Marshal(v)
 	if err != nil {

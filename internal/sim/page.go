@@ -7,14 +7,14 @@ import (
 )
 
 const (
-	// defaultCount is the page size when a request names none, by the newer
-	// copy of the documentation; the older one calls that a failed validation.
+	// defaultCount is the page size of a request that names none, by the newer copy
+	// of the documentation. In the older copy such a request fails validation.
 	defaultCount = 200
 	maxCount     = 1000
 )
 
-// A NextForm is how the last page of a list says that nothing follows. All
-// three have been documented or seen.
+// A NextForm is how the last page of a list shows that it is the last. All three are
+// documented or have been observed.
 type NextForm int
 
 // The forms of a pagination's next, and of previous on the first page.
@@ -27,8 +27,8 @@ const (
 	NextEmpty
 )
 
-// A numbering is how one list writes its cursors. Documented samples begin at
-// 0, only the one of functions begins at 1.
+// A numbering is the index of the first row in the cursors of a list. It is 0 in
+// documented samples, except that of functions, where it is 1.
 type numbering int
 
 func (n numbering) cursor(offset int) string {
@@ -74,9 +74,8 @@ func parseWindow(q url.Values, n numbering) (window, *problem) {
 	return w, nil
 }
 
-// unknownCursor refuses a cursor that the list did not make, or not lately.
-// What Segment answers is not documented; 422 is its answer to other input that
-// fails validation.
+// unknownCursor refuses a cursor that is not of the list or has expired. Segment's
+// answer is not documented. 422 is its answer to other input that fails validation.
 func unknownCursor() *problem {
 	return invalid("pagination.cursor", "is not a cursor of this list")
 }
@@ -90,16 +89,16 @@ func pageParameter(q url.Values, name string) (string, bool) {
 	return "", false
 }
 
-// A listing is one list of rows, of which a page is cut.
+// A listing is the rows of a list, and how the list is paged.
 type listing[T any] struct {
 	rows      []T
 	numbering numbering
-	// untotaled lists leave totalEntries out.
-	untotaled bool
+	// withoutTotal is set for lists without totalEntries.
+	withoutTotal bool
 }
 
-// page cuts the requested part of l and converts its rows. A cursor that lies
-// beyond the end, because rows have vanished, gives an empty last page.
+// page returns the requested part of l with its rows converted. If rows have been
+// removed and the cursor is beyond the end, the page is empty and the last.
 func page[T, W any](c *call, key string, l listing[T], row func(T) W) (reply, *problem) {
 	w, p := parseWindow(c.query, l.numbering)
 	if p != nil {
@@ -112,7 +111,7 @@ func page[T, W any](c *call, key string, l listing[T], row func(T) W) (reply, *p
 		rows = append(rows, row(r))
 	}
 	info := map[string]any{"current": l.numbering.cursor(w.offset)}
-	if !l.untotaled {
+	if !l.withoutTotal {
 		info["totalEntries"] = len(l.rows)
 	}
 	link := func(name string, there bool, offset int) {

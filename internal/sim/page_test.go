@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// pagedLists are all lists that have pages, with the key of their rows.
+// pagedLists returns the target of each list with pages, and the key of its rows.
 func pagedLists(w *Workspace) map[string]string {
 	return map[string]string{
 		"/users":                                 "users",
@@ -36,8 +36,8 @@ func sortedKeys(m map[string]string) []string {
 	return keys
 }
 
-// readAll follows next, or walks back along previous, in either spelling.
-func (w wire) readAll(t fataler, target, key string, count int, spelling string) []any {
+// readAll reads all pages of a list, with the parameters in the given spelling.
+func (c rawClient) readAll(t testingT, target, key string, count int, spelling string) []any {
 	t.Helper()
 	u, err := url.Parse(target)
 	if err != nil {
@@ -51,7 +51,7 @@ func (w wire) readAll(t fataler, target, key string, count int, spelling string)
 		if cursor != "" {
 			q.Set(fmt.Sprintf(spelling, "cursor"), cursor)
 		}
-		a := w.want(t, http.StatusOK, http.MethodGet, u.Path+"?"+q.Encode(), "")
+		a := c.want(t, http.StatusOK, http.MethodGet, u.Path+"?"+q.Encode(), "")
 		page, isList := a.Data[key].([]any)
 		if !isList || len(page) > count {
 			t.Fatalf("%s: %s", target, a.Raw)
@@ -76,14 +76,14 @@ func (w wire) readAll(t fataler, target, key string, count int, spelling string)
 	}
 }
 
-func TestPagesOfAnySizeGiveTheSameList(t *testing.T) {
+func TestPages_OfAnySizeGiveTheSameList(t *testing.T) {
 	t.Parallel()
 	demo := Demo()
 	lists := pagedLists(demo)
-	wires := []wire{
-		newWire(t, New(demo)),
-		newWire(t, New(demo, WithNext(NextNull))),
-		newWire(t, New(demo, WithNext(NextEmpty))),
+	wires := []rawClient{
+		newRawClient(t, New(demo)),
+		newRawClient(t, New(demo, WithNext(NextNull))),
+		newRawClient(t, New(demo, WithNext(NextEmpty))),
 	}
 	rapid.Check(t, func(r *rapid.T) {
 		w := rapid.SampledFrom(wires).Draw(r, "next")
@@ -98,9 +98,9 @@ func TestPagesOfAnySizeGiveTheSameList(t *testing.T) {
 	})
 }
 
-func TestPaginationThatSegmentRefuses(t *testing.T) {
+func TestPages_RefusedParameters(t *testing.T) {
 	t.Parallel()
-	w := newWire(t, New(Demo()))
+	w := newRawClient(t, New(Demo()))
 	for _, query := range []string{
 		"pagination[count]=0", "pagination.count=0", "pagination.count=-1", "pagination[count]=1001",
 		"pagination.count=", "pagination.count=ten", "pagination.count=1.5",
@@ -110,14 +110,14 @@ func TestPaginationThatSegmentRefuses(t *testing.T) {
 		a := w.want(t, http.StatusUnprocessableEntity, http.MethodGet, "/users?"+query, "")
 		equal(t, query, "input-validation", a.Errors[0].Type)
 	}
-	// A cursor of /users, which begin at 0, is none of /functions.
+	// Cursors of /users begin at 0, those of /functions at 1.
 	w.want(t, http.StatusUnprocessableEntity, http.MethodGet, "/functions?resourceType=SOURCE&pagination.cursor=MA%3D%3D", "")
 	for _, query := range []string{"", "?resourceType=", "?resourceType=TRANSFORMATION"} {
 		w.want(t, http.StatusUnprocessableEntity, http.MethodGet, "/functions"+query, "")
 	}
 }
 
-func TestFormsOfNextAndPrevious(t *testing.T) {
+func TestWithNext(t *testing.T) {
 	t.Parallel()
 	for form, want := range map[NextForm]map[string]string{
 		NextAbsent: {"": `{"current":"MA==","totalEntries":2}`,
@@ -128,7 +128,7 @@ func TestFormsOfNextAndPrevious(t *testing.T) {
 		NextEmpty: {"": `{"current":"MA==","next":"","previous":"","totalEntries":2}`,
 			"?pagination.count=1&pagination.cursor=MQ%3D%3D": `{"current":"MQ==","next":"","previous":"MA==","totalEntries":2}`},
 	} {
-		w := newWire(t, New(sampleWorkspace(), WithNext(form)))
+		w := newRawClient(t, New(sampleWorkspace(), WithNext(form)))
 		for query, pagination := range want {
 			a := w.want(t, http.StatusOK, http.MethodGet, "/users"+query, "")
 			equal(t, fmt.Sprintf("form %d %s", form, query), jsonValue(t, pagination), a.Data["pagination"])
@@ -143,13 +143,13 @@ func TestDefaultPageSize(t *testing.T) {
 		ws.Users = append(ws.Users, User{ID: fmt.Sprint(i), Email: fmt.Sprintf("%d@example.com", i)})
 	}
 	s := New(ws)
-	w := newWire(t, s)
+	w := newRawClient(t, s)
 	a := w.want(t, http.StatusOK, http.MethodGet, "/users", "")
 	users, isList := a.Data["users"].([]any)
 	if !isList || len(users) != 200 {
 		t.Errorf("%d users on a page without a count, want 200", len(users))
 	}
-	// Rows that vanish between two pages leave a cursor beyond the end.
+	// If rows are removed between two pages, the cursor is beyond the end.
 	s.Update(func(ws *Workspace) { ws.Users = ws.Users[:10] })
 	a = w.want(t, http.StatusOK, http.MethodGet, "/users?pagination.cursor=MjAw", "")
 	equal(t, "page beyond the end", any(map[string]any{
@@ -158,10 +158,10 @@ func TestDefaultPageSize(t *testing.T) {
 	}), any(a.Data))
 }
 
-func TestPermissionsInLists(t *testing.T) {
+func TestWithPermissionsInLists(t *testing.T) {
 	t.Parallel()
 	demo := Demo()
-	carry := func(w wire, target, key string) bool {
+	carry := func(w rawClient, target, key string) bool {
 		rows := w.readAll(t, target, key, maxCount, "pagination.%s")
 		return slices.ContainsFunc(rows, func(row any) bool {
 			m, isObject := row.(map[string]any)
@@ -169,10 +169,10 @@ func TestPermissionsInLists(t *testing.T) {
 		})
 	}
 	for _, list := range [][2]string{{"/users", "users"}, {"/groups", "userGroups"}} {
-		if carry(newWire(t, New(demo)), list[0], list[1]) {
+		if carry(newRawClient(t, New(demo)), list[0], list[1]) {
 			t.Errorf("%s carries permissions", list[0])
 		}
-		if !carry(newWire(t, New(demo, WithPermissionsInLists())), list[0], list[1]) {
+		if !carry(newRawClient(t, New(demo, WithPermissionsInLists())), list[0], list[1]) {
 			t.Errorf("%s carries no permissions although asked to", list[0])
 		}
 	}

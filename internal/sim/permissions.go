@@ -16,20 +16,20 @@ const (
 	typeSpace     = "SPACE"
 )
 
-// on is a role on resources.
+// on returns a permission of a role on resources.
 func on(role string, rs ...Resource) Permission { return Permission{RoleID: role, Resources: rs} }
 
-// scope is one resource without labels.
+// scope returns one resource without labels.
 func scope(kind, id string) Resource { return Resource{ID: id, Type: kind} }
 
 type permissionsInput struct {
 	Permissions []Permission `json:"permissions"`
 }
 
-// addPermissions merges what is asked into what the subject has, unless WithPost
-// says otherwise. Segment's audit events (a policy is created, or updated) speak
-// for merging; nothing documents it. The answer is the whole set, as the
-// official client's documentation of the type says.
+// addPermissions merges the requested permissions into those that the subject holds,
+// unless WithPost selects another way. Merging is not documented, but Segment's audit
+// events (a policy is created, or updated) suggest it. The answer is the whole set, as
+// the official client documents it.
 func (c *call) addPermissions(subjectType, subjectID string, held *[]Permission) (reply, *problem) {
 	asked, p := c.askedPermissions(*held)
 	if p != nil {
@@ -55,7 +55,7 @@ func (c *call) addPermissions(subjectType, subjectID string, held *[]Permission)
 	return ok(map[string]any{"permissions": out}), nil
 }
 
-// replacePermissions puts what is asked in the place of what the subject has.
+// replacePermissions replaces the permissions that the subject holds.
 func (c *call) replacePermissions(held *[]Permission) (reply, *problem) {
 	asked, p := c.askedPermissions(*held)
 	if p != nil {
@@ -72,8 +72,8 @@ func (c *call) replacePermissions(held *[]Permission) (reply, *problem) {
 	return ok(map[string]any{"permissions": c.permissions(*held)}), nil
 }
 
-// askedPermissions reads the body. An empty list is refused, also where it
-// would replace: an assumption.
+// askedPermissions reads the body. It refuses an empty list, even for a replacement: an
+// assumption.
 func (c *call) askedPermissions(held []Permission) ([]Permission, *problem) {
 	var in permissionsInput
 	if p := c.decode(&in); p != nil {
@@ -83,7 +83,7 @@ func (c *call) askedPermissions(held []Permission) ([]Permission, *problem) {
 		return nil, invalid("permissions", "must contain at least 1 item")
 	}
 	for i := range in.Permissions {
-		// A name is not asked for; what is held keeps the one that it has.
+		// Requests have no role names. Permissions that are held keep theirs.
 		in.Permissions[i].RoleName = heldRoleName(held, in.Permissions[i].RoleID)
 	}
 	return in.Permissions, c.checkPermissions("permissions", in.Permissions, held)
@@ -97,9 +97,9 @@ func heldRoleName(held []Permission, roleID string) string {
 	return held[i].RoleName
 }
 
-// checkPermissions refuses what the workspace does not know, with 422. What
-// the subject holds already is known, whatever the lists say: else nobody
-// could edit a permission on a resource that has been deleted. It does not judge whether a role fits a type.
+// checkPermissions refuses unknown roles, resources and labels with 422. Those that the
+// subject holds already count as known, even if no list has them: otherwise nobody could
+// edit a permission on a deleted resource. A role may be on any type of resource.
 func (c *call) checkPermissions(field string, asked, held []Permission) *problem {
 	for i, a := range asked {
 		at := fmt.Sprintf("%s.%d", field, i)
@@ -117,7 +117,7 @@ func (c *call) checkPermissions(field string, asked, held []Permission) *problem
 			if !c.exists(r) {
 				return invalid(resource+".id", "is not a resource of this type in the workspace")
 			}
-			// "Exclusive to Workspace-level permissions", says the official client.
+			// The official client documents labels as "exclusive to Workspace-level permissions".
 			if len(r.Labels) > 0 && r.Type != typeWorkspace {
 				return invalid(resource+".labels", "are for resources of type WORKSPACE only")
 			}
@@ -137,8 +137,8 @@ func holds(held []Permission, r Resource) bool {
 	})
 }
 
-// exists says whether the workspace has the resource. A space's id is known
-// with and without its prefix, because Segment's documents use both.
+// exists reports whether the workspace has the resource. The id of a space may have its
+// prefix or not, because Segment's documents use both.
 func (c *call) exists(r Resource) bool {
 	w := c.state
 	switch r.Type {
@@ -159,8 +159,8 @@ func (c *call) exists(r Resource) bool {
 
 func bareSpaceID(id string) string { return strings.TrimPrefix(id, "spa_") }
 
-// merge returns held with added: one permission for each role, as in every
-// workspace ever seen, each resource once. It shares no memory with held.
+// merge returns held with added, with one permission for each role, as in all known
+// workspaces, and each resource once. The result shares no memory with held.
 func merge(held, added []Permission) []Permission {
 	merged := clonePermissions(held)
 	for _, a := range added {
@@ -179,8 +179,8 @@ func merge(held, added []Permission) []Permission {
 	return merged
 }
 
-// sameResource compares type, id and the set of labels. The same workspace
-// under other labels is another scope.
+// sameResource compares type, id and the set of labels. A workspace with other labels
+// is another scope.
 func sameResource(a, b Resource) bool {
 	return a.Type == b.Type && a.ID == b.ID && labelsWithin(a.Labels, b.Labels) && labelsWithin(b.Labels, a.Labels)
 }
@@ -194,8 +194,8 @@ func labelsWithin(some, all []Label) bool {
 	return true
 }
 
-// permissions converts ps for an answer. It is a pointer to a slice that is
-// never nil, so that an empty list is sent and an omitted one can be nil.
+// permissions converts ps for an answer. It returns a pointer to a slice that is never
+// nil: an empty list is sent, and a nil pointer omits the field.
 func (c *call) permissions(ps []Permission) *[]wirePermission {
 	out := make([]wirePermission, 0, len(ps))
 	for _, p := range ps {

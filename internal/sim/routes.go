@@ -16,16 +16,16 @@ type Operation struct {
 
 type operation struct {
 	Operation
-	// write marks what Segment documents with 60 requests a minute.
+	// write is set if Segment documents a limit of 60 requests a minute.
 	write  bool
 	handle func(*call) (reply, *problem)
-	// feature is what a workspace must have for it, if anything.
+	// feature is the feature that the workspace must have, if any.
 	feature Feature
 }
 
 // Operations lists what a Server serves.
 func Operations() []Operation {
-	return each(operations(), func(o operation) Operation { return o.Operation })
+	return mapSlice(operations(), func(o operation) Operation { return o.Operation })
 }
 
 func operations() []operation {
@@ -60,8 +60,8 @@ func operations() []operation {
 		of(FeatureGroups, write("deleteUserGroup", http.MethodDelete, "/groups/{id}", deleteUserGroup)),
 		of(FeatureGroups, read("listUsersFromUserGroup", "/groups/{id}/users", listUsersFromUserGroup)),
 		of(FeatureGroups, write("addUsersToUserGroup", http.MethodPost, "/groups/{id}/users", addUsersToUserGroup)),
-		// These two are on the singular path in every official client, and
-		// nothing shows that the plural works too.
+		// In all official clients these two are on the singular path. Nothing
+		// suggests that the plural works as well.
 		of(FeatureGroups, write("replaceUsersInUserGroup", http.MethodPut, "/group/{id}/users", replaceUsersInUserGroup)),
 		of(FeatureGroups, write("removeUsersFromUserGroup", http.MethodDelete, "/group/{id}/users", removeUsersFromUserGroup)),
 		of(FeatureGroups, read("listInvitesFromUserGroup", "/groups/{id}/invites", listInvitesFromUserGroup)),
@@ -95,8 +95,8 @@ func newRoutes() *http.ServeMux {
 	return mux
 }
 
-// A match makes a ServeMux say which operation a request is for, before
-// anything is answered. What the mux itself would answer is dropped.
+// A match receives the operation of a request from a ServeMux, before anything is
+// answered. It discards the answers of the mux itself.
 type match struct {
 	operation *operation
 	request   *http.Request
@@ -112,16 +112,15 @@ func (m *match) Write(b []byte) (int, error) { return len(b), nil }
 // WriteHeader implements http.ResponseWriter.
 func (m *match) WriteHeader(int) {}
 
-// route finds the operation of a request and returns a request that has the
-// values of its path. The operation is nil where there is none: also for
-// another method (HEAD, which a mux takes for GET) and for a path that the
-// mux would redirect (//users, which a slash after the base URL makes).
+// route returns the operation of a request, and the request with the values of its
+// path. The operation is nil if there is none. That includes HEAD, which a mux treats
+// as GET, and paths that a mux would redirect, such as //users, the result of a slash
+// after the base URL.
 func (s *Server) route(r *http.Request) (*operation, *http.Request) {
-	// A copy, because the mux writes to the request, which a RoundTripper
-	// must not do.
+	// The mux writes to the request, which a RoundTripper must not do: use a copy.
 	r = r.WithContext(r.Context())
 	if r.URL.Path == "" {
-		// A network sends it as a slash.
+		// Over a network an empty path is sent as a slash.
 		u := *r.URL
 		u.Path = "/"
 		r.URL = &u

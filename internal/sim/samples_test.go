@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// sampleWorkspace holds what Segment's documented samples show.
+// sampleWorkspace returns the workspace of Segment's documented samples.
 func sampleWorkspace() *Workspace {
 	const workspace = "9aQ1Lj62S4bomZKLF4DPqW"
 	empty, name := "", "PAPI Source Function"
@@ -44,9 +44,8 @@ func sampleWorkspace() *Workspace {
 	}
 }
 
-// The samples are those of Segment's documentation, of its Terraform
-// provider's fixtures and of the official clients. What a sample elides, the
-// decoration of the catalog, is filled in.
+// The samples are from Segment's documentation, the fixtures of its Terraform provider
+// and the official clients. Catalog fields that a sample omits are added.
 func TestDocumentedSamplesAreServed(t *testing.T) {
 	t.Parallel()
 	const (
@@ -105,17 +104,17 @@ func TestDocumentedSamplesAreServed(t *testing.T) {
 	} {
 		t.Run(sample.method+" "+sample.target, func(t *testing.T) {
 			t.Parallel()
-			w := newWire(t, New(sampleWorkspace()))
+			w := newRawClient(t, New(sampleWorkspace()))
 			got := w.want(t, sample.status, sample.method, sample.target, sample.body)
 			equal(t, "data", jsonValue(t, sample.data), any(got.Data))
 		})
 	}
 }
 
-// The documented answer of POST, unlike that of PUT, names policy and subject.
+// The documented answer of POST names policy and subject, unlike that of PUT.
 func TestAddedPermissionsNamePolicyAndSubject(t *testing.T) {
 	t.Parallel()
-	w := newWire(t, New(sampleWorkspace()))
+	w := newRawClient(t, New(sampleWorkspace()))
 	for subjectType, path := range map[string]string{"user": "/users/sgJDWk3K21k6LE3tLU9nRK", "group": "/groups/my-group-id"} {
 		body := `{"permissions":[{"roleId":"` + roleOwner + `","resources":[{"id":"9aQ1Lj62S4bomZKLF4DPqW","type":"WORKSPACE"}]}]}`
 		got := w.want(t, http.StatusOK, http.MethodPost, path+"/permissions", body)

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// DefaultToken is what a server accepts unless WithToken says otherwise. It
-// opens nothing but simulators.
+// DefaultToken is the token that a server accepts without WithToken. It gives access
+// to simulators only.
 const DefaultToken = "sim-token"
 
 // maxBody bounds the request bodies that a server reads, in bytes.
@@ -22,8 +22,8 @@ const maxBody = 8 << 20
 // It serves HTTP itself and through RoundTripper, and is safe for concurrent
 // use.
 //
-// It ignores the Accept header: only stable answers are simulated, and those
-// are what a plain application/json gets.
+// It ignores the Accept header and answers as the stable API, which is the answer to
+// application/json.
 type Server struct {
 	token             string
 	permissionsInList bool
@@ -55,8 +55,8 @@ func WithToken(token string) Option {
 	return func(s *Server) { s.token = token }
 }
 
-// WithPermissionsInLists makes the lists of users and groups carry
-// permissions. The schema allows it; all evidence is that Segment does not.
+// WithPermissionsInLists adds permissions to the lists of users and groups. The schema
+// allows it, but by all evidence Segment does not.
 func WithPermissionsInLists() Option {
 	return func(s *Server) { s.permissionsInList = true }
 }
@@ -66,48 +66,47 @@ func WithNext(form NextForm) Option {
 	return func(s *Server) { s.next = form }
 }
 
-// A PostForm is what adding permissions does to those that are there. Segment
-// documents that it adds, and in its audit trail that it may update: what that
-// leaves of the same role on other resources is not known.
+// A PostForm is the effect of adding permissions on those that the principal holds.
+// Segment documents that POST adds, and its audit trail that POST may update. Whether an
+// update keeps the same role on other resources is not known.
 type PostForm int
 
-// The forms of POST. A careful client loses nothing to any of them.
+// The forms of POST. A careful client loses no permission with any of them.
 const (
 	PostMerges PostForm = iota
-	// PostReplaces leaves nothing but what was asked.
+	// PostReplaces removes all permissions that were not requested.
 	PostReplaces
-	// PostReplacesRole leaves other roles alone.
+	// PostReplacesRole does the same within each requested role, and keeps other
+	// roles.
 	PostReplacesRole
 )
 
-// WithPost sets what adding permissions does. The default is PostMerges.
+// WithPost sets the effect of adding permissions. The default is PostMerges.
 func WithPost(form PostForm) Option {
 	return func(s *Server) { s.post = form }
 }
 
-// WithPutDroppingLabels makes replacing permissions store them without their
-// labels. No evidence says that Segment ever does: it is the worst that a
-// write could do unnoticed, as it gives what was restricted without restriction.
+// WithPutDroppingLabels makes PUT store permissions without their labels, so that
+// restricted permissions become unrestricted. There is no evidence that Segment does
+// so. It is the most harmful effect of a write that could go unnoticed.
 func WithPutDroppingLabels() Option {
 	return func(s *Server) { s.putDropsLabels = true }
 }
 
-// WithLimit allows so many requests a minute, the operations of WithWriteLimit
-// apart. Zero, the default, is no limit.
+// WithLimit sets the number of requests a minute, without the operations that
+// WithWriteLimit counts. Zero, the default, is no limit.
 func WithLimit(perMinute int) Option {
 	return func(s *Server) { s.reads = newLimiter(perMinute) }
 }
 
-// WithWriteLimit allows so many requests a minute over all operations that
-// Segment documents with 60 a minute. Zero, the default, is no limit. Whether
-// Segment counts them together or one by one is not documented; together is
-// the stricter.
+// WithWriteLimit sets the number of requests a minute over all operations that Segment
+// documents with 60 a minute. Zero, the default, is no limit. It is not documented
+// whether Segment counts them together or separately; together is stricter.
 func WithWriteLimit(perMinute int) Option {
 	return func(s *Server) { s.writes = newLimiter(perMinute) }
 }
 
-// WithClock sets where limits and the journal take the time from, instead of
-// time.Now.
+// WithClock replaces time.Now as the clock of limits and journal.
 func WithClock(now func() time.Time) Option {
 	return func(s *Server) { s.clock = now }
 }
@@ -130,7 +129,7 @@ func New(ws *Workspace, opts ...Option) *Server {
 // Token returns the token that the server accepts.
 func (s *Server) Token() string { return s.token }
 
-// Workspace returns a copy of the present state.
+// Workspace returns a copy of the current state.
 func (s *Server) Workspace() *Workspace {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,7 +149,7 @@ func (s *Server) Update(edit func(*Workspace)) {
 // with http.ErrAbortHandler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a, err := s.answer(r)
-	if err != nil || a.cut == cutBefore {
+	if err != nil || a.breakAt == breakBeforeAnswer {
 		panic(http.ErrAbortHandler)
 	}
 	for k, v := range a.header {
@@ -160,28 +159,28 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", strconv.FormatInt(length, 10))
 	}
 	w.WriteHeader(a.status)
-	if a.flow == flowWhole {
+	if a.delivery == deliverAtOnce {
 		_, err = w.Write(a.sent()) //nolint:gosec // G705: an API answers JSON, no browser renders it.
 	} else {
 		_, err = io.Copy(flushing{w}, a.reader(r.Context()))
 	}
-	if err == nil && a.cut == cutBody {
-		// What is still buffered would never leave.
+	if err == nil && a.breakAt == breakInBody {
+		// The buffered half of the body must be sent before the connection breaks.
 		err = http.NewResponseController(w).Flush()
 	}
-	if err != nil || a.cut == cutBody {
+	if err != nil || a.breakAt == breakInBody {
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// answer takes one request from its route to what goes over the wire. An error
-// is one of reading the request or of its context.
+// answer handles a request from its route to its answer. An error is one of reading
+// the request or of its context.
 func (s *Server) answer(r *http.Request) (*answer, error) {
 	if strings.HasPrefix(r.URL.Path, controlPrefix) {
 		return s.controlAnswer(r)
 	}
 	op, r := s.route(r)
-	entry, fault, edits := s.arrive(op, r)
+	entry, fault, edits := s.recordRequest(op, r)
 	if fault != nil && fault.Delay > 0 {
 		if err := sleep(r.Context(), fault.Delay); err != nil {
 			return nil, err
@@ -204,12 +203,11 @@ func (s *Server) answer(r *http.Request) (*answer, error) {
 			s.Update(edit)
 		}
 	}
-	s.depart(entry, a)
+	s.recordStatus(entry, a)
 	return a, nil
 }
 
-// handle answers a request that no fault stops, after the edits that come
-// before it.
+// handle makes the edits planned before a request and carries the request out.
 func (s *Server) handle(op *operation, r *http.Request, body []byte, edits []func(*Workspace)) *answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -239,7 +237,7 @@ func (s *Server) handle(op *operation, r *http.Request, body []byte, edits []fun
 	if p != nil {
 		return envelope(p)
 	}
-	// Encoded under the lock: what is encoded shares memory with the state.
+	// Encode with the server locked, because the data shares memory with the state.
 	a := jsonAnswer(out.status, map[string]any{"data": out.data})
 	for k, v := range limits {
 		a.header[k] = v
@@ -255,7 +253,7 @@ type call struct {
 	body  []byte
 }
 
-// index returns the index of the present state.
+// index returns the index of the current state.
 func (s *Server) index() *index {
 	if s.idx == nil {
 		s.idx = newIndex(s.state)
@@ -274,7 +272,7 @@ func (s *Server) newID() string {
 	}
 }
 
-// flushing sends on what it is given, and at once.
+// flushing sends each write at once.
 type flushing struct{ http.ResponseWriter }
 
 // Write implements io.Writer.
@@ -293,7 +291,7 @@ func readBody(r *http.Request) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r.Body, maxBody))
 }
 
-// sleep waits for d, which a test's fake clock may govern.
+// sleep waits for d. It works on the fake time of testing/synctest.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

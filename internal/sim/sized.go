@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// A Size says how many rows Sized makes of each kind. Zero is none, a negative
-// number too.
+// A Size is the number of rows of each kind that Sized makes. Zero and negative numbers
+// make none.
 type Size struct {
 	Users, Groups, Sources, Warehouses, Functions, Spaces, Invites, Labels int
-	// MembersPerGroup is how many members each group has, unless there are not
-	// so many users and invites.
+	// MembersPerGroup is how many members each group has, or all users and invites
+	// if there are fewer.
 	MembersPerGroup int
-	// Seed chooses who has what, but no ids.
+	// Seed selects memberships and permissions, but no ids.
 	Seed uint64
 }
 
-// defaultMembers is MembersPerGroup where the name of a workspace has none.
+// defaultMembers is MembersPerGroup if the name of a workspace has none.
 const defaultMembers = 10
 
 // counts maps the keys of ParseSize to the numbers of z.
@@ -37,10 +37,10 @@ func (z *Size) counts() map[string]*int {
 	}
 }
 
-// ParseSize reads key=number pairs that commas separate. The keys are the
-// fields of Size in lower case; what is not mentioned is zero, but
-// memberspergroup is 10. It fails on a key that does not exist, that comes
-// twice, or whose number is negative or none.
+// ParseSize reads key=number pairs that commas separate. The keys are the fields of
+// Size in lower case. Missing keys are zero, except memberspergroup, which is 10. It
+// fails on a key that does not exist, is repeated, or has a value that is negative or
+// no number.
 func ParseSize(text string) (Size, error) {
 	z := Size{MembersPerGroup: defaultMembers}
 	counts := z.counts()
@@ -84,11 +84,10 @@ func sizeKeys() string {
 	return strings.Join(keys, ", ")
 }
 
-// Sized returns a workspace of a given size: the same for the same size in
-// every run. Among its users and groups, as far as there are enough, is every
-// kind of scope that Segment grants: the workspace, a label, a set of labels,
-// sources, functions and spaces. About one in fifty of the narrow ones is on
-// something that has been deleted.
+// Sized returns a workspace of a given size: the same for the same size in every run.
+// If there are enough users and groups, they hold every kind of scope that Segment
+// grants: the workspace, a label, a set of labels, sources, functions and spaces. About
+// one in fifty permissions on sources, functions or spaces is on a deleted one.
 func Sized(z Size) *Workspace {
 	w := &Workspace{
 		ID:    makeID("sized workspace")[:22],
@@ -97,7 +96,7 @@ func Sized(z Size) *Workspace {
 		Roles: builtInRoles(),
 	}
 	g := &generator{
-		// Anyone may foresee what it draws: that is its purpose.
+		// The sequence must be predictable: the same seed gives the same workspace.
 		Rand: rand.New(rand.NewPCG(z.Seed, 0)), //nolint:gosec // G404: no secret depends on it.
 		w:    w,
 	}
@@ -151,8 +150,8 @@ func rows[T any](n int, row func(int) T) []T {
 	return out
 }
 
-// sizedLabel begins with the default labels. Keys repeat, because labels of one
-// key are what a set cannot combine.
+// sizedLabel returns the i-th label, the default labels first. Keys repeat, because a
+// set cannot combine labels of one key.
 func sizedLabel(i int) Label {
 	if byDefault := defaultLabels(); i < len(byDefault) {
 		return byDefault[i]
@@ -161,8 +160,8 @@ func sizedLabel(i int) Label {
 	return Label{Key: keys[i%len(keys)], Value: fmt.Sprintf("value-%d", i)}
 }
 
-// functionPrefix is what the ids of a type of functions begin with: for
-// INSERT_TRANSFORMATION an assumption.
+// functionPrefix returns the prefix of the ids of a type of functions. That of
+// INSERT_TRANSFORMATION is an assumption.
 func functionPrefix(kind string) string {
 	switch kind {
 	case "SOURCE":
@@ -176,7 +175,7 @@ func functionPrefix(kind string) string {
 	}
 }
 
-// A generator draws what a workspace leaves open.
+// A generator draws the permissions, members and labels of a workspace at random.
 type generator struct {
 	*rand.Rand
 	w *Workspace
@@ -192,24 +191,24 @@ func (g *generator) source(i int) Source {
 
 func (g *generator) workspace() Resource { return scope(typeWorkspace, g.w.ID) }
 
-// permissions gives the i-th subject what most have, and one thing more. What
-// that is goes round, so that a small workspace has every kind already.
+// permissions returns minimal access and one more permission for the i-th principal.
+// The kinds of the latter take turns, so that a small workspace has all of them.
 func (g *generator) permissions(i int) []Permission {
 	base := on(roleMinimal, g.workspace())
-	more, there := g.more(i)
+	extra, there := g.extraPermission(i)
 	switch {
 	case !there:
 		return []Permission{base}
-	// Some have narrow access only, not even the minimum.
+	// Some principals have narrow access only, without minimal access.
 	case g.IntN(20) == 0:
-		return []Permission{more}
+		return []Permission{extra}
 	default:
-		return []Permission{base, more}
+		return []Permission{base, extra}
 	}
 }
 
-// more is false where the workspace has nothing of the kind.
-func (g *generator) more(i int) (Permission, bool) {
+// extraPermission returns false if the workspace has no resource of the i-th kind.
+func (g *generator) extraPermission(i int) (Permission, bool) {
 	w := g.w
 	labelRoles := []string{roleSourceAdmin, roleSourceReadOnly, roleEngageAdmin, roleEngageReadOnlyMade, roleEngageUserMade}
 	switch i % 8 {
@@ -231,13 +230,13 @@ func (g *generator) more(i int) (Permission, bool) {
 	}
 }
 
-// on is a role on one to four of n resources, rarely on a deleted one.
+// on returns a role on one to four of n resources, rarely on a deleted one.
 func (g *generator) on(roles []string, kind string, n int, id func(int) string) (Permission, bool) {
 	if n == 0 {
 		return Permission{}, false
 	}
 	p := Permission{RoleID: pick(g, roles)}
-	for _, i := range g.some(n, 1+g.IntN(4)) {
+	for _, i := range g.sample(n, 1+g.IntN(4)) {
 		p.Resources = append(p.Resources, scope(kind, id(i)))
 	}
 	if g.IntN(50) == 0 {
@@ -246,7 +245,8 @@ func (g *generator) on(roles []string, kind string, n int, id func(int) string) 
 	return p, true
 }
 
-// labeled is a role on everything that carries n labels of different keys.
+// labeled returns a role on everything that carries n labels of different keys. It
+// returns false if the workspace has fewer such labels.
 func (g *generator) labeled(roles []string, n int) (Permission, bool) {
 	labels := g.w.Labels
 	if len(labels) == 0 {
@@ -263,11 +263,11 @@ func (g *generator) labeled(roles []string, n int) (Permission, bool) {
 	return on(pick(g, roles), r), len(r.Labels) == n
 }
 
-// members draws n of all who can be in a group, by their e-mail addresses.
+// members draws n members from all users and invites, by their e-mail addresses.
 func (g *generator) members(n int) []string {
 	users := len(g.w.Users)
 	emails := []string{}
-	for _, i := range g.some(users+len(g.w.Invites), n) {
+	for _, i := range g.sample(users+len(g.w.Invites), n) {
 		if i < users {
 			emails = append(emails, g.w.Users[i].Email)
 		} else {
@@ -277,8 +277,8 @@ func (g *generator) members(n int) []string {
 	return emails
 }
 
-// some draws k different numbers below n, or all of them if there are fewer.
-func (g *generator) some(n, k int) []int {
+// sample draws k different numbers below n, or all of them if there are fewer.
+func (g *generator) sample(n, k int) []int {
 	k = min(k, n)
 	if k*2 > n {
 		return g.Perm(n)[:max(0, k)]

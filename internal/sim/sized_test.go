@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestSizedHasTheSize(t *testing.T) {
+func TestSized_HasTheSize(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		count := func(name string) int { return rapid.IntRange(0, 40).Draw(r, name) }
@@ -42,7 +42,7 @@ func TestSizedHasTheSize(t *testing.T) {
 				equal(r, "keys in a set of labels", len(p.Resources[0].Labels), len(keys))
 			}
 		}
-		// The name of it is the same workspace.
+		// Named returns the same workspace.
 		named, err := Named(fmt.Sprintf("sized:users=%d,groups=%d,sources=%d,warehouses=%d,functions=%d,spaces=%d,invites=%d,labels=%d,memberspergroup=%d,seed=%d",
 			z.Users, z.Groups, z.Sources, z.Warehouses, z.Functions, z.Spaces, z.Invites, z.Labels, z.MembersPerGroup, z.Seed))
 		if err != nil {
@@ -52,8 +52,8 @@ func TestSizedHasTheSize(t *testing.T) {
 	})
 }
 
-// kinds are the kinds of scopes that subjects have, and whether one is on
-// something that the workspace has not.
+// kinds returns the kinds of scopes in permissions, and "deleted" if one is on a
+// resource that the workspace lacks.
 func kinds(w *Workspace, permissions [][]Permission) map[string]bool {
 	c := &call{Server: New(w)}
 	found := map[string]bool{}
@@ -75,15 +75,15 @@ func kinds(w *Workspace, permissions [][]Permission) map[string]bool {
 	return found
 }
 
-func TestSizedHasEveryKindOfScope(t *testing.T) {
+func TestSized_HasEveryKindOfScope(t *testing.T) {
 	t.Parallel()
 	all := map[string]bool{
 		typeWorkspace: true, typeSource: true, typeFunction: true, typeSpace: true, "label": true, "label set": true,
 	}
 	small := Sized(Size{Users: 8, Groups: 8, Sources: 3, Functions: 5, Spaces: 2, Labels: 4})
 	for subject, permissions := range map[string][][]Permission{
-		"users":  each(small.Users, func(u User) []Permission { return u.Permissions }),
-		"groups": each(small.Groups, func(g Group) []Permission { return g.Permissions }),
+		"users":  mapSlice(small.Users, func(u User) []Permission { return u.Permissions }),
+		"groups": mapSlice(small.Groups, func(g Group) []Permission { return g.Permissions }),
 	} {
 		got := kinds(small, permissions)
 		delete(got, "deleted")
@@ -91,18 +91,18 @@ func TestSizedHasEveryKindOfScope(t *testing.T) {
 	}
 	all["deleted"] = true
 	large := Sized(Size{Users: 1000, Sources: 30, Functions: 10, Spaces: 5, Labels: 6})
-	equal(t, "large", all, kinds(large, each(large.Users, func(u User) []Permission { return u.Permissions })))
+	equal(t, "large", all, kinds(large, mapSlice(large.Users, func(u User) []Permission { return u.Permissions })))
 }
 
-func TestSeedChoosesWhoHasWhat(t *testing.T) {
+func TestSized_SeedSelectsPermissionsAndMembers(t *testing.T) {
 	t.Parallel()
 	z := Size{Users: 50, Groups: 5, Sources: 20, MembersPerGroup: 5, Labels: 4}
-	one := Sized(z)
+	first := Sized(z)
 	z.Seed = 1
 	other := Sized(z)
-	ids := func(w *Workspace) []string { return each(w.Users, func(u User) string { return u.ID }) }
-	equal(t, "ids", ids(one), ids(other))
-	if toJSON(t, one.Users) == toJSON(t, other.Users) || toJSON(t, one.Groups) == toJSON(t, other.Groups) {
+	ids := func(w *Workspace) []string { return mapSlice(w.Users, func(u User) string { return u.ID }) }
+	equal(t, "ids", ids(first), ids(other))
+	if toJSON(t, first.Users) == toJSON(t, other.Users) || toJSON(t, first.Groups) == toJSON(t, other.Groups) {
 		t.Error("another seed gives the same permissions or members")
 	}
 }
@@ -140,7 +140,7 @@ func TestParseSize(t *testing.T) {
 	}
 }
 
-// largeSize is more than most workspaces have.
+// largeSize is larger than most workspaces.
 func largeSize() Size {
 	return Size{
 		Users: 100_000, Groups: 2_000, Sources: 10_000, Warehouses: 100, Functions: 1_000, Spaces: 100,

@@ -1,12 +1,11 @@
 package sim
 
-// A Workspace is the whole state of a simulated Segment workspace. The zero
-// value is an empty workspace that nobody can name; see Empty, Demo, Hostile
-// and Sized.
+// A Workspace is the whole state of a simulated Segment workspace. The zero value is
+// an empty workspace without an id. Empty, Demo, Hostile and Sized return others.
 //
 // Slices keep the order in which lists return their rows. Optional strings are
-// pointers where Segment is known to leave the field out or send null. The JSON
-// form is what the control plane shows; it is not what Segment sends.
+// pointers if Segment is known to omit the field or send null. The JSON form is that of
+// the control plane, not that of Segment.
 type Workspace struct {
 	ID   string `json:"id"`
 	Slug string `json:"slug"`
@@ -31,9 +30,9 @@ type User struct {
 	Permissions []Permission `json:"permissions"`
 }
 
-// A Group is a user group. Members holds e-mail addresses exactly as they are
-// stored: each is a user's or a pending invite's. One that is neither counts,
-// and no list shows it.
+// A Group is a user group. Members has e-mail addresses exactly as they are stored,
+// each of a user or a pending invite. An address that is neither counts as a member, but
+// no list has it.
 type Group struct {
 	ID          string       `json:"id"`
 	Name        string       `json:"name"`
@@ -55,9 +54,8 @@ type Role struct {
 	Description string `json:"description"`
 }
 
-// A Permission is one role on some resources, as stored. RoleName is sent for a
-// role that the workspace does not list; for one that it lists, the name there
-// counts.
+// A Permission is one role on some resources, as stored. RoleName is sent only if the
+// workspace does not list the role; otherwise the name in the list is sent.
 type Permission struct {
 	RoleID    string     `json:"roleId"`
 	RoleName  string     `json:"roleName,omitempty"`
@@ -117,8 +115,7 @@ type Function struct {
 	Settings     []FunctionSetting `json:"settings"`
 }
 
-// A FunctionSetting declares what a function is configured with. It has this
-// form on the wire too.
+// A FunctionSetting declares a setting of a function. Its JSON form is that of Segment.
 type FunctionSetting struct {
 	Name        string `json:"name"`
 	Label       string `json:"label"`

@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// RoundTripper returns a transport that ends in the server without a network:
-// whatever host a request names, the server answers it. It starts no
-// goroutine, so that it works on the fake time of testing/synctest.
+// RoundTripper returns a transport that calls the server without a network. The server
+// answers requests to any host. The transport starts no goroutine, so that it works on
+// the fake time of testing/synctest.
 func (s *Server) RoundTripper() http.RoundTripper { return roundTripper{s} }
 
 type roundTripper struct{ server *Server }
@@ -19,7 +19,7 @@ type roundTripper struct{ server *Server }
 // RoundTrip implements http.RoundTripper.
 func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
-		defer r.Body.Close() //nolint:errcheck // Nothing depends on it: what was read is what counts.
+		defer r.Body.Close() //nolint:errcheck // The body has been read; an error of closing it has no effect.
 	}
 	ctx := r.Context()
 	if ctx.Err() != nil {
@@ -29,11 +29,11 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.cut == cutBefore {
+	if a.breakAt == breakBeforeAnswer {
 		return nil, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
 	}
 	body := a.reader(ctx)
-	if a.cut == cutBody {
+	if a.breakAt == breakInBody {
 		body = io.MultiReader(body, failingReader{})
 	}
 	return &http.Response{
@@ -49,7 +49,8 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// A failingReader ends as net/http ends a body that is shorter than announced.
+// A failingReader fails as net/http does at the end of a body that is shorter than its
+// Content-Length.
 type failingReader struct{}
 
 func (failingReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

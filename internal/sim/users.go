@@ -58,10 +58,10 @@ func replacePermissionsForUser(c *call) (reply, *problem) {
 	return c.replacePermissions(&u.Permissions)
 }
 
-// deleteUsers removes one user after the other and stops at the first unknown
-// id: that it is not atomic is an assumption, as is the 404.
-// There is no guard for the last owner. That the memberships go too is
-// known from what Segment's SCIM documentation says of re-added users.
+// deleteUsers removes the users in order and stops at the first unknown id. Two things
+// are assumptions: that it is not atomic, and the 404. It does not protect the last
+// owner. It removes the memberships as well: Segment's SCIM documentation of re-added
+// users implies that.
 func deleteUsers(c *call) (reply, *problem) {
 	ids, p := dotted(c.query, "userIds")
 	if p != nil {
@@ -78,7 +78,7 @@ func deleteUsers(c *call) (reply, *problem) {
 	return success(), nil
 }
 
-// user is the user that the path names.
+// user returns the user that the path names.
 func (c *call) user() (*User, *problem) {
 	id := c.arg("id")
 	i, there := c.index().users[id]
@@ -92,7 +92,7 @@ func minimalUser(u User) wireUser {
 	return wireUser{ID: u.ID, Name: u.Name, Email: u.Email}
 }
 
-// leaveGroups takes an e-mail address out of all groups.
+// leaveGroups removes an e-mail address from all groups.
 func (c *call) leaveGroups(email string) {
 	for i := range c.state.Groups {
 		g := &c.state.Groups[i]
@@ -106,7 +106,7 @@ func memberIndex(g *Group, email string) int {
 	return slices.IndexFunc(g.Members, func(m string) bool { return foldEmail(m) == foldEmail(email) })
 }
 
-// dotted reads an array from a query as the official clients write it:
+// dotted reads an array from a query in the form of the official clients,
 // name.0=a&name.1=b.
 func dotted(q url.Values, name string) ([]string, *problem) {
 	byIndex := map[int]string{}
@@ -129,5 +129,5 @@ func dotted(q url.Values, name string) ([]string, *problem) {
 		return nil, invalid(name, "is required")
 	}
 	slices.Sort(order)
-	return each(order, func(i int) string { return byIndex[i] }), nil
+	return mapSlice(order, func(i int) string { return byIndex[i] }), nil
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A reply is what a handler answers: a status and what stands under "data".
+// A reply is the result of a handler: a status and the value of "data".
 type reply struct {
 	status int
 	data   any
@@ -29,7 +29,7 @@ type problem struct {
 	Data    any    `json:"data,omitempty"`
 	// Status is the answer's status, and part of its body unless bare.
 	Status int `json:"status,omitempty"`
-	// bare problems are documented without a status in the body.
+	// bare is set if the problem is documented without a status in the body.
 	bare bool
 }
 
@@ -55,55 +55,55 @@ func unauthorized() *problem {
 	return &problem{Type: "unauthorized", Message: "The token is missing or not valid", Status: http.StatusUnauthorized}
 }
 
-// An answer is what goes over the wire.
+// An answer is a response as it is sent.
 type answer struct {
-	status int
-	header http.Header
-	body   []byte
-	cut    cut
-	flow   flow
+	status   int
+	header   http.Header
+	body     []byte
+	breakAt  breakPoint
+	delivery delivery
 }
 
-// A cut is where the connection breaks; the zero value, nowhere.
-type cut int
+// A breakPoint is where the connection breaks. It does not if the value is zero.
+type breakPoint int
 
 const (
-	// cutBefore breaks it before the first byte of the answer.
-	cutBefore cut = iota + 1
-	// cutBody breaks it after half of the body.
-	cutBody
+	// breakBeforeAnswer is before the first byte of the answer.
+	breakBeforeAnswer breakPoint = iota + 1
+	// breakInBody is after half of the body.
+	breakInBody
 )
 
-// A flow is how the body comes; the zero value, all at once.
-type flow int
+// A delivery is how the body is sent.
+type delivery int
 
 const (
-	flowWhole flow = iota
-	// flowSlow brings a byte a second.
-	flowSlow
-	// flowEndless has spaces after the body, which JSON allows, and no end.
-	flowEndless
+	deliverAtOnce delivery = iota
+	// deliverSlowly sends a byte a second.
+	deliverSlowly
+	// deliverEndlessly sends spaces after the body, which JSON allows, without end.
+	deliverEndlessly
 )
 
-// length is what the header says of the body, -1 for nothing.
+// length returns the Content-Length, or -1 for none.
 func (a *answer) length() int64 {
 	switch {
 	case a.bodiless():
 		return 0
-	case a.flow == flowEndless:
+	case a.delivery == deliverEndlessly:
 		return -1
 	default:
 		return int64(len(a.body))
 	}
 }
 
-// reader reads what arrives, as long as ctx lasts.
+// reader returns a reader of the part of the body that arrives. It fails when ctx ends.
 func (a *answer) reader(ctx context.Context) io.Reader {
 	sent := bytes.NewReader(a.sent())
-	switch a.flow {
-	case flowSlow:
+	switch a.delivery {
+	case deliverSlowly:
 		return slowReader{ctx, sent}
-	case flowEndless:
+	case deliverEndlessly:
 		return io.MultiReader(sent, spaces{ctx})
 	default:
 		return sent
@@ -137,19 +137,19 @@ func (s spaces) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// sent is the part of the body that arrives.
+// sent returns the part of the body that arrives.
 func (a *answer) sent() []byte {
 	switch {
 	case a.bodiless():
 		return nil
-	case a.cut == cutBody:
+	case a.breakAt == breakInBody:
 		return a.body[:len(a.body)/2]
 	default:
 		return a.body
 	}
 }
 
-// bodiless says that HTTP allows no body with this status.
+// bodiless reports whether HTTP allows no body with this status.
 func (a *answer) bodiless() bool {
 	return a.status == http.StatusNoContent || a.status == http.StatusNotModified
 }
@@ -157,7 +157,7 @@ func (a *answer) bodiless() bool {
 func jsonAnswer(status int, v any) *answer {
 	body, err := json.Marshal(v)
 	if err != nil {
-		// Only settings hold values that we did not make; they can be anything.
+		// Only settings have values that are not ours. They may be of any type.
 		body = []byte(`{"errors":[{"type":"internal","message":"the simulated state does not encode as JSON"}]}`)
 		status = http.StatusInternalServerError
 	}
@@ -172,7 +172,7 @@ func envelope(p *problem) *answer {
 	return jsonAnswer(p.Status, map[string]any{"errors": []problem{shown}})
 }
 
-// The following are the wire forms of rows.
+// The following types are rows as Segment sends them.
 
 type wireUser struct {
 	ID          string            `json:"id"`

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Named returns the workspace of that name: "empty", "demo", "hostile", or
-// "sized:" with what ParseSize reads, such as "sized:users=1000,groups=50".
+// Named returns a workspace by name: "empty", "demo", "hostile", or "sized:" and a size
+// for ParseSize, such as "sized:users=1000,groups=50".
 func Named(name string) (*Workspace, error) {
 	switch name {
 	case "empty":
@@ -27,8 +27,8 @@ func Named(name string) (*Workspace, error) {
 	return Sized(z), nil
 }
 
-// Empty returns a workspace with what no workspace lacks: the built-in roles
-// and the default labels.
+// Empty returns a workspace that has only the built-in roles and the default labels,
+// as all workspaces do.
 func Empty() *Workspace {
 	return &Workspace{
 		ID:     "9aQ1Lj62S4bomZKLF4DPqW",
@@ -39,8 +39,8 @@ func Empty() *Workspace {
 	}
 }
 
-// Ids of built-in roles. Where none is documented, the id is made
-// up; so says the name.
+// Ids of built-in roles. If none is documented, the id is invented and the name has
+// Made in it.
 const (
 	roleOwner               = "1WDUuRLxv84rrfCNUwvkrRtkxnS"
 	roleMinimal             = "1aEWAcU0fArxScocwH9xxLgW7r3"
@@ -96,9 +96,9 @@ func defaultLabels() []Label {
 	}
 }
 
-// Demo returns a company of about forty people that sells bicycles over the
-// web. It is the same at every call, and all people in it are invented. What a
-// real workspace keeps secret begins with SECRET-.
+// Demo returns the workspace of a company of about forty people that sells bicycles
+// over the web. It is the same at every call, and all people in it are invented. Values
+// that are secret in a real workspace begin with SECRET-.
 func Demo() *Workspace {
 	w := &Workspace{
 		ID:    "hX5kzTqWvN2bRc8JmYpL4d",
@@ -200,11 +200,11 @@ func Demo() *Workspace {
 	person("Gustavo Pereira")
 	person("Hana Novakova", member, on(rolePrivacyAdmin, everywhere))
 	person("Ivan Petrov", member, on(rolePIIAccess, everywhere))
-	// A contractor has one source and nothing else, not even the workspace.
+	// A contractor has access to sources only, without minimal access.
 	person("Julia Santos", on(roleSourceReadOnly, source(0)))
 	person("Kwame Asante", on(roleSourceAdmin, source(3), source(5)))
 	person("Lotte de Vries", member, on(roleSourceReadOnly, labeled(prod[0], americas)))
-	// Who has never signed in has no name.
+	// Users who have never signed in have no name.
 	person("Marek Dvorak")
 	w.Users[len(w.Users)-1].Name = ""
 	// An account for machines.
@@ -221,7 +221,7 @@ func Demo() *Workspace {
 		w.Groups = append(w.Groups, Group{
 			ID:          makeID("demo group", name),
 			Name:        name,
-			Members:     each(members, demoEmail),
+			Members:     mapSlice(members, demoEmail),
 			Permissions: ps,
 		})
 	}
@@ -247,11 +247,11 @@ func Demo() *Workspace {
 		[]string{"Grace Mbeki", "Tomasz Zielinski"},
 		on(roleFunctionsAdmin, function(1), function(2)))
 	group("Break Glass", nil, on(roleOwner, everywhere))
-	// Rows above share slices for readability; a workspace must not.
+	// The rows above share slices for readability, which rows of a workspace must not.
 	return w.clone()
 }
 
-// demoEmail is first.last@example.com.
+// demoEmail returns first.last@example.com.
 func demoEmail(name string) string {
 	return strings.ReplaceAll(strings.ToLower(name), " ", ".") + "@example.com"
 }

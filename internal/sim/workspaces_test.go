@@ -35,22 +35,22 @@ func TestNamed(t *testing.T) {
 	}
 }
 
-// What the demo must have for what is shown with it.
-func TestDemoIsBelievable(t *testing.T) {
+// The demo has the access that the README and `make demo` show.
+func TestDemo_HasAccessToShow(t *testing.T) {
 	t.Parallel()
 	w := Demo()
 	if n := len(w.Users); n < 35 || n > 45 {
 		t.Errorf("%d users, want about 40", n)
 	}
 	everyone := slices.Concat(
-		each(w.Users, func(u User) []Permission { return u.Permissions }),
-		each(w.Groups, func(g Group) []Permission { return g.Permissions }),
-		each(w.Invites, func(i Invite) []Permission { return i.Permissions }),
+		mapSlice(w.Users, func(u User) []Permission { return u.Permissions }),
+		mapSlice(w.Groups, func(g Group) []Permission { return g.Permissions }),
+		mapSlice(w.Invites, func(i Invite) []Permission { return i.Permissions }),
 	)
 	c := &call{Server: New(w)}
 	types := map[string]bool{}
 	for _, ps := range everyone {
-		// No lists but the workspace's own may be needed to write it.
+		// All roles and resources are in the workspace, so all permissions can be written.
 		if p := c.checkPermissions("permissions", ps, nil); p != nil {
 			t.Errorf("%s: %+v", p.Message, ps)
 		}
@@ -100,8 +100,8 @@ func TestDemoIsBelievable(t *testing.T) {
 	}
 }
 
-// Nothing that a caller holds may be the server's memory.
-func TestStatesShareNoMemory(t *testing.T) {
+// A caller can change a workspace without an effect on the server.
+func TestWorkspace_SharesNoMemory(t *testing.T) {
 	t.Parallel()
 	vandalize := func(w *Workspace) {
 		w.Users[0].Permissions[0].Resources[0].ID = "x"
@@ -127,7 +127,7 @@ func TestStatesShareNoMemory(t *testing.T) {
 	vandalize(s.Workspace())
 	equal(t, "state taken", Demo(), s.Workspace())
 	s.Update(func(w *Workspace) { w.Users[0].ID = "renamed" })
-	newWire(t, s).want(t, 200, "GET", "/users/renamed", "")
+	newRawClient(t, s).want(t, 200, "GET", "/users/renamed", "")
 	equal(t, "next demo", "Ada Lindqvist", Demo().Users[0].Name)
 }
 

@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The table says what every refusal is, and that it changes nothing. Statuses
-// that nothing documents are the assumptions that the code states.
+// The table has every refusal. None of them changes anything. A status that is not
+// documented is an assumption, as the code states.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	ws := sampleWorkspace()
@@ -102,7 +102,7 @@ func TestRefusals(t *testing.T) {
 	}
 	for _, r := range refusals {
 		s := New(ws)
-		newWire(t, s).want(t, r.status, r.method, r.target, r.body)
+		newRawClient(t, s).want(t, r.status, r.method, r.target, r.body)
 		if diff := cmp.Diff(ws, s.Workspace()); diff != "" {
 			t.Errorf("%s %s %s was refused and changed the state:\n%s", r.method, r.target, r.body, diff)
 		}
@@ -111,7 +111,7 @@ func TestRefusals(t *testing.T) {
 
 func TestRoutesThatDoNotExist(t *testing.T) {
 	t.Parallel()
-	w := newWire(t, New(Demo()))
+	w := newRawClient(t, New(Demo()))
 	for _, r := range [][2]string{
 		{"GET", "/nothing"}, {"GET", "//users"}, {"GET", "/users/"}, {"GET", "/users/../roles"},
 		{"POST", "/users"}, {"PATCH", "/users"}, {"PUT", "/"}, {"HEAD", "/users"}, {"GET", "/v1/users"},
@@ -124,7 +124,7 @@ func TestRoutesThatDoNotExist(t *testing.T) {
 func TestTokenIsRequired(t *testing.T) {
 	t.Parallel()
 	s := New(Demo(), WithToken("right"))
-	w := newWire(t, s)
+	w := newRawClient(t, s)
 	for _, token := range []string{"", "wrong", "right "} {
 		for _, target := range []string{"/", "/users", "/nothing"} {
 			a := w.sendAs(t, token, http.MethodGet, target, "")
@@ -141,7 +141,7 @@ func TestPathIDsAreUnescaped(t *testing.T) {
 	t.Parallel()
 	ws := sampleWorkspace()
 	ws.Users[0].ID = "a/b c?d#é%"
-	w := newWire(t, New(ws))
+	w := newRawClient(t, New(ws))
 	a := w.want(t, http.StatusOK, http.MethodGet, "/users/"+url.PathEscape(ws.Users[0].ID), "")
 	user, isObject := a.Data["user"].(map[string]any)
 	if !isObject || user["id"] != ws.Users[0].ID {
@@ -153,7 +153,7 @@ func TestAddingPermissionsMerges(t *testing.T) {
 	t.Parallel()
 	ws := Demo()
 	s := New(ws)
-	w := newWire(t, s)
+	w := newRawClient(t, s)
 	// Nadia is Source Admin on environment:dev.
 	i := slices.IndexFunc(ws.Users, func(u User) bool { return u.Name == "Nadia Rahman" })
 	path := "/users/" + ws.Users[i].ID + "/permissions"
@@ -175,8 +175,8 @@ func TestAddingPermissionsMerges(t *testing.T) {
 	}
 }
 
-// Whoever reads a permission must be able to write it back, though no list has
-// its role or its resource.
+// A permission that was read can be written back, even if no list has its role or its
+// resource.
 func TestHeldPermissionsCanBeWrittenBack(t *testing.T) {
 	t.Parallel()
 	ws := sampleWorkspace()
@@ -188,7 +188,7 @@ func TestHeldPermissionsCanBeWrittenBack(t *testing.T) {
 	s := New(ws)
 	held := permissionsInput{clonePermissions(ws.Users[0].Permissions)}
 	held.Permissions[0].Resources = held.Permissions[0].Resources[1:]
-	newWire(t, s).want(t, http.StatusOK, http.MethodPut, "/users/"+ws.Users[0].ID+"/permissions", toJSON(t, held))
+	newRawClient(t, s).want(t, http.StatusOK, http.MethodPut, "/users/"+ws.Users[0].ID+"/permissions", toJSON(t, held))
 	equal(t, "permissions", held.Permissions, s.Workspace().Users[0].Permissions)
 }
 
@@ -196,9 +196,9 @@ func TestDeletionsStopAtTheFirstUnknown(t *testing.T) {
 	t.Parallel()
 	ws := Demo()
 	s := New(ws)
-	w := newWire(t, s)
+	w := newRawClient(t, s)
 	first, last := ws.Users[3], ws.Users[5]
-	// Keys sort as strings, indices count as numbers: .2 comes before .10.
+	// Indices are numbers: .2 comes before .10.
 	w.want(t, http.StatusNotFound, http.MethodDelete, "/users?userIds.10="+last.ID+"&userIds.9=none&userIds.2="+first.ID, "")
 	after := s.Workspace()
 	byID := func(id string) func(User) bool { return func(u User) bool { return u.ID == id } }
@@ -213,7 +213,7 @@ func TestDeletionsStopAtTheFirstUnknown(t *testing.T) {
 func TestNewGroupsHaveMinimalAccess(t *testing.T) {
 	t.Parallel()
 	s := New(Demo())
-	w := newWire(t, s)
+	w := newRawClient(t, s)
 	ids := map[any]bool{}
 	for range 3 {
 		a := w.want(t, http.StatusOK, http.MethodPost, "/groups", `{"name":"Marketing"}`)
@@ -226,9 +226,9 @@ func TestNewGroupsHaveMinimalAccess(t *testing.T) {
 	groups := s.Workspace().Groups
 	last := groups[len(groups)-1]
 	equal(t, "permissions", []Permission{{RoleID: roleMinimal, Resources: []Resource{{ID: Demo().ID, Type: typeWorkspace}}}}, last.Permissions)
-	// A second server over what the first one left makes no id twice.
+	// A second server over the state of the first one creates no existing id.
 	again := New(s.Workspace())
-	newWire(t, again).want(t, http.StatusOK, http.MethodPost, "/groups", `{"name":"Marketing"}`)
+	newRawClient(t, again).want(t, http.StatusOK, http.MethodPost, "/groups", `{"name":"Marketing"}`)
 	checkState(t, again.Workspace())
 }
 
@@ -236,7 +236,7 @@ func TestMembersAreKnownByTheWorkspacesSpelling(t *testing.T) {
 	t.Parallel()
 	ws := sampleWorkspace()
 	s := New(ws)
-	w := newWire(t, s)
+	w := newRawClient(t, s)
 	w.want(t, http.StatusOK, http.MethodPost, "/groups/full/users", `{"emails":["PAPI@example.com","papi@example.com","SLOTH@example.com"]}`)
 	equal(t, "members", []string{"sloth@example.com", "foo@example.com", "papi@example.com"}, s.Workspace().Groups[1].Members)
 	w.want(t, http.StatusOK, http.MethodDelete, "/group/full/users?emails.0=Sloth%40Example.com", "")
@@ -244,13 +244,13 @@ func TestMembersAreKnownByTheWorkspacesSpelling(t *testing.T) {
 	equal(t, "members", []string{"papi@example.com"}, s.Workspace().Groups[1].Members)
 }
 
-// Invited labels stand on the permission; the future user's stand on resources.
+// In an invite labels are on the permission, but in a user they are on resources.
 func TestInvitedPermissions(t *testing.T) {
 	t.Parallel()
 	ws := sampleWorkspace()
 	s := New(ws)
 	prod := []Label{{Key: "environment", Value: "prod"}}
-	newWire(t, s).want(t, http.StatusCreated, http.MethodPost, "/invites", `{"invites":[{"email":"a@example.com","permissions":[
+	newRawClient(t, s).want(t, http.StatusCreated, http.MethodPost, "/invites", `{"invites":[{"email":"a@example.com","permissions":[
 		{"roleId":"`+roleSourceAdmin+`","labels":[{"key":"environment","value":"prod"}]},
 		{"roleId":"`+roleSourceReadOnly+`","resources":[{"id":"`+ws.Sources[0].ID+`","type":"SOURCE"}]}]}]}`)
 	equal(t, "invite", Invite{Email: "a@example.com", Permissions: []Permission{
@@ -259,8 +259,8 @@ func TestInvitedPermissions(t *testing.T) {
 	}}, s.Workspace().Invites[1])
 }
 
-// checkState reports whatever no sequence of requests may lead to.
-func checkState(t fataler, w *Workspace) {
+// checkState reports states that no sequence of requests may lead to.
+func checkState(t testingT, w *Workspace) {
 	t.Helper()
 	ids := map[string]bool{}
 	known := map[string]bool{}
@@ -270,7 +270,7 @@ func checkState(t fataler, w *Workspace) {
 		}
 		seen[key] = true
 	}
-	subject := func(what string, ps []Permission) {
+	checkPermissions := func(what string, ps []Permission) {
 		roles := map[string]bool{}
 		for _, p := range ps {
 			unique(roles, what+": role", p.RoleID)
@@ -286,15 +286,15 @@ func checkState(t fataler, w *Workspace) {
 	for _, u := range w.Users {
 		unique(ids, "user", u.ID)
 		unique(known, "e-mail", foldEmail(u.Email))
-		subject(u.Email, u.Permissions)
+		checkPermissions(u.Email, u.Permissions)
 	}
 	for _, i := range w.Invites {
 		unique(known, "e-mail", foldEmail(i.Email))
-		subject(i.Email, i.Permissions)
+		checkPermissions(i.Email, i.Permissions)
 	}
 	for _, g := range w.Groups {
 		unique(ids, "group", g.ID)
-		subject(g.Name, g.Permissions)
+		checkPermissions(g.Name, g.Permissions)
 		members := map[string]bool{}
 		for _, m := range g.Members {
 			unique(members, g.Name+": member", foldEmail(m))
@@ -310,7 +310,7 @@ func checkState(t fataler, w *Workspace) {
 }
 
 func scopeKey(role string, r Resource) string {
-	labels := each(r.Labels, func(l Label) string { return l.Key + "=" + l.Value })
+	labels := mapSlice(r.Labels, func(l Label) string { return l.Key + "=" + l.Value })
 	slices.Sort(labels)
 	return strings.Join(append([]string{role, r.Type, r.ID}, labels...), " ")
 }
@@ -327,7 +327,7 @@ func scopeKeys(ps []Permission) map[string]bool {
 
 // A writer draws requests, most of which are valid.
 type writer struct {
-	wire
+	rawClient
 	t *rapid.T
 }
 
@@ -346,10 +346,10 @@ func (w writer) write() {
 	})
 	emails := func() []string { return rapid.SliceOfN(email, 0, 3).Draw(r, "emails") }
 	group := func() string {
-		return rapid.SampledFrom(append(each(before.Groups, func(g Group) string { return g.ID }), "none")).Draw(r, "group")
+		return rapid.SampledFrom(append(mapSlice(before.Groups, func(g Group) string { return g.ID }), "none")).Draw(r, "group")
 	}
 	user := func() string {
-		return rapid.SampledFrom(append(each(before.Users, func(u User) string { return u.ID }), "none")).Draw(r, "user")
+		return rapid.SampledFrom(append(mapSlice(before.Users, func(u User) string { return u.ID }), "none")).Draw(r, "user")
 	}
 	query := func(name string, values ...string) string {
 		q := url.Values{}
@@ -434,8 +434,8 @@ func permissionsOf(w *Workspace, id string) []Permission {
 	return nil
 }
 
-// Any sequence of writes leaves a sound state, and reads show that state.
-func TestAnyWritesLeaveASoundState(t *testing.T) {
+// After any sequence of writes the state is valid, and reads return that state.
+func TestWrites_AnySequenceLeavesAValidState(t *testing.T) {
 	t.Parallel()
 	start := Demo()
 	start.Users = start.Users[:6]
@@ -446,7 +446,7 @@ func TestAnyWritesLeaveASoundState(t *testing.T) {
 	contract := validator(t)
 	rapid.Check(t, func(r *rapid.T) {
 		s := New(start)
-		w := writer{wire{s, contract}, r}
+		w := writer{rawClient{s, contract}, r}
 		for range rapid.IntRange(1, 15).Draw(r, "writes") {
 			w.write()
 			checkState(r, s.Workspace())

@@ -1,4 +1,4 @@
-// Cmd runs the floor connector as a program, as baton-segment is run.
+// Cmd runs the baseline connector as a program, as baton-segment is run.
 package main
 
 import (
@@ -11,16 +11,16 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/field"
 	"github.com/spf13/viper"
 
-	"github.com/baton-segment/baton-segment/internal/floor"
+	"github.com/baton-segment/baton-segment/internal/sdkbaseline"
 )
 
 func main() {
 	schema := field.NewConfiguration([]field.SchemaField{
 		field.StringField("workspace", field.WithDescription("File that the workspace is in"), field.WithRequired(true)),
 	})
-	config.RunConnector(context.Background(), "floor", "dev", schema, open, connectorrunner.WithSessionStoreEnabled())
+	config.RunConnector(context.Background(), "sdkbaseline", "dev", schema, open, connectorrunner.WithSessionStoreEnabled())
 }
 
 func open(_ context.Context, cfg *viper.Viper, _ *cli.ConnectorOpts) (connectorbuilder.ConnectorBuilderV2, []connectorbuilder.Opt, error) {
-	return floor.New(cfg.GetString("workspace")), nil, nil
+	return sdkbaseline.New(cfg.GetString("workspace")), nil, nil
 }

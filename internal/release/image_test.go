@@ -1,4 +1,4 @@
-package ship
+package release
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// An image is what the Dockerfile makes: files, and how they are run.
+// An image is the result of the Dockerfile: files, and how they are run.
 type image struct {
 	root       string
 	workdir    string
@@ -21,19 +21,18 @@ type image struct {
 	entrypoint string
 }
 
-// certificatesFile is where Debian, and with it the stage that builds, has the
-// certificates of the world.
+// certificatesFile is the file of root certificates on Debian, the system of the build
+// stage.
 const certificatesFile = "/etc/ssl/certs/ca-certificates.crt"
 
-// buildImage does what the Dockerfile says, on this machine: the folder of the
-// image stands for /image, the context is what .dockerignore leaves, and
-// certificates stand for those of the world. A step that is not known here is
-// an error.
+// buildImage executes the steps of the Dockerfile on this machine. A folder replaces
+// /image, certificates replace the root certificates, and the context is without the
+// files in .dockerignore. An unknown step is an error.
 func buildImage(t *testing.T, certificates []byte) image {
 	t.Helper()
 	context := dockerContext(t)
-	world := filepath.Join(t.TempDir(), "certificates")
-	if err := os.WriteFile(world, certificates, 0o600); err != nil {
+	certificatesCopy := filepath.Join(t.TempDir(), "certificates")
+	if err := os.WriteFile(certificatesCopy, certificates, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	img := image{root: t.TempDir()}
@@ -51,13 +50,13 @@ func buildImage(t *testing.T, certificates []byte) image {
 		switch {
 		case stage == "build" && s.name == "ARG":
 			if name, _, _ := strings.Cut(s.text, "="); !strings.Contains(strings.Join(env, "\n"), name+"=") {
-				t.Errorf("nobody sets %s", name)
+				t.Errorf("%s is not set", name)
 			}
 		case step == "build: WORKDIR /src", step == "build: COPY . .":
 		case stage == "build" && s.name == "RUN":
-			command := strings.ReplaceAll(" "+s.text, " "+certificatesFile, " "+world)
+			command := strings.ReplaceAll(" "+s.text, " "+certificatesFile, " "+certificatesCopy)
 			command = strings.ReplaceAll(command, " /image/", " "+img.root+"/")
-			must(t, context, env, "sh", "-e", "-c", command)
+			mustRun(t, context, env, "sh", "-e", "-c", command)
 		case step == "build: FROM scratch":
 			stage = "scratch"
 		case step == "scratch: COPY --from=build /image /":
@@ -67,7 +66,7 @@ func buildImage(t *testing.T, certificates []byte) image {
 			user, group, _ := strings.Cut(s.text, ":")
 			id, err := strconv.Atoi(user)
 			if err != nil || id == 0 || group != user {
-				t.Errorf("USER %s is not the number of somebody without rights and of a group of the same number", s.text)
+				t.Errorf("USER %s is not the number of a user without rights and of a group of the same number", s.text)
 			}
 			img.user = id
 		case stage == "scratch" && s.name == "ENTRYPOINT":
@@ -96,7 +95,7 @@ func dockerfile(t *testing.T) []step {
 	return steps
 }
 
-// dockerContext copies what .dockerignore lets into a build.
+// dockerContext copies the files that .dockerignore includes, and returns their folder.
 func dockerContext(t *testing.T) string {
 	t.Helper()
 	var never []string
@@ -150,8 +149,8 @@ func copyInto(t *testing.T, dir, name string, never []string) {
 	}
 }
 
-// The image and the release hold the same program, although they were built in
-// different folders, one of which has no repository around it.
+// checkSameProgram compares the program in the image with that of the release. They are
+// the same, although one of them was built in a folder that is no repository.
 func checkSameProgram(t *testing.T, img image) {
 	t.Helper()
 	inImage := read(t, img.root, img.entrypoint)

@@ -1,4 +1,4 @@
-package ship
+package release
 
 import (
 	"context"
@@ -18,10 +18,9 @@ import (
 	"google.golang.org/grpc"
 )
 
-// A conductor is as much of ConductorOne as a connector needs that runs as a
-// daemon: it gives out a token, hears Hello, hands out tasks and takes what
-// comes of them.
-type conductor struct {
+// A conductorOne is the part of ConductorOne that a connector needs in daemon mode: it
+// issues a token, answers Hello, hands out tasks and receives their results.
+type conductorOne struct {
 	c1.UnimplementedBatonServiceServer
 
 	clientID, secret string
@@ -29,14 +28,14 @@ type conductor struct {
 	certificate      []byte // PEM
 
 	hello    chan struct{} // closed at the first Hello
-	welcome  chan struct{} // Hello is answered when this is closed
+	welcome  chan struct{} // closed to let Hello be answered
 	asked    chan struct{} // closed when a task is first asked for
 	tasks    chan *c1.Task
 	uploads  chan []byte
 	finished chan *c1.BatonServiceFinishTaskRequest
 }
 
-func conduct(t *testing.T) *conductor {
+func serveConductorOne(t *testing.T) *conductorOne {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -50,7 +49,7 @@ func conduct(t *testing.T) *conductor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &conductor{
+	c := &conductorOne{
 		secret: "secret-token:conductorone.com:v1:" + base64.RawURLEncoding.EncodeToString(key),
 		hello:  make(chan struct{}), welcome: make(chan struct{}), asked: make(chan struct{}),
 		tasks: make(chan *c1.Task), uploads: make(chan []byte, 1), finished: make(chan *c1.BatonServiceFinishTaskRequest),
@@ -88,8 +87,8 @@ func conduct(t *testing.T) *conductor {
 }
 
 // Hello is the first call of a connector.
-func (c *conductor) Hello(ctx context.Context, _ *c1.BatonServiceHelloRequest) (*c1.BatonServiceHelloResponse, error) {
-	once(c.hello)
+func (c *conductorOne) Hello(ctx context.Context, _ *c1.BatonServiceHelloRequest) (*c1.BatonServiceHelloResponse, error) {
+	closeOnce(c.hello)
 	select {
 	case <-c.welcome:
 		return &c1.BatonServiceHelloResponse{}, nil
@@ -99,8 +98,8 @@ func (c *conductor) Hello(ctx context.Context, _ *c1.BatonServiceHelloRequest) (
 }
 
 // GetTask waits for a task.
-func (c *conductor) GetTask(ctx context.Context, _ *c1.BatonServiceGetTaskRequest) (*c1.BatonServiceGetTaskResponse, error) {
-	once(c.asked)
+func (c *conductorOne) GetTask(ctx context.Context, _ *c1.BatonServiceGetTaskRequest) (*c1.BatonServiceGetTaskResponse, error) {
+	closeOnce(c.asked)
 	select {
 	case task := <-c.tasks:
 		return c1.BatonServiceGetTaskResponse_builder{Task: task}.Build(), nil
@@ -109,9 +108,9 @@ func (c *conductor) GetTask(ctx context.Context, _ *c1.BatonServiceGetTaskReques
 	}
 }
 
-// once closes a channel that only one goroutine at a time closes: a connector
-// says Hello and asks for tasks in turn.
-func once(done chan struct{}) {
+// closeOnce closes a channel unless it is closed. Calls for one channel must not be
+// concurrent: a connector calls Hello and GetTask in turn.
+func closeOnce(done chan struct{}) {
 	select {
 	case <-done:
 	default:
@@ -119,13 +118,13 @@ func once(done chan struct{}) {
 	}
 }
 
-// Heartbeat is what a long task sends.
-func (c *conductor) Heartbeat(context.Context, *c1.BatonServiceHeartbeatRequest) (*c1.BatonServiceHeartbeatResponse, error) {
+// Heartbeat is called during long tasks.
+func (c *conductorOne) Heartbeat(context.Context, *c1.BatonServiceHeartbeatRequest) (*c1.BatonServiceHeartbeatResponse, error) {
 	return &c1.BatonServiceHeartbeatResponse{}, nil
 }
 
 // UploadAsset takes the file of a sync.
-func (c *conductor) UploadAsset(stream grpc.ClientStreamingServer[c1.BatonServiceUploadAssetRequest, c1.BatonServiceUploadAssetResponse]) error {
+func (c *conductorOne) UploadAsset(stream grpc.ClientStreamingServer[c1.BatonServiceUploadAssetRequest, c1.BatonServiceUploadAssetResponse]) error {
 	var file []byte
 	for {
 		part, err := stream.Recv()
@@ -142,7 +141,7 @@ func (c *conductor) UploadAsset(stream grpc.ClientStreamingServer[c1.BatonServic
 }
 
 // FinishTask takes the outcome of a task.
-func (c *conductor) FinishTask(ctx context.Context, r *c1.BatonServiceFinishTaskRequest) (*c1.BatonServiceFinishTaskResponse, error) {
+func (c *conductorOne) FinishTask(ctx context.Context, r *c1.BatonServiceFinishTaskRequest) (*c1.BatonServiceFinishTaskResponse, error) {
 	select {
 	case c.finished <- r:
 		return &c1.BatonServiceFinishTaskResponse{}, nil

@@ -1,4 +1,4 @@
-package ship
+package release
 
 import (
 	"crypto/sha256"
@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// What .goreleaser.yaml holds, and nothing else.
+// The fields of .goreleaser.yaml. Any other field is an error.
 type (
 	goreleaser struct {
 		Version     int
@@ -52,9 +52,9 @@ func setting(t *testing.T, name string) string {
 }
 
 // goreleaser and `make release-snapshot` build the same programs the same way.
-func TestBothReleasesAreTheSame(t *testing.T) {
+func TestGoreleaser_BuildsAsMakeReleaseSnapshot(t *testing.T) {
 	t.Parallel()
-	config := theDocument[goreleaser](t, repository, ".goreleaser.yaml")
+	config := readYAML[goreleaser](t, repository, ".goreleaser.yaml")
 	if len(config.Builds) != 1 {
 		t.Fatalf("%d builds, want 1", len(config.Builds))
 	}
@@ -89,9 +89,8 @@ func TestBothReleasesAreTheSame(t *testing.T) {
 	}
 }
 
-// The checksums are those of the programs, and a program says which version it
-// is.
-func TestRelease(t *testing.T) {
+// The checksums are those of the programs, and a program prints its version.
+func TestReleaseSnapshot(t *testing.T) {
 	t.Parallel()
 	program := released(t)
 	sum := sha256.Sum256([]byte(read(t, program)))
@@ -99,25 +98,24 @@ func TestRelease(t *testing.T) {
 	if got := read(t, filepath.Dir(program), "SHA256SUMS"); got != want {
 		t.Errorf("SHA256SUMS is %q, want %q", got, want)
 	}
-	if got := must(t, "", nil, program, "--version"); !strings.HasSuffix(got, " "+version+"\n") {
-		t.Errorf("it says that it is %q, want %s", got, version)
+	if got := mustRun(t, "", nil, program, "--version"); !strings.HasSuffix(got, " "+version+"\n") {
+		t.Errorf("version %q, want %s", got, version)
 	}
 }
 
-// What is not there is said, not passed over.
-func TestReleaseSaysThatItMakesNoSBOM(t *testing.T) {
+// If syft is missing, the output reports that there is no SBOM.
+func TestReleaseSnapshot_ReportsMissingSBOM(t *testing.T) {
 	t.Parallel()
-	recipe := must(t, repository, nil, "make", "--no-print-directory", "--dry-run", "release-snapshot", "VERSION="+version)
+	recipe := mustRun(t, repository, nil, "make", "--no-print-directory", "--dry-run", "release-snapshot", "VERSION="+version)
 	recipe = recipe[strings.LastIndex(recipe, "if command -v syft"):]
 	// A shell that finds no program at all.
-	if got := must(t, "", []string{"PATH="}, "/bin/sh", "-c", recipe); !strings.Contains(got, "release: SBOM SKIPPED: ") {
-		t.Errorf("without syft it says %q", got)
+	if got := mustRun(t, "", []string{"PATH="}, "/bin/sh", "-c", recipe); !strings.Contains(got, "release: SBOM SKIPPED: ") {
+		t.Errorf("without syft it prints %q", got)
 	}
 }
 
-// The other systems compile too: the program has to do with signals and
-// processes, which differ most on Windows.
-func TestWindowsCompiles(t *testing.T) {
+// The programs compile for Windows, where signals and processes differ most.
+func TestPrograms_CompileForWindows(t *testing.T) {
 	t.Parallel()
-	must(t, repository, []string{"GOOS=windows", "GOARCH=amd64", "CGO_ENABLED=0"}, "go", "build", "-trimpath", "-buildvcs=false", "./cmd/...")
+	mustRun(t, repository, []string{"GOOS=windows", "GOARCH=amd64", "CGO_ENABLED=0"}, "go", "build", "-trimpath", "-buildvcs=false", "./cmd/...")
 }

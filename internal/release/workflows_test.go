@@ -1,4 +1,4 @@
-package ship
+package release
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// What a workflow holds, and nothing else.
+// The fields of a workflow. Any other field is an error.
 type (
 	workflow struct {
 		Name        string
@@ -38,23 +38,23 @@ type (
 	}
 )
 
-// mayWrite are the jobs that have to change something, and what.
+// mayWrite has the jobs that need a permission to write, and which.
 var mayWrite = map[string]string{"release.yaml programs": "contents"}
 
-// Every workflow ends, may do as little as possible, runs versions that stand,
-// and calls what exists.
+// Every workflow has timeouts and the least permissions, pins its actions, and calls
+// make targets that exist.
 func TestWorkflows(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join(repository, ".github", "workflows", "*"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no workflows: %v", err)
 	}
-	help := must(t, repository, nil, "make", "help")
+	help := mustRun(t, repository, nil, "make", "help")
 	var commands []string
 	for _, file := range files {
-		w := theDocument[workflow](t, file)
+		w := readYAML[workflow](t, file)
 		if len(w.On) == 0 || w.Concurrency.Group == "" || w.Concurrency.CancelInProgress == nil || len(w.Jobs) == 0 {
-			t.Errorf("%s: what starts it, its concurrency or its jobs are missing", file)
+			t.Errorf("%s: its events, its concurrency or its jobs are missing", file)
 		}
 		checkPermissions(t, file, "", w.Permissions)
 		for name, j := range w.Jobs {
@@ -62,7 +62,7 @@ func TestWorkflows(t *testing.T) {
 				t.Errorf("%s: %s has no timeout, or nothing to run on", file, name)
 			}
 			if _, ok := w.Jobs[j.Needs]; j.Needs != "" && !ok {
-				t.Errorf("%s: %s needs %s, which there is not", file, name, j.Needs)
+				t.Errorf("%s: %s needs %s, which does not exist", file, name, j.Needs)
 			}
 			checkPermissions(t, file, name, j.Permissions)
 			for _, s := range j.Steps {
@@ -92,7 +92,7 @@ func TestWorkflows(t *testing.T) {
 func checkPermissions(t *testing.T, file, job string, permissions map[string]string) {
 	t.Helper()
 	if len(permissions) == 0 {
-		t.Errorf("%s: %s gets whatever permissions the repository gives", file, job)
+		t.Errorf("%s: %s has the default permissions of the repository", file, job)
 	}
 	for what, level := range permissions {
 		if level != "read" && mayWrite[strings.TrimSpace(filepath.Base(file)+" "+job)] != what {
@@ -121,7 +121,7 @@ func checkStep(t *testing.T, file string, s jobStep) {
 	}
 }
 
-// What dependabot.yml holds, and nothing else.
+// The fields of dependabot.yml. Any other field is an error.
 type dependabot struct {
 	Version int
 	Updates []struct {
@@ -141,11 +141,11 @@ type ignored struct {
 	DependencyName string `yaml:"dependency-name"`
 }
 
-// Everything that has versions is kept up to date, but for the two modules that
-// the code was checked against.
+// Every dependency is updated, except the two modules that are pinned to the versions
+// that the code was checked against.
 func TestDependencyUpdates(t *testing.T) {
 	t.Parallel()
-	config := theDocument[dependabot](t, repository, ".github", "dependabot.yml")
+	config := readYAML[dependabot](t, repository, ".github", "dependabot.yml")
 	var watched []string
 	for _, u := range config.Updates {
 		for _, dir := range append(u.Directories, u.Directory) {

@@ -13,7 +13,7 @@ import (
 const (
 	typeRole = "role"
 	typeUser = "user"
-	// owner is the role that reaches everything.
+	// owner is the name of the role that reaches everything.
 	owner = "Workspace Owner"
 )
 
@@ -25,7 +25,7 @@ type row struct {
 	} `json:"resourceType"`
 }
 
-// A source is one with the roles that can be held on it.
+// A source is a source and the ids of the roles that can be held on it.
 type source struct {
 	object
 	roles map[string]bool
@@ -63,8 +63,9 @@ func (d demo) readSources(ctx context.Context) ([]source, error) {
 	return sources, nil
 }
 
-// reached tells on what a grant reaches a source, or "" if it does not.
-func (s source) reached(g grant) string {
+// heldOn returns the scope on which a grant that reaches s is held, or "" if the grant
+// does not reach s.
+func (s source) heldOn(g grant) string {
 	switch on := g.Resource; {
 	case on.ID == s.ID:
 		return "this source"
@@ -81,7 +82,7 @@ func (s source) reached(g grant) string {
 	return ""
 }
 
-// role is what a grant gives, by name.
+// role returns the name of the role that a grant gives.
 func (g grant) role() string {
 	if g.Resource.ID.ResourceType == typeRole {
 		return g.Resource.DisplayName
@@ -89,7 +90,8 @@ func (g grant) role() string {
 	return g.Entitlement.DisplayName
 }
 
-// showSource shows one source and everyone who reaches it.
+// showSource prints everyone who reaches one source: the one that is reached in the
+// most ways, and of several the one with the fewest rows.
 func (d demo) showSource(ctx context.Context, grants []grant) error {
 	sources, err := d.readSources(ctx)
 	if err != nil {
@@ -107,18 +109,19 @@ func (d demo) showSource(ctx context.Context, grants []grant) error {
 	if len(table) == 0 {
 		return errors.New("nobody reaches a source")
 	}
-	d.say("Everyone who reaches the source %s (labels: %s), and through what:\n",
+	d.printf("Everyone who reaches the source %s (labels: %s), and through what:\n",
 		best.DisplayName, cmp.Or(strings.Join(best.Profile.Labels, ", "), "none"))
 	return d.table(slices.Insert(table, 0, []string{"WHO", "ROLE", "HELD ON", "HOW"}))
 }
 
-// reach lists who reaches a source, and in how many different ways people do.
+// reach returns a row for each grant by which a user reaches s, and the number of
+// different ways.
 func (s source) reach(grants []grant) ([][]string, int) {
 	names := groupNames(grants)
 	ways := map[string]bool{}
 	var table [][]string
 	for _, g := range grants {
-		on := s.reached(g)
+		on := s.heldOn(g)
 		if on == "" || g.Principal.ID.ResourceType != typeUser {
 			continue
 		}
@@ -130,7 +133,7 @@ func (s source) reach(grants []grant) ([][]string, int) {
 	return table, len(ways)
 }
 
-// how tells where a grant comes from.
+// how returns the origins of a grant in words.
 func (g grant) how(names map[string]string) string {
 	direct, groups := g.origins()
 	var origins []string
@@ -143,7 +146,7 @@ func (g grant) how(names map[string]string) string {
 	return strings.Join(origins, " and ")
 }
 
-// groupNames are the names of what entitlements are on.
+// groupNames maps each entitlement to the name of its resource.
 func groupNames(grants []grant) map[string]string {
 	names := map[string]string{}
 	for _, g := range grants {
@@ -152,9 +155,9 @@ func groupNames(grants []grant) map[string]string {
 	return names
 }
 
-// origins reports whether a grant is held directly, and the entitlements of
-// groups that it comes through. A direct grant that groups give as well has
-// its own entitlement among its sources.
+// origins reports whether a grant is held directly, and returns the entitlements of the
+// groups that it comes through. If a direct grant comes through groups as well, its own
+// entitlement is among its sources.
 func (g grant) origins() (bool, []string) {
 	sources := slices.Sorted(maps.Keys(g.Grant.Sources.Sources))
 	groups := slices.DeleteFunc(sources, func(source string) bool { return source == g.Entitlement.ID })

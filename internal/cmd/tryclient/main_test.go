@@ -2,69 +2,89 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"go/ast"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// An edit is what a later version of the client might do to one of its files.
+// An edit is a change to a file that a later version of the client might have.
 type edit struct{ file, old, changed string }
 
-// edited returns a copy of the client that is in use, with edits.
-func edited(t *testing.T, edits ...edit) string {
+// apply returns the edited content of a file in the folder of the generated package.
+func (e edit) apply(t *testing.T, dir string) []byte {
 	t.Helper()
-	api, err := module{}.output(t.Context(), "list", "-f", "{{.Dir}}", official+"/api")
-	if err != nil {
-		t.Fatal(err)
+	content := string(simtest.Must(os.ReadFile(filepath.Join(dir, e.file)))(t))
+	if !strings.Contains(content, e.old) {
+		t.Fatalf("%s does not contain %q", e.file, e.old)
 	}
+	return []byte(strings.ReplaceAll(content, e.old, e.changed))
+}
+
+// clientFolder returns the folder of the generated package in use.
+var clientFolder = sync.OnceValues(func() (string, error) {
+	_, dir, err := module{}.client(context.Background())
+	return dir, err
+})
+
+// clientFiles returns the parsed files of the generated package in use. Parsing them
+// takes seconds with the race detector.
+var clientFiles = sync.OnceValues(func() (map[string]*ast.File, error) {
+	dir, err := clientFolder()
+	if err != nil {
+		return nil, err
+	}
+	return parseClient(dir)
+})
+
+// factsWith returns the facts of the client in use with an edit.
+func factsWith(t *testing.T, e edit, operations []string) facts {
+	t.Helper()
+	files := maps.Clone(simtest.Must(clientFiles())(t))
+	files[e.file] = simtest.Must(parseFile(e.file, e.apply(t, simtest.Must(clientFolder())(t))))(t)
+	return simtest.Must(newSource(files).facts(operations))(t)
+}
+
+// edited returns the folder of a copy of the client in use, with an edit.
+func edited(t *testing.T, e edit) string {
+	t.Helper()
+	api := simtest.Must(clientFolder())(t)
 	folder := t.TempDir()
 	if err := os.CopyFS(filepath.Join(folder, "api"), os.DirFS(api)); err != nil {
 		t.Fatal(err)
 	}
-	gomod := must(os.ReadFile(filepath.Join(api, "..", "go.mod")))(t)
+	gomod := simtest.Must(os.ReadFile(filepath.Join(api, "..", "go.mod")))(t)
 	if err := os.WriteFile(filepath.Join(folder, "go.mod"), gomod, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range edits {
-		name := filepath.Join(folder, "api", e.file)
-		content := string(must(os.ReadFile(name))(t))
-		if !strings.Contains(content, e.old) {
-			t.Fatalf("%s does not hold %q", e.file, e.old)
-		}
-		// What is copied from the cache of modules is read-only.
-		if err := os.Chmod(name, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, []byte(strings.ReplaceAll(content, e.old, e.changed)), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	name := filepath.Join(folder, "api", e.file)
+	// Files from the module cache are read-only.
+	if err := os.Chmod(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, e.apply(t, api), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	return folder
 }
 
-func must[T any](v T, err error) func(*testing.T) T {
-	return func(t *testing.T) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
-}
-
-// Every way in which the client can change in what is used is shown, and
-// nothing else is.
-func TestDiff(t *testing.T) {
+// diff has each kind of change in the operations that are used, and no other changes.
+func TestFacts_Diff(t *testing.T) {
 	t.Parallel()
-	operations := must(used())(t)
-	before := must(describe(filepath.Join(edited(t), "api"), operations))(t)
+	operations := simtest.Must(usedOperations())(t)
+	before := simtest.Must(factsOf(simtest.Must(clientFolder())(t), operations))(t)
 	for _, id := range operations {
 		for _, status := range []string{"404", "422", "429"} {
 			if _, ok := before[id+" has "+status]; !ok || before[id] == "" {
@@ -135,7 +155,7 @@ func TestDiff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			after := must(describe(filepath.Join(edited(t, c.edit), "api"), operations))(t)
+			after := factsWith(t, c.edit, operations)
 			if diff := cmp.Diff(c.want, strings.Join(before.diff(after), "\n")); diff != "" {
 				t.Errorf("shown (-want +got):\n%s", diff)
 			}
@@ -143,7 +163,7 @@ func TestDiff(t *testing.T) {
 	}
 	t.Run("operation removed", func(t *testing.T) {
 		t.Parallel()
-		after := must(describe(filepath.Join(edited(t, edit{"api_labels.go", ") ListLabels(", ") ListAllLabels("}), "api"), operations))(t)
+		after := factsWith(t, edit{"api_labels.go", ") ListLabels(", ") ListAllLabels("}, operations)
 		lines := strings.Join(before.diff(after), "\n")
 		for _, want := range []string{"- listLabels: LabelsAPIService.ListLabels(ctx context.Context) ApiListLabelsRequest\n", "- listLabels has \"/labels\"\n"} {
 			if !strings.Contains(lines, want) {
@@ -153,8 +173,8 @@ func TestDiff(t *testing.T) {
 	})
 }
 
-// A client that this program cannot read is not taken for one that is the same.
-func TestUnreadableClient(t *testing.T) {
+// If the program cannot read a client, it does not report the client as unchanged.
+func TestFactsOf_UnreadableClient(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		folder, want string
@@ -165,21 +185,25 @@ func TestUnreadableClient(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := describe(filepath.Join(c.folder, "api"), must(used())(t)); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := factsOf(filepath.Join(c.folder, "api"), simtest.Must(usedOperations())(t)); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want an error with %q", err, c.want)
 			}
 		})
 	}
 }
 
-// A whole run, without a network: the tests of the contract judge the client,
-// and the module stays as it is.
+// A whole run needs no network, tests the client with the contract, and leaves the
+// module as it is.
 func TestTry(t *testing.T) {
 	t.Setenv("GOPROXY", "off")
+	// The compiled packages of the edited copy then do not depend on its folder, so that
+	// the next run finds them in the build cache. Those of a release are shared as well.
+	t.Setenv("GOFLAGS", "-trimpath -buildvcs=false")
+	t.Setenv("CGO_ENABLED", "0")
 	scratch := t.TempDir()
 	t.Setenv("TMPDIR", scratch)
-	root := filepath.Join("..", "..")
-	current := must(module{}.output(t.Context(), "list", "-m", "-f", "{{.Version}}", official))(t)
+	root := filepath.Join("..", "..", "..")
+	current := simtest.Must(module{}.output(t.Context(), "list", "-m", "-f", "{{.Version}}", official))(t)
 	for _, c := range []struct {
 		name, client, want, err string
 	}{
@@ -200,31 +224,31 @@ func TestTry(t *testing.T) {
 				t.Errorf("got %v, want an error with %q", err, c.err)
 			}
 			if !strings.Contains(out.String(), c.want) {
-				t.Errorf("%q is not in what it prints:\n%s", c.want, out.String())
+				t.Errorf("%q is not in the output:\n%s", c.want, out.String())
 			}
 			if diff := cmp.Diff(before, files(t, root)); diff != "" {
 				t.Errorf("the module changed (-before +after):\n%s", diff)
 			}
 		})
 	}
-	if left := must(filepath.Glob(filepath.Join(scratch, "tryclient-*")))(t); len(left) > 0 {
+	if left := simtest.Must(filepath.Glob(filepath.Join(scratch, "tryclient-*")))(t); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
 }
 
-// What the guide for maintainers says to type hands the client over, and fails
-// if there is none.
-func TestMakeTarget(t *testing.T) {
+// The command of the guide for maintainers passes the client on, and fails if there is
+// no such client.
+func TestMake_TryClient(t *testing.T) {
 	t.Parallel()
 	const none = "v0.0.0-20250113195817-000000000000"
 	cmd := exec.CommandContext(t.Context(), "make", "try-client", "CLIENT="+none)
-	cmd.Dir, cmd.Env = filepath.Join("..", ".."), append(os.Environ(), "GOPROXY=off")
+	cmd.Dir, cmd.Env = filepath.Join("..", "..", ".."), append(os.Environ(), "GOPROXY=off")
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "tryclient: no client "+none) {
 		t.Errorf("make try-client: %v\n%s", err, out)
 	}
 	cmd = exec.CommandContext(t.Context(), "make", "-n", "--no-print-directory", "try-client", "CLIENT="+none)
-	cmd.Dir = filepath.Join("..", "..")
+	cmd.Dir = filepath.Join("..", "..", "..")
 	if out, err = cmd.Output(); err != nil || !strings.Contains(string(out), "'"+none+"' ./internal/contract ./segmentapi\n") {
 		t.Errorf("make -n try-client: %v\n%s", err, out)
 	}
@@ -234,7 +258,7 @@ func files(t *testing.T, root string) map[string]string {
 	t.Helper()
 	content := map[string]string{}
 	for _, name := range []string{"go.mod", "go.sum"} {
-		content[name] = string(must(os.ReadFile(filepath.Join(root, name)))(t))
+		content[name] = string(simtest.Must(os.ReadFile(filepath.Join(root, name)))(t))
 	}
 	return content
 }

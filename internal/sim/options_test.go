@@ -9,8 +9,8 @@ import (
 	"github.com/segmentio/public-api-sdk-go/api"
 )
 
-// What a write leaves behind, in each form that it can take.
-func TestFormsOfWrites(t *testing.T) {
+// Each option has its effect on the permissions that a user holds after a write.
+func TestWithPost_AndWithPutDroppingLabels(t *testing.T) {
 	t.Parallel()
 	const userID = "user"
 	start := func() *Workspace {
@@ -78,7 +78,7 @@ func TestFormsOfWrites(t *testing.T) {
 	}
 }
 
-// Who accepts an invite has what it gave, and is where it was.
+// Accept gives the new user the permissions and the groups of the invite.
 func TestAccept(t *testing.T) {
 	t.Parallel()
 	w := Empty()

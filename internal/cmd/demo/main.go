@@ -1,5 +1,5 @@
-// Command demo reads a simulated workspace with the real programs and shows
-// what an access reviewer finds in the file. `make demo` runs it.
+// Demo syncs a simulated workspace with the real programs and prints some of the file,
+// as an access reviewer would read it. `make demo` runs it.
 package main
 
 import (
@@ -37,7 +37,7 @@ func main() {
 	}
 }
 
-// run leaves nothing behind: no file and no simulator, whatever goes wrong.
+// run leaves no file and no simulator behind, even if it fails.
 func run(ctx context.Context, bin, picture string, out io.Writer) error {
 	bin, err := filepath.Abs(bin)
 	if err != nil {
@@ -74,8 +74,7 @@ func (d demo) command(ctx context.Context, program string, args ...string) *exec
 	return cmd
 }
 
-// finish waits for a program that says something on stderr only if that helps
-// to understand why it failed.
+// finish runs a program to its end. If the program fails, its stderr is in the error.
 func finish(cmd *exec.Cmd) error {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -109,7 +108,7 @@ func (d demo) startSimulator(ctx context.Context) (*simulator, error) {
 	return s, nil
 }
 
-// readAddress waits for the simulator to say where it is and what token it takes.
+// readAddress waits until the simulator has printed its URL and its token.
 func (s *simulator) readAddress() error {
 	lines := bufio.NewScanner(s.output)
 	for lines.Scan() {
@@ -126,7 +125,7 @@ func (s *simulator) readAddress() error {
 	return errors.Join(errors.New("segment-sim did not print its URL and token"), lines.Err())
 }
 
-// stop ends the simulator and waits until it is gone.
+// stop interrupts the simulator and waits for its end.
 func (s *simulator) stop() error {
 	if err := s.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
@@ -135,9 +134,9 @@ func (s *simulator) stop() error {
 }
 
 func (d demo) show(ctx context.Context, sim *simulator) error {
-	d.say("A simulated Segment workspace runs at %s. Nobody in it exists.\n", sim.url)
+	d.printf("A simulated Segment workspace runs at %s. Nobody in it exists.\n", sim.url)
 
-	d.say("$ baton-segment -f sync.c1z")
+	d.printf("$ baton-segment -f sync.c1z")
 	if err := d.out.Flush(); err != nil {
 		return err
 	}
@@ -145,7 +144,7 @@ func (d demo) show(ctx context.Context, sim *simulator) error {
 	if err := d.sync(ctx, sim); err != nil {
 		return err
 	}
-	d.say("The connector read it in %s. What came in, by type:\n", time.Since(began).Round(10*time.Millisecond))
+	d.printf("The connector read it in %s. What came in, by type:\n", time.Since(began).Round(10*time.Millisecond))
 
 	grants, err := d.readGrants(ctx)
 	if err != nil {
@@ -160,8 +159,8 @@ func (d demo) show(ctx context.Context, sim *simulator) error {
 	if err = d.showPerson(grants); err != nil {
 		return err
 	}
-	d.say("The file answers with the baton CLI as well: bin/baton grants -f sync.c1z, bin/baton explorer -f sync.c1z")
-	d.say("Your own workspace: BATON_TOKEN=<a Segment Public API token> bin/baton-segment -f sync.c1z   (EU: add --region eu)")
+	d.printf("The file answers with the baton CLI as well: bin/baton grants -f sync.c1z, bin/baton explorer -f sync.c1z")
+	d.printf("Your own workspace: BATON_TOKEN=<a Segment Public API token> bin/baton-segment -f sync.c1z   (EU: add --region eu)")
 	return nil
 }
 
@@ -172,11 +171,11 @@ func (d demo) sync(ctx context.Context, sim *simulator) error {
 	return finish(cmd)
 }
 
-func (d demo) say(format string, args ...any) {
+func (d demo) printf(format string, args ...any) {
 	fmt.Fprintf(d.out, format+"\n", args...) //nolint:errcheck // run flushes and sees it
 }
 
-// table shows rows of cells, aligned.
+// table prints rows of cells, aligned.
 func (d demo) table(rows [][]string) error {
 	w := tabwriter.NewWriter(d.out, 0, 0, 3, ' ', 0)
 	for _, cells := range rows {
@@ -187,11 +186,11 @@ func (d demo) table(rows [][]string) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	d.say("")
+	d.printf("")
 	return d.out.Flush()
 }
 
-// readJSON reads what a command of the baton CLI prints as JSON.
+// readJSON decodes the JSON output of a command of the baton CLI.
 func (d demo) readJSON(ctx context.Context, into any, args ...string) error {
 	cmd := d.command(ctx, "baton", append(args, "-f", "sync.c1z", "-o", "json")...)
 	var stdout bytes.Buffer
@@ -205,7 +204,7 @@ func (d demo) readJSON(ctx context.Context, into any, args ...string) error {
 	return nil
 }
 
-// What baton prints as JSON, as far as the demo shows it.
+// The fields that the demo uses of the JSON of baton.
 type (
 	object struct {
 		ID struct {
@@ -243,8 +242,7 @@ func (d demo) readGrants(ctx context.Context) ([]grant, error) {
 	return list.Grants, nil
 }
 
-// showCounts shows how many resources of each type came in, and how many
-// grants there are on them.
+// showCounts prints the number of resources of each type, and of the grants on them.
 func (d demo) showCounts(ctx context.Context, grants []grant) error {
 	var list struct {
 		Resources []row `json:"resources"`
@@ -277,8 +275,8 @@ func (d demo) showCounts(ctx context.Context, grants []grant) error {
 	return d.table(table)
 }
 
-// showPerson shows what one person has: somebody who holds one role directly
-// and another through a group; of several the one with the least to read.
+// showPerson prints all grants of one person: of those who hold one role directly and
+// another through a group, the one with the fewest grants.
 func (d demo) showPerson(grants []grant) error {
 	type access struct {
 		person          object
@@ -310,6 +308,6 @@ func (d demo) showPerson(grants []grant) error {
 	if best == nil {
 		return errors.New("nobody holds one role directly and another through a group")
 	}
-	d.say("Everything that %s has:\n", best.person.DisplayName)
+	d.printf("Everything that %s has:\n", best.person.DisplayName)
 	return d.table(best.table)
 }

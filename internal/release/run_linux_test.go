@@ -1,4 +1,4 @@
-package ship
+package release
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,41 +21,33 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/dotc1z"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 )
 
-// The image that the Dockerfile makes has all that the program needs, as the
-// user and with the folders that it names: for a run that writes a file into
-// the working folder, and for a daemon as kubernetes.yaml sets it up.
+// The image of the Dockerfile has all that the program needs, with its user and its
+// folders: for a run that writes a file into the working folder, and for a daemon as in
+// kubernetes.yaml.
 func TestImage(t *testing.T) {
 	t.Parallel()
-	if os.Getenv(inside) != "" {
-		t.Fatal(enter())
+	if os.Getenv(containerVariable) != "" {
+		t.Fatal(enterContainer())
 	}
-	c := conduct(t)
+	c := serveConductorOne(t)
 	img := buildImage(t, c.certificate)
 	checkSameProgram(t, img)
 	t.Run("one-shot", func(t *testing.T) { checkOneShot(t, img) })
 	t.Run("daemon", func(t *testing.T) { checkDaemon(t, img, c) })
 }
 
-// segment serves the demo workspace.
-func segment(t *testing.T) (*sim.Server, []string) {
-	t.Helper()
-	s := sim.New(sim.Demo())
-	server := httptest.NewServer(s)
-	t.Cleanup(server.Close)
-	return s, []string{"HOME=/", "BATON_TOKEN=" + s.Token(), "BATON_BASE_URL=" + server.URL}
-}
-
 // checkOneShot runs `docker run --rm --read-only --tmpfs /tmp -v FOLDER:/data`.
 func checkOneShot(t *testing.T, img image) {
-	ws, env := segment(t)
+	s := simtest.Serve(t, sim.Demo())
 	folder := t.TempDir()
 	if err := os.Chmod(folder, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	r := finish(t, container{
-		Root: img.root, Workdir: img.workdir, User: img.user, Env: env,
+	r := runToEnd(t, container{
+		Root: img.root, Workdir: img.workdir, User: img.user, Env: append(s.Env(), "HOME=/"),
 		Command: []string{img.entrypoint, "-f", "sync.c1z", "--log-level", "warn"},
 		Mounts:  map[string]string{"/tmp": "", img.workdir: folder},
 	}.command(t, ""))
@@ -64,12 +55,12 @@ func checkOneShot(t *testing.T, img image) {
 		t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	file := filepath.Join(folder, "sync.c1z")
-	checkUsers(t, file, ws)
+	checkUsers(t, file, s.Server)
 	info, err := os.Stat(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if owner, ok := info.Sys().(*syscall.Stat_t); allowed() && (!ok || int(owner.Uid) != img.user) {
+	if owner, ok := info.Sys().(*syscall.Stat_t); canMakeContainers() && (!ok || int(owner.Uid) != img.user) {
 		t.Errorf("the file belongs to %d, want %d", owner.Uid, img.user)
 	}
 }
@@ -96,21 +87,22 @@ func checkUsers(t *testing.T, file string, s *sim.Server) {
 
 // checkDaemon runs the Deployment: the probes succeed when they should, a sync
 // reaches ConductorOne, a grant reaches Segment, and SIGTERM ends it.
-func checkDaemon(t *testing.T, img image, c *conductor) {
-	ws, env := segment(t)
+func checkDaemon(t *testing.T, img image, c *conductorOne) {
+	s := simtest.Serve(t, sim.Demo())
+	env := append(s.Env(), "HOME=/")
 	port := freePort(t)
-	s, d := kubernetes(t)
+	secrets, d := kubernetes(t)
 	pod := d.Spec.Template.Spec
 	spec := pod.Containers[0]
-	for name := range s.StringData {
+	for name := range secrets.StringData {
 		switch name {
-		case "BATON_TOKEN": // The simulator's, which is there already.
+		case "BATON_TOKEN": // It is the simulator's, which env has.
 		case "BATON_CLIENT_ID":
 			env = append(env, name+"="+c.clientID)
 		case "BATON_CLIENT_SECRET":
 			env = append(env, name+"="+c.secret)
 		default:
-			t.Fatalf("the test knows no value for %s", name)
+			t.Fatalf("the test has no value for %s", name)
 		}
 	}
 	for _, v := range spec.Env {
@@ -120,7 +112,7 @@ func checkDaemon(t *testing.T, img image, c *conductor) {
 	for _, m := range spec.VolumeMounts {
 		mounts[m.MountPath] = ""
 	}
-	// The last of two ports counts, and the one in the manifest may be in use.
+	// The last of two ports applies. The one in the manifest may be in use.
 	args := append(append([]string{img.entrypoint}, spec.Args...), "--health-check-port="+port)
 	certificates := filepath.Join(t.TempDir(), "certificates")
 	if err := os.WriteFile(certificates, c.certificate, 0o600); err != nil {
@@ -133,43 +125,43 @@ func checkDaemon(t *testing.T, img image, c *conductor) {
 
 	daemon.wait(t, "Hello", c.hello)
 	for what, p := range probes(spec) {
-		if code := ask(t, port, p.HTTPGet.Path); code != 0 {
+		if code := probeStatus(t, port, p.HTTPGet.Path); code != 0 {
 			t.Errorf("the %s probe gets %d before ConductorOne has answered, want no connection", what, code)
 		}
 	}
 	close(c.welcome)
 	daemon.wait(t, "asking for a task", c.asked)
 	for what, p := range probes(spec) {
-		if code := ask(t, port, p.HTTPGet.Path); code != http.StatusOK {
+		if code := probeStatus(t, port, p.HTTPGet.Path); code != http.StatusOK {
 			t.Errorf("the %s probe gets %d", what, code)
 		}
 	}
 
-	before := len(ws.Journal())
+	before := len(s.Journal())
 	for _, p := range probes(spec) {
-		ask(t, port, p.HTTPGet.Path)
+		probeStatus(t, port, p.HTTPGet.Path)
 	}
-	if after := len(ws.Journal()); after != before {
+	if after := len(s.Journal()); after != before {
 		t.Errorf("the probes cost %d requests to Segment", after-before)
 	}
 
-	daemon.do(t, c, c1.Task_builder{Id: "a-sync", SyncFull: &c1.Task_SyncFullTask{}}.Build())
+	daemon.runTask(t, c, c1.Task_builder{Id: "a-sync", SyncFull: &c1.Task_SyncFullTask{}}.Build())
 	file := filepath.Join(t.TempDir(), "uploaded.c1z")
 	if err := os.WriteFile(file, <-c.uploads, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	checkUsers(t, file, ws)
+	checkUsers(t, file, s.Server)
 
-	held := permissionsOfLast(ws)
-	daemon.do(t, c, c1.Task_builder{Id: "a-grant", Grant: grantOf(ws)}.Build())
-	if got, want := permissionsOfLast(ws), held+1; got != want {
+	held := permissionsOfLast(s.Server)
+	daemon.runTask(t, c, c1.Task_builder{Id: "a-grant", Grant: grantTask(s.Server)}.Build())
+	if got, want := permissionsOfLast(s.Server), held+1; got != want {
 		t.Errorf("the grant leaves %d permissions, want %d", got, want)
 	}
 	daemon.end(t)
 }
 
-// grantOf is the task to make the last user a Source Admin of the first source.
-func grantOf(s *sim.Server) *c1.Task_GrantTask {
+// grantTask is the task to make the last user a Source Admin of the first source.
+func grantTask(s *sim.Server) *c1.Task_GrantTask {
 	ws := s.Workspace()
 	id := func(kind, id string) *v2.ResourceId {
 		return v2.ResourceId_builder{ResourceType: kind, Resource: id}.Build()
@@ -186,9 +178,9 @@ func permissionsOfLast(s *sim.Server) int {
 	return len(users[len(users)-1].Permissions)
 }
 
-// ask returns the status of an answer, or 0 if nothing listens. It asks at an
-// address that is not the one of localhost, as the kubelet does.
-func ask(t *testing.T, port, path string) int {
+// probeStatus requests a path and returns the status, or 0 if nothing listens. Like the
+// kubelet, it uses an address that is not localhost's.
+func probeStatus(t *testing.T, port, path string) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+net.JoinHostPort("127.0.0.2", port)+path, nil)
 	if err != nil {
@@ -243,8 +235,8 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 	return p
 }
 
-// patience is how long an event may take on a busy machine.
-const patience = 2 * time.Minute
+// eventTimeout is how long an event may take on a busy machine.
+const eventTimeout = 2 * time.Minute
 
 func (p *process) wait(t *testing.T, what string, event <-chan struct{}) {
 	t.Helper()
@@ -252,13 +244,13 @@ func (p *process) wait(t *testing.T, what string, event <-chan struct{}) {
 	case <-event:
 	case <-p.ended:
 		t.Fatalf("it ended before %s: %v\n%s", what, p.err, p.log)
-	case <-time.After(patience):
+	case <-time.After(eventTimeout):
 		t.Fatalf("no %s\n%s", what, p.log)
 	}
 }
 
-// do hands out a task and waits for its success.
-func (p *process) do(t *testing.T, c *conductor, task *c1.Task) {
+// runTask hands out a task and waits for its success.
+func (p *process) runTask(t *testing.T, c *conductorOne, task *c1.Task) {
 	t.Helper()
 	taken, finished := make(chan struct{}), make(chan struct{})
 	var outcome *c1.BatonServiceFinishTaskRequest
@@ -282,8 +274,8 @@ func (p *process) do(t *testing.T, c *conductor, task *c1.Task) {
 	}
 }
 
-// end stops it as Kubernetes does. It dies of the signal. Process 1 cannot do so
-// by itself, and says it with its exit code.
+// end sends SIGTERM, as Kubernetes does. The signal terminates the process. Process 1
+// cannot be terminated by it, and exits with the code for the signal instead.
 func (p *process) end(t *testing.T) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -291,7 +283,7 @@ func (p *process) end(t *testing.T) {
 	}
 	select {
 	case <-p.ended:
-	case <-time.After(30 * time.Second): // What Kubernetes waits.
+	case <-time.After(30 * time.Second): // Kubernetes waits as long.
 		t.Fatalf("SIGTERM does not end it\n%s", p.log)
 	}
 	state, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
@@ -300,7 +292,7 @@ func (p *process) end(t *testing.T) {
 	}
 }
 
-// A lockedBuffer is what a program wrote so far.
+// A lockedBuffer has the output of a running program.
 type lockedBuffer struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer
@@ -320,13 +312,12 @@ func (b *lockedBuffer) String() string {
 	return b.buffer.String()
 }
 
-// A function on AWS Lambda is started through bootstrap, without arguments. The
-// program must have the command that it gives, and get as far as to miss the
-// credentials.
+// AWS Lambda starts bootstrap without arguments. The program must have the command that
+// bootstrap calls, and must fail only because it has no credentials.
 func TestLambda(t *testing.T) {
 	t.Parallel()
 	bin := t.TempDir()
-	must(t, repository, nil, "make", "lambda", "BIN="+bin, "TARGETS="+target(), "VERSION="+version)
+	mustRun(t, repository, nil, "make", "lambda", "BIN="+bin, "TARGETS="+target(), "VERSION="+version)
 	_, processor, _ := strings.Cut(target(), "/")
 	r := run(t, filepath.Join(bin, "lambda", processor), nil, "./bootstrap")
 	if r.code == 0 || !strings.Contains(r.stderr, "lambda-client-id") || !strings.Contains(r.stderr, "lambda-client-secret") {
@@ -334,6 +325,6 @@ func TestLambda(t *testing.T) {
 	}
 	without := run(t, "", nil, released(t), "lambda")
 	if strings.Contains(without.stderr, "lambda-client-id") {
-		t.Error("the ordinary program has the command, too; the other one is not needed")
+		t.Error("the ordinary program has the command as well: then the other program is not needed")
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// ids are those of the rows of a page.
-func ids(t fataler, a answered, key string) []string {
+// ids returns the ids of the rows of a page.
+func ids(t testingT, a response, key string) []string {
 	t.Helper()
 	rows, isList := a.Data[key].([]any)
 	if !isList {
@@ -31,7 +31,7 @@ func ids(t fataler, a answered, key string) []string {
 	return out
 }
 
-// before fails the test if the edit cannot be planned.
+// before plans an edit and ends the test on an error.
 func before(t *testing.T, s *Server, operation string, ordinal int, edit func(*Workspace)) {
 	t.Helper()
 	if err := s.Before(operation, ordinal, edit); err != nil {
@@ -39,7 +39,7 @@ func before(t *testing.T, s *Server, operation string, ordinal int, edit func(*W
 	}
 }
 
-func TestRowsMoveBetweenPages(t *testing.T) {
+func TestBefore_RowsMoveBetweenPages(t *testing.T) {
 	t.Parallel()
 	ws := Empty()
 	for _, id := range []string{"a", "b", "c", "d"} {
@@ -50,25 +50,25 @@ func TestRowsMoveBetweenPages(t *testing.T) {
 	before(t, s, "listUsers", 3, func(w *Workspace) {
 		w.Users = slices.Insert(w.Users, 0, User{ID: "new", Email: "new@example.com"})
 	})
-	w := newWire(t, s)
+	w := newRawClient(t, s)
 	first := w.want(t, http.StatusOK, http.MethodGet, "/users?pagination.count=2", "")
 	equal(t, "first page", []string{"a", "b"}, ids(t, first, "users"))
 	second := w.want(t, http.StatusOK, http.MethodGet, "/users?pagination.count=2&pagination.cursor=Mg%3D%3D", "")
 	equal(t, "second page, after a is gone: c is skipped", []string{"d"}, ids(t, second, "users"))
 	third := w.want(t, http.StatusOK, http.MethodGet, "/users?pagination.count=2&pagination.cursor=Mg%3D%3D", "")
 	equal(t, "second page, after a new one: c is there", []string{"c", "d"}, ids(t, third, "users"))
-	// An edit is somebody else's, and not asked for here.
+	// The journal has no entries for edits.
 	equal(t, "requests", 3, len(s.Journal()))
-	equal(t, "once each", []string{"new", "b", "c", "d"}, each(s.Workspace().Users, func(u User) string { return u.ID }))
+	equal(t, "users", []string{"new", "b", "c", "d"}, mapSlice(s.Workspace().Users, func(u User) string { return u.ID }))
 }
 
-func TestRowsChangeBetweenListAndDetail(t *testing.T) {
+func TestBefore_RowsChangeBetweenListAndDetail(t *testing.T) {
 	t.Parallel()
 	s := New(Demo())
 	gone, renamed := Demo().Users[0].ID, Demo().Users[1].ID
 	before(t, s, "getUser", 1, func(w *Workspace) { w.Users = w.Users[1:] })
 	before(t, s, "getUser", 2, func(w *Workspace) { w.Users[0].Name = "Renamed" })
-	w := newWire(t, s)
+	w := newRawClient(t, s)
 	w.want(t, http.StatusOK, http.MethodGet, "/users", "")
 	w.want(t, http.StatusOK, http.MethodGet, "/users/"+gone+"/groups", "")
 	w.want(t, http.StatusNotFound, http.MethodGet, "/users/"+gone, "")
@@ -78,34 +78,34 @@ func TestRowsChangeBetweenListAndDetail(t *testing.T) {
 	}
 }
 
-// The rules for when an edit is made, and for several at once.
-func TestEditsAreMadeWhateverBecomesOfTheRequest(t *testing.T) {
+// Edits are made in order, once each, even if the request fails.
+func TestBefore_EditsAreMadeEvenIfTheRequestFails(t *testing.T) {
 	t.Parallel()
-	send := func(w wire) { w.send(t, http.MethodPost, "/groups", `{"name":"made"}`) }
+	send := func(w rawClient) { w.send(t, http.MethodPost, "/groups", `{"name":"made"}`) }
 	note := func(text string) func(*Workspace) {
 		return func(w *Workspace) { w.Slug += text + "(" + groupNames(w) + ")" }
 	}
 	for name, row := range map[string]struct {
 		opts  []Option
 		fault *Fault
-		send  func(wire)
+		send  func(rawClient)
 		want  string
 	}{
-		"carried out":           {nil, nil, send, "|always()|one()|again()|always(made)"},
-		"refused":               {nil, nil, func(w wire) { w.send(t, http.MethodPost, "/groups", `{}`) }, "|always()|one()|again()|always()"},
-		"without a token":       {nil, nil, func(w wire) { w.sendAs(t, "", http.MethodPost, "/groups", `{"name":"made"}`) }, "|always()|one()|again()|always()"},
-		"gated":                 {[]Option{WithoutFeatures(FeatureGroups)}, nil, send, "|always()|one()|again()|always()"},
-		"over the limit":        {[]Option{WithWriteLimit(1)}, nil, send, "|always()|one()|again()|always(made)"},
-		"a fault instead of it": {nil, &Fault{Kind: FaultStatus}, send, "|always()|one()|again()|always()"},
-		"a fault after it":      {nil, &Fault{Kind: FaultLateStatus}, send, "|always()|one()|again()|always(made)"},
+		"carried out":           {nil, nil, send, "|always()|first()|other()|always(made)"},
+		"refused":               {nil, nil, func(w rawClient) { w.send(t, http.MethodPost, "/groups", `{}`) }, "|always()|first()|other()|always()"},
+		"without a token":       {nil, nil, func(w rawClient) { w.sendAs(t, "", http.MethodPost, "/groups", `{"name":"made"}`) }, "|always()|first()|other()|always()"},
+		"gated":                 {[]Option{WithoutFeatures(FeatureGroups)}, nil, send, "|always()|first()|other()|always()"},
+		"over the limit":        {[]Option{WithWriteLimit(1)}, nil, send, "|always()|first()|other()|always(made)"},
+		"a fault instead of it": {nil, &Fault{Kind: FaultStatus}, send, "|always()|first()|other()|always()"},
+		"a fault after it":      {nil, &Fault{Kind: FaultLateStatus}, send, "|always()|first()|other()|always(made)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := New(&Workspace{}, row.opts...)
-			w := newWire(t, s)
+			w := newRawClient(t, s)
 			before(t, s, "createUserGroup", 0, note("|always"))
-			before(t, s, "createUserGroup", 1, note("|one"))
-			before(t, s, "createUserGroup", 1, note("|again"))
+			before(t, s, "createUserGroup", 1, note("|first"))
+			before(t, s, "createUserGroup", 1, note("|other"))
 			before(t, s, "updateUserGroup", 1, note("|never"))
 			if row.fault != nil {
 				row.fault.Operation = "createUserGroup"
@@ -115,19 +115,19 @@ func TestEditsAreMadeWhateverBecomesOfTheRequest(t *testing.T) {
 			}
 			row.send(w)
 			row.send(w)
-			// The first request has been, until the journal is reset.
+			// The first request was earlier, until the journal is reset.
 			before(t, s, "createUserGroup", 1, note("|late"))
 			equal(t, "edits", row.want, s.Workspace().Slug)
 			row.send(w)
 			if strings.Contains(s.Workspace().Slug, "|late") {
-				t.Error("an edit was made for a request that had been")
+				t.Error("an edit was made for an earlier request")
 			}
 			s.ResetJournal()
 			before(t, s, "createUserGroup", 2, note("|second"))
 			row.send(w)
 			row.send(w)
 			got := s.Workspace().Slug
-			if strings.Count(got, "|one") != 2 || strings.Count(got, "|second") != 1 || strings.Count(got, "|late") != 1 {
+			if strings.Count(got, "|first") != 2 || strings.Count(got, "|second") != 1 || strings.Count(got, "|late") != 1 {
 				t.Errorf("after the journal was reset: %s", got)
 			}
 		})
@@ -135,10 +135,10 @@ func TestEditsAreMadeWhateverBecomesOfTheRequest(t *testing.T) {
 }
 
 func groupNames(w *Workspace) string {
-	return strings.Join(each(w.Groups, func(g Group) string { return g.Name }), ",")
+	return strings.Join(mapSlice(w.Groups, func(g Group) string { return g.Name }), ",")
 }
 
-func TestEditAndRequestAreOneStep(t *testing.T) {
+func TestBefore_EditAndRequestAreAtomic(t *testing.T) {
 	t.Parallel()
 	s := New(&Workspace{})
 	edits := 0
@@ -147,27 +147,28 @@ func TestEditAndRequestAreOneStep(t *testing.T) {
 		w.Name = strconv.Itoa(edits)
 	})
 	client := &http.Client{Transport: s.RoundTripper()}
-	// So many that they wait for each other.
+	// With so many requests, some wait for others.
 	const requests = 2000
 	var (
-		all   sync.WaitGroup
-		begin = make(chan struct{})
-		seen  = make([]string, requests)
+		all    sync.WaitGroup
+		begin  = make(chan struct{})
+		bodies = make([]string, requests)
 	)
 	for i := range requests {
 		all.Go(func() {
 			<-begin
-			seen[i] = exchange(t, client, http.MethodGet, "https://api.segment.test/", "").body
+			bodies[i] = exchange(t, client, http.MethodGet, "https://api.segment.test/", "").body
 		})
 	}
 	close(begin)
 	all.Wait()
-	slices.Sort(seen)
-	// If another request came between an edit and its own, two would see the same.
-	equal(t, "states seen", requests, len(slices.Compact(seen)))
+	slices.Sort(bodies)
+	// If a request came between another edit and its request, both would have the same
+	// answer.
+	equal(t, "different answers", requests, len(slices.Compact(bodies)))
 }
 
-func TestEditsThatWouldNeverBeMadeAreRefused(t *testing.T) {
+func TestBefore_RefusesEditsThatAreNeverMade(t *testing.T) {
 	t.Parallel()
 	s := New(Demo())
 	for operation, ordinal := range map[string]int{"listusers": 1, "": 0, "listUsers": -1} {
@@ -177,14 +178,14 @@ func TestEditsThatWouldNeverBeMadeAreRefused(t *testing.T) {
 	}
 }
 
-func TestFaultsOnAQuery(t *testing.T) {
+func TestInject_FaultOnAQuery(t *testing.T) {
 	t.Parallel()
 	s := New(Demo())
-	w := newWire(t, s)
+	w := newRawClient(t, s)
 	list := func(kind string) int {
 		return w.send(t, http.MethodGet, "/functions?resourceType="+kind, "").Status
 	}
-	// What arrived before counts too, but only with the query.
+	// Earlier requests count as well, but only those with the query.
 	list("SOURCE")
 	list("DESTINATION")
 	if err := s.Inject(
@@ -200,7 +201,7 @@ func TestFaultsOnAQuery(t *testing.T) {
 	}{
 		{"DESTINATION", 200},
 		{"INSERT_DESTINATION", 404},
-		// The fifth of all, and the second of its query: the first fault is met.
+		// It is the fifth of all and the second of its query: the first fault applies.
 		{"SOURCE", 503},
 		{"SOURCE", 200},
 		{"INSERT_SOURCE", 200},

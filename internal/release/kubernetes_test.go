@@ -1,4 +1,4 @@
-package ship
+package release
 
 import (
 	"regexp"
@@ -9,8 +9,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// What kubernetes.yaml holds, and nothing else: a field that is not named here
-// is an error.
+// The fields of kubernetes.yaml. Any other field is an error.
 type (
 	metadata struct {
 		Name   string
@@ -87,8 +86,8 @@ type (
 func kubernetes(t *testing.T) (secret, deployment) {
 	t.Helper()
 	decoder := yaml.NewDecoder(strings.NewReader(read(t, shipped, "kubernetes.yaml")))
-	s, d := document[secret](t, decoder), document[deployment](t, decoder)
-	noMore(t, decoder)
+	s, d := decodeDocument[secret](t, decoder), decodeDocument[deployment](t, decoder)
+	expectEnd(t, decoder)
 	if s.APIVersion != "v1" || s.Kind != "Secret" || d.APIVersion != "apps/v1" || d.Kind != "Deployment" {
 		t.Fatalf("not a Secret and a Deployment: %s %s, %s %s", s.APIVersion, s.Kind, d.APIVersion, d.Kind)
 	}
@@ -98,8 +97,8 @@ func kubernetes(t *testing.T) (secret, deployment) {
 	return s, d
 }
 
-// The parts refer to each other, ConductorOne finds the pod by its labels, and
-// the program gets no rights.
+// The objects refer to each other, have the labels by which ConductorOne finds the pod,
+// and give the program no rights.
 func TestKubernetes(t *testing.T) {
 	t.Parallel()
 	s, d := kubernetes(t)
@@ -136,7 +135,7 @@ func TestKubernetes(t *testing.T) {
 	security := c.SecurityContext
 	switch {
 	case p.AutomountServiceAccountToken == nil || *p.AutomountServiceAccountToken:
-		t.Error("the program gets a token of the cluster, which it does not need")
+		t.Error("the program gets a token for the cluster, which it does not need")
 	case !p.SecurityContext.RunAsNonRoot || p.SecurityContext.RunAsUser == 0 || p.SecurityContext.RunAsGroup == 0:
 		t.Error("the program may run as root")
 	case p.SecurityContext.SeccompProfile.Type != "RuntimeDefault":
@@ -153,8 +152,8 @@ func TestKubernetes(t *testing.T) {
 	checkProbes(t, c)
 }
 
-// checkProbes compares the probes with the port that the program is told to
-// listen on. What they ask for is asked for in TestDaemon.
+// checkProbes compares the ports of the probes with the port on which the program
+// listens. TestImage sends the probes.
 func checkProbes(t *testing.T, c podContainer) {
 	t.Helper()
 	if len(c.Ports) != 1 {
@@ -165,7 +164,7 @@ func checkProbes(t *testing.T, c podContainer) {
 	}
 	for what, p := range probes(c) {
 		if p.HTTPGet.Port != c.Ports[0].Name {
-			t.Errorf("the %s probe asks at port %s, the container offers %v", what, p.HTTPGet.Port, c.Ports)
+			t.Errorf("the %s probe uses port %s, the container has %v", what, p.HTTPGet.Port, c.Ports)
 		}
 	}
 }
@@ -188,9 +187,9 @@ func bytesOf(t *testing.T, amount string) int {
 	return n << map[string]int{"Mi": 20, "Gi": 30}[m[2]]
 }
 
-// Every setting in the manifest is one of the program. It would ignore a
-// variable that it does not know.
-func TestKubernetesUsesSettingsThatExist(t *testing.T) {
+// Every setting in the manifest is a setting of the program, which ignores unknown
+// variables.
+func TestKubernetes_UsesExistingSettings(t *testing.T) {
 	t.Parallel()
 	s, d := kubernetes(t)
 	c := d.Spec.Template.Spec.Containers[0]
@@ -215,16 +214,16 @@ func TestKubernetesUsesSettingsThatExist(t *testing.T) {
 	}
 }
 
-// settings are the flags and variables that the program knows: those of its
-// help, and those that it hides there and prints with its configuration.
+// settings returns the flags and variables of the program: those in its help, and those
+// that only its configuration schema has.
 func settings(t *testing.T) map[string]bool {
 	t.Helper()
 	program := released(t)
 	known := map[string]bool{}
-	for _, name := range regexp.MustCompile(`--[a-z0-9-]+|BATON_[A-Z0-9_]+`).FindAllString(must(t, "", nil, program, "--help"), -1) {
+	for _, name := range regexp.MustCompile(`--[a-z0-9-]+|BATON_[A-Z0-9_]+`).FindAllString(mustRun(t, "", nil, program, "--help"), -1) {
 		known[name] = true
 	}
-	for _, m := range regexp.MustCompile(`"name": ?"([a-z0-9-]+)"`).FindAllStringSubmatch(must(t, "", nil, program, "config"), -1) {
+	for _, m := range regexp.MustCompile(`"name": ?"([a-z0-9-]+)"`).FindAllStringSubmatch(mustRun(t, "", nil, program, "config"), -1) {
 		known["--"+m[1]] = true
 		known["BATON_"+strings.ToUpper(strings.ReplaceAll(m[1], "-", "_"))] = true
 	}

@@ -1,7 +1,7 @@
-// Package floor is a Baton connector over rows in memory, which waits where
-// another one would make a request. What it costs to sync it is the SDK's: no
-// connector with the same rows and requests can do with less.
-package floor
+// Package sdkbaseline is a Baton connector with rows in memory, which waits instead of
+// sending requests. The cost of syncing it is the SDK's alone: no connector with the
+// same rows and requests can cost less.
+package sdkbaseline
 
 import (
 	"context"
@@ -22,13 +22,13 @@ import (
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
 )
 
-// A Workspace is what a floor connector serves.
+// A Workspace has the rows of a connector, and the time that requests take.
 type Workspace struct {
 	// Latency is how long each request takes.
 	Latency time.Duration
 	// Validate is how many requests it takes to validate.
 	Validate int
-	// Announce is asked for when the connector is validated, unless it is empty.
+	// Announce is a URL to request during validation, unless it is empty.
 	Announce string
 	Types    []Type
 }
@@ -38,16 +38,16 @@ type Type struct {
 	ID    string
 	Trait int32
 	Rows  []Row
-	// Lists is how many lists the rows are in, and PageSize how many of them one
-	// request returns.
+	// Lists is the number of lists that the rows come from, PageSize the number of
+	// rows that one request returns.
 	Lists, PageSize int
-	// Static are the slugs that all rows have entitlements of.
+	// Static has the slugs of the entitlements of all rows.
 	Static []string
-	// Asked is set if each row is asked for more, which takes a request.
+	// Asked is set if the SDK asks for the entitlements and grants of each row.
 	Asked bool
 }
 
-// A Row is a resource and what it is asked for.
+// A Row is a resource with its entitlements and grants.
 type Row struct {
 	ID, Name, Email string
 	Profile         map[string]string
@@ -62,13 +62,13 @@ type Entitlement struct{ Type, ID, Slug string }
 type Page struct {
 	// Request is set if it takes a request.
 	Request bool
-	// Insert is set if the resources have no rows of their own.
+	// Insert is set if the grants are on resources without rows.
 	Insert bool
 	Grants []Grant
 }
 
-// A Grant is of an entitlement, to a principal. The users of a group that it
-// expands to have it as well.
+// A Grant gives an entitlement to a principal. If Expands is set, the principal is a
+// group, and the grant expands to its users.
 type Grant struct {
 	Entitlement
 	PrincipalType, Principal string
@@ -84,7 +84,7 @@ func (w *Workspace) Write(path string) error {
 	return errors.Join(gob.NewEncoder(f).Encode(w), f.Close())
 }
 
-// A Connector serves a workspace that it reads from a file once it is asked.
+// A Connector serves a workspace from a file, which it reads at its first use.
 type Connector struct {
 	load func() (*Workspace, error)
 }
@@ -103,7 +103,7 @@ func New(path string) *Connector {
 
 // Metadata describes the connector.
 func (c *Connector) Metadata(context.Context) (*v2.ConnectorMetadata, error) {
-	return v2.ConnectorMetadata_builder{DisplayName: "Floor"}.Build(), nil
+	return v2.ConnectorMetadata_builder{DisplayName: "SDK baseline"}.Build(), nil
 }
 
 // Validate makes the requests of a validation.
@@ -137,8 +137,8 @@ func announce(ctx context.Context, url string) error {
 	return resp.Body.Close()
 }
 
-// ResourceSyncers returns one syncer for each type. Without a workspace there
-// are none, and validating says why.
+// ResourceSyncers returns one syncer for each type. If the workspace cannot be read, it
+// returns none, and Validate returns the error.
 func (c *Connector) ResourceSyncers(context.Context) []connectorbuilder.ResourceSyncerV2 {
 	w, err := c.load()
 	if err != nil {
@@ -232,15 +232,15 @@ func (s *syncer) resource(row Row) (*v2.Resource, error) {
 	case v2.ResourceType_TRAIT_APP:
 		return rs.NewAppResource(row.Name, t, row.ID, nil, opt)
 	default:
-		return nil, fmt.Errorf("floor: no resource has the trait %d", s.t.Trait)
+		return nil, fmt.Errorf("sdkbaseline: no resource has the trait %d", s.t.Trait)
 	}
 }
 
-// StaticEntitlements returns what all rows have.
+// StaticEntitlements returns the entitlements of all rows.
 func (s *syncer) StaticEntitlements(context.Context, rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
 	var all []*v2.Entitlement
 	for _, slug := range s.t.Static {
-		all = append(all, entitled(nil, slug))
+		all = append(all, newEntitlement(nil, slug))
 	}
 	return all, nil, nil
 }
@@ -256,12 +256,12 @@ func (s *syncer) Entitlements(ctx context.Context, r *v2.Resource, _ rs.SyncOpAt
 	}
 	var all []*v2.Entitlement
 	for _, e := range row.Entitlements {
-		all = append(all, entitled(resource(e.Type, e.ID), e.Slug))
+		all = append(all, newEntitlement(resource(e.Type, e.ID), e.Slug))
 	}
 	return all, nil, nil
 }
 
-// Grants returns one page of a row's.
+// Grants returns one page of the grants of a row.
 func (s *syncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
 	row, err := s.row(r)
 	if err != nil || len(row.Grants) == 0 {
@@ -299,7 +299,7 @@ func (s *syncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpAttrs
 func (s *syncer) row(r *v2.Resource) (*Row, error) {
 	row, ok := s.rows[r.GetId().GetResource()]
 	if !ok {
-		return nil, fmt.Errorf("floor: no %s has the id %s", s.t.ID, r.GetId().GetResource())
+		return nil, fmt.Errorf("sdkbaseline: no %s has the id %s", s.t.ID, r.GetId().GetResource())
 	}
 	return row, nil
 }
@@ -308,7 +308,7 @@ func resource(typeID, id string) *v2.Resource {
 	return v2.Resource_builder{Id: v2.ResourceId_builder{ResourceType: typeID, Resource: id}.Build()}.Build()
 }
 
-func entitled(r *v2.Resource, slug string) *v2.Entitlement {
+func newEntitlement(r *v2.Resource, slug string) *v2.Entitlement {
 	user := v2.ResourceType_builder{Id: "user", DisplayName: "user"}.Build()
 	group := v2.ResourceType_builder{Id: "group", DisplayName: "group"}.Build()
 	return entitlement.NewAssignmentEntitlement(r, slug,
@@ -322,8 +322,8 @@ func position(opts rs.SyncOpAttrs) (int, error) {
 	return strconv.Atoi(opts.PageToken.Token)
 }
 
-func next(n, of int) *rs.SyncOpResults {
-	if n >= of {
+func next(n, total int) *rs.SyncOpResults {
+	if n >= total {
 		return &rs.SyncOpResults{}
 	}
 	return &rs.SyncOpResults{NextPageToken: strconv.Itoa(n)}

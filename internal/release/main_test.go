@@ -1,7 +1,7 @@
-// Package ship tests what surrounds the program: the image, the deployment, the
-// release and the workflows. What needs somebody else's platform is read and
-// compared; the rest is run.
-package ship
+// Package release tests the files around the program: image, deployment, release and
+// workflows. It runs them, except those that need someone else's platform, which it
+// reads and compares.
+package release
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ const (
 	repository = "../.."
 	shipped    = repository + "/cmd/baton-segment"
 
-	// version is what the programs of these tests are built as.
+	// version is the version that the tests give to the programs that they build.
 	version = "1.2.3-test"
 )
 
@@ -43,12 +43,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// releaseDir is where this run of the tests keeps the release.
+// releaseDir returns the folder of the release for this run of the tests.
 var releaseDir = sync.OnceValue(func() string {
-	return filepath.Join(os.TempDir(), fmt.Sprintf("baton-segment-ship-%d", os.Getpid()))
+	return filepath.Join(os.TempDir(), fmt.Sprintf("baton-segment-release-%d", os.Getpid()))
 })
 
-// target is this machine, as the Makefile names it.
+// target returns this machine's system and processor in the form of the Makefile.
 func target() string { return runtime.GOOS + "/" + runtime.GOARCH }
 
 // release builds the program as a release does and returns the folder.
@@ -62,7 +62,7 @@ var release = sync.OnceValues(func() (string, error) {
 	return filepath.Join(releaseDir(), "release"), nil
 })
 
-// released is the program as a release holds it for this machine.
+// released returns the path of the program of a release for this machine.
 func released(t *testing.T) string {
 	t.Helper()
 	dir, err := release()
@@ -81,9 +81,9 @@ func read(t *testing.T, name ...string) string {
 	return string(content)
 }
 
-// document reads the next document of a YAML file into a T. A field that T
-// does not have is an error: it may be one that is misspelt.
-func document[T any](t *testing.T, decoder *yaml.Decoder) T {
+// decodeDocument reads the next document of a YAML file into a T. A field that T lacks
+// is an error, because it may be misspelt.
+func decodeDocument[T any](t *testing.T, decoder *yaml.Decoder) T {
 	t.Helper()
 	decoder.KnownFields(true)
 	var d T
@@ -93,20 +93,20 @@ func document[T any](t *testing.T, decoder *yaml.Decoder) T {
 	return d
 }
 
-// theDocument reads a YAML file of one document.
-func theDocument[T any](t *testing.T, name ...string) T {
+// readYAML reads a YAML file of one document.
+func readYAML[T any](t *testing.T, name ...string) T {
 	t.Helper()
 	decoder := yaml.NewDecoder(strings.NewReader(read(t, name...)))
-	d := document[T](t, decoder)
-	noMore(t, decoder)
+	d := decodeDocument[T](t, decoder)
+	expectEnd(t, decoder)
 	return d
 }
 
-func noMore(t *testing.T, decoder *yaml.Decoder) {
+func expectEnd(t *testing.T, decoder *yaml.Decoder) {
 	t.Helper()
 	var rest any
 	if err := decoder.Decode(&rest); !errors.Is(err, io.EOF) {
-		t.Errorf("more than the test knows: %v, %v", rest, err)
+		t.Errorf("the file has another document: %v, %v", rest, err)
 	}
 }
 
@@ -115,17 +115,17 @@ type result struct {
 	code           int
 }
 
-// run runs a command to its end.
+// run runs a command with additional variables in its environment.
 func run(t *testing.T, dir string, env []string, name string, args ...string) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
-	return finish(t, cmd)
+	return runToEnd(t, cmd)
 }
 
-func finish(t *testing.T, cmd *exec.Cmd) result {
+func runToEnd(t *testing.T, cmd *exec.Cmd) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -136,8 +136,8 @@ func finish(t *testing.T, cmd *exec.Cmd) result {
 	return result{stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode()}
 }
 
-// must returns what a command that has to succeed prints.
-func must(t *testing.T, dir string, env []string, name string, args ...string) string {
+// mustRun returns the output of a command, and ends the test if the command fails.
+func mustRun(t *testing.T, dir string, env []string, name string, args ...string) string {
 	t.Helper()
 	r := run(t, dir, env, name, args...)
 	if r.code != 0 {

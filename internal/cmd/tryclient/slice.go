@@ -13,41 +13,52 @@ import (
 	"strings"
 )
 
-// facts are what a version of the official client says of the part of it that
-// this module uses, by name. What is there or not has no value.
+// facts are the declarations that this module uses of a version of the official client,
+// by name. A fact without details has an empty value.
 type facts map[string]string
 
-// A source is the generated package. It is read, not compiled: it is regular,
-// and whether it compiles with the library is for the tests to say.
+// A source is the generated package. It is parsed and not type-checked: its code is
+// regular, and the tests compile it.
 type source struct {
 	types map[string]ast.Expr
-	// Methods of services by name, and which types decode themselves.
+	// services has the methods of services by name, decodes the types with an
+	// UnmarshalJSON of their own.
 	services map[string]*ast.FuncDecl
 	decodes  map[string]bool
 }
 
-func read(dir string) (*source, error) {
+// parseClient parses the files of the generated package, without tests.
+func parseClient(dir string) (map[string]*ast.File, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
 		return nil, err
 	}
-	s := &source{types: map[string]ast.Expr{}, services: map[string]*ast.FuncDecl{}, decodes: map[string]bool{}}
+	files := map[string]*ast.File{}
 	for _, name := range names {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution)
-		if err != nil {
+		if files[filepath.Base(name)], err = parseFile(name, nil); err != nil {
 			return nil, err
 		}
+	}
+	return files, nil
+}
+
+// parseFile parses content, or the file of that name if content is nil.
+func parseFile(name string, content any) (*ast.File, error) {
+	return parser.ParseFile(token.NewFileSet(), name, content, parser.ParseComments|parser.SkipObjectResolution)
+}
+
+// newSource collects the declarations in the files of the generated package.
+func newSource(files map[string]*ast.File) *source {
+	s := &source{types: map[string]ast.Expr{}, services: map[string]*ast.FuncDecl{}, decodes: map[string]bool{}}
+	for _, file := range files {
 		for _, decl := range file.Decls {
 			s.add(decl)
 		}
 	}
-	if len(s.services) == 0 {
-		return nil, fmt.Errorf("%s holds no service of the official client", dir)
-	}
-	return s, nil
+	return s
 }
 
 func (s *source) add(decl ast.Decl) {
@@ -74,13 +85,21 @@ func (s *source) add(decl ast.Decl) {
 
 func isService(typeName string) bool { return strings.HasSuffix(typeName, "APIService") }
 
-// describe says what a version of the client knows of operations. What it does
-// not have is left out.
-func describe(dir string, operations []string) (facts, error) {
-	s, err := read(dir)
+// factsOf returns the facts about operations in a version of the client. It leaves out
+// operations that the client lacks.
+func factsOf(dir string, operations []string) (facts, error) {
+	files, err := parseClient(dir)
 	if err != nil {
 		return nil, err
 	}
+	s := newSource(files)
+	if len(s.services) == 0 {
+		return nil, fmt.Errorf("%s holds no service of the official client", dir)
+	}
+	return s.facts(operations)
+}
+
+func (s *source) facts(operations []string) (facts, error) {
 	f := facts{}
 	for _, id := range operations {
 		name := strings.ToUpper(id[:1]) + id[1:]
@@ -90,19 +109,19 @@ func describe(dir string, operations []string) (facts, error) {
 		}
 		f[id] = strings.TrimPrefix(types.ExprString(method.Recv.List[0].Type), "*") + "." + name +
 			strings.TrimPrefix(types.ExprString(method.Type), "func")
-		f.document(id, method.Doc)
-		if err := f.request(id, execute); err != nil {
+		f.addDoc(id, method.Doc)
+		if err := f.addRequest(id, execute); err != nil {
 			return nil, fmt.Errorf("%s: %w", id, err)
 		}
-		f.follow(s, method.Type)
-		f.follow(s, execute)
+		f.addTypes(s, method.Type)
+		f.addTypes(s, execute)
 	}
 	return f, nil
 }
 
-// request keeps what stands in the code of an operation: its method, its path,
-// the names of its query, the versions that it accepts, the errors it decodes.
-func (f facts) request(id string, execute *ast.FuncDecl) error {
+// addRequest adds the literals in the code of an operation: its method, its path, the
+// names in its query, the versions that it accepts, the errors that it decodes.
+func (f facts) addRequest(id string, execute *ast.FuncDecl) error {
 	var method, path bool
 	ast.Inspect(execute.Body, func(n ast.Node) bool {
 		var text string
@@ -128,9 +147,8 @@ func (f facts) request(id string, execute *ast.FuncDecl) error {
 	return nil
 }
 
-// follow describes the types that a piece of code names, and what they are made
-// of.
-func (f facts) follow(s *source, code ast.Node) {
+// addTypes adds the types that code mentions, and those that they consist of.
+func (f facts) addTypes(s *source, code ast.Node) {
 	ast.Inspect(code, func(n ast.Node) bool {
 		ident, ok := n.(*ast.Ident)
 		if !ok || s.types[ident.Name] == nil || isService(ident.Name) || f[ident.Name] != "" {
@@ -139,7 +157,7 @@ func (f facts) follow(s *source, code ast.Node) {
 		body, isStruct := s.types[ident.Name].(*ast.StructType)
 		if !isStruct {
 			f[ident.Name] = types.ExprString(s.types[ident.Name])
-			f.follow(s, s.types[ident.Name])
+			f.addTypes(s, s.types[ident.Name])
 			return true
 		}
 		f[ident.Name] = "struct"
@@ -152,16 +170,16 @@ func (f facts) follow(s *source, code ast.Node) {
 				if field.Tag != nil {
 					f[ident.Name+"."+name.Name] += " " + field.Tag.Value
 				}
-				f.document(ident.Name+"."+name.Name, field.Doc)
+				f.addDoc(ident.Name+"."+name.Name, field.Doc)
 			}
-			f.follow(s, field.Type)
+			f.addTypes(s, field.Type)
 		}
 		return true
 	})
 }
 
-// document keeps the paragraphs of a comment, where limits and stability stand.
-func (f facts) document(name string, doc *ast.CommentGroup) {
+// addDoc adds the paragraphs of a comment, which documents limits and stability.
+func (f facts) addDoc(name string, doc *ast.CommentGroup) {
 	for paragraph := range strings.SplitSeq(doc.Text(), "\n\n") {
 		if words := strings.Join(strings.Fields(paragraph), " "); words != "" && !strings.HasPrefix(words, "@param") {
 			f[name+" says: "+words] = ""
@@ -169,7 +187,7 @@ func (f facts) document(name string, doc *ast.CommentGroup) {
 	}
 }
 
-// diff lists what another version says differently, by name.
+// diff lists the differences of another version, by name.
 func (f facts) diff(after facts) []string {
 	line := func(sign, name, value string) string {
 		if value == "" {

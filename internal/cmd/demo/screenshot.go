@@ -18,8 +18,7 @@ import (
 	"time"
 )
 
-// screenshot takes a picture of what `baton explorer` shows of the one person
-// who has the most kinds of things, as a graph.
+// screenshot takes a picture of the graph that `baton explorer` shows of one person.
 func (d demo) screenshot(ctx context.Context, sim *simulator, picture string) error {
 	if err := d.sync(ctx, sim); err != nil {
 		return err
@@ -32,14 +31,14 @@ func (d demo) screenshot(ctx context.Context, sim *simulator, picture string) er
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: window(explorer), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: graphOf(explorer), ReadHeaderTimeout: 10 * time.Second}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return errors.Join(err, stop())
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	err = d.photograph(ctx, fmt.Sprintf("http://%s/user/%s", listener.Addr(), url.PathEscape(busiest(grants))), picture)
+	err = d.capture(ctx, fmt.Sprintf("http://%s/user/%s", listener.Addr(), url.PathEscape(busiest(grants))), picture)
 	err = errors.Join(err, server.Close(), stop())
 	if serveErr := <-served; !errors.Is(serveErr, http.ErrServerClosed) {
 		err = errors.Join(err, serveErr)
@@ -47,7 +46,7 @@ func (d demo) screenshot(ctx context.Context, sim *simulator, picture string) er
 	return err
 }
 
-// busiest is the user who holds something on the most types of resources, of
+// busiest returns the id of the user with grants on the most types of resources, and of
 // several the one with the most grants.
 func busiest(grants []grant) string {
 	types, held := map[string]map[string]bool{}, map[string]int{}
@@ -69,8 +68,8 @@ func busiest(grants []grant) string {
 	return best
 }
 
-// startExplorer runs the explorer until it is stopped. It must not find a
-// program that would open it in the browser of whoever takes the picture.
+// startExplorer starts the explorer, and returns its URL and a function that stops it.
+// PATH is empty, so that the explorer finds no program to open a browser with.
 func (d demo) startExplorer(ctx context.Context) (*url.URL, func() error, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -94,7 +93,7 @@ func (d demo) startExplorer(ctx context.Context) (*url.URL, func() error, error)
 			return err
 		}
 		var exit *exec.ExitError
-		if err := cmd.Wait(); !errors.As(err, &exit) { // Killed, as it has no other end.
+		if err := cmd.Wait(); !errors.As(err, &exit) { // It ends only if it is killed.
 			return err
 		}
 		return nil
@@ -113,9 +112,9 @@ func (d demo) startExplorer(ctx context.Context) (*url.URL, func() error, error)
 	return nil, nil, errors.Join(errors.New("the explorer does not listen"), stop())
 }
 
-// window shows the explorer as it is after two clicks: it answers no address
-// below its root, and begins with the table.
-func window(explorer *url.URL) http.Handler {
+// graphOf serves the explorer as it is after two clicks. The explorer itself serves
+// pages only at its root, and begins with a table.
+func graphOf(explorer *url.URL) http.Handler {
 	const click = `<script>
 const waiting = setInterval(() => {
 	const graph = document.querySelector('button[value="graph"]');
@@ -144,9 +143,8 @@ const waiting = setInterval(() => {
 	})
 }
 
-// photograph has Chromium draw a page. The time that it gives the page passes as
-// fast as the page allows.
-func (d demo) photograph(ctx context.Context, page, picture string) error {
+// capture makes Chromium draw a page into a file. The page runs on virtual time.
+func (d demo) capture(ctx context.Context, page, picture string) error {
 	picture, err := filepath.Abs(picture)
 	if err != nil {
 		return err
@@ -158,7 +156,7 @@ func (d demo) photograph(ctx context.Context, page, picture string) error {
 		"--window-size=960,720", "--force-device-scale-factor=1.5", "--virtual-time-budget=10000", "--screenshot=" + picture, page,
 	}
 	if os.Geteuid() == 0 {
-		args = append(args, "--no-sandbox") // Else it does not start. The page is our own.
+		args = append(args, "--no-sandbox") // Chromium does not start as root otherwise. The page is our own.
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -171,6 +169,6 @@ func (d demo) photograph(ctx context.Context, page, picture string) error {
 	if err != nil {
 		return err
 	}
-	d.say("%s has %d bytes. Look at it before you commit it.", picture, info.Size())
+	d.printf("%s has %d bytes. Look at it before you commit it.", picture, info.Size())
 	return nil
 }

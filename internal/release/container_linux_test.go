@@ -1,4 +1,4 @@
-package ship
+package release
 
 import (
 	"context"
@@ -13,24 +13,24 @@ import (
 	"testing"
 )
 
-// inside in the environment makes the test binary the one that enters a
-// container, which the variable describes.
-const inside = "BATON_SEGMENT_TEST_CONTAINER"
+// containerVariable is a variable that makes the test binary enter a container. Its
+// value is the container as JSON.
+const containerVariable = "BATON_SEGMENT_TEST_CONTAINER"
 
-// A container is an image that runs with a read-only root, as a user without
-// rights, as process 1, with what a runtime adds: /proc, /dev/null, and mounts.
+// A container is an image that runs with a read-only root, as a user without rights and
+// as process 1, with the additions of a runtime: /proc, /dev/null and mounts.
 type container struct {
 	Root    string
 	Workdir string
 	User    int
 	Command []string
 	Env     []string
-	Mounts  map[string]string // what is mounted where; nothing is a new file system in memory
+	Mounts  map[string]string // The folder for each mount point; "" is a new tmpfs.
 }
 
-// allowed reports whether this machine lets the test make containers: it has to
-// be root, and not in a container that takes the right away.
-var allowed = sync.OnceValue(func() bool {
+// canMakeContainers reports whether this machine lets the test make containers. The test
+// must be root, and not in a container that lacks the right.
+var canMakeContainers = sync.OnceValue(func() bool {
 	cmd := exec.CommandContext(context.Background(), "true")
 	cmd.SysProcAttr = namespaces()
 	return cmd.Run() == nil
@@ -40,12 +40,13 @@ func namespaces() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID}
 }
 
-// command starts the container when it is run. Where that is not allowed it
-// runs the program in an empty folder: that shows less, and the log says so.
+// command returns a command that runs the container. If the test cannot make containers,
+// the command runs the program in an empty folder. That proves less, and the log reports
+// it.
 func (c container) command(t *testing.T, certificates string) *exec.Cmd {
 	t.Helper()
-	if !allowed() {
-		t.Log("NOT IN A CONTAINER: this machine does not let the test make one, which takes root; this does not show that the image has all that the program needs")
+	if !canMakeContainers() {
+		t.Log("NOT IN A CONTAINER: the test needs root to make one; this run does not prove that the image has all that the program needs")
 		dir := t.TempDir()
 		cmd := exec.CommandContext(t.Context(), filepath.Join(c.Root, c.Command[0]), c.Command[1:]...)
 		cmd.Dir = dir
@@ -70,16 +71,16 @@ func (c container) command(t *testing.T, certificates string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestImage$")
-	cmd.Env = []string{inside + "=" + string(text)}
+	cmd.Env = []string{containerVariable + "=" + string(text)}
 	cmd.SysProcAttr = namespaces()
 	return cmd
 }
 
-// enter turns this process into that of the container. It returns only if it
-// cannot.
-func enter() error {
+// enterContainer replaces this process with that of the container. It returns only if
+// that fails.
+func enterContainer() error {
 	var c container
-	if err := json.Unmarshal([]byte(os.Getenv(inside)), &c); err != nil {
+	if err := json.Unmarshal([]byte(os.Getenv(containerVariable)), &c); err != nil {
 		return err
 	}
 	type step = func() error
