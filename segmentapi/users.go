@@ -79,3 +79,86 @@ func (s *UserService) AllGroups(ctx context.Context, userID string) iter.Seq2[Gr
 		return s.ListGroups(ctx, userID, opts)
 	})
 }
+
+// Grant gives a user assignments, next to what the user holds. What is held
+// already is not written again, and the Difference is empty if that is all.
+//
+// Segment's POST is documented to add. Grant reads afterwards whether it did,
+// and restores what it finds replaced instead.
+//
+// Errors match [ErrInvalidArgument] before any request, [ErrNotFound] for a
+// user who has left, [ErrInvalid] for a role or scope that Segment does not
+// know, [ErrNotApplied].
+func (s *UserService) Grant(ctx context.Context, userID string, assignments ...Assignment) (Difference, error) {
+	return s.c.grant(ctx, s.subject(userID), assignments)
+}
+
+// Revoke takes assignments from a user and leaves everything else as it is,
+// labels included. What is not held is not missed: the Difference is empty if
+// nothing was.
+//
+// Segment can only replace all permissions of a user and has no means to do so
+// under a condition. So the user is read once more right before the write; an
+// edit that another program makes in the round trip between is lost. What is
+// changed before or after that stays.
+//
+// Segment needs a permission to be left: in the place of the last one
+// "Minimal Workspace Access" is given, as the Difference shows. Errors match
+// [ErrLastPermission] if that is not possible, [ErrLastOwner] if no other owner
+// of the workspace can be found, and those of Grant.
+func (s *UserService) Revoke(ctx context.Context, userID string, assignments ...Assignment) (Difference, error) {
+	return s.c.revoke(ctx, s.subject(userID), assignments)
+}
+
+// Replace gives a user exactly these permissions, which must be at least one.
+// It makes the difference between them and what it reads first: what another
+// program changes meanwhile stays. Errors are those of Revoke.
+func (s *UserService) Replace(ctx context.Context, userID string, permissions []Permission) (Difference, error) {
+	return s.c.replace(ctx, s.subject(userID), permissions)
+}
+
+// Edit changes what a user holds as edit says, with the errors of Revoke. It is
+// for what Grant and Revoke cannot express, such as a role on whatever scope:
+//
+//	client.Users.Edit(ctx, id, segmentapi.RevokeFunc(func(a segmentapi.Assignment) bool {
+//		return a.RoleName == "Source Admin"
+//	}))
+func (s *UserService) Edit(ctx context.Context, userID string, edit Edit) (Difference, error) {
+	return s.c.edit(ctx, s.subject(userID), edit)
+}
+
+// Remove takes a user out of the workspace and its groups, and reports whether
+// there was one: DELETE /users (deleteUsers). The person's Segment account
+// stays. It costs 4 requests and one for each of the user's groups.
+//
+// An owner is removed only if another one is found; see [OwnerScanLimit]. A
+// removal cannot be taken back, so ownership is taken away first, which can:
+// should the other owner have gone meanwhile, it is given back and the user
+// stays. Errors match [ErrInvalidArgument] before any request, [ErrLastOwner],
+// [ErrNotApplied].
+func (s *UserService) Remove(ctx context.Context, userID string) (bool, error) {
+	sub := s.subject(userID)
+	unlock, err := s.c.lock(ctx, sub)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	user, err := s.Get(ctx, userID)
+	if gone(err) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	owners := &ownership{c: s.c, remains: func(id, _ string) bool { return id != userID }}
+	defer owners.release()
+	what := call{"deleteUsers", http.MethodDelete, "/users"}
+	return remove(ctx, owners, what, sub, user, s.Get, func(user *User) error {
+		groups, groupsErr := s.ownerGroups(ctx, owners, userID)
+		if groupsErr != nil {
+			return groupsErr
+		}
+		return owners.disown(ctx, sub, Assignments(user.Permissions), user.Email, groups)
+	}, func(ctx context.Context) (*api.DeleteUsers200Response, *http.Response, error) {
+		return s.c.raw.IAMUsersAPI.DeleteUsers(ctx).UserIds([]string{userID}).Execute()
+	})
+}
