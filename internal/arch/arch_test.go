@@ -55,6 +55,7 @@ var layout = map[string]struct {
 		},
 		never: []string{batonSDK, "connector", "internal/sim"},
 	},
+	"segmentapi/internal/pacing": {}, // The standard library only.
 	"segmentapi/segmentapitest": {
 		packages: []string{"internal/sim", "segmentapi"},
 		never:    []string{batonSDK, "connector"},
