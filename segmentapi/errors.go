@@ -83,6 +83,15 @@ type Error struct {
 	cause error
 }
 
+// FromSegment reports whether err is an error that Segment itself sent: an
+// [*Error] with Segment's error envelope in its Details. An answer without the
+// envelope comes from something in between, such as a proxy, and says nothing
+// about the workspace: a 404 of that kind does not mean that a user is gone.
+func FromSegment(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && len(e.Details) > 0
+}
+
 // An ErrorDetail is one entry of Segment's error envelope.
 type ErrorDetail struct {
 	Type    string

@@ -108,6 +108,45 @@ func TestErrorsAreClassifiedByStatus(t *testing.T) {
 	}
 }
 
+func TestFromSegment(t *testing.T) {
+	t.Parallel()
+	const envelope = `{"errors":[{"type":"some-type","message":"Some message"}]}`
+	for name, tt := range map[string]struct {
+		status            int
+		contentType, body string
+		want              bool
+	}{
+		"refusal":                  {404, jsonType, envelope, true},
+		"failure":                  {500, jsonType, envelope, true},
+		"rate limit":               {429, jsonType, envelope, true},
+		"proxy page":               {404, "text/html", "<html>Not found</html>", false},
+		"empty":                    {404, jsonType, "", false},
+		"rate limit of a gateway":  {429, jsonType, `{"message":"slow down"}`, false},
+		"no entries":               {404, jsonType, `{"errors":[]}`, false},
+		"entry without a type":     {404, jsonType, `{"errors":[{"message":"Some message"}]}`, false},
+		"type under another case":  {404, jsonType, `{"errors":[{"Type":"some-type"}]}`, false},
+		"answer that is no answer": {200, jsonType, envelope, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, _ := serve(t, answer(tt.status, tt.contentType, tt.body), WithRetry(RetryPolicy{MaxAttempts: 1}))
+			_, err := c.Users.List(t.Context(), ListOptions{})
+			if err == nil || FromSegment(err) != tt.want {
+				t.Errorf("FromSegment is %t for %v, want %t", FromSegment(err), err, tt.want)
+			}
+			if wrapped := fmt.Errorf("wrapped: %w", errors.Join(context.Canceled, err)); FromSegment(wrapped) != tt.want {
+				t.Errorf("FromSegment is %t for %v, want %t", FromSegment(wrapped), wrapped, tt.want)
+			}
+		})
+	}
+	_, err := New("")
+	for _, other := range []error{nil, context.Canceled, err, ErrNotFound, &RateLimitError{Wait: time.Second}} {
+		if FromSegment(other) {
+			t.Errorf("FromSegment is true for %v", other)
+		}
+	}
+}
+
 func TestAnswersThatCannotBeTrusted(t *testing.T) {
 	t.Parallel()
 	page := func(rest string) string {

@@ -167,6 +167,5 @@ func wrapFor(sub subject, err error) error {
 
 // notInPlan reports that Segment says that the workspace lacks a feature.
 func notInPlan(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && len(e.Details) > 0 && (errors.Is(err, ErrBadRequest) || errors.Is(err, ErrNotFound))
+	return FromSegment(err) && (errors.Is(err, ErrBadRequest) || errors.Is(err, ErrNotFound))
 }

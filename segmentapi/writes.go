@@ -190,8 +190,7 @@ func (c *Client) verify(ctx context.Context, what call, subject, change string, 
 // gone reports that Segment itself says that something is not there. A 404
 // without its envelope comes from somewhere else.
 func gone(err error) bool {
-	var e *Error
-	return errors.Is(err, ErrNotFound) && errors.As(err, &e) && len(e.Details) > 0
+	return errors.Is(err, ErrNotFound) && FromSegment(err)
 }
 
 // passing reports that a write may succeed if it is sent again.
