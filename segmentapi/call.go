@@ -21,13 +21,12 @@ type call struct {
 	path      string
 }
 
-// execute runs one operation of the official client and turns every way in
-// which it can fail into an *Error or a *RateLimitError. On success it returns
-// a value that is not nil.
-func execute[T any](ctx context.Context, c *Client, what call, do func(context.Context) (*T, *http.Response, error)) (*T, *http.Response, error) {
-	st := &callState{operation: what.operation, ready: isReady(ctx)}
+// execute runs one operation of the official client. It converts every failure to
+// an *Error or a *RateLimitError. On success the result is not nil.
+func execute[T any](ctx context.Context, c *Client, op call, do func(context.Context) (*T, *http.Response, error)) (*T, *http.Response, error) {
+	st := &callState{operation: op.operation, ready: isReady(ctx)}
 	out, resp, err := do(context.WithValue(ctx, callKey{}, st))
-	fail := &Error{Operation: what.operation, Method: what.method, Path: what.path, Attempts: st.attempts}
+	fail := &Error{Operation: op.operation, Method: op.method, Path: op.path, Attempts: st.attempts}
 	if resp == nil {
 		var limited *RateLimitError
 		if errors.As(err, &limited) {
@@ -51,16 +50,16 @@ func execute[T any](ctx context.Context, c *Client, what call, do func(context.C
 	case resp.StatusCode >= 300:
 		fail.Details = c.transport.details(resp.Body)
 		if resp.StatusCode == http.StatusTooManyRequests {
-			opens := c.transport.opens(what.method)
+			opens := c.transport.opens(op.method)
 			return nil, nil, &RateLimitError{Wait: max(time.Until(opens), 0), Reset: opens, err: fail}
 		}
 		return nil, nil, fail
-	case !api.JsonCheck.MatchString(resp.Header.Get("Content-Type")) && (err != nil || out != nil): // The official client reads XML as well.
+	case !api.JsonCheck.MatchString(resp.Header.Get("Content-Type")) && (err != nil || out != nil): // The official client would read XML.
 		fail.kind, fail.cause = ErrBadResponse, fmt.Errorf("the answer is not JSON (content type %q)", c.transport.hide(resp.Header.Get("Content-Type")))
 		return nil, nil, fail
 	case err != nil:
-		// Only the text: an error of the official client holds the whole answer,
-		// and so write keys, settings and code.
+		// Only the text: an error of the official client holds the whole answer, with
+		// write keys, settings and code.
 		fail.kind, fail.cause = ErrBadResponse, errors.New(c.transport.hide(err.Error()))
 		return nil, nil, fail
 	case out == nil:
@@ -70,9 +69,9 @@ func execute[T any](ctx context.Context, c *Client, what call, do func(context.C
 	return out, resp, nil
 }
 
-// decoded makes run leave an answer of success to be decoded here, in the way of
-// the official client, which would copy it first: that costs a list as much
-// memory as all of its rows.
+// decoded decodes a successful answer of run here, as the official client does. The
+// official client would copy the body first, which costs a list as much memory as
+// all of its rows.
 func decoded[T any](run func(context.Context) (*T, *http.Response, error)) func(context.Context) (*T, *http.Response, error) {
 	return func(ctx context.Context) (*T, *http.Response, error) {
 		st := stateOf(ctx)
@@ -87,7 +86,7 @@ func decoded[T any](run func(context.Context) (*T, *http.Response, error)) func(
 	}
 }
 
-// bad reports an answer that was decoded but cannot be used.
+// bad is the error for an answer that was decoded but cannot be used.
 func (w call) bad(format string, args ...any) error {
 	return &Error{
 		Operation: w.operation, Method: w.method, Path: w.path, StatusCode: http.StatusOK,
@@ -95,24 +94,25 @@ func (w call) bad(format string, args ...any) error {
 	}
 }
 
-// conflict refuses to send what Segment would take and nobody would want.
+// conflict is the error for a request that Segment would accept although its
+// result is unwanted. It is not sent.
 func conflict(w call, format string, args ...any) error {
 	return &Error{Operation: w.operation, Method: w.method, Path: w.path, kind: ErrConflict, cause: fmt.Errorf(format, args...)}
 }
 
-// A lister says how to run and read one list operation of the official client:
-// O is its answer, R a row as generated, T a row as returned.
+// A lister runs and reads one list operation of the official client: O is its
+// answer, R a row as generated, T a row as returned.
 type lister[O, R, T any] struct {
 	call
 	run func(context.Context, api.PaginationInput) (*O, *http.Response, error)
-	// read returns nil rows when the answer has none, as one without data.
+	// read returns nil rows if the answer has no list of rows.
 	read    func(*O) ([]R, api.PaginationOutput)
 	convert func(R) T
 	id      func(T) string
 }
 
-// list runs one list operation and checks that its answer is a whole page:
-// a list cut short must never look like a complete one.
+// list runs one list operation and checks that its answer is a whole page: a
+// truncated list must never look like a complete one.
 func list[O, R, T any](ctx context.Context, c *Client, opts ListOptions, l lister[O, R, T]) (*Page[T], error) {
 	in, err := c.pagination(opts)
 	if err != nil {
@@ -136,7 +136,7 @@ func list[O, R, T any](ctx context.Context, c *Client, opts ListOptions, l liste
 			return nil, l.bad("row %d has no id", i+1)
 		}
 	}
-	// What cannot be a number of rows says nothing of it.
+	// Ignore totals outside 0..MaxInt32: they are not row counts.
 	if n := p.TotalEntries; n != nil && *n >= 0 && *n <= math.MaxInt32 {
 		page.Total = int(*n)
 	}
@@ -149,23 +149,23 @@ func list[O, R, T any](ctx context.Context, c *Client, opts ListOptions, l liste
 	return page, nil
 }
 
-// A getter says how to run and read one operation that returns a single
-// object: O is its answer, R the object as generated, T as returned.
+// A getter runs and reads one operation that returns a single object: O is its
+// answer, R the object as generated, T as returned.
 type getter[O, R, T any] struct {
 	call
-	// what names the object in errors, such as "user".
-	what string
+	// kind is the object's name in errors, such as "user".
+	kind string
 	run  func(context.Context) (*O, *http.Response, error)
 	// read may return nil when the answer has no object.
 	read    func(*O) *R
 	convert func(R) T
-	// about says whether this is the object that was asked for.
+	// about reports whether this is the requested object.
 	about func(T) bool
 }
 
-// get asks for the object with this id and checks that it is what came back.
+// get requests the object with this id and checks that the answer is about it.
 func get[O, R, T any](ctx context.Context, c *Client, id string, g getter[O, R, T]) (*T, error) {
-	if err := checkID(g.what, id); err != nil {
+	if err := checkID(g.kind, id); err != nil {
 		return nil, err
 	}
 	out, _, err := execute(ctx, c, g.call, decoded(g.run))
@@ -177,10 +177,11 @@ func get[O, R, T any](ctx context.Context, c *Client, id string, g getter[O, R, 
 			return &object, nil
 		}
 	}
-	return nil, g.bad("the answer is not about this %s", g.what)
+	return nil, g.bad("the answer is not about this %s", g.kind)
 }
 
-// hasPagination tells an empty pagination object from none: both decode alike.
+// hasPagination reports whether an answer has a pagination object. An empty one
+// and none decode alike.
 func hasPagination(body io.Reader) bool {
 	var answer struct {
 		Data struct {
@@ -205,16 +206,16 @@ func (c *Client) pagination(opts ListOptions) (api.PaginationInput, error) {
 	return in, nil
 }
 
-// checkID refuses ids that would address another path. (Documented length: 1
-// to 255.)
-func checkID(what, id string) error {
+// checkID refuses ids that would lead to another path. (Documented length: 1 to
+// 255.)
+func checkID(kind, id string) error {
 	switch {
 	case id == "":
-		return invalidArgument("the %s id is empty", what)
+		return invalidArgument("the %s id is empty", kind)
 	case id == "." || id == "..":
-		return invalidArgument("%q is not a %s id", id, what)
+		return invalidArgument("%q is not a %s id", id, kind)
 	case len(id) > 255:
-		return invalidArgument("the %s id has %d bytes, more than 255", what, len(id))
+		return invalidArgument("the %s id has %d bytes, more than 255", kind, len(id))
 	}
 	return nil
 }

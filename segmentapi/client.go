@@ -55,8 +55,8 @@ func New(token string, opts ...Option) (*Client, error) {
 
 // WithRetry returns a client with another [RetryPolicy] and everything else in
 // common with c: token, connections, rate limits, locks and the role cache. So one
-// caller can be patient and another not, without either sending what the other
-// was told to hold back. Errors match [ErrInvalidArgument].
+// caller can wait longer than another, and both keep to the same rate limit.
+// Errors match [ErrInvalidArgument].
 func (c *Client) WithRetry(p RetryPolicy) (*Client, error) {
 	if err := p.check(); err != nil {
 		return nil, err
@@ -65,7 +65,8 @@ func (c *Client) WithRetry(p RetryPolicy) (*Client, error) {
 	return other.assemble(c.Roles.cache), nil
 }
 
-// assemble gives a client with a transport its services.
+// assemble sets the official client and the services of a client that has its
+// transport.
 func (c *Client) assemble(cache *roleCache) *Client {
 	c.raw = api.NewAPIClient(&api.Configuration{
 		UserAgent:  c.transport.agent,
@@ -86,8 +87,9 @@ func (c *Client) assemble(cache *roleCache) *Client {
 }
 
 // Raw returns the official generated client, for operations that this package
-// does not cover. Its requests carry the token, are retried and paced as all
-// others; its errors are its own. Do not change its configuration.
+// does not cover. Its requests carry the token and are retried and paced as all
+// others; its errors are those of the official client. Do not change its
+// configuration.
 func (c *Client) Raw() *api.APIClient { return c.raw }
 
 // CloseIdleConnections closes connections that no request is using.
