@@ -72,19 +72,6 @@ func dropLine(held []sim.Permission, line string) []sim.Permission {
 	return left
 }
 
-func edited(ws *sim.Workspace, id string, edit func([]sim.Permission) []sim.Permission) {
-	for i := range ws.Users {
-		if ws.Users[i].ID == id {
-			ws.Users[i].Permissions = edit(ws.Users[i].Permissions)
-		}
-	}
-	for i := range ws.Groups {
-		if ws.Groups[i].ID == id {
-			ws.Groups[i].Permissions = edit(ws.Groups[i].Permissions)
-		}
-	}
-}
-
 // Two programs grant and revoke, and an administrator edits the workspace by
 // hand, before and in the middle of what the programs do. What is held is
 // always what the model says.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -388,6 +389,49 @@ func TestRenameOfAGroupWithAnOddID(t *testing.T) {
 		defer cancel()
 		if _, err := connect(t, srv).Groups.Rename(ctx, "name x", "x"); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// Two groups of one name are not made while neither is there yet.
+func TestGroupNamesWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := sim.New(editable(on(minimal, everything)))
+		if err := srv.Inject(sim.Fault{Operation: "createUserGroup", Kind: sim.FaultDelay, Delay: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		c := connect(t, srv, fast())
+		first := make(chan error, 1)
+		go func() {
+			_, err := c.Groups.Create(t.Context(), "New")
+			first <- err
+		}()
+		synctest.Wait()
+		if _, err := c.Groups.Create(t.Context(), "NEW"); !errors.Is(err, segmentapi.ErrConflict) {
+			t.Error(err)
+		}
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+		if got := len(srv.Workspace().Groups); got != 2 {
+			t.Errorf("%d groups", got)
+		}
+	})
+}
+
+// A name is taken while a renaming waits for the limit.
+func TestANameIsTakenWhileARenamingWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := sim.New(editable(on(minimal, everything)))
+		injects(t, srv, sim.Fault{Operation: "updateUserGroup", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"30"}}})
+		meanwhile(srv, func(ws *sim.Workspace) { ws.Groups = append(ws.Groups, sim.Group{ID: "theirs", Name: "New"}) })
+		if _, err := connect(t, srv).Groups.Rename(t.Context(), "g", "New"); !errors.Is(err, segmentapi.ErrConflict) {
+			t.Error(err)
+		}
+		if got := srv.Workspace().Groups; got[0].Name == got[1].Name {
+			t.Errorf("two groups %q", got[0].Name)
 		}
 	})
 }

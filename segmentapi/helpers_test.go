@@ -1,0 +1,243 @@
+package segmentapi_test
+
+import (
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/baton-segment/baton-segment/internal/contract"
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// The workspace of these tests. Its roles are named by short ids.
+const (
+	workspaceID = "ws"
+	owner       = "role-owner"
+	minimal     = "role-minimal"
+	admin       = "role-admin"
+	reader      = "role-reader"
+)
+
+// on is a role on resources, each a type and an id, and for the workspace its
+// labels: "SOURCE a", "WORKSPACE ws env=prod".
+func on(role string, resources ...string) sim.Permission {
+	p := sim.Permission{RoleID: role}
+	for _, text := range resources {
+		words := strings.Fields(text)
+		r := sim.Resource{Type: words[0], ID: words[1]}
+		for _, label := range words[2:] {
+			key, value, _ := strings.Cut(label, "=")
+			r.Labels = append(r.Labels, sim.Label{Key: key, Value: value})
+		}
+		p.Resources = append(p.Resources, r)
+	}
+	return p
+}
+
+// assigned is on for the library.
+func assigned(role, resource string) segmentapi.Assignment {
+	r := on(role, resource).Resources[0]
+	return segmentapi.Assignment{RoleID: role, Scope: segmentapi.Scope{Type: segmentapi.ScopeType(r.Type), ID: r.ID, Labels: labels(r.Labels)}}
+}
+
+const everything = "WORKSPACE " + workspaceID
+
+// editable is a workspace with one owner, a user "u" and a group "g" who hold
+// the same.
+func editable(held ...sim.Permission) *sim.Workspace {
+	ws := sim.Empty()
+	ws.ID = workspaceID
+	ws.Roles = []sim.Role{{ID: owner, Name: "Workspace Owner"}, {ID: minimal, Name: "Minimal Workspace Access"}, {ID: admin, Name: "Source Admin"}, {ID: reader, Name: "Source Read-only"}}
+	ws.Labels = []sim.Label{{Key: "env", Value: "prod"}, {Key: "env", Value: "dev"}, {Key: "team", Value: "growth"}}
+	for _, id := range []string{"a", "b", "c", "d", "e"} {
+		ws.Sources = append(ws.Sources, sim.Source{ID: id, Slug: id})
+	}
+	ws.Spaces = []sim.Space{{ID: "bare"}}
+	ws.Users = []sim.User{
+		{ID: "owner", Email: "owner@example.com", Permissions: []sim.Permission{on(owner, everything)}},
+		{ID: "u", Email: "u@example.com", Permissions: held},
+	}
+	ws.Groups = []sim.Group{{ID: "g", Name: "Group", Members: []string{"u@example.com"}, Permissions: held}}
+	return ws
+}
+
+// holds is what a user or a group of a workspace holds, as a sorted list: the
+// order and the grouping of permissions do not matter.
+func holds(ws *sim.Workspace, id string) []string {
+	set := map[string]bool{}
+	add := func(permissions []sim.Permission) {
+		for _, p := range permissions {
+			for _, r := range p.Resources {
+				var labels []string
+				for _, l := range r.Labels {
+					labels = append(labels, l.Key+"="+l.Value)
+				}
+				slices.Sort(labels)
+				set[strings.Join(slices.Concat([]string{p.RoleID, r.Type, r.ID}, slices.Compact(labels)), " ")] = true
+			}
+		}
+	}
+	for _, u := range ws.Users {
+		if u.ID == id {
+			add(u.Permissions)
+		}
+	}
+	for _, g := range ws.Groups {
+		if g.ID == id {
+			add(g.Permissions)
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+func checkHolds(t interface {
+	Helper()
+	Errorf(string, ...any)
+}, srv *sim.Server, id string, want ...string) {
+	t.Helper()
+	slices.Sort(want)
+	if diff := cmp.Diff(want, holds(srv.Workspace(), id)); diff != "" {
+		t.Errorf("%s holds (-want +got):\n%s", id, diff)
+	}
+}
+
+// writes are the operations in the journal that are not reads.
+func writes(srv *sim.Server) []string {
+	var names []string
+	for _, r := range srv.Journal() {
+		if r.Method != http.MethodGet {
+			names = append(names, r.Operation)
+		}
+	}
+	return names
+}
+
+func names(srv *sim.Server) []string {
+	var all []string
+	for _, r := range srv.Journal() {
+		all = append(all, r.Operation)
+	}
+	return all
+}
+
+// operations counts the journal by operation.
+func operations(srv *sim.Server) map[string]int {
+	n := map[string]int{}
+	for _, r := range srv.Journal() {
+		n[r.Operation]++
+	}
+	return n
+}
+
+func expectOrder(t *testing.T, srv *sim.Server, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, names(srv)); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+}
+
+// fast does not space writes.
+func fast() segmentapi.Option {
+	return segmentapi.WithLimits(segmentapi.Limits{WritesPerMinute: 1_000_000})
+}
+
+// connect returns a client of a simulator that it reaches in process. Both
+// directions of every exchange must keep to the contract, except for answers
+// that a fault has spoilt.
+func connect(t *testing.T, srv *sim.Server, opts ...segmentapi.Option) *segmentapi.Client {
+	t.Helper()
+	validator, err := contract.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := validator.RoundTripper(srv.RoundTripper(), func(err error) {
+		var breach *contract.Error
+		journal := srv.Journal()
+		if errors.As(err, &breach) && breach.Status != 0 && journal[len(journal)-1].Fault != "" {
+			return
+		}
+		t.Error(err)
+	})
+	hc := &http.Client{Transport: checked}
+	c, err := segmentapi.New(srv.Token(), append([]segmentapi.Option{segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(hc)}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// before plans what another administrator does to who is edited.
+func before(t *testing.T, srv *sim.Server, operation string, ordinal int, id string, edit func(*[]sim.Permission)) {
+	t.Helper()
+	err := srv.Before(operation, ordinal, func(ws *sim.Workspace) {
+		for i := range ws.Users {
+			if ws.Users[i].ID == id {
+				edit(&ws.Users[i].Permissions)
+			}
+		}
+		for i := range ws.Groups {
+			if ws.Groups[i].ID == id {
+				edit(&ws.Groups[i].Permissions)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func adds(p sim.Permission) func(*[]sim.Permission) {
+	return func(held *[]sim.Permission) { *held = append(*held, p) }
+}
+
+// edits plans an edit by another administrator.
+func edits(t *testing.T, srv *sim.Server, operation string, ordinal int, edit func(*sim.Workspace)) {
+	t.Helper()
+	if err := srv.Before(operation, ordinal, edit); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func injects(t *testing.T, srv *sim.Server, faults ...sim.Fault) {
+	t.Helper()
+	if err := srv.Inject(faults...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func edited(ws *sim.Workspace, id string, edit func([]sim.Permission) []sim.Permission) {
+	for i := range ws.Users {
+		if ws.Users[i].ID == id {
+			ws.Users[i].Permissions = edit(ws.Users[i].Permissions)
+		}
+	}
+	for i := range ws.Groups {
+		if ws.Groups[i].ID == id {
+			ws.Groups[i].Permissions = edit(ws.Groups[i].Permissions)
+		}
+	}
+}
+
+// meanwhile makes somebody else's edit while something waits.
+func meanwhile(srv *sim.Server, edit func(*sim.Workspace)) {
+	go func() {
+		<-time.After(100 * time.Millisecond)
+		srv.Update(edit)
+	}()
+}
+
+type transportFunc func(*http.Request) (*http.Response, error)
+
+func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func jsonResponse(r *http.Request, body string) *http.Response {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}
+}
