@@ -17,10 +17,10 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// Each change leaves one line in the log, and what changes nothing leaves none.
+// Each change leaves one line in the log; without a change there is none.
 func TestAuditLine(t *testing.T) {
 	t.Parallel()
-	each(t, []sim.Permission{on(minimal, everything)}, func(t *testing.T, srv *sim.Server, e editor) {
+	forUserAndGroup(t, []sim.Permission{on(minimal, wholeWorkspace)}, func(t *testing.T, srv *sim.Server, e editor) {
 		var log bytes.Buffer
 		logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
@@ -28,7 +28,7 @@ func TestAuditLine(t *testing.T) {
 			}
 			return a
 		}}))
-		c := connect(t, srv, fast(), segmentapi.WithLogger(logger))
+		c := connect(t, srv, unspacedWrites(), segmentapi.WithLogger(logger))
 		e = editors(c)[map[string]string{"u": "user", "g": "group"}[e.id]]
 		for range 2 {
 			if _, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE a")); err != nil {
@@ -48,18 +48,18 @@ func TestAuditLine(t *testing.T) {
 	})
 }
 
-// The line is there as well if nobody knows how a change has ended.
-func TestAuditOfWhatIsNotKnown(t *testing.T) {
+// The line is there as well if the outcome of a change is not known.
+func TestAuditLine_UnknownOutcome(t *testing.T) {
 	t.Parallel()
 	for name, cause := range map[string]error{"who has left": context.Canceled, "who cannot read back": segmentapi.ErrConnection} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, write := range []string{"addPermissionsToUser", "replacePermissionsForUser"} {
 				var log bytes.Buffer
-				srv := sim.New(editable(on(admin, "SOURCE a"), on(minimal, everything)))
+				srv := sim.New(testWorkspace(on(admin, "SOURCE a"), on(minimal, wholeWorkspace)))
 				ctx, leave := context.WithCancel(t.Context())
 				defer leave()
-				c, err := segmentapi.New(srv.Token(), fast(), segmentapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
+				c, err := segmentapi.New(srv.Token(), unspacedWrites(), segmentapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
 					segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}),
 					segmentapi.WithHTTPClient(&http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
 						written := len(writes(srv)) > 0
@@ -97,8 +97,8 @@ func subjectName(e editor) string {
 	return map[string]string{"u": "user u", "g": "group g"}[e.id]
 }
 
-// Each change leaves one line in the log, and what changes nothing leaves none.
-func TestAuditOfInvitesAndGroups(t *testing.T) {
+// Each change leaves one line in the log; without a change there is none.
+func TestAuditLine_InvitesAndGroups(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -108,7 +108,7 @@ func TestAuditOfInvitesAndGroups(t *testing.T) {
 		return a
 	}}))
 	srv := sim.New(inviting())
-	c := connect(t, srv, fast(), segmentapi.WithLogger(logger))
+	c := connect(t, srv, unspacedWrites(), segmentapi.WithLogger(logger))
 	ctx := t.Context()
 	for range 2 {
 		if _, err := c.Invites.Create(ctx, segmentapi.Invitation{Email: newcomer, Permissions: onSourceA()}); err != nil {
@@ -141,9 +141,9 @@ level=INFO msg=changed operation=updateUserGroup subject="group h" change="renam
 	}
 }
 
-// A deletion that was carried out is in the log, also if nobody could look before
-// it was to be sent again.
-func TestLookFailsAfterAnUnclearDelete(t *testing.T) {
+// A deletion that was carried out is in the log, even if the group could not be read
+// before the DELETE was to be sent again.
+func TestAuditLine_DeleteThatCannotBeReadBack(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]sim.Fault{
 		"403": {Kind: sim.FaultStatus, Status: 403},
@@ -151,9 +151,9 @@ func TestLookFailsAfterAnUnclearDelete(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				srv := sim.New(editable(on(minimal, everything)))
+				srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
 				f.Operation, f.Ordinal = "getUserGroup", 2
-				injects(t, srv, sim.Fault{Operation: "deleteUserGroup", Ordinal: 1, Kind: sim.FaultLateStatus, Status: 503}, f)
+				inject(t, srv, sim.Fault{Operation: "deleteUserGroup", Ordinal: 1, Kind: sim.FaultLateStatus, Status: 503}, f)
 				var log bytes.Buffer
 				if _, err := connect(t, srv, segmentapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))).Groups.Delete(t.Context(), "g"); err != nil && !errors.Is(err, segmentapi.ErrRateLimited) {
 					t.Error(err)
@@ -169,8 +169,8 @@ func TestLookFailsAfterAnUnclearDelete(t *testing.T) {
 	}
 }
 
-// Who was removed is in the log, whatever becomes of the others.
-func TestHalfOfTheMembersRemoved(t *testing.T) {
+// Members who were removed are in the log, even if removing the others fails.
+func TestAuditLine_SomeMembersRemoved(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]sim.Fault{
 		"403": {Kind: sim.FaultStatus, Status: 403},
@@ -179,12 +179,12 @@ func TestHalfOfTheMembersRemoved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				srv := sim.New(owned(func(ws *sim.Workspace) {
+				srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) {
 					makeOwner(ws, "w")
-					ws.Groups = append(ws.Groups, sim.Group{ID: "group", Name: "group", Members: []string{"u@example.com", "v@example.com"}, Permissions: []sim.Permission{on(minimal, everything)}})
+					ws.Groups = append(ws.Groups, sim.Group{ID: "group", Name: "group", Members: []string{"u@example.com", "v@example.com"}, Permissions: []sim.Permission{on(minimal, wholeWorkspace)}})
 				}))
 				f.Operation, f.Ordinal = "removeUsersFromUserGroup", 2
-				injects(t, srv, f)
+				inject(t, srv, f)
 				var log bytes.Buffer
 				logger := slog.New(slog.NewTextHandler(&log, nil))
 				if _, err := connect(t, srv, segmentapi.WithLogger(logger)).Groups.RemoveMembers(t.Context(), "group", "u@example.com", "v@example.com"); err == nil {

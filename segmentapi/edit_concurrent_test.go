@@ -16,11 +16,11 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// Another administrator edits the same subject, at each moment that there is
-// but the one that cannot be closed. Both changes survive.
-func TestTwoAdministrators(t *testing.T) {
+// Another administrator edits the same user or group, at each moment except in the
+// round trip that cannot be closed. Both changes survive.
+func TestGrantRevoke_ConcurrentEditsAreKept(t *testing.T) {
 	t.Parallel()
-	held := []sim.Permission{on(admin, "SOURCE a", "SOURCE b"), on(minimal, everything)}
+	held := []sim.Permission{on(admin, "SOURCE a", "SOURCE b"), on(minimal, wholeWorkspace)}
 	theirs := map[string]struct {
 		edit  func(*[]sim.Permission)
 		apply func([]string) []string
@@ -47,9 +47,9 @@ func TestTwoAdministrators(t *testing.T) {
 		for what, their := range theirs {
 			t.Run(moment+"/"+what, func(t *testing.T) {
 				t.Parallel()
-				each(t, held, func(t *testing.T, srv *sim.Server, e editor) {
-					before(t, srv, m.operation(e), m.ordinal, e.id, their.edit)
-					want := []string{admin + " SOURCE a", admin + " SOURCE b", minimal + " " + everything}
+				forUserAndGroup(t, held, func(t *testing.T, srv *sim.Server, e editor) {
+					changeBefore(t, srv, m.operation(e), m.ordinal, e.id, their.edit)
+					want := []string{admin + " SOURCE a", admin + " SOURCE b", minimal + " " + wholeWorkspace}
 					var err error
 					if m.revoke {
 						want = slices.Delete(want, 0, 1)
@@ -68,27 +68,28 @@ func TestTwoAdministrators(t *testing.T) {
 	}
 }
 
-// Another administrator has done the same just before.
-func TestSomebodyWasFaster(t *testing.T) {
+// Another administrator has made the same change just before.
+func TestRevoke_RevokedByOthersMeanwhile(t *testing.T) {
 	t.Parallel()
-	each(t, []sim.Permission{on(admin, "SOURCE a"), on(minimal, everything)}, func(t *testing.T, srv *sim.Server, e editor) {
-		before(t, srv, e.get, 2, e.id, func(held *[]sim.Permission) { *held = []sim.Permission{on(minimal, everything)} })
+	forUserAndGroup(t, []sim.Permission{on(admin, "SOURCE a"), on(minimal, wholeWorkspace)}, func(t *testing.T, srv *sim.Server, e editor) {
+		changeBefore(t, srv, e.get, 2, e.id, func(held *[]sim.Permission) { *held = []sim.Permission{on(minimal, wholeWorkspace)} })
 		change, err := e.revoke(t.Context(), e.id, assigned(admin, "SOURCE a"))
 		if err != nil || !change.Empty() {
 			t.Errorf("%v, %v", change, err)
 		}
 		expectOrder(t, srv, e.get, e.get)
-		checkHolds(t, srv, e.id, minimal+" "+everything)
+		checkHolds(t, srv, e.id, minimal+" "+wholeWorkspace)
 	})
 }
 
-// Somebody undoes each change at once: it is made three times and then reported.
-func TestContested(t *testing.T) {
+// Another program undoes each change at once: it is made three times and then
+// reported.
+func TestRevoke_UndoneByOthers(t *testing.T) {
 	t.Parallel()
-	each(t, []sim.Permission{on(admin, "SOURCE a"), on(minimal, everything)}, func(t *testing.T, srv *sim.Server, e editor) {
+	forUserAndGroup(t, []sim.Permission{on(admin, "SOURCE a"), on(minimal, wholeWorkspace)}, func(t *testing.T, srv *sim.Server, e editor) {
 		back := adds(on(admin, "SOURCE a"))
 		for ordinal := 3; ordinal < 12; ordinal += 2 { // Each read back.
-			before(t, srv, e.get, ordinal, e.id, back)
+			changeBefore(t, srv, e.get, ordinal, e.id, back)
 		}
 		_, err := e.revoke(t.Context(), e.id, assigned(admin, "SOURCE a"))
 		if !errors.Is(err, segmentapi.ErrNotApplied) || !strings.Contains(err.Error(), "- Source Admin on SOURCE a") {
@@ -97,16 +98,16 @@ func TestContested(t *testing.T) {
 		if got := writes(srv); len(got) != 3 {
 			t.Errorf("writes %v, want 3", got)
 		}
-		checkHolds(t, srv, e.id, admin+" SOURCE a", minimal+" "+everything)
+		checkHolds(t, srv, e.id, admin+" SOURCE a", minimal+" "+wholeWorkspace)
 	})
 }
 
-// Somebody gives something at every single read. All of it stays.
-func TestRestless(t *testing.T) {
+// Another program grants something at every single read. All of it stays.
+func TestGrantRevoke_GrantsAtEveryReadAreKept(t *testing.T) {
 	t.Parallel()
-	each(t, []sim.Permission{on(admin, "SOURCE a"), on(minimal, everything)}, func(t *testing.T, srv *sim.Server, e editor) {
+	forUserAndGroup(t, []sim.Permission{on(admin, "SOURCE a"), on(minimal, wholeWorkspace)}, func(t *testing.T, srv *sim.Server, e editor) {
 		given := 0
-		before(t, srv, e.get, 0, e.id, func(held *[]sim.Permission) {
+		changeBefore(t, srv, e.get, 0, e.id, func(held *[]sim.Permission) {
 			given++
 			adds(on(fmt.Sprintf("role-%d", given), "SOURCE e"))(held)
 		})
@@ -116,7 +117,7 @@ func TestRestless(t *testing.T) {
 		if _, err := e.revoke(t.Context(), e.id, assigned(admin, "SOURCE a")); err != nil {
 			t.Fatal(err)
 		}
-		want := []string{admin + " SOURCE b", minimal + " " + everything}
+		want := []string{admin + " SOURCE b", minimal + " " + wholeWorkspace}
 		for i := range given {
 			want = append(want, fmt.Sprintf("role-%d SOURCE e", i+1))
 		}
@@ -127,12 +128,12 @@ func TestRestless(t *testing.T) {
 	})
 }
 
-// An edit that always finds more than it has planned for writes nothing.
-func TestNothingIsWrittenUnplanned(t *testing.T) {
+// An edit that always finds more to remove than it has planned writes nothing.
+func TestEdit_WritesNothingUnplanned(t *testing.T) {
 	t.Parallel()
-	each(t, []sim.Permission{on(admin, "SOURCE a"), on(minimal, everything)}, func(t *testing.T, srv *sim.Server, e editor) {
+	forUserAndGroup(t, []sim.Permission{on(admin, "SOURCE a"), on(minimal, wholeWorkspace)}, func(t *testing.T, srv *sim.Server, e editor) {
 		given := 0
-		before(t, srv, e.get, 0, e.id, func(held *[]sim.Permission) {
+		changeBefore(t, srv, e.get, 0, e.id, func(held *[]sim.Permission) {
 			given++
 			adds(on(fmt.Sprintf("role-%d", given), "SOURCE e"))(held)
 		})
@@ -146,9 +147,9 @@ func TestNothingIsWrittenUnplanned(t *testing.T) {
 	})
 }
 
-// A PUT is sent right after a read, also when it has to wait for the limit or
-// is sent again: what somebody else does meanwhile stays.
-func TestNoWriteOnAnOldRead(t *testing.T) {
+// A PUT is sent right after a read, even if it has to wait for the limit or is sent
+// again: changes that others make meanwhile stay.
+func TestRevoke_ReadsAgainAfterAWait(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]sim.Fault{
 		"429": {Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"7"}}},
@@ -156,7 +157,7 @@ func TestNoWriteOnAnOldRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				srv := sim.New(editable(on(admin, "SOURCE a", "SOURCE b"), on(minimal, everything)))
+				srv := sim.New(testWorkspace(on(admin, "SOURCE a", "SOURCE b"), on(minimal, wholeWorkspace)))
 				fault.Operation, fault.Ordinal = "replacePermissionsForUser", 1
 				if err := srv.Inject(fault); err != nil {
 					t.Fatal(err)
@@ -170,7 +171,7 @@ func TestNoWriteOnAnOldRead(t *testing.T) {
 				if _, err := connect(t, srv).Users.Revoke(t.Context(), "u", assigned(admin, "SOURCE a")); err != nil {
 					t.Fatal(err)
 				}
-				checkHolds(t, srv, "u", admin+" SOURCE b", reader+" SOURCE e", minimal+" "+everything)
+				checkHolds(t, srv, "u", admin+" SOURCE b", reader+" SOURCE e", minimal+" "+wholeWorkspace)
 				read, write := "getUser", "replacePermissionsForUser"
 				order := []string{read, read, write, read, write, read}
 				if name == "503" { // What has become of it must be read first.
@@ -186,10 +187,10 @@ func TestNoWriteOnAnOldRead(t *testing.T) {
 }
 
 // Writes are spaced, and the wait is not between the last read and the write.
-func TestWaitsComeBeforeTheLastRead(t *testing.T) {
+func TestRevoke_WaitsBeforeTheLastRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		srv := sim.New(editable(on(admin, "SOURCE a", "SOURCE b", "SOURCE c"), on(minimal, everything)))
+		srv := sim.New(testWorkspace(on(admin, "SOURCE a", "SOURCE b", "SOURCE c"), on(minimal, wholeWorkspace)))
 		c := connect(t, srv)
 		for _, source := range []string{"a", "b", "c"} {
 			if _, err := c.Users.Revoke(t.Context(), "u", assigned(admin, "SOURCE "+source)); err != nil {
@@ -212,9 +213,9 @@ func TestWaitsComeBeforeTheLastRead(t *testing.T) {
 	})
 }
 
-// What one write gave and the next took, or the other way round, is no
-// difference.
-func TestWritesThatCancelEachOther(t *testing.T) {
+// If one write grants and the next revokes the same, or the other way round, the
+// Difference is empty.
+func TestEdit_WritesThatCancelOut(t *testing.T) {
 	t.Parallel()
 	has := func(held []segmentapi.Assignment, what segmentapi.Assignment) bool {
 		return slices.ContainsFunc(held, what.Same)
@@ -227,7 +228,7 @@ func TestWritesThatCancelEachOther(t *testing.T) {
 		want   []string
 	}{
 		"given and taken": {
-			[]sim.Permission{on(reader, "SOURCE b"), on(minimal, everything)},
+			[]sim.Permission{on(reader, "SOURCE b"), on(minimal, wholeWorkspace)},
 			func(held []segmentapi.Assignment) []segmentapi.Assignment {
 				if has(held, key) {
 					return segmentapi.Grant(what)(held)
@@ -235,10 +236,10 @@ func TestWritesThatCancelEachOther(t *testing.T) {
 				return segmentapi.Revoke(what)(held)
 			},
 			func(e editor) []string { return []string{e.post, e.put} },
-			[]string{minimal + " " + everything},
+			[]string{minimal + " " + wholeWorkspace},
 		},
 		"taken and given": {
-			[]sim.Permission{on(reader, "SOURCE b"), on(minimal, everything), on(admin, "SOURCE a")},
+			[]sim.Permission{on(reader, "SOURCE b"), on(minimal, wholeWorkspace), on(admin, "SOURCE a")},
 			func(held []segmentapi.Assignment) []segmentapi.Assignment {
 				if has(held, key) {
 					return segmentapi.Revoke(what)(held)
@@ -246,16 +247,16 @@ func TestWritesThatCancelEachOther(t *testing.T) {
 				return segmentapi.Grant(what)(held)
 			},
 			func(e editor) []string { return []string{e.put, e.post} },
-			[]string{admin + " SOURCE a", minimal + " " + everything},
+			[]string{admin + " SOURCE a", minimal + " " + wholeWorkspace},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			each(t, c.held, func(t *testing.T, srv *sim.Server, e editor) {
-				// When the first write is read back, somebody has taken what the edit goes by.
+			forUserAndGroup(t, c.held, func(t *testing.T, srv *sim.Server, e editor) {
+				// When the first write is read back, others have revoked what the edit looks at.
 				first := c.writes(e)[0]
 				ordinal := map[string]int{e.post: 2, e.put: 3}[first]
-				before(t, srv, e.get, ordinal, e.id, func(held *[]sim.Permission) {
+				changeBefore(t, srv, e.get, ordinal, e.id, func(held *[]sim.Permission) {
 					*held = slices.DeleteFunc(slices.Clone(*held), func(p sim.Permission) bool { return p.RoleID == reader })
 				})
 				change, err := e.edit(t.Context(), e.id, c.edit)
@@ -271,12 +272,12 @@ func TestWritesThatCancelEachOther(t *testing.T) {
 	}
 }
 
-// Edits of one subject wait for each other, across clients with other patience.
-// Who leaves while waiting leaves at once.
-func TestEditsWaitForEachOther(t *testing.T) {
+// Edits of one user wait for each other, across clients with another RetryPolicy. A
+// caller that gives up while waiting returns at once.
+func TestEdits_WaitForEachOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		srv := sim.New(editable(on(minimal, everything)))
+		srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
 		if err := srv.Inject(sim.Fault{Operation: "getUser", Ordinal: 1, Kind: sim.FaultDelay, Delay: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
@@ -297,20 +298,20 @@ func TestEditsWaitForEachOther(t *testing.T) {
 		if _, err = patient.Users.Grant(ctx, "u", assigned(admin, "SOURCE b")); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Minute {
 			t.Errorf("%v after %s", err, time.Since(start))
 		}
-		if got := names(srv); len(got) != 1 {
+		if got := requests(srv); len(got) != 1 {
 			t.Errorf("requests %v", got)
 		}
 		if err = <-done; err != nil {
 			t.Error(err)
 		}
-		checkHolds(t, srv, "u", admin+" SOURCE a", minimal+" "+everything)
+		checkHolds(t, srv, "u", admin+" SOURCE a", minimal+" "+wholeWorkspace)
 	})
 }
 
-// Two hundred edits of one user at once.
-func TestNoEditIsLost(t *testing.T) {
+// Two hundred edits of one user at once are all made.
+func TestGrantRevoke_TwoHundredAtOnce(t *testing.T) {
 	t.Parallel()
-	ws := editable(on(minimal, everything))
+	ws := testWorkspace(on(minimal, wholeWorkspace))
 	var want []string
 	for i := range 100 {
 		kept, gone := fmt.Sprintf("kept%d", i), fmt.Sprintf("gone%d", i)
@@ -319,7 +320,7 @@ func TestNoEditIsLost(t *testing.T) {
 		want = append(want, admin+" SOURCE "+kept)
 	}
 	srv := sim.New(ws)
-	c := connect(t, srv, fast())
+	c := connect(t, srv, unspacedWrites())
 	var edits sync.WaitGroup
 	for i := range 100 {
 		edits.Go(func() {
@@ -334,5 +335,5 @@ func TestNoEditIsLost(t *testing.T) {
 		})
 	}
 	edits.Wait()
-	checkHolds(t, srv, "u", append(want, minimal+" "+everything)...)
+	checkHolds(t, srv, "u", append(want, minimal+" "+wholeWorkspace)...)
 }

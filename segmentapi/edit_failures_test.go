@@ -13,13 +13,14 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// Whatever becomes of the answer, the end is right.
-func TestLostAnswers(t *testing.T) {
+// Each case fails the first write in one way, before or after it is carried out. The
+// result is right in all of them.
+func TestGrantRevoke_FailedWrites(t *testing.T) {
 	t.Parallel()
-	held := []sim.Permission{on(admin, "SOURCE a", "SOURCE b"), on(minimal, everything)}
+	held := []sim.Permission{on(admin, "SOURCE a", "SOURCE b"), on(minimal, wholeWorkspace)}
 	for name, c := range map[string]struct {
 		fault sim.Fault
-		// What a write comes to that failed this way.
+		// Whether the failed POST or PUT ends well.
 		posted, replaced bool
 		writes           int // Of a PUT.
 	}{
@@ -40,7 +41,7 @@ func TestLostAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			each(t, held, func(t *testing.T, srv *sim.Server, e editor) {
+			forUserAndGroup(t, held, func(t *testing.T, srv *sim.Server, e editor) {
 				inject := func(operation string) {
 					fault := c.fault // A copy: user and group are side by side.
 					fault.Operation, fault.Ordinal = operation, 1
@@ -48,7 +49,7 @@ func TestLostAnswers(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				want := []string{admin + " SOURCE a", admin + " SOURCE b", minimal + " " + everything}
+				want := []string{admin + " SOURCE a", admin + " SOURCE b", minimal + " " + wholeWorkspace}
 				inject(e.post)
 				change, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE c"))
 				if (err == nil) != c.posted || change.Empty() == c.posted {
@@ -77,9 +78,8 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-// What fails again and again is given up with the last failure, and waits for
-// the limit add up.
-func TestReplacementThatKeepsFailing(t *testing.T) {
+// If every PUT fails, the last failure is returned, and waits for the limit add up.
+func TestRevoke_PutKeepsFailing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		fault  sim.Fault
@@ -93,13 +93,13 @@ func TestReplacementThatKeepsFailing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				srv := sim.New(editable(on(admin, "SOURCE a"), on(minimal, everything)))
+				srv := sim.New(testWorkspace(on(admin, "SOURCE a"), on(minimal, wholeWorkspace)))
 				c.fault.Operation = "replacePermissionsForUser"
 				if err := srv.Inject(c.fault); err != nil {
 					t.Fatal(err)
 				}
 				start := time.Now()
-				client := connect(t, srv, fast(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 5, MaxWait: 20 * time.Second}))
+				client := connect(t, srv, unspacedWrites(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 5, MaxWait: 20 * time.Second}))
 				_, err := client.Users.Revoke(t.Context(), "u", assigned(admin, "SOURCE a"))
 				if !errors.Is(err, c.want) {
 					t.Error(err)
@@ -110,17 +110,18 @@ func TestReplacementThatKeepsFailing(t *testing.T) {
 				if got := writes(srv); len(got) != c.writes {
 					t.Errorf("writes %v, want %d", got, c.writes)
 				}
-				checkHolds(t, srv, "u", admin+" SOURCE a", minimal+" "+everything)
+				checkHolds(t, srv, "u", admin+" SOURCE a", minimal+" "+wholeWorkspace)
 			})
 		})
 	}
 }
 
-// Who may not wait long is told for how long, and nothing has changed.
-func TestLimitBeyondPatience(t *testing.T) {
+// If the limit opens later than MaxWait, the error names the wait, and nothing has
+// changed.
+func TestGrantRevoke_LimitBeyondMaxWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		srv := sim.New(editable(on(admin, "SOURCE a"), on(minimal, everything)))
+		srv := sim.New(testWorkspace(on(admin, "SOURCE a"), on(minimal, wholeWorkspace)))
 		for _, operation := range []string{"replacePermissionsForUser", "addPermissionsToUser"} {
 			if err := srv.Inject(sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"30"}}}); err != nil {
 				t.Fatal(err)
@@ -136,16 +137,16 @@ func TestLimitBeyondPatience(t *testing.T) {
 		if _, err = c.Users.Grant(t.Context(), "u", assigned(admin, "SOURCE b")); !errors.As(err, &limited) {
 			t.Errorf("%v", err)
 		}
-		checkHolds(t, srv, "u", admin+" SOURCE a", minimal+" "+everything)
+		checkHolds(t, srv, "u", admin+" SOURCE a", minimal+" "+wholeWorkspace)
 	})
 }
 
-// A replacement that the limit refuses is sent as often as the policy says.
-func TestPutKeepsToMaxAttempts(t *testing.T) {
+// A PUT that the limit refuses is sent as often as the policy allows.
+func TestRevoke_MaxAttempts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		srv := sim.New(editable(on(minimal, everything), on(admin, "SOURCE a")))
-		injects(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"0"}}})
+		srv := sim.New(testWorkspace(on(minimal, wholeWorkspace), on(admin, "SOURCE a")))
+		inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"0"}}})
 		c := connect(t, srv, segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 65 * time.Second}))
 		_, err := c.Users.Revoke(t.Context(), "u", assigned(admin, "SOURCE a"))
 		if n := operations(srv)["replacePermissionsForUser"]; n > 3 {
@@ -154,13 +155,13 @@ func TestPutKeepsToMaxAttempts(t *testing.T) {
 	})
 }
 
-// Who may not wait at all may still send again.
-func TestNoPatience(t *testing.T) {
+// A client that may not wait for the limit still retries.
+func TestRevokeRemove_WithoutMaxWait(t *testing.T) {
 	t.Parallel()
-	srv := sim.New(editable(on(admin, "SOURCE a"), on(minimal, everything)))
-	injects(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 503},
+	srv := sim.New(testWorkspace(on(admin, "SOURCE a"), on(minimal, wholeWorkspace)))
+	inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 503},
 		sim.Fault{Operation: "deleteUsers", Ordinal: 1, Kind: sim.FaultStatus, Status: 503})
-	c := connect(t, srv, fast(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3}))
+	c := connect(t, srv, unspacedWrites(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3}))
 	if _, err := c.Users.Revoke(t.Context(), "u", assigned(admin, "SOURCE a")); err != nil {
 		t.Error(err)
 	}

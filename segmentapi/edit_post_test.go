@@ -14,22 +14,22 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// Nothing is lost to a POST that replaces, and nothing is asked twice of one
-// that is known to merge.
-func TestPostThatReplaces(t *testing.T) {
+// A POST that replaces removes nothing in the end. A POST that is known to merge is
+// not examined again.
+func TestGrant_PostThatReplaces(t *testing.T) {
 	t.Parallel()
 	for name, form := range map[string]sim.PostForm{"all": sim.PostReplaces, "the role": sim.PostReplacesRole} {
 		for held, permissions := range map[string][]sim.Permission{
-			"much":       {on(admin, "SOURCE a", "SOURCE b", everything+" env=prod"), on(reader, "SOURCE e"), on(minimal, everything)},
+			"much":       {on(admin, "SOURCE a", "SOURCE b", wholeWorkspace+" env=prod"), on(reader, "SOURCE e"), on(minimal, wholeWorkspace)},
 			"the role":   {on(admin, "SOURCE a")},
-			"another":    {on(minimal, everything)},
-			"one of two": {on(admin, "SOURCE a"), on(minimal, everything)},
+			"another":    {on(minimal, wholeWorkspace)},
+			"one of two": {on(admin, "SOURCE a"), on(minimal, wholeWorkspace)},
 			"nothing":    nil,
 		} {
 			t.Run(name+"/"+held, func(t *testing.T) {
 				t.Parallel()
-				each(t, permissions, func(t *testing.T, srv *sim.Server, e editor) {
-					want := append(holds(editable(permissions...), "u"), admin+" SOURCE c")
+				forUserAndGroup(t, permissions, func(t *testing.T, srv *sim.Server, e editor) {
+					want := append(holds(testWorkspace(permissions...), "u"), admin+" SOURCE c")
 					change, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE c"))
 					if err != nil || change.String() != "+ Source Admin on SOURCE c" {
 						t.Errorf("%v, %v", change, err)
@@ -51,27 +51,27 @@ func TestPostThatReplaces(t *testing.T) {
 	}
 }
 
-// What a POST that replaces would have taken, somebody else may have taken at
-// that very moment. It is not given back for good.
-func TestPostAtABadMoment(t *testing.T) {
+// Another administrator revokes, at the moment of a POST, exactly what a replacing POST
+// would have removed. It is not restored in the end.
+func TestGrant_OthersRevokeDuringThePost(t *testing.T) {
 	t.Parallel()
-	for name, left := range map[string][]sim.Permission{"the role": {on(minimal, everything)}, "everything": nil} {
+	for name, left := range map[string][]sim.Permission{"the role": {on(minimal, wholeWorkspace)}, "everything": nil} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			held := append([]sim.Permission{on(admin, "SOURCE a", everything+" env=prod")}, left...)
-			each(t, held, func(t *testing.T, srv *sim.Server, e editor) {
-				before(t, srv, e.post, 1, e.id, func(held *[]sim.Permission) { *held = left })
+			held := append([]sim.Permission{on(admin, "SOURCE a", wholeWorkspace+" env=prod")}, left...)
+			forUserAndGroup(t, held, func(t *testing.T, srv *sim.Server, e editor) {
+				changeBefore(t, srv, e.post, 1, e.id, func(held *[]sim.Permission) { *held = left })
 				change, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE c"))
 				if err != nil || change.String() != "+ Source Admin on SOURCE c" {
 					t.Errorf("%v, %v", change, err)
 				}
-				checkHolds(t, srv, e.id, append(holds(editable(left...), "u"), admin+" SOURCE c")...)
+				checkHolds(t, srv, e.id, append(holds(testWorkspace(left...), "u"), admin+" SOURCE c")...)
 				if diff := cmp.Diff([]string{e.post, e.put, e.post, e.put}, writes(srv)); diff != "" {
 					t.Errorf("writes (-want +got):\n%s", diff)
 				}
 				// Now it is known.
 				srv.ResetJournal()
-				before(t, srv, e.post, 1, e.id, func(held *[]sim.Permission) { *held = nil })
+				changeBefore(t, srv, e.post, 1, e.id, func(held *[]sim.Permission) { *held = nil })
 				if _, err = e.grant(t.Context(), e.id, assigned(admin, "SOURCE d")); err != nil {
 					t.Fatal(err)
 				}
@@ -84,32 +84,32 @@ func TestPostAtABadMoment(t *testing.T) {
 	}
 }
 
-// A POST that replaces the role is put right; what somebody else has taken of
-// another role at that moment is not given back.
-func TestPostThatReplacesAtABadMoment(t *testing.T) {
+// A POST that replaces the role is repaired. Another role, which an administrator has
+// revoked at that moment, is not restored.
+func TestGrant_OthersRevokeAnotherRoleDuringThePost(t *testing.T) {
 	t.Parallel()
-	held := []sim.Permission{on(admin, "SOURCE a"), on(reader, "SOURCE e"), on(minimal, everything)}
-	each(t, held, func(t *testing.T, srv *sim.Server, e editor) {
-		before(t, srv, e.post, 1, e.id, func(held *[]sim.Permission) {
+	held := []sim.Permission{on(admin, "SOURCE a"), on(reader, "SOURCE e"), on(minimal, wholeWorkspace)}
+	forUserAndGroup(t, held, func(t *testing.T, srv *sim.Server, e editor) {
+		changeBefore(t, srv, e.post, 1, e.id, func(held *[]sim.Permission) {
 			*held = slices.DeleteFunc(slices.Clone(*held), func(p sim.Permission) bool { return p.RoleID == reader })
 		})
 		change, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE c"))
 		if err != nil || change.String() != "+ Source Admin on SOURCE c" {
 			t.Errorf("%v, %v", change, err)
 		}
-		checkHolds(t, srv, e.id, admin+" SOURCE a", admin+" SOURCE c", minimal+" "+everything)
+		checkHolds(t, srv, e.id, admin+" SOURCE a", admin+" SOURCE c", minimal+" "+wholeWorkspace)
 	}, sim.WithPost(sim.PostReplacesRole))
 }
 
-// Once a client has seen that Segment merges, it takes what is missing for what
-// somebody else has taken.
-func TestPostThatIsKnownToMerge(t *testing.T) {
+// Once a client has seen that Segment merges, it takes missing assignments for
+// assignments that others have revoked.
+func TestGrant_PostKnownToMerge(t *testing.T) {
 	t.Parallel()
-	each(t, []sim.Permission{on(admin, "SOURCE a")}, func(t *testing.T, srv *sim.Server, e editor) {
+	forUserAndGroup(t, []sim.Permission{on(admin, "SOURCE a")}, func(t *testing.T, srv *sim.Server, e editor) {
 		if _, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE b")); err != nil {
 			t.Fatal(err)
 		}
-		before(t, srv, e.post, 2, e.id, func(held *[]sim.Permission) { *held = nil })
+		changeBefore(t, srv, e.post, 2, e.id, func(held *[]sim.Permission) { *held = nil })
 		if _, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE c")); err != nil {
 			t.Fatal(err)
 		}
@@ -117,11 +117,11 @@ func TestPostThatIsKnownToMerge(t *testing.T) {
 	})
 }
 
-// Who took it cannot be found out: what was lost stays given back.
-func TestDoubtThatStays(t *testing.T) {
+// If it cannot be found out who removed an assignment, it stays restored.
+func TestGrant_SecondPostRefused(t *testing.T) {
 	t.Parallel()
-	held := []sim.Permission{on(admin, "SOURCE a"), on(minimal, everything)}
-	each(t, held, func(t *testing.T, srv *sim.Server, e editor) {
+	held := []sim.Permission{on(admin, "SOURCE a"), on(minimal, wholeWorkspace)}
+	forUserAndGroup(t, held, func(t *testing.T, srv *sim.Server, e editor) {
 		if err := srv.Inject(sim.Fault{Operation: e.post, Ordinal: 2, Kind: sim.FaultStatus, Status: 422}); err != nil {
 			t.Fatal(err)
 		}
@@ -129,26 +129,26 @@ func TestDoubtThatStays(t *testing.T) {
 		if err != nil || change.String() != "+ Source Admin on SOURCE c" {
 			t.Errorf("%v, %v", change, err)
 		}
-		checkHolds(t, srv, e.id, admin+" SOURCE a", admin+" SOURCE c", minimal+" "+everything)
+		checkHolds(t, srv, e.id, admin+" SOURCE a", admin+" SOURCE c", minimal+" "+wholeWorkspace)
 	}, sim.WithPost(sim.PostReplaces))
 }
 
-// The second POST never arrived, which says nothing of what Segment does.
-func TestDoubtThatNothingDispels(t *testing.T) {
+// The second POST never arrived, so it is no evidence of what Segment does.
+func TestGrant_SecondPostFails(t *testing.T) {
 	t.Parallel()
-	held := []sim.Permission{on(admin, "SOURCE a"), on(minimal, everything)}
+	held := []sim.Permission{on(admin, "SOURCE a"), on(minimal, wholeWorkspace)}
 	for name, form := range map[string]sim.PostForm{"all": sim.PostReplaces, "the role": sim.PostReplacesRole} {
 		for kind, fault := range map[string]sim.Fault{"reset": {Kind: sim.FaultReset}, "500": {Kind: sim.FaultStatus, Status: 500}, "503": {Kind: sim.FaultStatus, Status: 503}, "409": {Kind: sim.FaultStatus, Status: 409}} {
 			t.Run(name+"/"+kind, func(t *testing.T) {
-				each(t, held, func(t *testing.T, srv *sim.Server, e editor) {
+				forUserAndGroup(t, held, func(t *testing.T, srv *sim.Server, e editor) {
 					fault := fault // A copy: user and group run side by side.
 					fault.Operation, fault.Ordinal = e.post, 2
-					injects(t, srv, fault)
+					inject(t, srv, fault)
 					change, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE c"))
 					if err != nil || change.String() != "+ Source Admin on SOURCE c" {
 						t.Errorf("%v, %v", change, err)
 					}
-					checkHolds(t, srv, e.id, admin+" SOURCE a", admin+" SOURCE c", minimal+" "+everything)
+					checkHolds(t, srv, e.id, admin+" SOURCE a", admin+" SOURCE c", minimal+" "+wholeWorkspace)
 					// Nor may the client believe from now on that Segment merges.
 					before := holds(srv.Workspace(), e.id)
 					if _, err = e.grant(t.Context(), e.id, assigned(admin, "SOURCE d")); err != nil {
@@ -161,11 +161,11 @@ func TestDoubtThatNothingDispels(t *testing.T) {
 	}
 }
 
-// What a POST took is given back, also if the PUT has to be sent again, has
-// to wait, or if the caller has left meanwhile.
-func TestWhatAPostTookIsGivenBack(t *testing.T) {
+// Assignments that a POST replaced are restored, even if the PUT has to be sent again
+// or has to wait, or if the caller has given up.
+func TestGrant_RestoresAfterAReplacingPost(t *testing.T) {
 	t.Parallel()
-	held := []sim.Permission{on(admin, "SOURCE a"), on(minimal, everything)}
+	held := []sim.Permission{on(admin, "SOURCE a"), on(minimal, wholeWorkspace)}
 	for name, faults := range map[string][]sim.Fault{
 		"reset after the doubt": {{Ordinal: 2, Kind: sim.FaultReset}},
 		"503 at first":          {{Ordinal: 1, Kind: sim.FaultStatus, Status: 503}},
@@ -174,22 +174,22 @@ func TestWhatAPostTookIsGivenBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				srv := sim.New(editable(held...), sim.WithPost(sim.PostReplaces))
+				srv := sim.New(testWorkspace(held...), sim.WithPost(sim.PostReplaces))
 				for _, f := range faults {
 					f.Operation = "replacePermissionsForUser"
-					injects(t, srv, f)
+					inject(t, srv, f)
 				}
 				// As the connector does.
-				c := connect(t, srv, fast(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}))
+				c := connect(t, srv, unspacedWrites(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}))
 				if _, err := c.Users.Grant(t.Context(), "u", assigned(admin, "SOURCE c")); err != nil {
 					t.Error(err)
 				}
-				checkHolds(t, srv, "u", admin+" SOURCE a", admin+" SOURCE c", minimal+" "+everything)
+				checkHolds(t, srv, "u", admin+" SOURCE a", admin+" SOURCE c", minimal+" "+wholeWorkspace)
 			})
 		})
 	}
 	t.Run("the caller leaves", func(t *testing.T) {
-		srv := sim.New(editable(held...), sim.WithPost(sim.PostReplaces))
+		srv := sim.New(testWorkspace(held...), sim.WithPost(sim.PostReplaces))
 		ctx, leave := context.WithCancel(t.Context())
 		defer leave()
 		hc := &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
@@ -201,23 +201,23 @@ func TestWhatAPostTookIsGivenBack(t *testing.T) {
 			}
 			return srv.RoundTripper().RoundTrip(r)
 		})}
-		c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), fast())
+		c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), unspacedWrites())
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err = c.Users.Grant(ctx, "u", assigned(admin, "SOURCE c")); err != nil {
 			t.Error(err)
 		}
-		checkHolds(t, srv, "u", admin+" SOURCE a", admin+" SOURCE c", minimal+" "+everything)
+		checkHolds(t, srv, "u", admin+" SOURCE a", admin+" SOURCE c", minimal+" "+wholeWorkspace)
 	})
 	t.Run("the last owner", func(t *testing.T) {
-		srv := sim.New(owned(func(ws *sim.Workspace) { makeOwner(ws, "u") }), sim.WithPost(sim.PostReplaces))
-		injects(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 500})
-		if _, err := connect(t, srv, fast()).Users.Grant(t.Context(), "u", assigned(reader, "SOURCE a")); err != nil {
+		srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) { makeOwner(ws, "u") }), sim.WithPost(sim.PostReplaces))
+		inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 500})
+		if _, err := connect(t, srv, unspacedWrites()).Users.Grant(t.Context(), "u", assigned(reader, "SOURCE a")); err != nil {
 			t.Error(err)
 		}
 		if got := owners(srv.Workspace()); len(got) == 0 {
-			t.Error("nobody owns the workspace")
+			t.Error("the workspace has no owner")
 		}
 	})
 }

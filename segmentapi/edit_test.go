@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -15,7 +16,7 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// editor edits a user or a group.
+// An editor edits a user or a group.
 type editor struct {
 	id, get, post, put string
 	grant, revoke      func(context.Context, string, ...segmentapi.Assignment) (segmentapi.Difference, error)
@@ -36,25 +37,29 @@ func editors(c *segmentapi.Client) map[string]editor {
 	}
 }
 
-// each runs a test for a user and for a group, in a workspace of its own.
-func each(t *testing.T, held []sim.Permission, test func(*testing.T, *sim.Server, editor), opts ...sim.Option) {
+// forUserAndGroup runs a test for a user and for a group, each in a workspace of its
+// own and on fake time.
+func forUserAndGroup(t *testing.T, held []sim.Permission, test func(*testing.T, *sim.Server, editor), opts ...sim.Option) {
 	t.Helper()
 	for _, what := range []string{"user", "group"} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			srv := sim.New(editable(held...), opts...)
-			test(t, srv, editors(connect(t, srv, fast()))[what])
+			synctest.Test(t, func(t *testing.T) {
+				srv := sim.New(testWorkspace(held...), opts...)
+				test(t, srv, editors(connect(t, srv, unspacedWrites()))[what])
+			})
 		})
 	}
 }
 
-func TestGrantAndRevokeTwice(t *testing.T) {
+// Each change is made once; the same change again is not written.
+func TestGrantRevoke_Idempotent(t *testing.T) {
 	t.Parallel()
-	held := []sim.Permission{on(admin, "SOURCE a", "SOURCE b", everything+" env=prod"), on(minimal, everything)}
-	start := []string{admin + " SOURCE a", admin + " SOURCE b", admin + " " + everything + " env=prod", minimal + " " + everything}
-	each(t, held, func(t *testing.T, srv *sim.Server, e editor) {
+	held := []sim.Permission{on(admin, "SOURCE a", "SOURCE b", wholeWorkspace+" env=prod"), on(minimal, wholeWorkspace)}
+	start := []string{admin + " SOURCE a", admin + " SOURCE b", admin + " " + wholeWorkspace + " env=prod", minimal + " " + wholeWorkspace}
+	forUserAndGroup(t, held, func(t *testing.T, srv *sim.Server, e editor) {
 		ctx := t.Context()
-		for _, resource := range []string{"SOURCE c", everything + " env=dev", everything + " team=growth env=prod", everything, "SPACE spa_bare"} {
+		for _, resource := range []string{"SOURCE c", wholeWorkspace + " env=dev", wholeWorkspace + " team=growth env=prod", wholeWorkspace, "SPACE spa_bare"} {
 			srv.ResetJournal()
 			what := assigned(admin, resource)
 			change, err := e.grant(ctx, e.id, what)
@@ -91,20 +96,20 @@ func TestGrantAndRevokeTwice(t *testing.T) {
 	})
 }
 
-// What is not asked for stays: the labels of another grant above all.
-func TestRevokeTakesOneThing(t *testing.T) {
+// Assignments that are not revoked stay, labels above all.
+func TestRevoke_KeepsEverythingElse(t *testing.T) {
 	t.Parallel()
 	held := []sim.Permission{
-		on(admin, "SOURCE a", everything+" env=prod"),
-		on(admin, everything+" env=prod team=growth", "SOURCE b", "SOURCE a"),
-		on(reader, everything+" env=prod"),
-		on(minimal, everything),
+		on(admin, "SOURCE a", wholeWorkspace+" env=prod"),
+		on(admin, wholeWorkspace+" env=prod team=growth", "SOURCE b", "SOURCE a"),
+		on(reader, wholeWorkspace+" env=prod"),
+		on(minimal, wholeWorkspace),
 	}
-	all := holds(editable(held...), "u")
+	all := holds(testWorkspace(held...), "u")
 	for _, gone := range all {
 		t.Run(gone, func(t *testing.T) {
 			t.Parallel()
-			each(t, held, func(t *testing.T, srv *sim.Server, e editor) {
+			forUserAndGroup(t, held, func(t *testing.T, srv *sim.Server, e editor) {
 				role, resource, _ := strings.Cut(gone, " ")
 				if _, err := e.revoke(t.Context(), e.id, assigned(role, resource)); err != nil {
 					t.Fatal(err)
@@ -115,12 +120,12 @@ func TestRevokeTakesOneThing(t *testing.T) {
 	}
 }
 
-// A scope of a type that came after this library goes back as it came.
-func TestUnknownScopesStay(t *testing.T) {
+// A scope of a type that is newer than this library is written back unchanged.
+func TestRevoke_KeepsUnknownScopes(t *testing.T) {
 	t.Parallel()
-	srv := sim.New(editable(on(admin, "GALAXY far-away", "SOURCE a"), on("role-unlisted", "GALAXY near")))
+	srv := sim.New(testWorkspace(on(admin, "GALAXY far-away", "SOURCE a"), on("role-unlisted", "GALAXY near")))
 	// Without the contract, which does not know such a type either.
-	c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: srv.RoundTripper()}), fast())
+	c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: srv.RoundTripper()}), unspacedWrites())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,28 +139,28 @@ func TestUnknownScopesStay(t *testing.T) {
 
 // The body of a replacement has what is left, each role once for each set of
 // labels, and no permission without a resource.
-func TestLabelsAreWrittenAsTheyWereRead(t *testing.T) {
+func TestRevoke_RequestBody(t *testing.T) {
 	t.Parallel()
-	ws := editable(on(admin, "SOURCE a", everything+" env=prod team=growth"), on(reader), on(minimal, everything))
+	ws := testWorkspace(on(admin, "SOURCE a", wholeWorkspace+" env=prod team=growth"), on(reader), on(minimal, wholeWorkspace))
 	ws.Users[1].Permissions[0].Resources[1].Labels[0].Description = "described"
 	srv := sim.New(ws)
-	if _, err := connect(t, srv, fast()).Users.Revoke(t.Context(), "u", assigned(minimal, everything)); err != nil {
+	if _, err := connect(t, srv, unspacedWrites()).Users.Revoke(t.Context(), "u", assigned(minimal, wholeWorkspace)); err != nil {
 		t.Fatal(err)
 	}
-	labeled := on(admin, everything+" env=prod team=growth")
+	labeled := on(admin, wholeWorkspace+" env=prod team=growth")
 	labeled.Resources[0].Labels[0].Description = "described"
-	want := []sim.Permission{on(admin, "SOURCE a", everything)}
+	want := []sim.Permission{on(admin, "SOURCE a", wholeWorkspace)}
 	want[0].Resources[1] = labeled.Resources[0]
 	if diff := cmp.Diff(want, srv.Workspace().Users[1].Permissions); diff != "" {
 		t.Errorf("stored (-want +got):\n%s", diff)
 	}
 }
 
-// A write that widens what was restricted is never reported as done.
-func TestPutThatDropsLabels(t *testing.T) {
+// A write that widens a restricted permission is never reported as done.
+func TestRevoke_PutThatDropsLabels(t *testing.T) {
 	t.Parallel()
-	held := []sim.Permission{on(admin, everything+" env=prod", "SOURCE a"), on(minimal, everything)}
-	each(t, held, func(t *testing.T, srv *sim.Server, e editor) {
+	held := []sim.Permission{on(admin, wholeWorkspace+" env=prod", "SOURCE a"), on(minimal, wholeWorkspace)}
+	forUserAndGroup(t, held, func(t *testing.T, srv *sim.Server, e editor) {
 		_, err := e.revoke(t.Context(), e.id, assigned(admin, "SOURCE a"))
 		if !errors.Is(err, segmentapi.ErrNotApplied) ||
 			!strings.Contains(err.Error(), "+ Source Admin on WORKSPACE ws with env=prod; - Source Admin on WORKSPACE ws") {
@@ -169,68 +174,68 @@ func TestPutThatDropsLabels(t *testing.T) {
 
 func TestReplace(t *testing.T) {
 	t.Parallel()
-	held := []sim.Permission{on(admin, "SOURCE a", "SOURCE b"), on(minimal, everything)}
-	each(t, held, func(t *testing.T, srv *sim.Server, e editor) {
-		// What another program gives meanwhile is not what was to be replaced.
-		before(t, srv, e.get, 2, e.id, adds(on(reader, "SOURCE e")))
+	held := []sim.Permission{on(admin, "SOURCE a", "SOURCE b"), on(minimal, wholeWorkspace)}
+	forUserAndGroup(t, held, func(t *testing.T, srv *sim.Server, e editor) {
+		// A permission that another program grants meanwhile is not replaced.
+		changeBefore(t, srv, e.get, 2, e.id, adds(on(reader, "SOURCE e")))
 		change, err := e.replace(t.Context(), e.id, []segmentapi.Permission{
 			{RoleID: admin, Scopes: []segmentapi.Scope{assigned(admin, "SOURCE b").Scope, assigned(admin, "SOURCE c").Scope}},
 		})
-		if err != nil || change.String() != "+ Source Admin on SOURCE c; - Source Admin on SOURCE a; - Minimal Workspace Access on "+everything {
+		if err != nil || change.String() != "+ Source Admin on SOURCE c; - Source Admin on SOURCE a; - Minimal Workspace Access on "+wholeWorkspace {
 			t.Errorf("%v, %v", change, err)
 		}
 		checkHolds(t, srv, e.id, admin+" SOURCE b", admin+" SOURCE c", reader+" SOURCE e")
 	})
 }
 
-// A role goes on whatever it is held, also where it has come to be held since
-// the edit began.
+// A role is removed from every scope, including scopes on which others grant it during
+// the edit.
 func TestEdit(t *testing.T) {
 	t.Parallel()
-	held := []sim.Permission{on(admin, "SOURCE a", everything+" env=prod"), on(reader, "SOURCE a"), on(minimal, everything)}
+	held := []sim.Permission{on(admin, "SOURCE a", wholeWorkspace+" env=prod"), on(reader, "SOURCE a"), on(minimal, wholeWorkspace)}
 	isAdmin := func(a segmentapi.Assignment) bool { return a.RoleName == "Source Admin" }
 	for name, edit := range map[string]segmentapi.Edit{
 		"by function": segmentapi.RevokeFunc(isAdmin),
-		// What it is given is its own.
+		// The argument is a copy.
 		"in place": func(held []segmentapi.Assignment) []segmentapi.Assignment { return slices.DeleteFunc(held, isAdmin) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			each(t, held, func(t *testing.T, srv *sim.Server, e editor) {
-				before(t, srv, e.get, 2, e.id, adds(on(admin, "SOURCE e")))
+			forUserAndGroup(t, held, func(t *testing.T, srv *sim.Server, e editor) {
+				changeBefore(t, srv, e.get, 2, e.id, adds(on(admin, "SOURCE e")))
 				change, err := e.edit(t.Context(), e.id, edit)
 				if err != nil || len(change.Added) != 0 || len(change.Removed) != 3 {
 					t.Errorf("%v, %v", change, err)
 				}
-				checkHolds(t, srv, e.id, reader+" SOURCE a", minimal+" "+everything)
-				// What was not planned for is not written before it has been thought over.
+				checkHolds(t, srv, e.id, reader+" SOURCE a", minimal+" "+wholeWorkspace)
+				// Removals that were not planned are computed anew before they are written.
 				expectOrder(t, srv, e.get, e.get, e.get, e.put, e.get)
 			})
 		})
 	}
 }
 
-// Everything goes but the least that Segment has.
-func TestEditThatTakesEverything(t *testing.T) {
+// Minimal Workspace Access takes the place of everything.
+func TestEdit_RemovesEverything(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		held []sim.Permission
 		want string
 	}{
-		"with minimal access":    {[]sim.Permission{on(admin, "SOURCE a"), on(minimal, everything)}, "- Source Admin on SOURCE a"},
+		"with minimal access":    {[]sim.Permission{on(admin, "SOURCE a"), on(minimal, wholeWorkspace)}, "- Source Admin on SOURCE a"},
 		"without minimal access": {[]sim.Permission{on(admin, "SOURCE a")}, "+ Minimal Workspace Access on WORKSPACE ws; - Source Admin on SOURCE a"},
 		"nothing":                {nil, "no difference"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			each(t, c.held, func(t *testing.T, srv *sim.Server, e editor) {
+			forUserAndGroup(t, c.held, func(t *testing.T, srv *sim.Server, e editor) {
 				change, err := e.edit(t.Context(), e.id, segmentapi.RevokeFunc(func(segmentapi.Assignment) bool { return true }))
 				if err != nil || change.String() != c.want {
 					t.Errorf("%v, %v", change, err)
 				}
 				var want []string
 				if c.held != nil {
-					want = []string{minimal + " " + everything}
+					want = []string{minimal + " " + wholeWorkspace}
 				}
 				checkHolds(t, srv, e.id, want...)
 			})
@@ -238,10 +243,10 @@ func TestEditThatTakesEverything(t *testing.T) {
 	}
 }
 
-// An edit may change labels in place: what it is given is its own.
-func TestEditOfLabelsInPlace(t *testing.T) {
+// An edit may change its argument, labels included: it is a copy.
+func TestEdit_ChangesLabelsInPlace(t *testing.T) {
 	t.Parallel()
-	each(t, []sim.Permission{on(admin, everything+" env=prod")}, func(t *testing.T, srv *sim.Server, e editor) {
+	forUserAndGroup(t, []sim.Permission{on(admin, wholeWorkspace+" env=prod")}, func(t *testing.T, srv *sim.Server, e editor) {
 		change, err := e.edit(t.Context(), e.id, func(held []segmentapi.Assignment) []segmentapi.Assignment {
 			for _, a := range held {
 				for i := range a.Scope.Labels {
@@ -251,18 +256,18 @@ func TestEditOfLabelsInPlace(t *testing.T) {
 			return held
 		})
 		t.Log(change, err)
-		checkHolds(t, srv, e.id, admin+" "+everything+" env=dev")
+		checkHolds(t, srv, e.id, admin+" "+wholeWorkspace+" env=dev")
 	})
 }
 
-// The same over a network, where connections break for real.
-func TestEditsOverHTTP(t *testing.T) {
+// The same over a network, where connections really break.
+func TestGrantRevoke_OverHTTP(t *testing.T) {
 	t.Parallel()
-	held := []sim.Permission{on(admin, "SOURCE a", "SOURCE b", everything+" env=prod"), on(minimal, everything)}
-	srv := sim.New(editable(held...))
+	held := []sim.Permission{on(admin, "SOURCE a", "SOURCE b", wholeWorkspace+" env=prod"), on(minimal, wholeWorkspace)}
+	srv := sim.New(testWorkspace(held...))
 	web := httptest.NewServer(srv)
 	defer web.Close()
-	c, err := segmentapi.New(srv.Token(), segmentapi.WithBaseURL(web.URL), fast())
+	c, err := segmentapi.New(srv.Token(), segmentapi.WithBaseURL(web.URL), unspacedWrites())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +287,7 @@ func TestEditsOverHTTP(t *testing.T) {
 		if change, err := e.revoke(t.Context(), e.id, assigned(admin, "SOURCE a")); err != nil || change.String() != "- Source Admin on SOURCE a" {
 			t.Errorf("%s: %v, %v", what, change, err)
 		}
-		checkHolds(t, srv, e.id, admin+" SOURCE b", admin+" SOURCE c", admin+" "+everything+" env=prod", minimal+" "+everything)
+		checkHolds(t, srv, e.id, admin+" SOURCE b", admin+" SOURCE c", admin+" "+wholeWorkspace+" env=prod", minimal+" "+wholeWorkspace)
 	}
 	if diff := cmp.Diff(map[string]int{
 		"getUser": 7, "addPermissionsToUser": 1, "replacePermissionsForUser": 2,
@@ -292,9 +297,9 @@ func TestEditsOverHTTP(t *testing.T) {
 	}
 }
 
-func TestEditsAreCheckedBeforeAnyRequest(t *testing.T) {
+func TestEdits_InvalidArgument(t *testing.T) {
 	t.Parallel()
-	each(t, []sim.Permission{on(minimal, everything)}, func(t *testing.T, srv *sim.Server, e editor) {
+	forUserAndGroup(t, []sim.Permission{on(minimal, wholeWorkspace)}, func(t *testing.T, srv *sim.Server, e editor) {
 		ctx := t.Context()
 		grants := func(id string, as ...segmentapi.Assignment) error {
 			_, err := e.grant(ctx, id, as...)
@@ -322,8 +327,8 @@ func TestEditsAreCheckedBeforeAnyRequest(t *testing.T) {
 			"no scope":              grants(e.id, segmentapi.Assignment{RoleID: admin}),
 			"scope without id":      grants(e.id, segmentapi.Assignment{RoleID: admin, Scope: segmentapi.Scope{Type: "SOURCE"}}),
 			"labels on a source":    grants(e.id, assigned(admin, "SOURCE a env=prod")),
-			"label without a key":   grants(e.id, assigned(admin, everything+" =prod")),
-			"label without a value": grants(e.id, assigned(admin, everything+" env=")),
+			"label without a key":   grants(e.id, assigned(admin, wholeWorkspace+" =prod")),
+			"label without a value": grants(e.id, assigned(admin, wholeWorkspace+" env=")),
 			"one of two":            grants(e.id, good, assigned("", "SOURCE a")),
 			"replace by nil":        replaces(),
 			"replace by nothing":    replaces(segmentapi.Permission{RoleID: admin}),
@@ -334,7 +339,7 @@ func TestEditsAreCheckedBeforeAnyRequest(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if got := names(srv); len(got) != 0 {
+		if got := requests(srv); len(got) != 0 {
 			t.Errorf("requests %v", got)
 		}
 		// An edit can only be checked once it has seen what is held.
@@ -347,9 +352,9 @@ func TestEditsAreCheckedBeforeAnyRequest(t *testing.T) {
 	})
 }
 
-func TestSubjectThatIsGone(t *testing.T) {
+func TestGrantRevoke_NotFound(t *testing.T) {
 	t.Parallel()
-	each(t, nil, func(t *testing.T, _ *sim.Server, e editor) {
+	forUserAndGroup(t, nil, func(t *testing.T, _ *sim.Server, e editor) {
 		if _, err := e.grant(t.Context(), "gone", assigned(admin, "SOURCE a")); !errors.Is(err, segmentapi.ErrNotFound) {
 			t.Error(err)
 		}
@@ -361,7 +366,7 @@ func TestSubjectThatIsGone(t *testing.T) {
 
 func TestDryRun(t *testing.T) {
 	t.Parallel()
-	srv := sim.New(editable(on(admin, "SOURCE a")))
+	srv := sim.New(testWorkspace(on(admin, "SOURCE a")))
 	c := connect(t, srv, segmentapi.WithDryRun())
 	start := srv.Workspace()
 	ctx := t.Context()
@@ -375,7 +380,7 @@ func TestDryRun(t *testing.T) {
 			t.Errorf("%s: %v, %v", what, revoked, err)
 		}
 	}
-	if _, err := c.Users.Revoke(ctx, "owner", assigned(owner, everything)); !errors.Is(err, segmentapi.ErrLastOwner) {
+	if _, err := c.Users.Revoke(ctx, "owner", assigned(owner, wholeWorkspace)); !errors.Is(err, segmentapi.ErrLastOwner) {
 		t.Error(err)
 	}
 	if removed, err := c.Users.Remove(ctx, "u"); !removed || err != nil {

@@ -156,7 +156,7 @@ func TestEmptyPaginationIsPagination(t *testing.T) {
 }
 
 // The official client's error holds the answer, which may hold secrets.
-func TestAnswersAreInNoError(t *testing.T) {
+func TestError_ContainsNoAnswer(t *testing.T) {
 	t.Parallel()
 	c, _ := serve(t, answer(200, jsonType, `{"data":{"sources":[{"id":"s1","writeKeys":["SECRET-key"],"enabled":"yes"}],"pagination":{"current":"MA=="}}}`))
 	_, err := c.Sources.List(t.Context(), ListOptions{})
@@ -173,7 +173,7 @@ func TestAnswersAreInNoError(t *testing.T) {
 	}
 }
 
-func TestTokenIsInNoError(t *testing.T) {
+func TestError_ContainsNoToken(t *testing.T) {
 	t.Parallel()
 	echo := fmt.Sprintf(`{"errors":[{"type":%q,"message":"token %s is bad","field":%q}]}`, testToken, testToken, testToken)
 	tests := map[string]http.HandlerFunc{
@@ -194,9 +194,9 @@ func TestTokenIsInNoError(t *testing.T) {
 	}
 }
 
-// What net/http says of an answer that is no HTTP holds what the server sent,
-// which may be what it was sent.
-func TestTokenIsInNoBrokenConnection(t *testing.T) {
+// The error of net/http for an answer that is not HTTP quotes the server, which may
+// echo the request.
+func TestError_ContainsNoTokenAfterABrokenConnection(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	hc := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
@@ -221,8 +221,8 @@ func TestTokenIsInNoBrokenConnection(t *testing.T) {
 	}
 }
 
-// Who tests code of their own makes one.
-func TestRateLimitErrorOfSomebodyElse(t *testing.T) {
+// Callers make one in tests of their own code.
+func TestRateLimitError_MadeByCallers(t *testing.T) {
 	t.Parallel()
 	var err error = &RateLimitError{Wait: 1500 * time.Millisecond}
 	if !errors.Is(err, ErrRateLimited) || errors.Is(err, ErrNotFound) || err.Error() != "rate limited: try again in 1.5s" {

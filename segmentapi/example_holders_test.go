@@ -57,7 +57,8 @@ func holders(ctx context.Context, client *segmentapi.Client, roleName string) ([
 	return found, nil
 }
 
-// Who holds a role: the owners of the workspace, and who may change functions.
+// Find the holders of a role: the owners of the workspace, and those who may change
+// functions.
 func Example_whoHasARole() {
 	server := segmentapitest.Start()
 	defer server.Close()

@@ -95,7 +95,7 @@ func ExampleUserService_Revoke() {
 	// left: [Source Admin on SOURCE v4qZdw9SKTaMrWflbYkmRd]
 }
 
-// A role is taken away from somebody on whatever it is held. Segment needs one
+// A role is taken away from a user on every scope. Segment needs one
 // permission to be left, so the least takes the place of the last.
 func ExampleUserService_Edit() {
 	server := segmentapitest.Start()
@@ -146,7 +146,7 @@ func ExampleUserService_Remove() {
 	// Output: false true
 }
 
-// What a change would do, before it is made.
+// A dry run shows what a change would do.
 func ExampleWithDryRun() {
 	server := segmentapitest.Start()
 	defer server.Close()
@@ -171,7 +171,7 @@ func ExampleWithDryRun() {
 	// GET /groups/OndJOScDWjn9kpf01qM2Rep54Le/invites
 }
 
-// Members are named by address. Who is in the group already is not added again.
+// Members are named by address. Members of the group are not added again.
 func ExampleGroupService_AddMembers() {
 	server := segmentapitest.Start()
 	defer server.Close()
@@ -224,14 +224,14 @@ func ExampleError() {
 
 	_, err := client.Users.Get(context.Background(), "left-last-week")
 	if errors.Is(err, segmentapi.ErrNotFound) {
-		fmt.Println("nobody has this id")
+		fmt.Println("no user has this id")
 	}
 	var failed *segmentapi.Error
 	if errors.As(err, &failed) {
 		fmt.Println(failed.Operation, failed.StatusCode, failed.Details)
 	}
 	// Output:
-	// nobody has this id
+	// no user has this id
 	// getUser 404 [user "left-last-week" not found]
 }
 

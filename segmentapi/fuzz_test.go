@@ -70,7 +70,7 @@ func readable(t *testing.T, err error) {
 // A jsonObject is read without the types that are judged by it.
 type jsonObject = map[string]any
 
-// Whatever is in an answer, its status alone says what kind of error it is.
+// The status of an answer alone decides the kind of error, whatever the body is.
 func FuzzErrorBody(f *testing.F) {
 	add := func(status int, contentType, location, body string) {
 		f.Add(uint16(status-300), contentType, location, body)

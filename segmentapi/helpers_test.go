@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,8 +27,8 @@ const (
 	reader      = "role-reader"
 )
 
-// on is a role on resources, each a type and an id, and for the workspace its
-// labels: "SOURCE a", "WORKSPACE ws env=prod".
+// on is a permission: a role on resources such as "SOURCE a" or, with labels,
+// "WORKSPACE ws env=prod".
 func on(role string, resources ...string) sim.Permission {
 	p := sim.Permission{RoleID: role}
 	for _, text := range resources {
@@ -42,17 +43,16 @@ func on(role string, resources ...string) sim.Permission {
 	return p
 }
 
-// assigned is on for the library.
+// assigned is the library's form of a permission on one resource.
 func assigned(role, resource string) segmentapi.Assignment {
 	r := on(role, resource).Resources[0]
 	return segmentapi.Assignment{RoleID: role, Scope: segmentapi.Scope{Type: segmentapi.ScopeType(r.Type), ID: r.ID, Labels: labels(r.Labels)}}
 }
 
-const everything = "WORKSPACE " + workspaceID
+const wholeWorkspace = "WORKSPACE " + workspaceID
 
-// editable is a workspace with one owner, a user "u" and a group "g" who hold
-// the same.
-func editable(held ...sim.Permission) *sim.Workspace {
+// testWorkspace has one owner, and a user "u" and a group "g" that hold the same.
+func testWorkspace(held ...sim.Permission) *sim.Workspace {
 	ws := sim.Empty()
 	ws.ID = workspaceID
 	ws.Roles = []sim.Role{{ID: owner, Name: "Workspace Owner"}, {ID: minimal, Name: "Minimal Workspace Access"}, {ID: admin, Name: "Source Admin"}, {ID: reader, Name: "Source Read-only"}}
@@ -62,15 +62,15 @@ func editable(held ...sim.Permission) *sim.Workspace {
 	}
 	ws.Spaces = []sim.Space{{ID: "bare"}}
 	ws.Users = []sim.User{
-		{ID: "owner", Email: "owner@example.com", Permissions: []sim.Permission{on(owner, everything)}},
+		{ID: "owner", Email: "owner@example.com", Permissions: []sim.Permission{on(owner, wholeWorkspace)}},
 		{ID: "u", Email: "u@example.com", Permissions: held},
 	}
 	ws.Groups = []sim.Group{{ID: "g", Name: "Group", Members: []string{"u@example.com"}, Permissions: held}}
 	return ws
 }
 
-// holds is what a user or a group of a workspace holds, as a sorted list: the
-// order and the grouping of permissions do not matter.
+// holds returns the assignments of a user or a group as a sorted list: the order and
+// the grouping of permissions do not matter.
 func holds(ws *sim.Workspace, id string) []string {
 	set := map[string]bool{}
 	add := func(permissions []sim.Permission) {
@@ -109,7 +109,7 @@ func checkHolds(t interface {
 	}
 }
 
-// writes are the operations in the journal that are not reads.
+// writes returns the operations in the journal that are not reads.
 func writes(srv *sim.Server) []string {
 	var names []string
 	for _, r := range srv.Journal() {
@@ -120,7 +120,7 @@ func writes(srv *sim.Server) []string {
 	return names
 }
 
-func names(srv *sim.Server) []string {
+func requests(srv *sim.Server) []string {
 	var all []string
 	for _, r := range srv.Journal() {
 		all = append(all, r.Operation)
@@ -128,7 +128,7 @@ func names(srv *sim.Server) []string {
 	return all
 }
 
-// operations counts the journal by operation.
+// operations counts the requests of each operation in the journal.
 func operations(srv *sim.Server) map[string]int {
 	n := map[string]int{}
 	for _, r := range srv.Journal() {
@@ -139,22 +139,24 @@ func operations(srv *sim.Server) map[string]int {
 
 func expectOrder(t *testing.T, srv *sim.Server, want ...string) {
 	t.Helper()
-	if diff := cmp.Diff(want, names(srv)); diff != "" {
+	if diff := cmp.Diff(want, requests(srv)); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 }
 
-// fast does not space writes.
-func fast() segmentapi.Option {
+// unspacedWrites turns the spacing of writes off.
+func unspacedWrites() segmentapi.Option {
 	return segmentapi.WithLimits(segmentapi.Limits{WritesPerMinute: 1_000_000})
 }
 
-// connect returns a client of a simulator that it reaches in process. Both
-// directions of every exchange must keep to the contract, except for answers
-// that a fault has spoilt.
+// newValidator makes one validator for all tests: it takes longer than most tests.
+var newValidator = sync.OnceValues(contract.New)
+
+// connect returns a client of a simulator in the same process. Requests and answers
+// must keep to the contract, except for answers that a fault has changed.
 func connect(t *testing.T, srv *sim.Server, opts ...segmentapi.Option) *segmentapi.Client {
 	t.Helper()
-	validator, err := contract.New()
+	validator, err := newValidator()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,8 +176,9 @@ func connect(t *testing.T, srv *sim.Server, opts ...segmentapi.Option) *segmenta
 	return c
 }
 
-// before plans what another administrator does to who is edited.
-func before(t *testing.T, srv *sim.Server, operation string, ordinal int, id string, edit func(*[]sim.Permission)) {
+// changeBefore plans what another administrator does to the permissions of a user or
+// a group, right before the given request of the operation.
+func changeBefore(t *testing.T, srv *sim.Server, operation string, ordinal int, id string, edit func(*[]sim.Permission)) {
 	t.Helper()
 	err := srv.Before(operation, ordinal, func(ws *sim.Workspace) {
 		for i := range ws.Users {
@@ -198,22 +201,22 @@ func adds(p sim.Permission) func(*[]sim.Permission) {
 	return func(held *[]sim.Permission) { *held = append(*held, p) }
 }
 
-// edits plans an edit by another administrator.
-func edits(t *testing.T, srv *sim.Server, operation string, ordinal int, edit func(*sim.Workspace)) {
+// updateBefore plans an edit of the workspace by another administrator.
+func updateBefore(t *testing.T, srv *sim.Server, operation string, ordinal int, edit func(*sim.Workspace)) {
 	t.Helper()
 	if err := srv.Before(operation, ordinal, edit); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func injects(t *testing.T, srv *sim.Server, faults ...sim.Fault) {
+func inject(t *testing.T, srv *sim.Server, faults ...sim.Fault) {
 	t.Helper()
 	if err := srv.Inject(faults...); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func edited(ws *sim.Workspace, id string, edit func([]sim.Permission) []sim.Permission) {
+func editPermissions(ws *sim.Workspace, id string, edit func([]sim.Permission) []sim.Permission) {
 	for i := range ws.Users {
 		if ws.Users[i].ID == id {
 			ws.Users[i].Permissions = edit(ws.Users[i].Permissions)
@@ -226,8 +229,8 @@ func edited(ws *sim.Workspace, id string, edit func([]sim.Permission) []sim.Perm
 	}
 }
 
-// meanwhile makes somebody else's edit while something waits.
-func meanwhile(srv *sim.Server, edit func(*sim.Workspace)) {
+// updateSoon makes an edit by another administrator 100 ms from now.
+func updateSoon(srv *sim.Server, edit func(*sim.Workspace)) {
 	go func() {
 		<-time.After(100 * time.Millisecond)
 		srv.Update(edit)

@@ -11,7 +11,7 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-func TestInviteDelete(t *testing.T) {
+func TestInvitesDelete(t *testing.T) {
 	t.Parallel()
 	gone := func(emails ...string) func(*sim.Workspace) {
 		return func(ws *sim.Workspace) {
@@ -47,7 +47,7 @@ func TestInviteDelete(t *testing.T) {
 					c.start(ws)
 				}
 				srv := sim.New(ws)
-				opts, changed, requests := []segmentapi.Option{fast()}, c.changed, []string{"listInvites"}
+				opts, changed, requests := []segmentapi.Option{unspacedWrites()}, c.changed, []string{"listInvites"}
 				switch {
 				case dryRun:
 					opts, changed = append(opts, segmentapi.WithDryRun()), nil
@@ -65,17 +65,17 @@ func TestInviteDelete(t *testing.T) {
 	}
 }
 
-// Of two spellings Segment may take the wrong one away. That is not success.
-func TestInviteDeleteOfTheWrongOne(t *testing.T) {
+// Segment may remove the other one of two spellings. That is not success.
+func TestInvitesDelete_WrongSpelling(t *testing.T) {
 	t.Parallel()
 	ws := inviting()
 	invites("PENDING@example.com")(ws)
-	if there, err := connect(t, sim.New(ws), fast()).Invites.Delete(t.Context(), "PENDING@example.com"); there || !errors.Is(err, segmentapi.ErrNotApplied) {
+	if there, err := connect(t, sim.New(ws), unspacedWrites()).Invites.Delete(t.Context(), "PENDING@example.com"); there || !errors.Is(err, segmentapi.ErrNotApplied) {
 		t.Error(there, err)
 	}
 }
 
-func TestInviteDeleteWhoseAnswerIsLost(t *testing.T) {
+func TestInvitesDelete_FailedWrites(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		fault sim.Fault
@@ -103,7 +103,7 @@ func TestInviteDeleteWhoseAnswerIsLost(t *testing.T) {
 				ws := inviting()
 				srv := sim.New(ws)
 				c.fault.Operation, c.fault.Ordinal = "deleteInvites", 1
-				injects(t, srv, c.fault)
+				inject(t, srv, c.fault)
 				there, err := connect(t, srv).Invites.Delete(t.Context(), strings.ToLower(pending))
 				if there != (c.want == nil) || !errors.Is(err, c.want) {
 					t.Errorf("%t, %v", there, err)

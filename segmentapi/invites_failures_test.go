@@ -19,8 +19,8 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// What Segment refuses, and what can be known before, sends nothing.
-func TestInviteThatIsRefused(t *testing.T) {
+// Each case is refused, by Segment or before anything is sent.
+func TestInvitesCreate_Refused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		in    segmentapi.Invitation
@@ -66,7 +66,7 @@ func TestInviteThatIsRefused(t *testing.T) {
 				c.start(ws)
 			}
 			srv := sim.New(ws)
-			if _, err := connect(t, srv, fast()).Invites.Create(t.Context(), c.in); !errors.Is(err, c.want) {
+			if _, err := connect(t, srv, unspacedWrites()).Invites.Create(t.Context(), c.in); !errors.Is(err, c.want) {
 				t.Error(err)
 			}
 			expectWorkspace(t, srv, ws, nil)
@@ -84,9 +84,8 @@ func TestInviteThatIsRefused(t *testing.T) {
 	}
 }
 
-// Whatever becomes of the answer: one invite is sent at most, and the caller
-// learns whether.
-func TestInviteWhoseAnswerIsLost(t *testing.T) {
+// However the write fails, at most one invite is sent, and the caller learns whether.
+func TestInvitesCreate_FailedWrites(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		fault sim.Fault
@@ -120,8 +119,8 @@ func TestInviteWhoseAnswerIsLost(t *testing.T) {
 			ws := inviting()
 			srv := sim.New(ws)
 			c.fault.Operation = "createInvites"
-			injects(t, srv, c.fault)
-			client := connect(t, srv, fast())
+			inject(t, srv, c.fault)
+			client := connect(t, srv, unspacedWrites())
 			in := segmentapi.Invitation{Email: newcomer, Permissions: onSourceA(), Groups: []string{"h"}}
 			invite, err := client.Invites.Create(t.Context(), in)
 			if got := operations(srv)["createInvites"]; got != 1 {
@@ -149,16 +148,16 @@ func TestInviteWhoseAnswerIsLost(t *testing.T) {
 	}
 }
 
-// An answer that breaks off on the network, to an invite that is accepted at
-// once, and one that never comes.
-func TestInviteOverHTTP(t *testing.T) {
+// An answer that is interrupted on the network, to an invite that is accepted at once,
+// and an answer that never arrives.
+func TestInvitesCreate_OverHTTP(t *testing.T) {
 	t.Parallel()
 	srv := sim.New(inviting())
-	injects(t, srv, sim.Fault{Operation: "createInvites", Ordinal: 1, Kind: sim.FaultTruncate}, sim.Fault{Operation: "createInvites", Ordinal: 2, Kind: sim.FaultReset})
-	edits(t, srv, "listInvites", 2, accepts(newcomer, "n"))
+	inject(t, srv, sim.Fault{Operation: "createInvites", Ordinal: 1, Kind: sim.FaultTruncate}, sim.Fault{Operation: "createInvites", Ordinal: 2, Kind: sim.FaultReset})
+	updateBefore(t, srv, "listInvites", 2, accepts(newcomer, "n"))
 	web := httptest.NewServer(srv)
 	defer web.Close()
-	c, err := segmentapi.New(srv.Token(), segmentapi.WithBaseURL(web.URL), fast())
+	c, err := segmentapi.New(srv.Token(), segmentapi.WithBaseURL(web.URL), unspacedWrites())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,9 +174,9 @@ func TestInviteOverHTTP(t *testing.T) {
 	}
 }
 
-// A refusal for the limit is waited for, and then one invite is sent; beyond
-// the patience of the client none is.
-func TestInviteAtTheLimit(t *testing.T) {
+// After a refusal for the limit one invite is sent; if the wait exceeds MaxWait, none
+// is.
+func TestInvitesCreate_RateLimited(t *testing.T) {
 	t.Parallel()
 	for name, patience := range map[string]time.Duration{"in time": time.Minute + 5*time.Second, "too late": 10 * time.Second} {
 		t.Run(name, func(t *testing.T) {
@@ -185,7 +184,7 @@ func TestInviteAtTheLimit(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ws := inviting()
 				srv := sim.New(ws)
-				injects(t, srv, sim.Fault{Operation: "createInvites", Ordinal: 1, Kind: sim.FaultStatus, Status: 429})
+				inject(t, srv, sim.Fault{Operation: "createInvites", Ordinal: 1, Kind: sim.FaultStatus, Status: 429})
 				c := connect(t, srv, segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: patience}))
 				start := time.Now()
 				invite, err := c.Invites.Create(t.Context(), segmentapi.Invitation{Email: newcomer, Permissions: onSourceA()})
@@ -193,7 +192,7 @@ func TestInviteAtTheLimit(t *testing.T) {
 				if patience < time.Minute {
 					var limited *segmentapi.RateLimitError
 					if !errors.As(err, &limited) || took != 0 || operations(srv)["createInvites"] != 1 {
-						t.Errorf("%v after %s, requests %v", err, took, names(srv))
+						t.Errorf("%v after %s, requests %v", err, took, requests(srv))
 					}
 					expectWorkspace(t, srv, ws, nil)
 					return
@@ -201,7 +200,7 @@ func TestInviteAtTheLimit(t *testing.T) {
 				if err != nil || !invite.Sent || took < time.Minute-time.Second || took > time.Minute+2*time.Second {
 					t.Errorf("%+v, %v, after %s", invite, err, took)
 				}
-				// What was read before the wait is read once more.
+				// The lists are read once more after the wait.
 				expectOrder(t, srv, "listInvites", "listUsers", "createInvites", "listInvites", "listUsers", "createInvites", "listInvites", "listUsers")
 				expectWorkspace(t, srv, ws, invites(newcomer, on(admin, "SOURCE a")))
 			})
@@ -209,14 +208,15 @@ func TestInviteAtTheLimit(t *testing.T) {
 	}
 }
 
-// What breaks off in the groups is said, and completed by the same call.
-func TestInviteWhoseGroupsBreakOff(t *testing.T) {
+// If adding to the groups fails, the error names them, and the same call completes
+// them.
+func TestInvitesCreate_CompletesTheGroups(t *testing.T) {
 	t.Parallel()
 	ws := inviting()
 	ws.Groups = append(ws.Groups, sim.Group{ID: "last", Name: "Last"})
 	srv := sim.New(ws)
-	injects(t, srv, sim.Fault{Operation: "addUsersToUserGroup", Ordinal: 2, Kind: sim.FaultStatus, Status: 500})
-	c := connect(t, srv, fast())
+	inject(t, srv, sim.Fault{Operation: "addUsersToUserGroup", Ordinal: 2, Kind: sim.FaultStatus, Status: 500})
+	c := connect(t, srv, unspacedWrites())
 	in := segmentapi.Invitation{Email: newcomer, Permissions: onSourceA(), Groups: []string{"g", "h", "last"}}
 	invite, err := c.Invites.Create(t.Context(), in)
 	if invite != nil || !errors.Is(err, segmentapi.ErrServer) || !strings.Contains(err.Error(), newcomer+" was sent") || !strings.Contains(err.Error(), "groups h, last:") {
@@ -232,9 +232,9 @@ func TestInviteWhoseGroupsBreakOff(t *testing.T) {
 	}
 }
 
-// If nobody knows what has become of an invite, the error and the log say so,
-// and the next call finds out.
-func TestInviteThatNobodyKnowsOf(t *testing.T) {
+// If the outcome of an invite is unknown, the error and the log report that, and the
+// next call finds out.
+func TestInvitesCreate_UnknownOutcome(t *testing.T) {
 	t.Parallel()
 	for name, cause := range map[string]error{"who has left": context.Canceled, "who cannot read back": segmentapi.ErrConnection} {
 		t.Run(name, func(t *testing.T) {
@@ -244,7 +244,7 @@ func TestInviteThatNobodyKnowsOf(t *testing.T) {
 			ctx, leave := context.WithCancel(t.Context())
 			defer leave()
 			unplugged := false
-			c, err := segmentapi.New(srv.Token(), fast(), segmentapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
+			c, err := segmentapi.New(srv.Token(), unspacedWrites(), segmentapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
 				segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}),
 				segmentapi.WithHTTPClient(&http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
 					if unplugged {

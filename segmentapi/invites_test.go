@@ -25,16 +25,15 @@ const (
 	pending  = "Pending@example.com"
 )
 
-// inviting is a workspace with an invite, and with a second group, where nobody
-// is in.
+// inviting is a workspace with an invite and a second group, which is empty.
 func inviting() *sim.Workspace {
-	ws := editable(on(minimal, everything))
+	ws := testWorkspace(on(minimal, wholeWorkspace))
 	ws.Invites = []sim.Invite{{Email: pending, Permissions: []sim.Permission{on(reader, "SOURCE a")}}}
-	ws.Groups = append(ws.Groups, sim.Group{ID: "h", Name: "Other", Members: []string{}, Permissions: []sim.Permission{on(minimal, everything)}})
+	ws.Groups = append(ws.Groups, sim.Group{ID: "h", Name: "Other", Members: []string{}, Permissions: []sim.Permission{on(minimal, wholeWorkspace)}})
 	return ws
 }
 
-// onSourceA is what invitations of these tests give.
+// onSourceA is the permission of the invitations in these tests.
 func onSourceA() []segmentapi.Permission {
 	return segmentapi.Permissions([]segmentapi.Assignment{assigned(admin, "SOURCE a")})
 }
@@ -77,7 +76,7 @@ func inTurn(edits ...func(*sim.Workspace)) func(*sim.Workspace) {
 	}
 }
 
-func TestInvite(t *testing.T) {
+func TestInvitesCreate(t *testing.T) {
 	t.Parallel()
 	look := []string{"listInvites", "listUsers"}
 	send := []string{"createInvites", "listInvites", "listUsers"}
@@ -198,9 +197,9 @@ func TestInvite(t *testing.T) {
 				}
 				srv := sim.New(ws)
 				if c.meanwhile != nil {
-					edits(t, srv, c.operation, c.ordinal, c.meanwhile)
+					updateBefore(t, srv, c.operation, c.ordinal, c.meanwhile)
 				}
-				opts, want, requests, changed := []segmentapi.Option{fast()}, c.want, c.requests, c.changed
+				opts, want, requests, changed := []segmentapi.Option{unspacedWrites()}, c.want, c.requests, c.changed
 				if dryRun {
 					opts, want, requests, changed = append(opts, segmentapi.WithDryRun()), c.dry, c.planned, nil
 					if c.ordinal == 1 {
@@ -221,8 +220,8 @@ func TestInvite(t *testing.T) {
 	}
 }
 
-// An address that is on the last of many pages is found there.
-func TestInviteLooksAtEveryPage(t *testing.T) {
+// An address on the last of many pages is found.
+func TestInvitesCreate_ReadsEveryPage(t *testing.T) {
 	t.Parallel()
 	srv := sim.New(company())
 	start := srv.Workspace()
@@ -244,9 +243,9 @@ func TestInviteLooksAtEveryPage(t *testing.T) {
 	})
 }
 
-// On the wire an invite has its labels on the permission, so that there is one
-// for each role and set of labels, and resources have none.
-func TestInviteOnTheWire(t *testing.T) {
+// In the request an invite has its labels on the permission: there is one for each role
+// and set of labels, and its resources have no labels.
+func TestInvitesCreate_RequestBody(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		permissions []segmentapi.Permission
@@ -256,11 +255,11 @@ func TestInviteOnTheWire(t *testing.T) {
 		"roles and labels": {
 			[]segmentapi.Permission{
 				{RoleID: admin, Scopes: []segmentapi.Scope{
-					assigned(admin, "SOURCE a").Scope, assigned(admin, everything+" env=prod").Scope, assigned(admin, "SOURCE b").Scope,
+					assigned(admin, "SOURCE a").Scope, assigned(admin, wholeWorkspace+" env=prod").Scope, assigned(admin, "SOURCE b").Scope,
 				}},
-				{RoleID: reader, Scopes: []segmentapi.Scope{assigned(reader, everything).Scope}},
+				{RoleID: reader, Scopes: []segmentapi.Scope{assigned(reader, wholeWorkspace).Scope}},
 				{RoleID: admin, Scopes: []segmentapi.Scope{
-					assigned(admin, everything+" team=growth env=prod").Scope, assigned(admin, "SOURCE a").Scope,
+					assigned(admin, wholeWorkspace+" team=growth env=prod").Scope, assigned(admin, "SOURCE a").Scope,
 				}},
 			},
 			`{"invites":[{"email":"new@example.com","permissions":[
@@ -270,19 +269,19 @@ func TestInviteOnTheWire(t *testing.T) {
 				{"roleId":"role-admin","resources":[{"id":"ws","type":"WORKSPACE"}],"labels":[{"key":"team","value":"growth"},{"key":"env","value":"prod"}]}
 			]}]}`,
 			[]string{
-				admin + " SOURCE a", admin + " SOURCE b", admin + " " + everything + " env=prod",
-				admin + " " + everything + " env=prod team=growth", reader + " " + everything,
+				admin + " SOURCE a", admin + " SOURCE b", admin + " " + wholeWorkspace + " env=prod",
+				admin + " " + wholeWorkspace + " env=prod team=growth", reader + " " + wholeWorkspace,
 			},
 		},
 		"none": {
 			nil,
 			`{"invites":[{"email":"new@example.com","permissions":[{"roleId":"role-minimal","resources":[{"id":"ws","type":"WORKSPACE"}]}]}]}`,
-			[]string{minimal + " " + everything},
+			[]string{minimal + " " + wholeWorkspace},
 		},
 		"an empty list": {
 			[]segmentapi.Permission{},
 			`{"invites":[{"email":"new@example.com","permissions":[{"roleId":"role-minimal","resources":[{"id":"ws","type":"WORKSPACE"}]}]}]}`,
-			[]string{minimal + " " + everything},
+			[]string{minimal + " " + wholeWorkspace},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -327,7 +326,7 @@ func decoded(t *testing.T, body string) any {
 	return v
 }
 
-func TestInviteIsCheckedBeforeAnyRequest(t *testing.T) {
+func TestInvitesCreate_InvalidArgument(t *testing.T) {
 	t.Parallel()
 	srv := sim.New(inviting())
 	for _, opts := range [][]segmentapi.Option{nil, {segmentapi.WithDryRun()}} {
@@ -363,14 +362,14 @@ func TestInviteIsCheckedBeforeAnyRequest(t *testing.T) {
 			}
 		}
 	}
-	if got := names(srv); len(got) != 0 {
+	if got := requests(srv); len(got) != 0 {
 		t.Errorf("requests %v", got)
 	}
 }
 
-// Somebody else comes first, between our look and our invite: then ours is not
-// the one that was sent, and who is a user by then is left alone.
-func TestInviteBySomebodyElse(t *testing.T) {
+// Another administrator invites the person between our read and our write: then Sent
+// is false, and a person who is a user by then is not changed.
+func TestInvitesCreate_InvitedByOthersMeanwhile(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		theirs, changed func(*sim.Workspace)
@@ -389,9 +388,9 @@ func TestInviteBySomebodyElse(t *testing.T) {
 			t.Parallel()
 			ws := inviting()
 			srv := sim.New(ws)
-			edits(t, srv, "createInvites", 1, c.theirs)
+			updateBefore(t, srv, "createInvites", 1, c.theirs)
 			var log bytes.Buffer
-			client := connect(t, srv, fast(), segmentapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+			client := connect(t, srv, unspacedWrites(), segmentapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 			invite, err := client.Invites.Create(t.Context(), segmentapi.Invitation{Email: newcomer, Permissions: onSourceA(), Groups: []string{"g"}})
 			if diff := cmp.Diff(&c.want, invite); err != nil || diff != "" {
 				t.Errorf("%v, invite (-want +got):\n%s", err, diff)
@@ -402,18 +401,18 @@ func TestInviteBySomebodyElse(t *testing.T) {
 			}
 			expectWorkspace(t, srv, ws, changed)
 			if strings.Contains(log.String(), "createInvites") {
-				t.Errorf("what somebody else did is logged as a change:\n%s", log.String())
+				t.Errorf("an invite by someone else is logged as a change:\n%s", log.String())
 			}
 		})
 	}
 }
 
-// Many who want the same invite send one.
-func TestOneInviteForMany(t *testing.T) {
+// Many callers that invite the same person send one invite.
+func TestInvitesCreate_ManyAtOnce(t *testing.T) {
 	t.Parallel()
 	ws := inviting()
 	srv := sim.New(ws)
-	c := connect(t, srv, fast())
+	c := connect(t, srv, unspacedWrites())
 	patient, err := c.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1, MaxWait: time.Minute})
 	if err != nil {
 		t.Fatal(err)
@@ -443,17 +442,17 @@ func TestOneInviteForMany(t *testing.T) {
 	}
 }
 
-// An invite is not withdrawn while it is being sent: neither call takes what the
-// other does for its own failure.
-func TestInviteAndItsEndWaitForEachOther(t *testing.T) {
+// An invite is not withdrawn while it is being sent, so neither call mistakes the
+// other for its own failure.
+func TestInvites_DeleteWaitsForCreate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		srv := sim.New(editable(on(minimal, everything)))
+		srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
 		// The invite is looked for late.
 		if err := srv.Inject(sim.Fault{Operation: "listInvites", Ordinal: 2, Kind: sim.FaultDelay, Delay: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
-		c := connect(t, srv, fast())
+		c := connect(t, srv, unspacedWrites())
 		sent := make(chan error, 1)
 		go func() {
 			_, err := c.Invites.Create(t.Context(), segmentapi.Invitation{Email: "new@example.com"})

@@ -255,7 +255,7 @@ func TestAllStopsAtTheFirstError(t *testing.T) {
 	}
 }
 
-func TestAllRefusesCursorsInACircle(t *testing.T) {
+func TestAllRefusesRepeatedCursors(t *testing.T) {
 	t.Parallel()
 	// Two pages that name each other: no single page shows it.
 	sent := 0
@@ -369,7 +369,7 @@ func TestPermissionsInListsAreKept(t *testing.T) {
 	}
 }
 
-// Whether there is such a type is for the server to say.
+// An unknown type is sent: the server decides whether it exists.
 func TestUnknownFunctionType(t *testing.T) {
 	t.Parallel()
 	srv := sim.New(sim.Demo())
@@ -422,9 +422,8 @@ func TestRoleCache(t *testing.T) {
 	})
 }
 
-// Looking up a role that is known costs no memory, and what a caller does to its
-// copy is nobody else's business.
-func TestKnownRoleIsACopyOnTheStack(t *testing.T) {
+// Looking up a cached role allocates nothing, and callers may change their copy.
+func TestRolesGet_CachedRoleDoesNotAllocate(t *testing.T) {
 	ws := sim.Demo()
 	c := connect(t, sim.New(ws))
 	want := ws.Roles[0]
@@ -465,7 +464,7 @@ func TestRoleCacheSmallerThanTheRoles(t *testing.T) {
 	}
 }
 
-func TestRolesAreRememberedForEveryPatience(t *testing.T) {
+func TestRoleCache_SharedByWithRetry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ws := sim.Demo()
@@ -503,8 +502,8 @@ func TestRolesAreRememberedForEveryPatience(t *testing.T) {
 	})
 }
 
-// A caller that leaves must not take the others' lookup with it.
-func TestRoleLookupOutlivesItsFirstCaller(t *testing.T) {
+// A caller that gives up must not cancel the lookup of others.
+func TestRolesGet_FirstCallerGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ws := sim.Demo()

@@ -16,9 +16,9 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// What goes while the owners are looked for is passed over; what cannot be read
-// leaves it open whether there is another owner, and the edit undone.
-func TestOwnerScanUnderway(t *testing.T) {
+// Users and groups that disappear during the scan are skipped. If something cannot be
+// read, it is unknown whether there is another owner, and nothing is changed.
+func TestOwnerScan_ChangesAndFailures(t *testing.T) {
 	t.Parallel()
 	crowd := func(ws *sim.Workspace) {
 		makeOwner(ws, "u")
@@ -33,12 +33,12 @@ func TestOwnerScanUnderway(t *testing.T) {
 	for _, operation := range []string{"getUserGroup", "listUsersFromUserGroup", "listUsers"} {
 		t.Run("gone at "+operation, func(t *testing.T) {
 			t.Parallel()
-			srv := sim.New(owned(crowd))
-			// The list of users may still show who is gone.
+			srv := sim.New(ownerWorkspace(crowd))
+			// The list of users may still show a user who is gone.
 			if err := srv.Before(operation, 1, vanish); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := connect(t, srv, fast()).Users.Revoke(t.Context(), "u", assigned(owner, everything)); err != nil {
+			if _, err := connect(t, srv, unspacedWrites()).Users.Revoke(t.Context(), "u", assigned(owner, wholeWorkspace)); err != nil {
 				t.Error(err)
 			}
 			if got := owners(srv.Workspace()); !slices.Contains(got, "last") || slices.Contains(got, "u") {
@@ -48,11 +48,11 @@ func TestOwnerScanUnderway(t *testing.T) {
 	}
 	t.Run("gone after the list", func(t *testing.T) {
 		t.Parallel()
-		srv := sim.New(owned(func(ws *sim.Workspace) { crowd(ws); ws.Groups = nil }))
-		if err := srv.Before("getUser", 3, vanish); err != nil { // The first are those of u and of who is listed first.
+		srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) { crowd(ws); ws.Groups = nil }))
+		if err := srv.Before("getUser", 3, vanish); err != nil { // The first two are those of u and of the first user in the list.
 			t.Fatal(err)
 		}
-		if _, err := connect(t, srv, fast()).Users.Revoke(t.Context(), "u", assigned(owner, everything)); err != nil {
+		if _, err := connect(t, srv, unspacedWrites()).Users.Revoke(t.Context(), "u", assigned(owner, wholeWorkspace)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -66,7 +66,7 @@ func TestOwnerScanUnderway(t *testing.T) {
 		} {
 			t.Run(name+" from "+operation, func(t *testing.T) {
 				t.Parallel()
-				srv := sim.New(owned(func(ws *sim.Workspace) {
+				srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) {
 					makeOwner(ws, "u")
 					addGroup(ws, "empty", "pending@example.com")
 				}))
@@ -77,8 +77,8 @@ func TestOwnerScanUnderway(t *testing.T) {
 				if err := srv.Inject(c.fault); err != nil {
 					t.Fatal(err)
 				}
-				client := connect(t, srv, fast(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}))
-				_, err := client.Users.Revoke(t.Context(), "u", assigned(owner, everything))
+				client := connect(t, srv, unspacedWrites(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}))
+				_, err := client.Users.Revoke(t.Context(), "u", assigned(owner, wholeWorkspace))
 				if !errors.Is(err, c.want) || errors.Is(err, segmentapi.ErrLastOwner) || !strings.Contains(err.Error(), operation) {
 					t.Error(err)
 				}
@@ -92,7 +92,7 @@ func TestOwnerScanUnderway(t *testing.T) {
 
 // The scan looks at groups first, reads eight users at a time, and stops at the
 // first owner.
-func TestOwnerScanStops(t *testing.T) {
+func TestOwnerScan_StopsAtTheFirstOwner(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*sim.Workspace)
@@ -100,15 +100,14 @@ func TestOwnerScanStops(t *testing.T) {
 		most   int // Reads of users, that of the subject aside.
 	}{
 		"at a group": {func(ws *sim.Workspace) { addGroup(ws, "third", "w@example.com") }, 0, 0},
-		// Those that are under way at the time end, and each may have made room
-		// for another.
+		// Reads in flight are finished, and each may have made room for one more.
 		"at the first user":            {func(ws *sim.Workspace) { makeOwner(ws, "owner") }, 8, 16},
 		"at the last user, if it must": {func(ws *sim.Workspace) { makeOwner(ws, "late") }, 104, 104},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				ws := owned(func(ws *sim.Workspace) {
+				ws := ownerWorkspace(func(ws *sim.Workspace) {
 					for i := range 100 {
 						ws.Users = append(ws.Users, sim.User{ID: fmt.Sprintf("x%d", i), Email: fmt.Sprintf("x%d@example.com", i)})
 					}
@@ -121,7 +120,7 @@ func TestOwnerScanStops(t *testing.T) {
 					t.Fatal(err)
 				}
 				start := time.Now()
-				if _, err := connect(t, srv, fast(), segmentapi.WithPageSize(20), segmentapi.WithDryRun()).Users.Revoke(t.Context(), "u", assigned(owner, everything)); err != nil {
+				if _, err := connect(t, srv, unspacedWrites(), segmentapi.WithPageSize(20), segmentapi.WithDryRun()).Users.Revoke(t.Context(), "u", assigned(owner, wholeWorkspace)); err != nil {
 					t.Fatal(err)
 				}
 				if pages := operations(srv)["listUsers"]; pages > (c.most+19)/20 {
@@ -140,9 +139,9 @@ func TestOwnerScanStops(t *testing.T) {
 	}
 }
 
-func TestOwnerScanLimit(t *testing.T) {
+func TestOwnerScan_Limit(t *testing.T) {
 	t.Parallel()
-	ws := owned(func(ws *sim.Workspace) {
+	ws := ownerWorkspace(func(ws *sim.Workspace) {
 		makeOwner(ws, "u")
 		for i := range segmentapi.OwnerScanLimit {
 			ws.Users = append(ws.Users, sim.User{ID: fmt.Sprintf("x%d", i), Email: fmt.Sprintf("x%d@example.com", i)})
@@ -152,11 +151,11 @@ func TestOwnerScanLimit(t *testing.T) {
 	})
 	srv := sim.New(ws)
 	hc := &http.Client{Transport: srv.RoundTripper()}
-	c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), fast())
+	c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), unspacedWrites())
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = c.Users.Revoke(t.Context(), "u", assigned(owner, everything))
+	_, err = c.Users.Revoke(t.Context(), "u", assigned(owner, wholeWorkspace))
 	if !errors.Is(err, segmentapi.ErrLastOwner) || !strings.Contains(err.Error(), "2000") {
 		t.Error(err)
 	}
@@ -170,8 +169,8 @@ func TestOwnerScanLimit(t *testing.T) {
 	}
 }
 
-// A witness that is sound is asked for once more, and nobody else.
-func TestTheWitnessStays(t *testing.T) {
+// After the write only the owner who was found is read again.
+func TestOwnerScan_ChecksTheFoundOwnerAgain(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*sim.Workspace)
@@ -182,11 +181,11 @@ func TestTheWitnessStays(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			srv := sim.New(owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); c.change(ws) }))
-			if _, err := connect(t, srv, fast()).Users.Revoke(t.Context(), "u", assigned(owner, everything)); err != nil {
+			srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) { makeOwner(ws, "u"); c.change(ws) }))
+			if _, err := connect(t, srv, unspacedWrites()).Users.Revoke(t.Context(), "u", assigned(owner, wholeWorkspace)); err != nil {
 				t.Fatal(err)
 			}
-			order := names(srv)
+			order := requests(srv)
 			after := order[slices.Index(order, "replacePermissionsForUser")+1:]
 			if diff := cmp.Diff(append([]string{"getUser"}, c.asked...), after); diff != "" {
 				t.Errorf("requests after the write (-want +got):\n%s", diff)

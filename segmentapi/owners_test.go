@@ -18,34 +18,34 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// owned is a workspace without owners but those that the test names.
-func owned(change func(*sim.Workspace)) *sim.Workspace {
-	ws := editable(on(minimal, everything))
+// ownerWorkspace has no owners except those that change makes.
+func ownerWorkspace(change func(*sim.Workspace)) *sim.Workspace {
+	ws := testWorkspace(on(minimal, wholeWorkspace))
 	ws.Users[0].Permissions = nil
 	for _, id := range []string{"v", "w"} {
-		ws.Users = append(ws.Users, sim.User{ID: id, Email: id + "@example.com", Permissions: []sim.Permission{on(minimal, everything)}})
+		ws.Users = append(ws.Users, sim.User{ID: id, Email: id + "@example.com", Permissions: []sim.Permission{on(minimal, wholeWorkspace)}})
 	}
-	ws.Invites = []sim.Invite{{Email: "pending@example.com", Permissions: []sim.Permission{on(owner, everything)}}}
-	ws.Groups = []sim.Group{{ID: "other", Name: "Other", Permissions: []sim.Permission{on(minimal, everything)}}}
+	ws.Invites = []sim.Invite{{Email: "pending@example.com", Permissions: []sim.Permission{on(owner, wholeWorkspace)}}}
+	ws.Groups = []sim.Group{{ID: "other", Name: "Other", Permissions: []sim.Permission{on(minimal, wholeWorkspace)}}}
 	change(ws)
 	return ws
 }
 
 func makeOwner(ws *sim.Workspace, id string) {
-	edited(ws, id, func(held []sim.Permission) []sim.Permission { return append(held, on(owner, everything)) })
+	editPermissions(ws, id, func(held []sim.Permission) []sim.Permission { return append(held, on(owner, wholeWorkspace)) })
 }
 
 func addGroup(ws *sim.Workspace, id string, members ...string) {
-	ws.Groups = append(ws.Groups, sim.Group{ID: id, Name: id, Members: members, Permissions: []sim.Permission{on(minimal, everything), on(owner, everything)}})
+	ws.Groups = append(ws.Groups, sim.Group{ID: id, Name: id, Members: members, Permissions: []sim.Permission{on(minimal, wholeWorkspace), on(owner, wholeWorkspace)}})
 }
 
-// owners are the users who own a workspace, as this test understands it.
+// owners returns the users who own a workspace, computed without the library.
 func owners(ws *sim.Workspace) []string {
 	var found []string
 	for _, u := range ws.Users {
-		owns := slices.Contains(holds(ws, u.ID), owner+" "+everything)
+		owns := slices.Contains(holds(ws, u.ID), owner+" "+wholeWorkspace)
 		for _, g := range ws.Groups {
-			owns = owns || slices.Contains(g.Members, u.Email) && slices.Contains(holds(ws, g.ID), owner+" "+everything)
+			owns = owns || slices.Contains(g.Members, u.Email) && slices.Contains(holds(ws, g.ID), owner+" "+wholeWorkspace)
 		}
 		if owns {
 			found = append(found, u.ID)
@@ -54,10 +54,10 @@ func owners(ws *sim.Workspace) []string {
 	return found
 }
 
-// The ways in which ownership is taken away.
-var takings = map[string]func(context.Context, *segmentapi.Client) error{
+// ownershipRemovals are the ways to take ownership away.
+var ownershipRemovals = map[string]func(context.Context, *segmentapi.Client) error{
 	"revoke from u": func(ctx context.Context, c *segmentapi.Client) error {
-		_, err := c.Users.Revoke(ctx, "u", assigned(owner, everything))
+		_, err := c.Users.Revoke(ctx, "u", assigned(owner, wholeWorkspace))
 		return err
 	},
 	"replace of u": func(ctx context.Context, c *segmentapi.Client) error {
@@ -69,7 +69,7 @@ var takings = map[string]func(context.Context, *segmentapi.Client) error{
 		return err
 	},
 	"revoke from group": func(ctx context.Context, c *segmentapi.Client) error {
-		_, err := c.Groups.Revoke(ctx, "group", assigned(owner, everything))
+		_, err := c.Groups.Revoke(ctx, "group", assigned(owner, wholeWorkspace))
 		return err
 	},
 	"delete group": func(ctx context.Context, c *segmentapi.Client) error {
@@ -82,82 +82,82 @@ var takings = map[string]func(context.Context, *segmentapi.Client) error{
 	},
 }
 
-// Who owns the workspace, and which takings leave nobody.
+// ownerships are workspaces, and which removals would leave them without an owner.
 var ownerships = map[string]struct {
 	workspace *sim.Workspace
 	opts      []sim.Option
 	refused   []string
 }{
 	"u alone": {
-		workspace: owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); addGroup(ws, "group"); addGroup(ws, "third") }),
+		workspace: ownerWorkspace(func(ws *sim.Workspace) { makeOwner(ws, "u"); addGroup(ws, "group"); addGroup(ws, "third") }),
 		refused:   []string{"revoke from u", "replace of u", "remove u"},
 	},
-	"u alone, next to who is invited": {
-		workspace: owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); addGroup(ws, "group", "pending@example.com") }),
+	"u alone, and an invited owner": {
+		workspace: ownerWorkspace(func(ws *sim.Workspace) { makeOwner(ws, "u"); addGroup(ws, "group", "pending@example.com") }),
 		refused:   []string{"revoke from u", "replace of u", "remove u"},
 	},
 	"u through a group": {
-		workspace: owned(func(ws *sim.Workspace) { addGroup(ws, "group", "u@example.com", "pending@example.com") }),
+		workspace: ownerWorkspace(func(ws *sim.Workspace) { addGroup(ws, "group", "u@example.com", "pending@example.com") }),
 		refused:   []string{"remove u", "revoke from group", "delete group", "take u out of group"},
 	},
 	"u in two ways": {
-		workspace: owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); addGroup(ws, "group", "u@example.com") }),
+		workspace: ownerWorkspace(func(ws *sim.Workspace) { makeOwner(ws, "u"); addGroup(ws, "group", "u@example.com") }),
 		refused:   []string{"remove u"},
 	},
 	"u through two groups": {
-		workspace: owned(func(ws *sim.Workspace) {
+		workspace: ownerWorkspace(func(ws *sim.Workspace) {
 			addGroup(ws, "group", "u@example.com")
 			addGroup(ws, "third", "u@example.com")
 		}),
 		refused: []string{"remove u"},
 	},
 	"u and v": {
-		workspace: owned(func(ws *sim.Workspace) {
+		workspace: ownerWorkspace(func(ws *sim.Workspace) {
 			makeOwner(ws, "u")
 			makeOwner(ws, "v")
 			addGroup(ws, "group", "u@example.com")
 		}),
 	},
 	"u, and v through a group": {
-		workspace: owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); addGroup(ws, "group", "u@example.com", "v@example.com") }),
+		workspace: ownerWorkspace(func(ws *sim.Workspace) { makeOwner(ws, "u"); addGroup(ws, "group", "u@example.com", "v@example.com") }),
 	},
 	"u and v through a group": {
-		workspace: owned(func(ws *sim.Workspace) { addGroup(ws, "group", "u@example.com", "v@example.com") }),
+		workspace: ownerWorkspace(func(ws *sim.Workspace) { addGroup(ws, "group", "u@example.com", "v@example.com") }),
 		refused:   []string{"revoke from group", "delete group"},
 	},
-	"nobody, but roles that look like it": {
-		workspace: owned(func(ws *sim.Workspace) {
-			edited(ws, "u", func(held []sim.Permission) []sim.Permission {
-				return append(held, on(owner, everything+" env=prod", "SOURCE a"), on(admin, everything))
+	"no owner, but similar roles": {
+		workspace: ownerWorkspace(func(ws *sim.Workspace) {
+			editPermissions(ws, "u", func(held []sim.Permission) []sim.Permission {
+				return append(held, on(owner, wholeWorkspace+" env=prod", "SOURCE a"), on(admin, wholeWorkspace))
 			})
 			addGroup(ws, "group")
 		}),
 	},
 	"v has it with labels only": {
-		workspace: owned(func(ws *sim.Workspace) {
+		workspace: ownerWorkspace(func(ws *sim.Workspace) {
 			makeOwner(ws, "u")
-			edited(ws, "v", func(held []sim.Permission) []sim.Permission {
-				return append(held, on(owner, everything+" env=prod", "SOURCE a"))
+			editPermissions(ws, "v", func(held []sim.Permission) []sim.Permission {
+				return append(held, on(owner, wholeWorkspace+" env=prod", "SOURCE a"))
 			})
 			addGroup(ws, "group")
 		}),
 		refused: []string{"revoke from u", "replace of u", "remove u"},
 	},
 	"u and v, without groups": {
-		workspace: owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") }),
+		workspace: ownerWorkspace(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") }),
 		opts:      []sim.Option{sim.WithoutFeatures(sim.FeatureGroups)},
 	},
 	"u alone, without groups": {
-		workspace: owned(func(ws *sim.Workspace) { makeOwner(ws, "u") }),
+		workspace: ownerWorkspace(func(ws *sim.Workspace) { makeOwner(ws, "u") }),
 		opts:      []sim.Option{sim.WithoutFeatures(sim.FeatureGroups)},
 		refused:   []string{"revoke from u", "replace of u", "remove u"},
 	},
 }
 
-func TestTheLastOwnerStays(t *testing.T) {
+func TestLastOwner_Stays(t *testing.T) {
 	t.Parallel()
 	for who, o := range ownerships {
-		for how, take := range takings {
+		for how, take := range ownershipRemovals {
 			if len(o.opts) > 0 && strings.Contains(how, "group") {
 				continue // There are none.
 			}
@@ -165,7 +165,7 @@ func TestTheLastOwnerStays(t *testing.T) {
 				t.Parallel()
 				srv := sim.New(o.workspace, o.opts...)
 				start := srv.Workspace()
-				err := take(t.Context(), connect(t, srv, fast()))
+				err := take(t.Context(), connect(t, srv, unspacedWrites()))
 				if slices.Contains(o.refused, how) {
 					if !errors.Is(err, segmentapi.ErrLastOwner) {
 						t.Errorf("error %v", err)
@@ -182,9 +182,9 @@ func TestTheLastOwnerStays(t *testing.T) {
 					t.Fatal(err)
 				}
 				if was := owners(start); len(was) > 0 && len(owners(srv.Workspace())) == 0 {
-					t.Errorf("nobody owns the workspace any more, it was %v", was)
+					t.Errorf("the workspace has no owner any more; before: %v", was)
 				}
-				if left := holds(srv.Workspace(), "u"); how == "revoke from u" && slices.Contains(left, owner+" "+everything) {
+				if left := holds(srv.Workspace(), "u"); how == "revoke from u" && slices.Contains(left, owner+" "+wholeWorkspace) {
 					t.Errorf("u still holds %v", left)
 				}
 			})
@@ -192,14 +192,14 @@ func TestTheLastOwnerStays(t *testing.T) {
 	}
 }
 
-// The write is refused after another owner was found: nothing has changed, and
-// the error says no more than that.
-func TestTakingThatIsRefused(t *testing.T) {
+// Segment refuses the write after another owner was found: nothing has changed, and
+// the error reports just that.
+func TestLastOwner_RefusedWrite(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"revoke from u", "replace of u", "revoke from group", "take u out of group"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			srv := sim.New(owned(func(ws *sim.Workspace) {
+			srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) {
 				makeOwner(ws, "u")
 				makeOwner(ws, "v")
 				addGroup(ws, "group", "u@example.com")
@@ -213,7 +213,7 @@ func TestTakingThatIsRefused(t *testing.T) {
 				}
 			}
 			start := srv.Workspace()
-			if err := takings[how](t.Context(), connect(t, srv, fast())); !errors.Is(err, segmentapi.ErrForbidden) || errors.Is(err, segmentapi.ErrLastOwner) {
+			if err := ownershipRemovals[how](t.Context(), connect(t, srv, unspacedWrites())); !errors.Is(err, segmentapi.ErrForbidden) || errors.Is(err, segmentapi.ErrLastOwner) {
 				t.Error(err)
 			}
 			if diff := cmp.Diff(start, srv.Workspace()); diff != "" {
@@ -226,9 +226,9 @@ func TestTakingThatIsRefused(t *testing.T) {
 	}
 }
 
-// Without one role of that name nobody can tell who owns the workspace, which
-// matters to workspace-wide roles alone.
-func TestOwnerRoleThatCannotBeTold(t *testing.T) {
+// Without exactly one role Workspace Owner the owners are unknown, which matters only
+// to edits of workspace-wide roles.
+func TestLastOwner_RoleMissingOrAmbiguous(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		roles func([]sim.Role) []sim.Role
@@ -241,33 +241,33 @@ func TestOwnerRoleThatCannotBeTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			srv := sim.New(owned(func(ws *sim.Workspace) {
+			srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) {
 				ws.Roles = c.roles(ws.Roles)
-				edited(ws, "u", func(held []sim.Permission) []sim.Permission {
-					return append(held, on(admin, everything, "SOURCE a", everything+" env=prod"))
+				editPermissions(ws, "u", func(held []sim.Permission) []sim.Permission {
+					return append(held, on(admin, wholeWorkspace, "SOURCE a", wholeWorkspace+" env=prod"))
 				})
 				makeOwner(ws, "v")
 			}))
-			client := connect(t, srv, fast())
-			if _, err := client.Users.Revoke(t.Context(), "u", assigned(admin, everything)); !errors.Is(err, c.want) || !strings.Contains(err.Error(), "who owns the workspace cannot be told") {
+			client := connect(t, srv, unspacedWrites())
+			if _, err := client.Users.Revoke(t.Context(), "u", assigned(admin, wholeWorkspace)); !errors.Is(err, c.want) || !strings.Contains(err.Error(), "who owns the workspace cannot be told") {
 				t.Error(err)
 			}
 			if got := writes(srv); len(got) != 0 {
 				t.Errorf("writes %v", got)
 			}
-			if _, err := client.Users.Revoke(t.Context(), "u", assigned(admin, "SOURCE a"), assigned(admin, everything+" env=prod")); err != nil {
+			if _, err := client.Users.Revoke(t.Context(), "u", assigned(admin, "SOURCE a"), assigned(admin, wholeWorkspace+" env=prod")); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 }
 
-// Two owners at once, through one client or two: one stays.
-func TestTwoOwnersAtOnce(t *testing.T) {
+// Two owners are removed at once, through one client or two: one stays.
+func TestLastOwner_TwoAtOnce(t *testing.T) {
 	t.Parallel()
 	for how, remove := range map[string]func(context.Context, *segmentapi.Client, string) error{
 		"revoked": func(ctx context.Context, c *segmentapi.Client, id string) error {
-			_, err := c.Users.Revoke(ctx, id, assigned(owner, everything))
+			_, err := c.Users.Revoke(ctx, id, assigned(owner, wholeWorkspace))
 			return err
 		},
 		"removed": func(ctx context.Context, c *segmentapi.Client, id string) error {
@@ -286,20 +286,20 @@ func TestTwoOwnersAtOnce(t *testing.T) {
 	}
 }
 
-// checkTwoOwnersAtOnce has reads that take this long and writes that take a
-// second, so that what overlaps can overlap.
+// checkTwoOwnersAtOnce delays reads by reading and writes by a second, so that the
+// two removals overlap in different ways.
 func checkTwoOwnersAtOnce(t *testing.T, clients int, reading time.Duration, remove func(context.Context, *segmentapi.Client, string) error) {
-	srv := sim.New(owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") }))
+	srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") }))
 	if err := srv.Inject(
 		sim.Fault{Operation: "getUser", Kind: sim.FaultDelay, Delay: reading},
 		sim.Fault{Operation: "replacePermissionsForUser", Kind: sim.FaultDelay, Delay: time.Second},
 	); err != nil {
 		t.Fatal(err)
 	}
-	first := connect(t, srv, fast())
+	first := connect(t, srv, unspacedWrites())
 	second := first
 	if clients == 2 {
-		second = connect(t, srv, fast())
+		second = connect(t, srv, unspacedWrites())
 	}
 	errs := make([]error, 2)
 	var both sync.WaitGroup
@@ -315,6 +315,6 @@ func checkTwoOwnersAtOnce(t *testing.T, clients int, reading time.Duration, remo
 		t.Errorf("%v, %v: want one refusal", errs[0], errs[1])
 	}
 	if got := owners(srv.Workspace()); len(got) == 0 {
-		t.Fatalf("nobody is left: %v, %v", errs[0], errs[1])
+		t.Fatalf("no owner is left: %v, %v", errs[0], errs[1])
 	}
 }

@@ -17,14 +17,14 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// Somebody else takes the other owner away after that was found.
-func TestTheOtherOwnerGoesMeanwhile(t *testing.T) {
+// Another administrator demotes the other owner after that one was found.
+func TestLastOwner_OtherOwnerDemotedDuringTheWrite(t *testing.T) {
 	t.Parallel()
-	for how, take := range takings {
+	for how, take := range ownershipRemovals {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			throughGroup := strings.Contains(how, "group")
-			ws := owned(func(ws *sim.Workspace) {
+			ws := ownerWorkspace(func(ws *sim.Workspace) {
 				makeOwner(ws, "v")
 				if throughGroup {
 					addGroup(ws, "group", "u@example.com")
@@ -42,13 +42,13 @@ func TestTheOtherOwnerGoesMeanwhile(t *testing.T) {
 				if err := srv.Before(operation.Name, 0, func(ws *sim.Workspace) {
 					if !gone {
 						gone = true
-						edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+						editPermissions(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, wholeWorkspace)} })
 					}
 				}); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := take(t.Context(), connect(t, srv, fast())); !errors.Is(err, segmentapi.ErrLastOwner) || strings.Contains(err.Error(), "COULD NOT") {
+			if err := take(t.Context(), connect(t, srv, unspacedWrites())); !errors.Is(err, segmentapi.ErrLastOwner) || strings.Contains(err.Error(), "COULD NOT") {
 				t.Error(err)
 			}
 			if !gone {
@@ -67,9 +67,9 @@ func TestTheOtherOwnerGoesMeanwhile(t *testing.T) {
 	}
 }
 
-// The owner who was found is none any more when the write is done. If there is
-// another one that is enough, else what was taken is given back.
-func TestTheWitnessGoesMeanwhile(t *testing.T) {
+// The owner who was found is none any more after the write. If there is another one,
+// the change stays, otherwise it is undone.
+func TestLastOwner_FoundOwnerGoesDuringTheWrite(t *testing.T) {
 	t.Parallel()
 	without := func(members []string, email string) []string {
 		return slices.DeleteFunc(slices.Clone(members), func(m string) bool { return m == email })
@@ -82,13 +82,15 @@ func TestTheWitnessGoesMeanwhile(t *testing.T) {
 			ws.Users = slices.DeleteFunc(ws.Users, func(u sim.User) bool { return u.ID == "v" })
 		}},
 		"user is demoted": {false, func(ws *sim.Workspace) {
-			edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(owner, everything+" env=prod")} })
+			editPermissions(ws, "v", func([]sim.Permission) []sim.Permission {
+				return []sim.Permission{on(owner, wholeWorkspace+" env=prod")}
+			})
 		}},
 		"group is deleted": {true, func(ws *sim.Workspace) {
 			ws.Groups = slices.DeleteFunc(ws.Groups, func(g sim.Group) bool { return g.ID == "third" })
 		}},
 		"group is demoted": {true, func(ws *sim.Workspace) {
-			edited(ws, "third", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+			editPermissions(ws, "third", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, wholeWorkspace)} })
 		}},
 		"user leaves the group": {true, func(ws *sim.Workspace) {
 			ws.Groups[1].Members = without(ws.Groups[1].Members, "v@example.com")
@@ -97,7 +99,7 @@ func TestTheWitnessGoesMeanwhile(t *testing.T) {
 		for _, another := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/another %t", name, another), func(t *testing.T) {
 				t.Parallel()
-				srv := sim.New(owned(func(ws *sim.Workspace) {
+				srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) {
 					makeOwner(ws, "u")
 					if c.through {
 						addGroup(ws, "third", "v@example.com", "pending@example.com")
@@ -113,7 +115,7 @@ func TestTheWitnessGoesMeanwhile(t *testing.T) {
 				}); err != nil {
 					t.Fatal(err)
 				}
-				change, err := connect(t, srv, fast()).Users.Revoke(t.Context(), "u", assigned(owner, everything))
+				change, err := connect(t, srv, unspacedWrites()).Users.Revoke(t.Context(), "u", assigned(owner, wholeWorkspace))
 				want := []string{"w"}
 				if !another {
 					want = []string{"u"}
@@ -129,25 +131,24 @@ func TestTheWitnessGoesMeanwhile(t *testing.T) {
 	}
 }
 
-// If nobody can tell afterwards whether an owner is left, what was taken is
-// given back.
-func TestOwnerThatCannotBeProven(t *testing.T) {
+// If it cannot be read afterwards whether an owner is left, the change is undone.
+func TestLastOwner_OwnersUnreadableAfterTheWrite(t *testing.T) {
 	t.Parallel()
-	ws := owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") })
+	ws := ownerWorkspace(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") })
 	srv := sim.New(ws)
 	// After the write listUsers and the reading of v fail.
 	hc := &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
-		written := slices.Contains(names(srv), "replacePermissionsForUser")
+		written := slices.Contains(requests(srv), "replacePermissionsForUser")
 		if written && (r.URL.Path == "/users" || r.URL.Path == "/users/v") {
 			return nil, errors.New("unplugged")
 		}
 		return srv.RoundTripper().RoundTrip(r)
 	})}
-	c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), fast(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}))
+	c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), unspacedWrites(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = c.Users.Revoke(t.Context(), "u", assigned(owner, everything)); !errors.Is(err, segmentapi.ErrConnection) || !strings.Contains(err.Error(), "changed back") {
+	if _, err = c.Users.Revoke(t.Context(), "u", assigned(owner, wholeWorkspace)); !errors.Is(err, segmentapi.ErrConnection) || !strings.Contains(err.Error(), "changed back") {
 		t.Error(err)
 	}
 	if diff := cmp.Diff(holds(ws, "u"), holds(srv.Workspace(), "u")); diff != "" {
@@ -155,34 +156,35 @@ func TestOwnerThatCannotBeProven(t *testing.T) {
 	}
 }
 
-// Who asked has left, and ownership was taken all the same: it is looked after.
-func TestOwnerProofOutlivesTheCaller(t *testing.T) {
+// The caller has given up, and ownership was taken: the check and the undo still
+// happen.
+func TestLastOwner_CallerGivesUpDuringTheWrite(t *testing.T) {
 	t.Parallel()
-	ws := owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") })
+	ws := ownerWorkspace(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") })
 	srv := sim.New(ws)
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
 	if err := srv.Before("replacePermissionsForUser", 1, func(ws *sim.Workspace) {
-		edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+		editPermissions(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, wholeWorkspace)} })
 		leave()
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := connect(t, srv, fast()).Users.Revoke(ctx, "u", assigned(owner, everything)); !errors.Is(err, segmentapi.ErrLastOwner) || !errors.Is(err, context.Canceled) {
+	if _, err := connect(t, srv, unspacedWrites()).Users.Revoke(ctx, "u", assigned(owner, wholeWorkspace)); !errors.Is(err, segmentapi.ErrLastOwner) || !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	checkHolds(t, srv, "u", holds(ws, "u")...)
 }
 
-// The proof after the write waits for the limit: half-way is no place to stop.
-func TestOwnerProofWaits(t *testing.T) {
+// The check after the write waits for the limit, longer than MaxWait.
+func TestLastOwner_CheckAfterTheWriteWaits(t *testing.T) {
 	t.Parallel()
 	for _, demoted := range []bool{false, true} {
-		for how, take := range takings {
+		for how, take := range ownershipRemovals {
 			t.Run(how, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					throughGroup := strings.Contains(how, "group")
-					srv := sim.New(owned(func(ws *sim.Workspace) {
+					srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) {
 						makeOwner(ws, "v")
 						if throughGroup {
 							addGroup(ws, "group", "u@example.com")
@@ -196,7 +198,7 @@ func TestOwnerProofWaits(t *testing.T) {
 							failed = true
 							if demoted {
 								srv.Update(func(ws *sim.Workspace) {
-									edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+									editPermissions(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, wholeWorkspace)} })
 								})
 							}
 							resp := jsonResponse(r, `{"errors":[{"type":"RequestError","message":"Too many requests"}]}`)
@@ -206,7 +208,7 @@ func TestOwnerProofWaits(t *testing.T) {
 						}
 						return srv.RoundTripper().RoundTrip(r)
 					})}
-					c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), fast(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}))
+					c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), unspacedWrites(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}))
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -226,29 +228,29 @@ func TestOwnerProofWaits(t *testing.T) {
 	}
 }
 
-// Whatever was taken on the way is given back, not the last of it alone.
-func TestEverythingTakenIsGivenBack(t *testing.T) {
+// All writes of the edit are undone, not just the last.
+func TestLastOwner_UndoesEveryWrite(t *testing.T) {
 	t.Parallel()
-	ws := owned(func(ws *sim.Workspace) {
-		edited(ws, "u", func([]sim.Permission) []sim.Permission {
+	ws := ownerWorkspace(func(ws *sim.Workspace) {
+		editPermissions(ws, "u", func([]sim.Permission) []sim.Permission {
 			return []sim.Permission{on(admin, "SOURCE a"), on(reader, "SOURCE b")}
 		})
 		makeOwner(ws, "u")
 		makeOwner(ws, "v")
 	})
 	srv := sim.New(ws)
-	// When ownership has gone, somebody gives what has gone with it, and demotes v.
+	// After ownership is revoked, others grant the other permission again and demote v.
 	written := false
 	if err := srv.Before("getUser", 0, func(ws *sim.Workspace) {
-		if !written && !slices.Contains(holds(ws, "u"), owner+" "+everything) {
+		if !written && !slices.Contains(holds(ws, "u"), owner+" "+wholeWorkspace) {
 			written = true
-			edited(ws, "u", func(held []sim.Permission) []sim.Permission { return append(held, on(admin, "SOURCE a")) })
-			edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+			editPermissions(ws, "u", func(held []sim.Permission) []sim.Permission { return append(held, on(admin, "SOURCE a")) })
+			editPermissions(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, wholeWorkspace)} })
 		}
 	}); err != nil {
 		t.Fatal(err)
 	}
-	_, err := connect(t, srv, fast()).Users.Revoke(t.Context(), "u", assigned(owner, everything), assigned(admin, "SOURCE a"))
+	_, err := connect(t, srv, unspacedWrites()).Users.Revoke(t.Context(), "u", assigned(owner, wholeWorkspace), assigned(admin, "SOURCE a"))
 	if !errors.Is(err, segmentapi.ErrLastOwner) || strings.Contains(err.Error(), "COULD NOT") {
 		t.Error(err)
 	}
@@ -258,19 +260,19 @@ func TestEverythingTakenIsGivenBack(t *testing.T) {
 	}
 }
 
-// Ownership is given back although something else cannot be.
-func TestOwnershipComesBackFirst(t *testing.T) {
+// Ownership is restored even if other permissions cannot be.
+func TestLastOwner_OwnershipIsRestoredFirst(t *testing.T) {
 	t.Parallel()
 	for name, odd := range map[string]sim.Permission{"a deleted source": on(admin, "SOURCE deleted"), "a source with labels": on(admin, "SOURCE a env=prod")} {
 		t.Run(name, func(t *testing.T) {
-			ws := owned(func(ws *sim.Workspace) {
+			ws := ownerWorkspace(func(ws *sim.Workspace) {
 				makeOwner(ws, "v")
 				makeOwner(ws, "u")
-				edited(ws, "u", func(held []sim.Permission) []sim.Permission { return append(held, odd) })
+				editPermissions(ws, "u", func(held []sim.Permission) []sim.Permission { return append(held, odd) })
 			})
 			srv := sim.New(ws)
-			before(t, srv, "replacePermissionsForUser", 1, "v", func(held *[]sim.Permission) { *held = []sim.Permission{on(minimal, everything)} })
-			if err := takings["replace of u"](t.Context(), connect(t, srv, fast())); !errors.Is(err, segmentapi.ErrLastOwner) {
+			changeBefore(t, srv, "replacePermissionsForUser", 1, "v", func(held *[]sim.Permission) { *held = []sim.Permission{on(minimal, wholeWorkspace)} })
+			if err := ownershipRemovals["replace of u"](t.Context(), connect(t, srv, unspacedWrites())); !errors.Is(err, segmentapi.ErrLastOwner) {
 				t.Error(err)
 			}
 			if got := owners(srv.Workspace()); !slices.Equal(got, []string{"u"}) {
@@ -280,9 +282,9 @@ func TestOwnershipComesBackFirst(t *testing.T) {
 	}
 }
 
-// An owner who holds nothing else gets back what was taken and keeps nothing
-// that took its place.
-func TestOwnersAloneAreGivenBack(t *testing.T) {
+// An owner who holds nothing else gets ownership back, without Minimal Workspace
+// Access.
+func TestLastOwner_OnlyPermissionIsRestored(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"revoke from u", "replace of u", "remove u", "revoke from group", "delete group"} {
 		t.Run(how, func(t *testing.T) {
@@ -291,89 +293,88 @@ func TestOwnersAloneAreGivenBack(t *testing.T) {
 			if strings.HasSuffix(how, "group") {
 				subject = "group"
 			}
-			ws := owned(func(ws *sim.Workspace) {
+			ws := ownerWorkspace(func(ws *sim.Workspace) {
 				makeOwner(ws, "v")
 				addGroup(ws, "group", "w@example.com")
-				edited(ws, "group", func([]sim.Permission) []sim.Permission { return nil })
-				edited(ws, subject, func([]sim.Permission) []sim.Permission { return []sim.Permission{on(owner, everything)} })
+				editPermissions(ws, "group", func([]sim.Permission) []sim.Permission { return nil })
+				editPermissions(ws, subject, func([]sim.Permission) []sim.Permission { return []sim.Permission{on(owner, wholeWorkspace)} })
 			})
 			srv := sim.New(ws)
 			gone := false
 			for _, operation := range []string{"replacePermissionsForUser", "replacePermissionsForUserGroup"} {
 				if err := srv.Before(operation, 1, func(ws *sim.Workspace) {
 					gone = true
-					edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+					editPermissions(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, wholeWorkspace)} })
 				}); err != nil {
 					t.Fatal(err)
 				}
 			}
-			err := takings[how](t.Context(), connect(t, srv, fast()))
+			err := ownershipRemovals[how](t.Context(), connect(t, srv, unspacedWrites()))
 			if !gone || !errors.Is(err, segmentapi.ErrLastOwner) || strings.Contains(err.Error(), "COULD NOT") {
 				t.Error(gone, err)
 			}
-			checkHolds(t, srv, subject, owner+" "+everything)
+			checkHolds(t, srv, subject, owner+" "+wholeWorkspace)
 		})
 	}
 }
 
-// What was refused was not changed, and so not changed back.
-func TestARefusedPutChangedNothing(t *testing.T) {
+// A refused PUT changed nothing, so nothing is undone.
+func TestLastOwner_RefusedPutIsNotUndone(t *testing.T) {
 	t.Parallel()
-	srv := sim.New(owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") }))
-	injects(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 403})
-	edits(t, srv, "replacePermissionsForUser", 1, func(ws *sim.Workspace) {
-		edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+	srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") }))
+	inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 403})
+	updateBefore(t, srv, "replacePermissionsForUser", 1, func(ws *sim.Workspace) {
+		editPermissions(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, wholeWorkspace)} })
 	})
-	err := takings["revoke from u"](t.Context(), connect(t, srv, fast()))
+	err := ownershipRemovals["revoke from u"](t.Context(), connect(t, srv, unspacedWrites()))
 	if err == nil || strings.Contains(err.Error(), "changed back") {
 		t.Error(err)
 	}
 }
 
-// takenMeanwhile serves two owners, of whom somebody makes v none meanwhile, and
-// takes a permission from u.
+// takenMeanwhile serves two owners, u and v. Meanwhile another administrator demotes v
+// and revokes a permission of u.
 func takenMeanwhile() *sim.Server {
-	srv := sim.New(owned(func(ws *sim.Workspace) {
+	srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) {
 		makeOwner(ws, "v")
-		edited(ws, "u", func([]sim.Permission) []sim.Permission {
-			return []sim.Permission{on(owner, everything), on(admin, "SOURCE a"), on(reader, "SOURCE b")}
+		editPermissions(ws, "u", func([]sim.Permission) []sim.Permission {
+			return []sim.Permission{on(owner, wholeWorkspace), on(admin, "SOURCE a"), on(reader, "SOURCE b")}
 		})
 	}))
-	meanwhile(srv, func(ws *sim.Workspace) {
-		edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
-		edited(ws, "u", func([]sim.Permission) []sim.Permission {
-			return []sim.Permission{on(owner, everything), on(reader, "SOURCE b")}
+	updateSoon(srv, func(ws *sim.Workspace) {
+		editPermissions(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, wholeWorkspace)} })
+		editPermissions(ws, "u", func([]sim.Permission) []sim.Permission {
+			return []sim.Permission{on(owner, wholeWorkspace), on(reader, "SOURCE b")}
 		})
 	})
 	return srv
 }
 
-// What somebody else has taken meanwhile is not given back with what was not even
-// sent.
-func TestWhatOthersTookIsNotGivenBack(t *testing.T) {
+// A permission that others revoke meanwhile is not restored if this edit sent nothing.
+func TestLastOwner_UndoKeepsRevocationsByOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		srv := takenMeanwhile()
-		injects(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"5"}}},
+		inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"5"}}},
 			sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 2, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"20"}}})
 		c := connect(t, srv, segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}))
-		if _, err := c.Users.Revoke(t.Context(), "u", assigned(owner, everything), assigned(admin, "SOURCE a")); err == nil {
+		if _, err := c.Users.Revoke(t.Context(), "u", assigned(owner, wholeWorkspace), assigned(admin, "SOURCE a")); err == nil {
 			t.Error("no error")
 		}
 		<-time.After(time.Minute)
-		checkHolds(t, srv, "u", owner+" "+everything, reader+" SOURCE b")
+		checkHolds(t, srv, "u", owner+" "+wholeWorkspace, reader+" SOURCE b")
 	})
 }
 
-// Nor with what was sent and not carried out.
-func TestWhatOthersTookIsNotGivenBackAfterA503(t *testing.T) {
+// Nor if the PUT was sent and not carried out.
+func TestLastOwner_UndoKeepsRevocationsByOthersAfterA503(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		srv := takenMeanwhile()
-		injects(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 503})
-		if _, err := connect(t, srv).Users.Revoke(t.Context(), "u", assigned(owner, everything), assigned(admin, "SOURCE a")); err == nil {
+		inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 503})
+		if _, err := connect(t, srv).Users.Revoke(t.Context(), "u", assigned(owner, wholeWorkspace), assigned(admin, "SOURCE a")); err == nil {
 			t.Error("no error")
 		}
-		checkHolds(t, srv, "u", owner+" "+everything, reader+" SOURCE b")
+		checkHolds(t, srv, "u", owner+" "+wholeWorkspace, reader+" SOURCE b")
 	})
 }

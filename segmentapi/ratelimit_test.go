@@ -81,7 +81,7 @@ func TestReadsFarFromTheLimitDoNotWait(t *testing.T) {
 	})
 }
 
-func TestAfterARefusalNobodySends(t *testing.T) {
+func TestRefusal_HoldsBackAllRequests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -136,7 +136,7 @@ func TestAfterARefusalNobodySends(t *testing.T) {
 	})
 }
 
-func TestWaitIsBounded(t *testing.T) {
+func TestMaxWait_BoundsOneCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c, sent := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -167,7 +167,7 @@ func TestWaitIsBounded(t *testing.T) {
 	})
 }
 
-func TestWaitsOfOneCallAddUp(t *testing.T) {
+func TestMaxWait_WaitsOfOneCallAddUp(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		retryAfter string
@@ -200,9 +200,8 @@ func TestWaitsOfOneCallAddUp(t *testing.T) {
 	}
 }
 
-// Clients with different patience must not send what either was told to hold
-// back.
-func TestOneLimitForEveryPatience(t *testing.T) {
+// If one of two clients is refused, the other sends nothing either.
+func TestWithRetry_SharesTheLimit(t *testing.T) {
 	t.Parallel()
 	for name, refusedFirst := range map[string]bool{"the hasty one is refused": true, "the patient one is refused": false} {
 		t.Run(name, func(t *testing.T) {
@@ -256,9 +255,9 @@ func TestOneLimitForEveryPatience(t *testing.T) {
 	}
 }
 
-// Who does not wait for the limit still stands in the queue, and waits for the
-// first answers: neither is the limit's doing.
-func TestCrowdWithoutPatience(t *testing.T) {
+// A call that may not wait for the limit still queues, and waits for the first answers:
+// neither is the limit's doing.
+func TestMaxWait_ZeroStillQueues(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []int{0, 1000} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
@@ -294,7 +293,7 @@ func TestCrowdWithoutPatience(t *testing.T) {
 }
 
 // A queue that is longer than the window is not spread over the next one.
-func TestQueueOverTheReset(t *testing.T) {
+func TestQueueLongerThanTheWindow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &window{limit: 600, start: time.Now(), used: 519} // Others have used it.

@@ -74,9 +74,9 @@ func readsOne[T any](of func(*Client) getFunc[T]) func(context.Context, *Client)
 	}
 }
 
-// Every operation names itself in every error, and takes no answer for one
-// about something that it does not have.
-func TestEveryReadFailsByName(t *testing.T) {
+// The error of each operation names it, and an answer about another object is an
+// error.
+func TestReads_ErrorsNameTheOperation(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		status int
@@ -116,7 +116,7 @@ func TestEveryReadFailsByName(t *testing.T) {
 	}
 }
 
-// The prefix of a space id comes and goes.
+// Segment sends the id of a space with or without its prefix.
 func TestSpaceIDForms(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -18,20 +18,20 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// A removal that is refused leaves everything as it was.
-func TestRemovalThatIsRefused(t *testing.T) {
+// A refused removal leaves everything as it was.
+func TestRemoveDelete_Refused(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"remove u", "delete group"} {
 		for _, status := range []int{403, 500} {
 			t.Run(how, func(t *testing.T) {
-				srv := sim.New(owned(func(ws *sim.Workspace) {
+				srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) {
 					makeOwner(ws, "u")
 					makeOwner(ws, "v")
 					addGroup(ws, "group", "u@example.com", "v@example.com")
 				}))
-				injects(t, srv, sim.Fault{Operation: "deleteUsers", Kind: sim.FaultStatus, Status: status}, sim.Fault{Operation: "deleteUserGroup", Kind: sim.FaultStatus, Status: status})
+				inject(t, srv, sim.Fault{Operation: "deleteUsers", Kind: sim.FaultStatus, Status: status}, sim.Fault{Operation: "deleteUserGroup", Kind: sim.FaultStatus, Status: status})
 				start := srv.Workspace()
-				err := takings[how](t.Context(), connect(t, srv, fast()))
+				err := ownershipRemovals[how](t.Context(), connect(t, srv, unspacedWrites()))
 				if err == nil {
 					t.Fatal("no error")
 				}
@@ -48,12 +48,13 @@ func TestRemovalThatIsRefused(t *testing.T) {
 	}
 }
 
-// What comes in the place of ownership goes again when it is given back.
-func TestNothingIsLeftOfADemotion(t *testing.T) {
+// Minimal Workspace Access, which took the place of ownership, goes when ownership is
+// restored.
+func TestUsersRemove_UndoRemovesMinimalAccess(t *testing.T) {
 	t.Parallel()
-	ws := owned(func(ws *sim.Workspace) {
+	ws := ownerWorkspace(func(ws *sim.Workspace) {
 		makeOwner(ws, "v")
-		edited(ws, "u", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(owner, everything)} })
+		editPermissions(ws, "u", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(owner, wholeWorkspace)} })
 	})
 	srv := sim.New(ws)
 	failed := false
@@ -64,23 +65,23 @@ func TestNothingIsLeftOfADemotion(t *testing.T) {
 		}
 		return srv.RoundTripper().RoundTrip(r)
 	})}
-	c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), fast(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}))
+	c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), unspacedWrites(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err = c.Users.Remove(t.Context(), "u"); err == nil {
 		t.Error("no error")
 	}
-	checkHolds(t, srv, "u", owner+" "+everything)
+	checkHolds(t, srv, "u", owner+" "+wholeWorkspace)
 }
 
-// Two users whose addresses differ but for case, in a group that owns. The
-// simulator lists the first of them twice, so the list is made here.
-func TestRemoveLeavesTheTwin(t *testing.T) {
+// The addresses of two users in an owning group differ only in case. The simulator
+// lists the first of them twice, so the test serves the list.
+func TestUsersRemove_AddressesDifferOnlyInCase(t *testing.T) {
 	t.Parallel()
-	srv := sim.New(owned(func(ws *sim.Workspace) {
+	srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) {
 		makeOwner(ws, "v")
-		ws.Users = append(ws.Users, sim.User{ID: "U", Email: "U@example.com", Permissions: []sim.Permission{on(minimal, everything)}})
+		ws.Users = append(ws.Users, sim.User{ID: "U", Email: "U@example.com", Permissions: []sim.Permission{on(minimal, wholeWorkspace)}})
 		addGroup(ws, "group", "u@example.com", "U@example.com")
 	}))
 	hc := &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
@@ -96,7 +97,7 @@ func TestRemoveLeavesTheTwin(t *testing.T) {
 		}
 		return jsonResponse(r, `{"data":{"users":[`+strings.Join(rows, ",")+`],"pagination":{"current":"MA=="}}}`), nil
 	})}
-	c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), fast())
+	c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), unspacedWrites())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,30 +109,30 @@ func TestRemoveLeavesTheTwin(t *testing.T) {
 	}
 }
 
-// Somebody else removes the owner meanwhile: that is what was asked.
-func TestOwnerWhoIsGoneMeanwhile(t *testing.T) {
+// Another administrator removes the owner meanwhile: that is no error.
+func TestUsersRemove_RemovedByOthersMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, ordinal := range []int{2, 3, 4, 5} {
-		srv := sim.New(owned(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") }))
+		srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") }))
 		if err := srv.Before("getUser", ordinal, func(ws *sim.Workspace) {
 			ws.Users = slices.DeleteFunc(ws.Users, func(u sim.User) bool { return u.ID == "u" })
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := connect(t, srv, fast()).Users.Remove(t.Context(), "u"); err != nil {
+		if _, err := connect(t, srv, unspacedWrites()).Users.Remove(t.Context(), "u"); err != nil {
 			t.Error(ordinal, err)
 		}
 	}
 }
 
-// The other owner leaves while a removal waits for the limit: what was taken
-// before it comes back, and nobody is removed.
-func TestOtherOwnerLeavesWhileARemovalWaits(t *testing.T) {
+// The other owner leaves while a removal waits for the limit: the ownership that was
+// taken before it is restored, and nobody is removed.
+func TestRemoveDelete_OtherOwnerGoesDuringTheWait(t *testing.T) {
 	t.Parallel()
 	for how, operation := range map[string]string{"remove u": "deleteUsers", "delete group": "deleteUserGroup"} {
 		t.Run(how, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				srv := sim.New(owned(func(ws *sim.Workspace) {
+				srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) {
 					makeOwner(ws, "v")
 					if how == "remove u" {
 						makeOwner(ws, "u")
@@ -139,14 +140,14 @@ func TestOtherOwnerLeavesWhileARemovalWaits(t *testing.T) {
 					}
 					addGroup(ws, "group", "u@example.com")
 				}))
-				injects(t, srv, sim.Fault{Operation: operation, Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"30"}}})
+				inject(t, srv, sim.Fault{Operation: operation, Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"30"}}})
 				go func() {
 					<-time.After(20 * time.Second) // well inside the wait
 					srv.Update(func(ws *sim.Workspace) {
-						edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+						editPermissions(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, wholeWorkspace)} })
 					})
 				}()
-				if err := takings[how](t.Context(), connect(t, srv)); !errors.Is(err, segmentapi.ErrLastOwner) {
+				if err := ownershipRemovals[how](t.Context(), connect(t, srv)); !errors.Is(err, segmentapi.ErrLastOwner) {
 					t.Error(err)
 				}
 				if got := owners(srv.Workspace()); !slices.Equal(got, []string{"u"}) {
@@ -157,17 +158,16 @@ func TestOtherOwnerLeavesWhileARemovalWaits(t *testing.T) {
 	}
 }
 
-// A removal waits for an edit of the same user or group, and does not come in
-// between.
-func TestRemovalsWaitForEdits(t *testing.T) {
+// A removal waits for an edit of the same user or group.
+func TestRemoveDelete_WaitForEdits(t *testing.T) {
 	t.Parallel()
 	for what, remove := range map[string]func(context.Context, *segmentapi.Client) (bool, error){
 		"user":  func(ctx context.Context, c *segmentapi.Client) (bool, error) { return c.Users.Remove(ctx, "u") },
 		"group": func(ctx context.Context, c *segmentapi.Client) (bool, error) { return c.Groups.Delete(ctx, "g") },
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			srv := sim.New(editable(on(minimal, everything)))
-			c := connect(t, srv, fast())
+			srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
+			c := connect(t, srv, unspacedWrites())
 			e := editors(c)[what]
 			// The edit reads back late.
 			if err := srv.Inject(sim.Fault{Operation: e.get, Ordinal: 2, Kind: sim.FaultDelay, Delay: time.Hour}); err != nil {
@@ -192,8 +192,9 @@ func TestRemovalsWaitForEdits(t *testing.T) {
 	}
 }
 
-// The first DELETE was carried out, the second was held back by the limit.
-func TestLimitAfterAnUnclearWrite(t *testing.T) {
+// The first request was carried out without an answer, and the limit held back the
+// second.
+func TestRemoveDeleteRename_LimitAfterAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	limited := http.Header{"Retry-After": {"90"}}
 	for name, c := range map[string]struct {
@@ -215,11 +216,11 @@ func TestLimitAfterAnUnclearWrite(t *testing.T) {
 		}, func(ws *sim.Workspace) bool { return ws.Groups[0].Name == "Other" }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			srv := sim.New(editable(on(minimal, everything)))
-			injects(t, srv, sim.Fault{Operation: c.operation, Ordinal: 1, Kind: sim.FaultLateStatus, Status: 503},
+			srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
+			inject(t, srv, sim.Fault{Operation: c.operation, Ordinal: 1, Kind: sim.FaultLateStatus, Status: 503},
 				sim.Fault{Operation: c.operation, Ordinal: 2, Kind: sim.FaultStatus, Status: 429, Header: limited})
 			var log bytes.Buffer
-			err := c.do(t.Context(), connect(t, srv, fast(), segmentapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))))
+			err := c.do(t.Context(), connect(t, srv, unspacedWrites(), segmentapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))))
 			if !c.done(srv.Workspace()) {
 				t.Fatal("not done")
 			}
@@ -233,8 +234,8 @@ func TestLimitAfterAnUnclearWrite(t *testing.T) {
 	}
 }
 
-// No write rests on what was read before a long wait.
-func TestWritesAreThoughtOverAfterAWait(t *testing.T) {
+// No write rests on a read from before a long wait.
+func TestWrites_CheckedAgainAfterAWait(t *testing.T) {
 	t.Parallel()
 	after := func(srv *sim.Server, edit func(*sim.Workspace)) {
 		go func() {
@@ -245,8 +246,8 @@ func TestWritesAreThoughtOverAfterAWait(t *testing.T) {
 	wait := http.Header{"Retry-After": {"30"}}
 	t.Run("two groups of one name", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			srv := sim.New(editable(on(minimal, everything)))
-			injects(t, srv, sim.Fault{Operation: "createUserGroup", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: wait})
+			srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
+			inject(t, srv, sim.Fault{Operation: "createUserGroup", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: wait})
 			after(srv, func(ws *sim.Workspace) { ws.Groups = append(ws.Groups, sim.Group{ID: "theirs", Name: "New"}) })
 			if _, err := connect(t, srv).Groups.Create(t.Context(), "New"); !errors.Is(err, segmentapi.ErrConflict) {
 				t.Error(err)
@@ -260,20 +261,20 @@ func TestWritesAreThoughtOverAfterAWait(t *testing.T) {
 		for how, operation := range map[string]string{"remove u": "deleteUsers", "delete group": "deleteUserGroup", "take u out of group": "removeUsersFromUserGroup"} {
 			t.Run(how, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					srv := sim.New(owned(func(ws *sim.Workspace) {
+					srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) {
 						makeOwner(ws, "v")
-						ws.Groups = append(ws.Groups, sim.Group{ID: "group", Name: "group", Members: []string{"u@example.com"}, Permissions: []sim.Permission{on(minimal, everything)}})
+						ws.Groups = append(ws.Groups, sim.Group{ID: "group", Name: "group", Members: []string{"u@example.com"}, Permissions: []sim.Permission{on(minimal, wholeWorkspace)}})
 					}))
-					injects(t, srv, sim.Fault{Operation: operation, Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: wait})
+					inject(t, srv, sim.Fault{Operation: operation, Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: wait})
 					after(srv, func(ws *sim.Workspace) {
 						id := "group"
 						if how == "remove u" {
 							id = "u"
 						}
 						makeOwner(ws, id)
-						edited(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, everything)} })
+						editPermissions(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, wholeWorkspace)} })
 					})
-					if err := takings[how](t.Context(), connect(t, srv)); !errors.Is(err, segmentapi.ErrLastOwner) {
+					if err := ownershipRemovals[how](t.Context(), connect(t, srv)); !errors.Is(err, segmentapi.ErrLastOwner) {
 						t.Error(err)
 					}
 					if got := owners(srv.Workspace()); !slices.Equal(got, []string{"u"}) {

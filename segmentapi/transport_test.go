@@ -91,8 +91,8 @@ func TestRetriesByMethodAndStatus(t *testing.T) {
 	}
 }
 
-// After failures each wait is twice the one before, up to a bound, and clients
-// that failed together do not come back together.
+// After failures each wait is twice the one before, up to a bound, and has jitter, so
+// that clients that failed together do not come back together.
 func TestRetriesAreSpread(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -145,7 +145,7 @@ type failingReader struct{}
 
 func (failingReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// An answer that never ends is not read to its end, and not asked for again.
+// An endless answer is not read to its end, and not requested again.
 func TestAnswerTooLarge(t *testing.T) {
 	t.Parallel()
 	const most = 1 << 20
