@@ -150,6 +150,7 @@ func TestAuditLine_DeleteThatCannotBeReadBack(t *testing.T) {
 		"429": {Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"90"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
 				f.Operation, f.Ordinal = "getUserGroup", 2
@@ -178,6 +179,7 @@ func TestAuditLine_SomeMembersRemoved(t *testing.T) {
 		"500": {Kind: sim.FaultStatus, Status: 500},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) {
 					makeOwner(ws, "w")

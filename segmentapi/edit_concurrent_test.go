@@ -156,6 +156,7 @@ func TestRevoke_ReadsAgainAfterAWait(t *testing.T) {
 		"503": {Kind: sim.FaultStatus, Status: 503},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				srv := sim.New(testWorkspace(on(admin, "SOURCE a", "SOURCE b"), on(minimal, wholeWorkspace)))
 				fault.Operation, fault.Ordinal = "replacePermissionsForUser", 1

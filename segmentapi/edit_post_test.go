@@ -140,6 +140,7 @@ func TestGrant_SecondPostFails(t *testing.T) {
 	for name, form := range map[string]sim.PostForm{"all": sim.PostReplaces, "the role": sim.PostReplacesRole} {
 		for kind, fault := range map[string]sim.Fault{"reset": {Kind: sim.FaultReset}, "500": {Kind: sim.FaultStatus, Status: 500}, "503": {Kind: sim.FaultStatus, Status: 503}, "409": {Kind: sim.FaultStatus, Status: 409}} {
 			t.Run(name+"/"+kind, func(t *testing.T) {
+				t.Parallel()
 				forUserAndGroup(t, held, func(t *testing.T, srv *sim.Server, e editor) {
 					fault := fault // A copy: user and group run side by side.
 					fault.Operation, fault.Ordinal = e.post, 2
@@ -173,6 +174,7 @@ func TestGrant_RestoresAfterAReplacingPost(t *testing.T) {
 		"limit":                 {{Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"30"}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				srv := sim.New(testWorkspace(held...), sim.WithPost(sim.PostReplaces))
 				for _, f := range faults {
@@ -189,6 +191,7 @@ func TestGrant_RestoresAfterAReplacingPost(t *testing.T) {
 		})
 	}
 	t.Run("the caller leaves", func(t *testing.T) {
+		t.Parallel()
 		srv := sim.New(testWorkspace(held...), sim.WithPost(sim.PostReplaces))
 		ctx, leave := context.WithCancel(t.Context())
 		defer leave()
@@ -211,6 +214,7 @@ func TestGrant_RestoresAfterAReplacingPost(t *testing.T) {
 		checkHolds(t, srv, "u", admin+" SOURCE a", admin+" SOURCE c", minimal+" "+wholeWorkspace)
 	})
 	t.Run("the last owner", func(t *testing.T) {
+		t.Parallel()
 		srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) { makeOwner(ws, "u") }), sim.WithPost(sim.PostReplaces))
 		inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 500})
 		if _, err := connect(t, srv, unspacedWrites()).Users.Grant(t.Context(), "u", assigned(reader, "SOURCE a")); err != nil {

@@ -182,6 +182,7 @@ func TestLastOwner_CheckAfterTheWriteWaits(t *testing.T) {
 	for _, demoted := range []bool{false, true} {
 		for how, take := range ownershipRemovals {
 			t.Run(how, func(t *testing.T) {
+				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					throughGroup := strings.Contains(how, "group")
 					srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) {
@@ -265,6 +266,7 @@ func TestLastOwner_OwnershipIsRestoredFirst(t *testing.T) {
 	t.Parallel()
 	for name, odd := range map[string]sim.Permission{"a deleted source": on(admin, "SOURCE deleted"), "a source with labels": on(admin, "SOURCE a env=prod")} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			ws := ownerWorkspace(func(ws *sim.Workspace) {
 				makeOwner(ws, "v")
 				makeOwner(ws, "u")

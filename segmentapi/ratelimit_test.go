@@ -333,6 +333,7 @@ func TestTinyLimits(t *testing.T) {
 	for limit := 1; limit < 10; limit++ {
 		for _, reserve := range []float64{0, 0.1, 0.9} {
 			t.Run(fmt.Sprint(limit, reserve), func(t *testing.T) {
+				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					w := &window{limit: limit}
 					c, sent := serve(t, w.serve, WithRetry(RetryPolicy{MaxAttempts: 3, MaxWait: 3 * time.Hour}), WithLimits(Limits{WritesPerMinute: 60, Reserve: reserve}))

@@ -24,6 +24,7 @@ func TestRemoveDelete_Refused(t *testing.T) {
 	for _, how := range []string{"remove u", "delete group"} {
 		for _, status := range []int{403, 500} {
 			t.Run(how, func(t *testing.T) {
+				t.Parallel()
 				srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) {
 					makeOwner(ws, "u")
 					makeOwner(ws, "v")
@@ -131,6 +132,7 @@ func TestRemoveDelete_OtherOwnerGoesDuringTheWait(t *testing.T) {
 	t.Parallel()
 	for how, operation := range map[string]string{"remove u": "deleteUsers", "delete group": "deleteUserGroup"} {
 		t.Run(how, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) {
 					makeOwner(ws, "v")
@@ -216,6 +218,7 @@ func TestRemoveDeleteRename_LimitAfterAnUnknownOutcome(t *testing.T) {
 		}, func(ws *sim.Workspace) bool { return ws.Groups[0].Name == "Other" }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
 			inject(t, srv, sim.Fault{Operation: c.operation, Ordinal: 1, Kind: sim.FaultLateStatus, Status: 503},
 				sim.Fault{Operation: c.operation, Ordinal: 2, Kind: sim.FaultStatus, Status: 429, Header: limited})
@@ -245,6 +248,7 @@ func TestWrites_CheckedAgainAfterAWait(t *testing.T) {
 	}
 	wait := http.Header{"Retry-After": {"30"}}
 	t.Run("two groups of one name", func(t *testing.T) {
+		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
 			inject(t, srv, sim.Fault{Operation: "createUserGroup", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: wait})
@@ -258,8 +262,10 @@ func TestWrites_CheckedAgainAfterAWait(t *testing.T) {
 		})
 	})
 	t.Run("ownership is handed over meanwhile", func(t *testing.T) {
+		t.Parallel()
 		for how, operation := range map[string]string{"remove u": "deleteUsers", "delete group": "deleteUserGroup", "take u out of group": "removeUsersFromUserGroup"} {
 			t.Run(how, func(t *testing.T) {
+				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) {
 						makeOwner(ws, "v")
