@@ -72,24 +72,10 @@ type Invite struct {
 // [ErrAmbiguous] as those of Delete, [ErrNotApplied]. If completing the groups
 // fails, the same Create continues where it stopped.
 func (s *InviteService) Create(ctx context.Context, in Invitation) (*Invite, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
 	email := strings.TrimSpace(in.Email)
-	// The standard library accepts invisible characters, such as the no-break spaces
-	// that come with copied text.
-	hidden := func(r rune) bool { return !unicode.IsPrint(r) }
-	if address, err := mail.ParseAddress(email); err != nil || address.Address != email || strings.ContainsFunc(email, hidden) {
-		return nil, invalidArgument("%q is not an e-mail address", email)
-	}
-	assignments := Assignments(in.Permissions)
-	if len(in.Permissions) > 0 {
-		if err := checkAssignments(assignments); err != nil {
-			return nil, err
-		}
-	}
-	for _, groupID := range in.Groups {
-		if err := checkID("group", groupID); err != nil {
-			return nil, err
-		}
-	}
 	unlock, err := s.c.writer.locks.acquire(ctx, "invite "+fold(email))
 	if err != nil {
 		return nil, err
@@ -105,7 +91,7 @@ func (s *InviteService) Create(ctx context.Context, in Invitation) (*Invite, err
 		}
 	}
 	if invite == nil {
-		if invite, err = s.send(ctx, email, assignments); err != nil {
+		if invite, err = s.send(ctx, email, Assignments(in.Permissions)); err != nil {
 			return nil, err
 		}
 	}
@@ -118,6 +104,28 @@ func (s *InviteService) Create(ctx context.Context, in Invitation) (*Invite, err
 		}
 	}
 	return invite, nil
+}
+
+// check refuses invitations that must not be sent.
+func (in Invitation) check() error {
+	email := strings.TrimSpace(in.Email)
+	// The standard library accepts invisible characters, such as the no-break spaces
+	// that come with copied text.
+	hidden := func(r rune) bool { return !unicode.IsPrint(r) }
+	if address, err := mail.ParseAddress(email); err != nil || address.Address != email || strings.ContainsFunc(email, hidden) {
+		return invalidArgument("%q is not an e-mail address", email)
+	}
+	if len(in.Permissions) > 0 {
+		if err := checkAssignments(Assignments(in.Permissions)); err != nil {
+			return err
+		}
+	}
+	for _, groupID := range in.Groups {
+		if err := checkID("group", groupID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // send sends an invite to a person who has none.

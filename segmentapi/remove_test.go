@@ -240,19 +240,13 @@ func TestRemoveDeleteRename_LimitAfterAnUnknownOutcome(t *testing.T) {
 // No write rests on a read from before a long wait.
 func TestWrites_CheckedAgainAfterAWait(t *testing.T) {
 	t.Parallel()
-	after := func(srv *sim.Server, edit func(*sim.Workspace)) {
-		go func() {
-			<-time.After(100 * time.Millisecond)
-			srv.Update(edit)
-		}()
-	}
 	wait := http.Header{"Retry-After": {"30"}}
 	t.Run("two groups of one name", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
 			inject(t, srv, sim.Fault{Operation: "createUserGroup", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: wait})
-			after(srv, func(ws *sim.Workspace) { ws.Groups = append(ws.Groups, sim.Group{ID: "theirs", Name: "New"}) })
+			updateSoon(srv, func(ws *sim.Workspace) { ws.Groups = append(ws.Groups, sim.Group{ID: "theirs", Name: "New"}) })
 			if _, err := connect(t, srv).Groups.Create(t.Context(), "New"); !errors.Is(err, segmentapi.ErrConflict) {
 				t.Error(err)
 			}
@@ -272,7 +266,7 @@ func TestWrites_CheckedAgainAfterAWait(t *testing.T) {
 						ws.Groups = append(ws.Groups, sim.Group{ID: "group", Name: "group", Members: []string{"u@example.com"}, Permissions: []sim.Permission{on(minimal, wholeWorkspace)}})
 					}))
 					inject(t, srv, sim.Fault{Operation: operation, Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: wait})
-					after(srv, func(ws *sim.Workspace) {
+					updateSoon(srv, func(ws *sim.Workspace) {
 						id := "group"
 						if how == "remove u" {
 							id = "u"
