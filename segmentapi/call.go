@@ -87,17 +87,17 @@ func decoded[T any](run func(context.Context) (*T, *http.Response, error)) func(
 }
 
 // bad is the error for an answer that was decoded but cannot be used.
-func (w call) bad(format string, args ...any) error {
+func (o call) bad(format string, args ...any) error {
 	return &Error{
-		Operation: w.operation, Method: w.method, Path: w.path, StatusCode: http.StatusOK,
+		Operation: o.operation, Method: o.method, Path: o.path, StatusCode: http.StatusOK,
 		kind: ErrBadResponse, cause: fmt.Errorf(format, args...),
 	}
 }
 
 // conflict is the error for a request that Segment would accept although its
 // result is unwanted. It is not sent.
-func conflict(w call, format string, args ...any) error {
-	return &Error{Operation: w.operation, Method: w.method, Path: w.path, kind: ErrConflict, cause: fmt.Errorf(format, args...)}
+func conflict(op call, format string, args ...any) error {
+	return &Error{Operation: op.operation, Method: op.method, Path: op.path, kind: ErrConflict, cause: fmt.Errorf(format, args...)}
 }
 
 // A lister runs and reads one list operation of the official client: O is its

@@ -283,7 +283,7 @@ func TestEdits_WaitForEachOther(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := connect(t, srv)
-		patient, err := c.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1, MaxWait: time.Minute})
+		other, err := c.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1, MaxWait: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -296,7 +296,7 @@ func TestEdits_WaitForEachOther(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		start := time.Now()
-		if _, err = patient.Users.Grant(ctx, "u", assigned(admin, "SOURCE b")); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Minute {
+		if _, err = other.Users.Grant(ctx, "u", assigned(admin, "SOURCE b")); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Minute {
 			t.Errorf("%v after %s", err, time.Since(start))
 		}
 		if got := requests(srv); len(got) != 1 {

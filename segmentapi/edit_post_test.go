@@ -168,7 +168,7 @@ func TestGrant_RestoresAfterAReplacingPost(t *testing.T) {
 	t.Parallel()
 	held := []sim.Permission{on(admin, "SOURCE a"), on(minimal, wholeWorkspace)}
 	for name, faults := range map[string][]sim.Fault{
-		"reset after the doubt": {{Ordinal: 2, Kind: sim.FaultReset}},
+		"reset at the second": {{Ordinal: 2, Kind: sim.FaultReset}},
 		"503 at first":          {{Ordinal: 1, Kind: sim.FaultStatus, Status: 503}},
 		"500 at first":          {{Ordinal: 1, Kind: sim.FaultStatus, Status: 500}},
 		"limit":                 {{Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"30"}}}},

@@ -199,7 +199,7 @@ func FuzzLimitHeaders(f *testing.F) {
 				"X-RateLimit-Reset": reset, "X-RateLimit-Remaining": remaining, "X-RateLimit-Consumed": consumed,
 			}
 		}
-		// asks sends one request without patience and returns how long the client
+		// asks sends one request without waiting and returns how long the client
 		// would wait, 0 if the answer came.
 		asks := func(t *testing.T, c *Client) time.Duration {
 			t.Helper()

@@ -33,7 +33,7 @@ func TestInvitesCreate_Refused(t *testing.T) {
 			in:   segmentapi.Invitation{Email: newcomer, Permissions: onSourceA(), Groups: []string{"g", "gone"}},
 			want: segmentapi.ErrNotFound, dry: segmentapi.ErrNotFound,
 		},
-		"a group that is gone, for who is pending": {
+		"a group that is gone, for a pending invite": {
 			in:   segmentapi.Invitation{Email: pending, Groups: []string{"h", "gone"}},
 			want: segmentapi.ErrNotFound, dry: segmentapi.ErrNotFound,
 		},
@@ -53,7 +53,7 @@ func TestInvitesCreate_Refused(t *testing.T) {
 			},
 			want: segmentapi.ErrAmbiguous, dry: segmentapi.ErrAmbiguous,
 		},
-		"two pending, neither of which is meant": {
+		"two pending, in other spellings": {
 			in:    segmentapi.Invitation{Email: "pending@EXAMPLE.com", Permissions: onSourceA(), Groups: []string{"g"}},
 			start: invites(strings.ToUpper(pending)),
 			want:  segmentapi.ErrAmbiguous, dry: segmentapi.ErrAmbiguous,
@@ -178,18 +178,18 @@ func TestInvitesCreate_OverHTTP(t *testing.T) {
 // is.
 func TestInvitesCreate_RateLimited(t *testing.T) {
 	t.Parallel()
-	for name, patience := range map[string]time.Duration{"in time": time.Minute + 5*time.Second, "too late": 10 * time.Second} {
+	for name, maxWait := range map[string]time.Duration{"in time": time.Minute + 5*time.Second, "too late": 10 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				ws := inviting()
 				srv := sim.New(ws)
 				inject(t, srv, sim.Fault{Operation: "createInvites", Ordinal: 1, Kind: sim.FaultStatus, Status: 429})
-				c := connect(t, srv, segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: patience}))
+				c := connect(t, srv, segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: maxWait}))
 				start := time.Now()
 				invite, err := c.Invites.Create(t.Context(), segmentapi.Invitation{Email: newcomer, Permissions: onSourceA()})
 				took := time.Since(start)
-				if patience < time.Minute {
+				if maxWait < time.Minute {
 					var limited *segmentapi.RateLimitError
 					if !errors.As(err, &limited) || took != 0 || operations(srv)["createInvites"] != 1 {
 						t.Errorf("%v after %s, requests %v", err, took, requests(srv))
