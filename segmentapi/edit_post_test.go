@@ -169,9 +169,9 @@ func TestGrant_RestoresAfterAReplacingPost(t *testing.T) {
 	held := []sim.Permission{on(admin, "SOURCE a"), on(minimal, wholeWorkspace)}
 	for name, faults := range map[string][]sim.Fault{
 		"reset at the second": {{Ordinal: 2, Kind: sim.FaultReset}},
-		"503 at first":          {{Ordinal: 1, Kind: sim.FaultStatus, Status: 503}},
-		"500 at first":          {{Ordinal: 1, Kind: sim.FaultStatus, Status: 500}},
-		"limit":                 {{Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"30"}}}},
+		"503 at first":        {{Ordinal: 1, Kind: sim.FaultStatus, Status: 503}},
+		"500 at first":        {{Ordinal: 1, Kind: sim.FaultStatus, Status: 500}},
+		"limit":               {{Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"30"}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
