@@ -175,7 +175,7 @@ func TestRevoke_ReadsAgainAfterAWait(t *testing.T) {
 				checkHolds(t, srv, "u", admin+" SOURCE b", reader+" SOURCE e", minimal+" "+wholeWorkspace)
 				read, write := "getUser", "replacePermissionsForUser"
 				order := []string{read, read, write, read, write, read}
-				if name == "503" { // What has become of it must be read first.
+				if name == "503" { // Its outcome must be read first.
 					order = slices.Insert(order, 3, read)
 				}
 				expectOrder(t, srv, order...)

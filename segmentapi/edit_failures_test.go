@@ -43,7 +43,7 @@ func TestGrantRevoke_FailedWrites(t *testing.T) {
 			t.Parallel()
 			forUserAndGroup(t, held, func(t *testing.T, srv *sim.Server, e editor) {
 				inject := func(operation string) {
-					fault := c.fault // A copy: user and group are side by side.
+					fault := c.fault // A copy: user and group run in parallel.
 					fault.Operation, fault.Ordinal = operation, 1
 					if err := srv.Inject(fault); err != nil {
 						t.Fatal(err)

@@ -35,7 +35,7 @@ func TestGrant_PostThatReplaces(t *testing.T) {
 						t.Errorf("%v, %v", change, err)
 					}
 					checkHolds(t, srv, e.id, want...)
-					// Once it is known, nothing is lost even for a moment.
+					// Once this is known, nothing is missing even for a moment.
 					known := len(writes(srv)) > 1
 					srv.ResetJournal()
 					if _, err = e.grant(t.Context(), e.id, assigned(admin, "SOURCE d")); err != nil {
@@ -142,7 +142,7 @@ func TestGrant_SecondPostFails(t *testing.T) {
 			t.Run(name+"/"+kind, func(t *testing.T) {
 				t.Parallel()
 				forUserAndGroup(t, held, func(t *testing.T, srv *sim.Server, e editor) {
-					fault := fault // A copy: user and group run side by side.
+					fault := fault // A copy: user and group run in parallel.
 					fault.Operation, fault.Ordinal = e.post, 2
 					inject(t, srv, fault)
 					change, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE c"))
@@ -150,7 +150,7 @@ func TestGrant_SecondPostFails(t *testing.T) {
 						t.Errorf("%v, %v", change, err)
 					}
 					checkHolds(t, srv, e.id, admin+" SOURCE a", admin+" SOURCE c", minimal+" "+wholeWorkspace)
-					// Nor may the client believe from now on that Segment merges.
+					// The client must not conclude that Segment merges.
 					before := holds(srv.Workspace(), e.id)
 					if _, err = e.grant(t.Context(), e.id, assigned(admin, "SOURCE d")); err != nil {
 						t.Error(err)

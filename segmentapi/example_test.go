@@ -10,7 +10,7 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi/segmentapitest"
 )
 
-// Everybody in the workspace.
+// Print every user of the workspace.
 func Example() {
 	server := segmentapitest.Start(segmentapitest.WithWorkspace("sized:users=3"))
 	defer server.Close()
@@ -34,7 +34,7 @@ func Example() {
 	// user-2@example.com
 }
 
-// A page at a time, for a program that shows pages or keeps its place.
+// Read a page at a time, for a program that shows pages or stores the cursor.
 func ExampleUserService_List() {
 	server := segmentapitest.Start(segmentapitest.WithWorkspace("sized:users=5"))
 	defer server.Close()
@@ -60,7 +60,7 @@ func ExampleUserService_List() {
 }
 
 // Kwame holds Source Admin on two sources. One of them is taken away, the other
-// stays. To ask again would change nothing, and the Difference be empty.
+// stays. Repeating the call would change nothing, and the Difference would be empty.
 func ExampleUserService_Revoke() {
 	server := segmentapitest.Start()
 	defer server.Close()
@@ -124,7 +124,7 @@ func ExampleUserService_Edit() {
 	// + Minimal Workspace Access on WORKSPACE hX5kzTqWvN2bRc8JmYpL4d
 }
 
-// The workspace keeps an owner, whoever asks.
+// The last owner of a workspace cannot be removed.
 func ExampleUserService_Remove() {
 	server := segmentapitest.Start(segmentapitest.WithWorkspace("empty"))
 	defer server.Close()
@@ -216,7 +216,7 @@ func ExampleInviteService_Create() {
 	// Output: new.colleague@example.com true
 }
 
-// Sentinels tell what went wrong, the error itself where.
+// Match errors with sentinels, and read the details from the fields.
 func ExampleError() {
 	server := segmentapitest.Start()
 	defer server.Close()
@@ -235,8 +235,8 @@ func ExampleError() {
 	// getUser 404 [user "left-last-week" not found]
 }
 
-// The client waits by itself, for up to 65 seconds unless told otherwise. What
-// takes longer is for the caller to decide.
+// The client waits for the rate limit, for up to 65 seconds by default. If it would
+// have to wait longer, the caller decides.
 func ExampleRateLimitError() {
 	server := segmentapitest.Start()
 	defer server.Close()
@@ -253,8 +253,8 @@ func ExampleRateLimitError() {
 	// Output: try again in 2m0s
 }
 
-// A handler of web requests does not wait for a limit; what runs at night does.
-// Both share the token, so what one learns of the limit holds for the other.
+// A handler of web requests does not wait for the limit, and a nightly job does. Both
+// share the token, and with WithRetry also what is known of the limit.
 func ExampleClient_WithRetry() {
 	server := segmentapitest.Start()
 	defer server.Close()

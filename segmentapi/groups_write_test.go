@@ -117,8 +117,8 @@ func nameFaults() map[string]nameFault {
 
 type nameFault struct {
 	fault sim.Fault
-	// What a POST and a PATCH come to that failed this way, and how often they
-	// are sent. No posts is one.
+	// The errors of a POST and a PATCH that fail this way, and how often each is sent;
+	// 0 posts means 1.
 	posted, patched error
 	posts, patches  int
 }

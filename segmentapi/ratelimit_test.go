@@ -175,7 +175,7 @@ func TestMaxWait_WaitsOfOneCallAddUp(t *testing.T) {
 		took, wait time.Duration
 	}{
 		"until the bound": {"4", 9, 8 * time.Second, 4 * time.Second},
-		// Over by its own account: it must not be followed by a burst.
+		// The refusal claims to be over: no burst must follow.
 		"a second at least": {"0", 3, 2 * time.Second, time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {

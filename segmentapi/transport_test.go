@@ -214,7 +214,7 @@ func TestClientTimeoutIsPerAttempt(t *testing.T) {
 		hc := &http.Client{Timeout: 2 * time.Second, Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
 			sent++
 			switch sent {
-			case 1: // Longer than the timeout, but waited for, not worked on.
+			case 1: // A wait longer than the timeout, but not during the request.
 				return &http.Response{StatusCode: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"30"}}, Body: http.NoBody, Request: r}, nil
 			case 2: // An answer that never comes.
 				<-r.Context().Done()
