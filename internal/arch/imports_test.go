@@ -25,6 +25,11 @@ var layout = map[string]struct {
 		},
 		never: []string{batonSDK, "connector", "internal/sim"},
 	},
+	"segmentapi/internal/pacing": {}, // The standard library only.
+	"segmentapi/access": {
+		packages: []string{"segmentapi"},
+		never:    []string{batonSDK, "connector", "internal/sim"},
+	},
 	"segmentapi/segmentapitest": {
 		packages: []string{"internal/sim", "segmentapi"},
 		never:    []string{batonSDK, "connector"},
@@ -40,8 +45,12 @@ var layout = map[string]struct {
 			// One request where several workers need the same.
 			"golang.org/x/sync",
 		},
-		packages: []string{"segmentapi"},
+		packages: []string{"segmentapi", "segmentapi/access"},
 		never:    []string{"internal/sim"},
+	},
+	"connector/internal/syncstate": {
+		modules: []string{batonSDK, "google.golang.org/grpc"},
+		never:   []string{"segmentapi", "internal/sim"},
 	},
 	"connector/inprocess": {
 		modules: []string{
