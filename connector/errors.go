@@ -82,7 +82,7 @@ func (c *Connector) translate(what string, err error, started time.Time) *status
 	if !ok {
 		code, advice = ofStatus(err, e)
 	}
-	if code != codes.Unavailable && e.StatusCode < http.StatusInternalServerError && fromSegment(err) {
+	if code != codes.Unavailable && e.StatusCode < http.StatusInternalServerError && segmentapi.FromSegment(err) {
 		c.outage.end() // A refusal is an answer.
 	}
 	if code == codes.Unavailable {
@@ -224,12 +224,5 @@ func explainCursor(err error, token pageToken) error {
 // notInPlan reports that Segment itself says that the workspace lacks a
 // feature. A refusal does not count, or it would read as "nobody has access".
 func notInPlan(err error) bool {
-	return fromSegment(err) && (errors.Is(err, segmentapi.ErrBadRequest) || errors.Is(err, segmentapi.ErrNotFound))
-}
-
-// fromSegment reports that an error answer has Segment's envelope. An answer
-// without it comes from something else on the way, such as a proxy.
-func fromSegment(err error) bool {
-	var e *segmentapi.Error
-	return errors.As(err, &e) && len(e.Details) > 0
+	return segmentapi.FromSegment(err) && (errors.Is(err, segmentapi.ErrBadRequest) || errors.Is(err, segmentapi.ErrNotFound))
 }

@@ -224,6 +224,6 @@ func functionTypes() []string {
 // unknownFunctionType reports that a workspace does not know a type of function.
 // Only the one that is younger than the others may be unknown.
 func unknownFunctionType(part string, err error) bool {
-	return segmentapi.FunctionType(part) == segmentapi.FunctionInsertTransformation && fromSegment(err) &&
+	return segmentapi.FunctionType(part) == segmentapi.FunctionInsertTransformation && segmentapi.FromSegment(err) &&
 		(errors.Is(err, segmentapi.ErrBadRequest) || errors.Is(err, segmentapi.ErrInvalid))
 }

@@ -119,7 +119,7 @@ func (c *Connector) edit(ctx context.Context, what string, holder *v2.ResourceId
 func retryNotFound[T any](ctx context.Context, change func(context.Context) (T, error)) (T, error) {
 	out, err := change(ctx)
 	var e *segmentapi.Error
-	if errors.As(err, &e) && fromSegment(e) && errors.Is(e, segmentapi.ErrNotFound) && e.Method != http.MethodGet {
+	if errors.As(err, &e) && segmentapi.FromSegment(e) && errors.Is(e, segmentapi.ErrNotFound) && e.Method != http.MethodGet {
 		return change(ctx)
 	}
 	return out, err
@@ -206,7 +206,7 @@ func (c *Connector) checkNotThroughGroup(ctx context.Context, user *v2.ResourceI
 // or a resource that it names.
 func reportedGone(err error, holder *v2.ResourceId) bool {
 	var e *segmentapi.Error
-	if !errors.As(err, &e) || !fromSegment(e) || !errors.Is(e, segmentapi.ErrNotFound) || e.Method != http.MethodGet {
+	if !errors.As(err, &e) || !segmentapi.FromSegment(e) || !errors.Is(e, segmentapi.ErrNotFound) || e.Method != http.MethodGet {
 		return false
 	}
 	path := fmt.Sprintf("/%ss/%s/", holder.GetResourceType(), holder.GetResource())

@@ -283,6 +283,6 @@ func newGrant(typeID, id, slug string, principal *v2.ResourceId, opts ...grant.G
 // it. An answer that is not Segment's own proves nothing of them.
 func notFound(err error) bool {
 	var e *segmentapi.Error
-	foreign := errors.As(err, &e) && e.StatusCode != 0 && len(e.Details) == 0
-	return errors.Is(err, segmentapi.ErrNotFound) && !foreign
+	answered := errors.As(err, &e) && e.StatusCode != 0
+	return errors.Is(err, segmentapi.ErrNotFound) && (!answered || segmentapi.FromSegment(err))
 }
