@@ -86,19 +86,19 @@ func (g *groupSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOp
 		return g.invites(ctx, s, r.GetId(), token)
 	case phaseHeld, phaseUnlisted:
 		sub, err := g.c.subject(ctx, s, r.GetId(), g.detail)
-		if err != nil || sub.Gone && token.Phase == phaseHeld {
+		if err != nil || sub.gone() && token.Phase == phaseHeld {
 			return nil, nil, err
 		}
-		return sub.held(r.GetId(), token, nil, expandsTo(r.GetId()))
+		return held(ctx, s, r.GetId(), sub, token, nil, expandsTo(r.GetId()))
 	}
 	sub, _, err := knownSubject(ctx, s, r.GetId())
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case sub.Gone && len(sub.Holdings) == 0:
-		return nil, nil, nil
-	case sub.Gone:
-		return nil, results(&pageToken{Phase: phaseUnlisted}), nil
+	case sub.gone() && len(sub.Permissions) == 0:
+		return nil, nil, countGone(ctx, s, r.GetId(), sub)
+	case sub.gone():
+		return nil, results(&pageToken{Phase: phaseUnlisted}), countGone(ctx, s, r.GetId(), sub)
 	}
 	return g.members(ctx, s, r.GetId(), token)
 }
@@ -106,12 +106,13 @@ func (g *groupSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOp
 // groupGone ends the grants of a group that has gone since its entitlements were
 // read. The entitlements on resources that no list returned are in the file by
 // now, and need their resources.
-func (g *groupSyncer) groupGone(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, missing error) ([]*v2.Grant, *rs.SyncOpResults, error) {
+func groupGone(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, missing error) ([]*v2.Grant, *rs.SyncOpResults, error) {
 	known, _, err := knownSubject(ctx, s, id)
 	if err != nil {
 		return nil, nil, err
 	}
-	return nil, results(&pageToken{Phase: phaseUnlisted}), g.c.vanish(ctx, s, id, known, missing)
+	_, err = vanish(ctx, s, id, known, missing)
+	return nil, results(&pageToken{Phase: phaseUnlisted}), err
 }
 
 // members grants membership to one page of users. It leaves out a user who was not
@@ -124,7 +125,7 @@ func (g *groupSyncer) members(ctx context.Context, s syncstate.Sync, id *v2.Reso
 	if err != nil {
 		return nil, nil, explainCursor(err, token)
 	} else if missing != nil {
-		return g.groupGone(ctx, s, id, missing)
+		return groupGone(ctx, s, id, missing)
 	}
 	g.c.progress.answered(ctx, s.ID(), typeGroup, page.Next == "")
 	ids, rows := make([]string, len(page.Items)), make([]syncstate.Row, len(page.Items))
@@ -174,7 +175,7 @@ func (g *groupSyncer) invites(ctx context.Context, s syncstate.Sync, id *v2.Reso
 	if err != nil {
 		return nil, nil, explainCursor(err, token)
 	} else if missing != nil {
-		return g.groupGone(ctx, s, id, missing)
+		return groupGone(ctx, s, id, missing)
 	}
 	g.c.progress.answered(ctx, s.ID(), typeGroup, page.Next == "")
 	users, err := s.IDsByEmail(ctx, typeUser, page.Items)

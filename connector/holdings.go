@@ -17,11 +17,11 @@ type holding struct {
 	access.Target
 	// Listed is set if a list returned the resource, or if it is not known which
 	// resources there are.
-	Listed bool `json:"listed,omitempty"`
+	Listed bool
 	// Name is the name of the resource in its list.
-	Name string `json:"name,omitempty"`
+	Name string
 	// Foretold is set if all resources of the type have the entitlement.
-	Foretold bool `json:"foretold,omitempty"`
+	Foretold bool
 }
 
 // slug is the last part of the entitlement's id.
@@ -34,13 +34,12 @@ func slugOf(t access.Target) string {
 	return t.RoleID
 }
 
-// locate returns what permissions give, each once and in their order, and how
-// many of their scopes cannot be shown, by kind.
-func locate(ctx context.Context, s syncstate.Sync, permissions []segmentapi.Permission) ([]holding, map[string]int, error) {
-	targets, unknown := access.Targets(permissions)
+// locate returns what permissions give, each once and in their order.
+func locate(ctx context.Context, s syncstate.Sync, permissions []segmentapi.Permission) ([]holding, error) {
+	targets, _ := access.Targets(permissions)
 	l, err := lookUp(ctx, s, targets)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var holdings []holding
 	seen := map[[3]string]bool{}
@@ -53,20 +52,7 @@ func locate(ctx context.Context, s syncstate.Sync, permissions []segmentapi.Perm
 			holdings = append(holdings, h)
 		}
 	}
-	return holdings, unknown, nil
-}
-
-// stored returns holdings without what no later call needs: the grant on a
-// foretold entitlement is made of ids alone.
-func stored(holdings []holding) []holding {
-	short := make([]holding, len(holdings))
-	for i, h := range holdings {
-		if h.Foretold {
-			h.Name, h.RoleName, h.Labels = "", "", nil
-		}
-		short[i] = h
-	}
-	return short
+	return holdings, nil
 }
 
 // lookups are what the lists say of some targets and their roles.

@@ -72,7 +72,7 @@ func TestLocate(t *testing.T) {
 					}
 				}
 			}
-			holdings, _, err := locate(t.Context(), s, []segmentapi.Permission{c.permission})
+			holdings, err := locate(t.Context(), s, []segmentapi.Permission{c.permission})
 			if err != nil {
 				t.Fatal(err)
 			}

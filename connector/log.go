@@ -11,6 +11,8 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/baton-segment/baton-segment/connector/internal/syncstate"
+	"github.com/baton-segment/baton-segment/segmentapi"
+	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
 // The reasons for missing rows, as the log gives them.
@@ -26,9 +28,10 @@ func logSkipped(ctx context.Context, what, why string) {
 		zap.String("resource_type", what), zap.String("reason", why))
 }
 
-// noteUnknown keeps how many scopes of a subject cannot be shown, by kind, for the
-// report. Without a session store it logs them at once.
-func noteUnknown(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, kinds map[string]int) error {
+// noteUnknown keeps how many scopes of a subject's permissions cannot be shown, by
+// kind, for the report. Without a session store it logs them at once.
+func noteUnknown(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, permissions []segmentapi.Permission) error {
+	_, kinds := access.Targets(permissions)
 	if len(kinds) == 0 {
 		return nil
 	}

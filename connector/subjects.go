@@ -23,15 +23,15 @@ import (
 
 // A subject is what a sync knows of a user or a group.
 type subject struct {
-	// Gone is set if Segment did not find it. It stays gone for the rest of the
-	// sync, because its rows would be incomplete.
-	Gone bool `json:"gone,omitempty"`
-	// Permissions are those that came with a list, as long as Located is false.
+	// Missing is the error of the request that did not find it, if it has gone since
+	// it was listed. It stays gone for the rest of the sync, because its rows would be
+	// incomplete.
+	Missing string `json:"missing,omitempty"`
+	// Permissions are what it held, if it was found before.
 	Permissions []segmentapi.Permission `json:"permissions,omitempty"`
-	// Located is set once Holdings is what the permissions give.
-	Located  bool      `json:"located,omitempty"`
-	Holdings []holding `json:"holdings,omitempty"`
 }
+
+func (s subject) gone() bool { return s.Missing != "" }
 
 // A detailFunc reads the permissions of one subject.
 type detailFunc func(ctx context.Context, id string) ([]segmentapi.Permission, error)
@@ -43,8 +43,13 @@ type detailFunc func(ctx context.Context, id string) ([]segmentapi.Permission, e
 func keepListed[T any](ctx context.Context, c *Connector, s syncstate.Sync, k *kind, rows []T, of func(T) (string, []segmentapi.Permission)) error {
 	known := map[string]subject{}
 	for _, row := range rows {
-		if id, permissions := of(row); len(permissions) > 0 {
-			known[id] = subject{Permissions: permissions}
+		id, permissions := of(row)
+		if len(permissions) == 0 {
+			continue
+		}
+		known[id] = subject{Permissions: permissions}
+		if err := noteUnknown(ctx, s, resourceID(k.id, id), permissions); err != nil {
+			return err
 		}
 	}
 	c.progress.add(s.ID(), k.id, len(known))
@@ -60,36 +65,35 @@ func knownSubject(ctx context.Context, s syncstate.Sync, id *v2.ResourceId) (sub
 }
 
 // subject returns what a user or group holds: from the state of the sync, else
-// from the API.
+// from the API. One that has gone is counted again, so that a sync that too many
+// have gone from fails on each of its runs.
 func (c *Connector) subject(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, read detailFunc) (subject, error) {
 	sub, known, err := knownSubject(ctx, s, id)
-	if err != nil || sub.Gone || sub.Located {
-		return sub, err
-	}
-	if !known {
-		what := fmt.Sprintf("reading %s %s", id.GetResourceType(), id.GetResource())
-		permissions, missing, askErr := askTwice(ctx, c, what, func(ctx context.Context) ([]segmentapi.Permission, error) { return read(ctx, id.GetResource()) })
-		if askErr != nil {
-			return subject{}, askErr
-		}
-		c.progress.answered(ctx, s.ID(), id.GetResourceType(), true)
-		if missing != nil {
-			return subject{Gone: true}, c.vanish(ctx, s, id, subject{}, missing)
-		}
-		sub.Permissions = permissions
-	}
-	if err = c.readSpaceNames(ctx, s, sub.Permissions); err != nil {
+	switch {
+	case err != nil:
 		return subject{}, err
+	case sub.gone():
+		return sub, countGone(ctx, s, id, sub)
+	case known:
+		return sub, nil
 	}
-	holdings, unknown, err := locate(ctx, s, sub.Permissions)
+	what := fmt.Sprintf("reading %s %s", id.GetResourceType(), id.GetResource())
+	permissions, missing, err := askTwice(ctx, c, what, func(ctx context.Context) ([]segmentapi.Permission, error) { return read(ctx, id.GetResource()) })
 	if err != nil {
 		return subject{}, err
 	}
-	if err = noteUnknown(ctx, s, id, unknown); err != nil {
+	c.progress.answered(ctx, s.ID(), id.GetResourceType(), true)
+	if missing != nil {
+		return vanish(ctx, s, id, subject{}, missing)
+	}
+	if err = c.readSpaceNames(ctx, s, permissions); err != nil {
 		return subject{}, err
 	}
-	err = keepSubject(ctx, s, id, subject{Located: true, Holdings: stored(holdings)})
-	return subject{Located: true, Holdings: holdings}, err
+	if err = noteUnknown(ctx, s, id, permissions); err != nil {
+		return subject{}, err
+	}
+	sub = subject{Permissions: permissions}
+	return sub, keepSubject(ctx, s, id, sub)
 }
 
 // recheckAfter is how long to wait before asking again for what Segment did not
@@ -118,14 +122,20 @@ func askTwice[T any](ctx context.Context, c *Connector, what string, do func(con
 	return answer, nil, err
 }
 
-// vanish keeps that a subject has gone since it was listed. A few are normal in a
-// long sync. More than one in a hundred mean that something else is wrong, except
-// for a single one, which is normal in a small workspace as well.
-func (c *Connector) vanish(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, known subject, missing error) error {
-	known.Gone = true
+// vanish keeps that a subject has gone since it was listed, and counts it.
+func vanish(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, known subject, missing error) (subject, error) {
+	known.Missing = missing.Error()
 	if err := keepSubject(ctx, s, id, known); err != nil {
-		return err
+		return subject{}, err
 	}
+	return known, countGone(ctx, s, id, known)
+}
+
+// countGone counts a subject that has gone, once in a sync, and fails if too many
+// have. A few are normal in a long sync. More than one in a hundred mean that
+// something else is wrong, except for a single one, which is normal in a small
+// workspace as well.
+func countGone(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, sub subject) error {
 	gone, first, err := s.AddGone(ctx, id.GetResourceType(), id.GetResource())
 	if err != nil {
 		return err
@@ -139,8 +149,8 @@ func (c *Connector) vanish(ctx context.Context, s syncstate.Sync, id *v2.Resourc
 	}
 	if listed > 0 && gone > 1 && gone*100 > listed {
 		return status.Errorf(codes.FailedPrecondition,
-			"%d of %d users and groups have gone since they were listed: too much would be missing, so start afresh, with a new file (the last: %v)",
-			gone, listed, missing)
+			"%d of %d users and groups have gone since they were listed: too much would be missing, so start afresh, with a new file (the last: %s)",
+			gone, listed, sub.Missing)
 	}
 	return nil
 }
@@ -173,11 +183,15 @@ func (c *Connector) entitlements(
 	}
 	s := c.tracker.Open(opts)
 	sub, err := c.subject(ctx, s, id, read)
-	if err != nil || sub.Gone {
+	if err != nil || sub.gone() {
+		return nil, nil, err
+	}
+	holdings, err := locate(ctx, s, sub.Permissions)
+	if err != nil {
 		return nil, nil, err
 	}
 	var rows []*v2.Entitlement
-	for _, h := range sub.Holdings {
+	for _, h := range holdings {
 		if h.Foretold {
 			continue
 		}
@@ -238,9 +252,15 @@ const phaseUnlisted = "unlisted"
 // held returns one page of what a subject holds, after what else is granted to
 // it: grants on listed resources first, then those on resources that no list
 // returned. Only the latter carry their resources.
-func (s subject) held(id *v2.ResourceId, token pageToken, others []*v2.Grant, opts ...grant.GrantOption) ([]*v2.Grant, *rs.SyncOpResults, error) {
+func held(
+	ctx context.Context, s syncstate.Sync, id *v2.ResourceId, sub subject, token pageToken, others []*v2.Grant, opts ...grant.GrantOption,
+) ([]*v2.Grant, *rs.SyncOpResults, error) {
+	holdings, err := locate(ctx, s, sub.Permissions)
+	if err != nil {
+		return nil, nil, err
+	}
 	var ordinary, inserted []*v2.Grant
-	for _, h := range s.Holdings {
+	for _, h := range holdings {
 		options := opts
 		if !kindOf(h.Type).grantable {
 			options = append(slices.Clone(opts), grant.WithAnnotation(&v2.GrantImmutable{}))

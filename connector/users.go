@@ -72,14 +72,14 @@ func (u *userSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpA
 		return nil, nil, err
 	}
 	sub, err := u.c.subject(ctx, s, r.GetId(), u.detail)
-	if err != nil || sub.Gone {
+	if err != nil || sub.gone() {
 		return nil, nil, err
 	}
 	workspace, err := u.c.workspaceID(ctx, s)
 	if err != nil {
 		return nil, nil, err
 	}
-	return sub.held(r.GetId(), token, []*v2.Grant{newGrant(typeWorkspace, workspace, slugMember, r.GetId())})
+	return held(ctx, s, r.GetId(), sub, token, []*v2.Grant{newGrant(typeWorkspace, workspace, slugMember, r.GetId())})
 }
 
 func (u *userSyncer) detail(ctx context.Context, id string) ([]segmentapi.Permission, error) {

@@ -47,15 +47,15 @@ func ScopeOf(targetType string) (segmentapi.ScopeType, bool) {
 // A Target is what one scope of a permission gives a role on.
 type Target struct {
 	// Type is one of the constants of this package.
-	Type string `json:"type"`
+	Type string
 	// ID is the role's id for TypeRole, a [LabelID] for TypeLabel, and the id in
 	// the scope for everything else.
-	ID string `json:"id"`
+	ID string
 	// RoleID and RoleName are the role that is held.
-	RoleID   string `json:"role_id"`
-	RoleName string `json:"role_name,omitempty"`
+	RoleID   string
+	RoleName string
 	// Labels are those that a resource must carry, all of them, for TypeLabel.
-	Labels []segmentapi.Label `json:"labels,omitempty"`
+	Labels []segmentapi.Label
 }
 
 // TargetOf returns what a permission gives with one of its scopes. It returns

@@ -19,8 +19,8 @@ const (
 	partWorkspace = "workspace/" // One key, to the workspace's id.
 	partMarks     = "list/"      // What is known of the list of a type, to a number.
 	partGone      = "gone/"      // Users and groups that have vanished.
-	partUnknown   = "unknown/"   // Scopes that cannot be shown, by subject.
-	partSkipped   = "skipped/"   // A type that the plan lacks, to a description.
+	partUnknown   = "unshown/"   // Scopes that cannot be shown, by subject.
+	partSkipped   = "lacking/"   // A type that the plan lacks, to a description.
 	partReport    = "report/"    // One key, once the report has been made.
 )
 
