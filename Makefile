@@ -62,7 +62,7 @@ soak: ## sync and provision under random faults for SOAK (10m), and show that no
 # The first run compiles everything anew, with the fuzzer's instrumentation. What a target finds stays in testdata/fuzz
 # and is a case of `make test` from then on. Making inputs smaller would take most of the time if it could.
 fuzz: ## run each fuzz target for FUZZTIME (30s)
-	@set -e; for package in ./segmentapi ./connector ./internal/contract; do \
+	@set -e; for package in ./segmentapi ./segmentapi/access ./connector ./internal/contract; do \
 		names=$$($(GO) test -list '^Fuzz' $$package); \
 		for name in $$(echo "$$names" | grep '^Fuzz'); do \
 			echo "$(GO) test -run '^$$' -fuzz '^$$name\$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$package"; \

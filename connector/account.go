@@ -66,8 +66,8 @@ func (i *inviteSyncer) CreateAccountCapabilityDetails(context.Context) (*v2.Cred
 	}.Build(), nil, nil
 }
 
-// CreateAccount invites a person. Credential options do not matter: the SDK's
-// command line asks for a password in any case.
+// CreateAccount invites a person. It ignores the credential options, because the
+// SDK's command line asks for a password in any case.
 func (i *inviteSyncer) CreateAccount(
 	ctx context.Context, info *v2.AccountInfo, _ *v2.LocalCredentialOptions,
 ) (connectorbuilder.CreateAccountResponse, []*v2.PlaintextData, annotations.Annotations, error) {
@@ -103,9 +103,9 @@ func (i *inviteSyncer) CreateAccount(
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	// What was asked for is done, and the invite is a resource from now on. That
-	// the person has yet to accept is what an invite says of itself; to report an
-	// action would tell whoever asked that there is something to do.
+	// This is a success, because the invite is a resource from now on. Its status
+	// says that the person has yet to accept. ActionRequired would tell the caller to
+	// do something.
 	if invite.Sent {
 		log.Info("invited")
 		return v2.CreateAccountResponse_SuccessResult_builder{Resource: pending, IsCreateAccountResult: true}.Build(), nil, nil, nil
@@ -118,7 +118,8 @@ func (i *inviteSyncer) CreateAccount(
 	}.Build(), nil, nil, nil
 }
 
-// invitation reads what is asked for, and finds out what its names stand for.
+// invitation reads the profile of an account and looks up the roles and groups that
+// it names.
 func (c *Connector) invitation(ctx context.Context, info *v2.AccountInfo) (*segmentapi.Invitation, error) {
 	email, err := accountEmail(info)
 	if err != nil {
@@ -134,7 +135,7 @@ func (c *Connector) invitation(ctx context.Context, info *v2.AccountInfo) (*segm
 		return nil, err
 	}
 	if role != "" {
-		roles, listErr := every(ctx, c, "listing roles", c.patient.Roles.All(ctx))
+		roles, listErr := readAll(ctx, c, "listing roles", c.patient.Roles.All(ctx))
 		if listErr != nil {
 			return nil, listErr
 		}
@@ -152,12 +153,12 @@ func (c *Connector) invitation(ctx context.Context, info *v2.AccountInfo) (*segm
 	return in, err
 }
 
-// chosenGroups are the ids of the groups that are asked for.
+// chosenGroups returns the ids of the groups that a profile names.
 func (c *Connector) chosenGroups(ctx context.Context, asked []string) ([]string, error) {
 	if len(asked) == 0 {
 		return nil, nil
 	}
-	known, err := every(ctx, c, "listing groups", c.patient.Groups.All(ctx))
+	known, err := readAll(ctx, c, "listing groups", c.patient.Groups.All(ctx))
 	if noGroups(err) {
 		return nil, withoutGroups(err)
 	} else if err != nil {
@@ -208,7 +209,8 @@ func textField(info *v2.AccountInfo, name string) (string, error) {
 	}
 }
 
-// textsField takes a single text for a list of one.
+// textsField returns a list of strings. It takes a single string for a list of
+// one.
 func textsField(info *v2.AccountInfo, name string) ([]string, error) {
 	list, ok := info.GetProfile().AsMap()[name].([]any)
 	if !ok {
@@ -231,8 +233,8 @@ func textsField(info *v2.AccountInfo, name string) ([]string, error) {
 	return texts, nil
 }
 
-// every reads a list to its end.
-func every[T any](ctx context.Context, c *Connector, what string, list iter.Seq2[T, error]) ([]T, error) {
+// readAll reads a list to its end.
+func readAll[T any](ctx context.Context, c *Connector, what string, list iter.Seq2[T, error]) ([]T, error) {
 	return ask(ctx, c, what, func(context.Context) ([]T, error) {
 		var rows []T
 		for row, err := range list {
@@ -245,8 +247,8 @@ func every[T any](ctx context.Context, c *Connector, what string, list iter.Seq2
 	})
 }
 
-// matches are the ids of the rows that have an id, of which there is one at
-// most, or else, in any case, a name.
+// matches returns the id of the row that has the id asked for. If there is none, it
+// returns the ids of the rows that have it as their name, in upper or lower case.
 func matches[T any](asked string, rows []T, of func(T) (string, string)) []string {
 	var named []string
 	for _, row := range rows {
@@ -264,7 +266,7 @@ func matches[T any](asked string, rows []T, of func(T) (string, string)) []strin
 // maxCandidates is how many names an error lists.
 const maxCandidates = 20
 
-// choose finds the one row that is meant.
+// choose returns the id of the one row that has an id or a name.
 func choose[T any](field, asked string, rows []T, of func(T) (string, string)) (string, error) {
 	found := matches(asked, rows, of)
 	switch len(found) {

@@ -30,7 +30,7 @@ func account(profile map[string]any) *v2.AccountInfo {
 // create creates an account as the SDK's command line asks for it.
 func (f *fixture) create(ctx context.Context, info *v2.AccountInfo) (connectorbuilder.CreateAccountResponse, error) {
 	password := v2.LocalCredentialOptions_builder{RandomPassword: v2.LocalCredentialOptions_RandomPassword_builder{Length: 20}.Build()}.Build()
-	got, secrets, _, err := (&inviteSyncer{passive{c: f.Connector}}).CreateAccount(ctx, info, password)
+	got, secrets, _, err := syncerOf[*inviteSyncer](f, typeInvite).CreateAccount(ctx, info, password)
 	if len(secrets) > 0 {
 		panic("there are no passwords")
 	}

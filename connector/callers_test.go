@@ -17,6 +17,7 @@ import (
 
 	"github.com/baton-segment/baton-segment/internal/sim"
 	"github.com/baton-segment/baton-segment/segmentapi"
+	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
 // Names, addresses, parents, slugs and annotations are of the day on which a
@@ -48,7 +49,7 @@ func TestNothingButIDsCounts(t *testing.T) {
 				on.SetParentResourceId(resourceID(typeWorkspace, "other"))
 				e := v2.Entitlement_builder{
 					Id: entitlementID, Slug: "owner", DisplayName: "Workspace Owner", Purpose: v2.Entitlement_PURPOSE_VALUE_OWNERSHIP,
-					Resource: on, GrantableTo: []*v2.ResourceType{warehouseType()}, Annotations: annotations.New(&v2.EntitlementImmutable{}),
+					Resource: on, GrantableTo: []*v2.ResourceType{kindOf(typeWarehouse).message()}, Annotations: annotations.New(&v2.EntitlementImmutable{}),
 				}.Build()
 				if target.typeID != typeWorkspace {
 					if _, _, err := plain.grantTo(ctx, entitlementID, principal); err != nil {
@@ -138,15 +139,15 @@ func TestNothingAtAll(t *testing.T) {
 // find what is held, and not to grant it to somebody else.
 func TestLabelsByTheirChecksum(t *testing.T) {
 	t.Parallel()
-	labels := []sim.Label{{Key: "k", Value: strings.Repeat("x", maxLabelID)}}
+	labels := []sim.Label{{Key: "k", Value: strings.Repeat("x", access.MaxLabelID)}}
 	ws := writable()
 	ws.Users[2].Permissions = append(ws.Users[2].Permissions, sim.Permission{
 		RoleID: "src", Resources: []sim.Resource{{ID: workspaceID, Type: "WORKSPACE", Labels: labels}},
 	})
 	f := newFixture(t, ws)
 	ctx := t.Context()
-	id := "label:" + labelID([]segmentapi.Label{{Key: labels[0].Key, Value: labels[0].Value}}) + ":src"
-	if f.shown(ctx, t, "user:u3")[id+":user:u3"] == nil || !strings.Contains(id, labelSumPrefix) {
+	id := "label:" + access.LabelID([]segmentapi.Label{{Key: labels[0].Key, Value: labels[0].Value}}) + ":src"
+	if f.shown(ctx, t, "user:u3")[id+":user:u3"] == nil || !strings.Contains(id, "sha256-") {
 		t.Fatalf("%s is not shown", id)
 	}
 	grants, annos, err := f.grantTo(ctx, id, "user:u3")
@@ -283,7 +284,7 @@ func TestDeleteTwice(t *testing.T) {
 func TestCreateGroup(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, writable())
-	created, annos, err := (&groupSyncer{c: f.Connector}).Create(t.Context(), v2.Resource_builder{DisplayName: "Newcomers"}.Build())
+	created, annos, err := syncerOf[*groupSyncer](f, typeGroup).Create(t.Context(), v2.Resource_builder{DisplayName: "Newcomers"}.Build())
 	if err != nil || len(annos) > 0 {
 		t.Fatal(annos, err)
 	}

@@ -1,16 +1,16 @@
 // Package connector reads a Segment workspace into Baton: users, pending
 // invites, groups and roles, and who holds which role on what. It also writes:
 // it grants and revokes roles and memberships, sends and withdraws invites,
-// removes users, makes and deletes groups. What a write does and leaves alone
-// is package segmentapi's care.
+// removes users, makes and deletes groups. Package segmentapi makes the writes and
+// documents what each changes and leaves alone.
 //
-// Embed it with [New] and package inprocess. What it learns while
-// listing goes to the session store of the sync, never into the Connector, so
-// that a sync may span processes. Give it a store: without one it reads every
-// user and group twice, asks for the roles once for each type that roles are
-// held on, and cannot tell which resources and invites the lists left out, nor
-// that a pending member of a group has joined. What is held on such a resource
-// then has a grant, but no row for the resource and the entitlement.
+// Embed it with [New] and package inprocess. The connector keeps what it learns
+// from lists in the session store of the sync, so that a sync may span processes.
+// Give it a store: without one it reads every user and group twice, asks for the
+// roles once for each type that roles are held on, and cannot tell which resources
+// and invites the lists left out, nor that a pending member of a group has joined.
+// A role on a resource that was left out then has a grant, but no row for the
+// resource and the entitlement.
 package connector
 
 import (
@@ -28,21 +28,23 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/uhttp"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/baton-segment/baton-segment/connector/internal/syncstate"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
 var (
-	// In a sync the SDK waits and tries again, and it does so with a checkpoint
-	// behind it. The client only bridges what is short.
+	// In a sync the SDK waits and tries again, from a checkpoint. The client waits
+	// out short limits only.
 	syncRetry = segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}
-	// Elsewhere nobody else waits; this outlasts a window of the rate limit.
+	// In other calls nothing but the client waits. This outlasts a window of the
+	// rate limit.
 	patientRetry = segmentapi.RetryPolicy{MaxAttempts: 5, MaxWait: 65 * time.Second}
 )
 
-// Workers is how many requests a sync should have under way. It takes as many to
-// use 6000 requests a minute of 320 ms each, and less than that many costs more
-// processor time: what workers store at the same time goes to the file in one
-// call. The limit is kept however many there are.
+// Workers is how many requests a sync should have under way. That many are needed
+// to use 6000 requests a minute of 320 ms each. Fewer cost more processor time,
+// because the values that workers store at the same time go to the file in one
+// call. Whatever the number, the rate limit is kept.
 const Workers = 32
 
 // Options configure a [Connector]. Only Token is required.
@@ -58,11 +60,6 @@ type Options struct {
 	// PageSize is how many rows a list request asks for, 1 to 1000. Zero means
 	// 1000, which costs least.
 	PageSize int
-	// Alone says that no other process serves the same syncs: then the session
-	// store is not asked for what only this one can have put there, which saves a
-	// call for each user and group. Leave it false where several may, as on AWS
-	// Lambda.
-	Alone bool
 	// Version is the program's, for the User-Agent header. Empty means "dev".
 	Version string
 }
@@ -77,14 +74,12 @@ type Connector struct {
 		id     atomic.Pointer[string]
 		asking singleflight.Group
 	}
-	// What follows ends hopeless syncs and words the log. No row depends on it.
-	outage outage
-	tally  tally
-	// It makes fewer calls of several, for who stores at the same time.
-	merger merger
-	// It saves asking the store for what cannot be there, if sole is set.
-	fresh fresh
-	sole  bool
+	// tracker is what this process has in memory of the state of a sync.
+	tracker syncstate.Tracker
+	// outage ends syncs that cannot succeed, and progress is for the log. No row
+	// depends on them.
+	outage   outage
+	progress progress
 }
 
 var _ connectorbuilder.ConnectorBuilderV2 = (*Connector)(nil)
@@ -97,13 +92,13 @@ func New(ctx context.Context, opts Options) (*Connector, error) {
 		opts.Version = "dev"
 	}
 	agent := "baton-segment/" + opts.Version
-	// Not its log: that repeats what a server sends that is no HTTP, which may be
-	// the token. The library logs requests.
+	// Leave the SDK's HTTP log off: it repeats anything a server sends that is not
+	// HTTP, which may be the token. The library logs requests.
 	hc, err := uhttp.NewClient(ctx, uhttp.WithUserAgent(agent))
 	if err != nil {
 		return nil, fmt.Errorf("making the HTTP client: %w", err)
 	}
-	hc.Transport = &lanes{free: []http.RoundTripper{hc.Transport}, open: func() (http.RoundTripper, error) {
+	hc.Transport = &transportPool{idle: []http.RoundTripper{hc.Transport}, open: func() (http.RoundTripper, error) {
 		return uhttp.NewTransport(context.WithoutCancel(ctx), uhttp.WithUserAgent(agent))
 	}}
 	options := []segmentapi.Option{
@@ -130,7 +125,7 @@ func New(ctx context.Context, opts Options) (*Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Connector{client: client, patient: patient, sole: opts.Alone}, nil
+	return &Connector{client: client, patient: patient}, nil
 }
 
 // Metadata describes the connector.
@@ -145,7 +140,6 @@ func (c *Connector) Metadata(context.Context) (*v2.ConnectorMetadata, error) {
 // Validate asks for the workspace, one user and one role: what every sync
 // needs, and the three things that a token may not be allowed to read.
 func (c *Connector) Validate(ctx context.Context) (annotations.Annotations, error) {
-	c.fresh.forget() // A sync begins, or goes on where it was broken off.
 	if _, err := ask(ctx, c, "reading the workspace", c.client.Workspace.Get); err != nil {
 		return nil, err
 	}
@@ -163,16 +157,9 @@ func (c *Connector) Validate(ctx context.Context) (annotations.Annotations, erro
 
 // ResourceSyncers returns one syncer for each resource type.
 func (c *Connector) ResourceSyncers(context.Context) []connectorbuilder.ResourceSyncerV2 {
-	return []connectorbuilder.ResourceSyncerV2{
-		&workspaceSyncer{passive{c: c}},
-		&userSyncer{c: c},
-		&inviteSyncer{passive{c: c}},
-		&groupSyncer{c: c},
-		&roleSyncer{passive{c: c}, editable{c}},
-		&sourceSyncer{newScoped(c, typeSource), editable{c}},
-		&warehouseSyncer{newScoped(c, typeWarehouse)},
-		&functionSyncer{newScoped(c, typeFunction), editable{c}},
-		&spaceSyncer{newScoped(c, typeSpace), editable{c}},
-		&labelSyncer{newScoped(c, typeLabel), editable{c}},
+	syncers := make([]connectorbuilder.ResourceSyncerV2, len(kinds))
+	for i := range kinds {
+		syncers[i] = kinds[i].syncer(c, &kinds[i])
 	}
+	return syncers
 }

@@ -7,67 +7,66 @@ import (
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
-// parseEntitlementID takes the id of an entitlement apart, which is
-// type:resource:slug. The type has no colon and the slug has none; a resource
-// may have some.
-func parseEntitlementID(id string) (target, error) {
-	typeID, rest, _ := strings.Cut(id, ":")
+// An entitlementID is the id of an entitlement: type:resource:slug. The type has
+// no colon and the slug has none; a resource may have some.
+type entitlementID struct{ typeID, id, slug string }
+
+// String joins the parts.
+func (e entitlementID) String() string { return e.typeID + ":" + e.id + ":" + e.slug }
+
+// target is what an entitlement to a role is on.
+func (e entitlementID) target() access.Target {
+	t := access.Target{Type: e.typeID, ID: e.id, RoleID: e.slug}
+	if e.typeID == typeRole {
+		t.RoleID = e.id
+	}
+	return t
+}
+
+// parseEntitlementID splits the id of an entitlement and refuses one that no
+// resource can have.
+func parseEntitlementID(s string) (entitlementID, error) {
+	typeID, rest, _ := strings.Cut(s, ":")
 	at := strings.LastIndex(rest, ":")
 	if at < 0 {
-		return target{}, status.Errorf(codes.InvalidArgument, "%q is not the id of an entitlement, which is type:resource:slug", id)
+		return entitlementID{}, status.Errorf(codes.InvalidArgument, "%q is not the id of an entitlement, which is type:resource:slug", s)
 	}
-	t := target{typeID: typeID, id: rest[:at], slug: rest[at+1:]}
-	t.roleID = t.slug
-	slug := map[string]string{typeWorkspace: slugMember, typeGroup: slugMember, typeRole: slugAssigned}[typeID]
+	e := entitlementID{typeID: typeID, id: rest[:at], slug: rest[at+1:]}
+	k := kindOf(typeID)
 	switch {
-	case t.id == "" || t.slug == "":
-		return target{}, status.Errorf(codes.InvalidArgument, "the entitlement %q lacks its resource or its slug", id)
-	case slug != "" && slug != t.slug:
-		return target{}, status.Errorf(codes.InvalidArgument, "the entitlement %q does not exist: a %s has the entitlement %q only", id, typeID, slug)
-	case slug == "" && !slices.Contains(scopedTypes(), typeID):
-		return target{}, status.Errorf(codes.InvalidArgument, "the entitlement %q is on a resource of type %q, which has none", id, typeID)
+	case e.id == "" || e.slug == "":
+		return entitlementID{}, status.Errorf(codes.InvalidArgument, "the entitlement %q lacks its resource or its slug", s)
+	case k == nil || k.only == nil && k.on == "":
+		return entitlementID{}, status.Errorf(codes.InvalidArgument, "the entitlement %q is on a resource of type %q, which has none", s, typeID)
+	case k.only != nil && k.only.slug != e.slug:
+		return entitlementID{}, status.Errorf(codes.InvalidArgument, "the entitlement %q does not exist: a %s has the entitlement %q only", s, typeID, k.only.slug)
 	}
-	if typeID == typeRole {
-		t.roleID = t.id
-	}
-	return t, nil
+	return e, nil
 }
 
-// String is the id of the entitlement.
-func (t target) String() string { return t.typeID + ":" + t.id + ":" + t.slug }
-
-// scopedTypes are the types whose entitlements are roles.
-func scopedTypes() []string {
-	var types []string
-	for _, row := range scopeTypes {
-		if row.typeID != typeRole {
-			types = append(types, row.typeID)
-		}
-	}
-	return types
-}
-
-// targetOfEntitlement reads an entitlement of one of types that a caller passes.
-// Nothing counts but its id, and the id of its resource, which the SDK goes by:
-// what else stands there may be missing or of another day.
-func targetOfEntitlement(e *v2.Entitlement, types ...string) (target, error) {
-	t, err := parseEntitlementID(e.GetId())
+// readEntitlement reads an entitlement of one of types that a caller passes. It
+// uses only its id, and the id of its resource, which the SDK goes by: all else
+// may be missing or outdated.
+func readEntitlement(e *v2.Entitlement, types ...string) (entitlementID, error) {
+	parsed, err := parseEntitlementID(e.GetId())
 	if err != nil {
-		return target{}, err
+		return entitlementID{}, err
 	}
-	if !slices.Contains(types, t.typeID) {
-		return target{}, status.Errorf(codes.InvalidArgument, "the entitlement %q is none of a %s", e.GetId(), strings.Join(types, " or a "))
+	if !slices.Contains(types, parsed.typeID) {
+		return entitlementID{}, status.Errorf(codes.InvalidArgument, "the entitlement %q is none of a %s", e.GetId(), strings.Join(types, " or a "))
 	}
-	if id := e.GetResource().GetId(); id != nil && (id.GetResourceType() != t.typeID || id.GetResource() != t.id) {
-		return target{}, status.Errorf(codes.InvalidArgument, "the entitlement %q comes with the resource %s %q, which it is not on",
+	if id := e.GetResource().GetId(); id != nil && (id.GetResourceType() != parsed.typeID || id.GetResource() != parsed.id) {
+		return entitlementID{}, status.Errorf(codes.InvalidArgument, "the entitlement %q comes with the resource %s %q, which it is not on",
 			e.GetId(), id.GetResourceType(), id.GetResource())
 	}
-	return t, nil
+	return parsed, nil
 }
 
-// principalID reads who is to get or lose something.
+// principalID returns the id of the principal that is to get or lose something.
 func principalID(principal *v2.Resource, types ...string) (*v2.ResourceId, error) {
 	id := principal.GetId()
 	switch {

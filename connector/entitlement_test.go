@@ -14,6 +14,7 @@ import (
 
 	"github.com/baton-segment/baton-segment/internal/sim"
 	"github.com/baton-segment/baton-segment/segmentapi"
+	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
 // The id of an entitlement is read as what it was made of.
@@ -34,11 +35,11 @@ func TestEntitlementIDs(t *testing.T) {
 			label := rapid.Custom(func(t *rapid.T) segmentapi.Label {
 				return segmentapi.Label{Key: rapid.String().Draw(t, "key"), Value: rapid.String().Draw(t, "value")}
 			})
-			id = labelID(rapid.SliceOfN(label, 1, 4).Draw(t, "labels"))
+			id = access.LabelID(rapid.SliceOfN(label, 1, 4).Draw(t, "labels"))
 		}
 		whole := entitlement.NewEntitlementID(stub(typeID, id), slug)
 		got, err := parseEntitlementID(whole)
-		if err != nil || got.typeID != typeID || got.id != id || got.slug != slug || got.roleID != roleID || got.String() != whole {
+		if err != nil || got.typeID != typeID || got.id != id || got.slug != slug || typeID != typeGroup && typeID != typeWorkspace && got.target().RoleID != roleID || got.String() != whole {
 			t.Fatalf("%q is %+v, %v", whole, got, err)
 		}
 	})
@@ -113,17 +114,17 @@ func TestEntitlementThatContradictsItself(t *testing.T) {
 	t.Parallel()
 	for _, id := range []*v2.ResourceId{resourceID(typeSource, "other"), resourceID(typeSpace, "s1"), resourceID("", "s1"), {}} {
 		e := v2.Entitlement_builder{Id: "source:s1:r1", Resource: v2.Resource_builder{Id: id}.Build()}.Build()
-		if got, err := targetOfEntitlement(e, typeSource); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "which it is not on") {
+		if got, err := readEntitlement(e, typeSource); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "which it is not on") {
 			t.Errorf("with %v: %+v, %v", id, got, err)
 		}
 	}
 	for _, r := range []*v2.Resource{nil, {}, stub(typeSource, "s1")} {
 		e := v2.Entitlement_builder{Id: "source:s1:r1", Resource: r}.Build()
-		if got, err := targetOfEntitlement(e, typeSource); err != nil || got.String() != e.GetId() {
+		if got, err := readEntitlement(e, typeSource); err != nil || got.String() != e.GetId() {
 			t.Errorf("with %v: %+v, %v", r, got, err)
 		}
 	}
-	if _, err := targetOfEntitlement(entitled("source:s1:r1"), typeGroup); status.Code(err) != codes.InvalidArgument {
+	if _, err := readEntitlement(entitled("source:s1:r1"), typeGroup); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("as a group's: %v", err)
 	}
 }

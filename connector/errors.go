@@ -26,8 +26,8 @@ const checkAccess = "check the token, that the token's role allows this (a Works
 
 const refusedAdvice = "Segment refuses the change: sync again to see what is there, then try again or make it in Segment"
 
-// ask runs one operation and translates its error: every request of the
-// connector passes here. What names the operation in words.
+// ask runs one operation and translates its error. Every request of the connector
+// passes here. The parameter what names the operation in words.
 func ask[T any](ctx context.Context, c *Connector, what string, do func(context.Context) (T, error)) (T, error) {
 	started := time.Now()
 	out, err := do(ctx)
@@ -56,7 +56,7 @@ func (e *apiError) Unwrap() error { return e.err }
 // GRPCStatus is what the SDK makes of it.
 func (e *apiError) GRPCStatus() *status.Status { return e.status }
 
-// hint adds what the caller knows about how to get on.
+// hint adds advice to an error, unless the SDK will try again by itself.
 func hint(err error, advice string) error {
 	var e *apiError
 	if !errors.As(err, &e) || e.status.Code() == codes.Unavailable {
@@ -74,65 +74,15 @@ func (c *Connector) translate(what string, err error, started time.Time) *status
 	if errors.As(err, &limited) && !errors.Is(err, segmentapi.ErrLastOwner) && !errors.Is(err, segmentapi.ErrNotRestored) {
 		return rateLimited(what, limited)
 	}
-	code, advice := codes.Internal, ""
-	httpStatus := 0
+	code, advice, ok := ofKind(err)
 	var e *segmentapi.Error
-	if errors.As(err, &e) {
-		httpStatus = e.StatusCode
+	if !errors.As(err, &e) {
+		e = &segmentapi.Error{}
 	}
-	switch {
-	case errors.Is(err, segmentapi.ErrNotRestored):
-		// Aborted, because a second try would find nothing to put right.
-		code, advice = codes.Aborted, "look at it in Segment, and whether the workspace has an owner, before anything is tried again"
-	case errors.Is(err, segmentapi.ErrLastOwner):
-		code, advice = codes.FailedPrecondition, "a workspace without an owner can be managed by nobody"
-	case errors.Is(err, segmentapi.ErrLastPermission):
-		code, advice = codes.FailedPrecondition, "remove the user from the workspace, or delete the group, instead"
-	case errors.Is(err, segmentapi.ErrAmbiguous):
-		code, advice = codes.FailedPrecondition, "make the change in Segment"
-	case errors.Is(err, segmentapi.ErrNotApplied):
-		// Aborted, because the SDK would repeat what is Unavailable.
-		code, advice = codes.Aborted, "somebody else may be changing the same: look at it in Segment, then try again"
-	case untrusted(err):
-		code, advice = codes.FailedPrecondition, "check the base URL, proxies on the way, and which certificates this machine trusts"
-	case errors.Is(err, segmentapi.ErrConnection):
-		code, advice = codes.Unavailable, "check the network and, if it was set, the base URL"
-	case errors.Is(err, segmentapi.ErrBadResponse):
-		code, advice = codes.Internal, "such an answer does not come from Segment itself: check the base URL, the region and proxies on the way"
-	case errors.Is(err, segmentapi.ErrInvalidArgument):
-		code = codes.InvalidArgument
-	case errors.Is(err, context.Canceled):
-		code = codes.Canceled
-	case errors.Is(err, context.DeadlineExceeded):
-		code = codes.DeadlineExceeded
-	case errors.Is(err, segmentapi.ErrUnauthorized):
-		code, advice = codes.Unauthenticated, checkAccess
-	case errors.Is(err, segmentapi.ErrForbidden):
-		code, advice = codes.PermissionDenied, checkAccess
-	case errors.Is(err, segmentapi.ErrNotFound) && httpStatus != 0 && e.Method != http.MethodGet:
-		code, advice = codes.FailedPrecondition, "what was to be changed, or something that the change names, may be gone: sync again"
-	case errors.Is(err, segmentapi.ErrNotFound):
-		// Not NotFound: the sync would finish without the rows.
-		code = codes.FailedPrecondition
-		if httpStatus != 0 {
-			advice = "check the base URL and the region"
-		}
-	case errors.Is(err, segmentapi.ErrBadRequest), errors.Is(err, segmentapi.ErrInvalid):
-		code = codes.InvalidArgument
-		if httpStatus != 0 && e.Method != http.MethodGet && (e.Method != http.MethodPost || errors.Is(err, segmentapi.ErrBadRequest)) {
-			advice = refusedAdvice // What is posted and invalid has a hint.
-		}
-	case httpStatus == http.StatusInternalServerError, httpStatus == http.StatusNotImplemented:
-		code, advice = codes.Internal, "Segment keeps failing: try again later, then ask Segment's support"
-	case errors.Is(err, segmentapi.ErrServer), httpStatus == http.StatusRequestTimeout:
-		code, advice = codes.Unavailable, "Segment, or something on the way to it, fails: try again later"
-	case httpStatus != 0:
-		code = codes.FailedPrecondition
-		if e.Method != http.MethodGet {
-			advice = refusedAdvice
-		}
+	if !ok {
+		code, advice = ofStatus(err, e)
 	}
-	if code != codes.Unavailable && httpStatus < http.StatusInternalServerError && fromSegment(err) {
+	if code != codes.Unavailable && e.StatusCode < http.StatusInternalServerError && segmentapi.FromSegment(err) {
 		c.outage.end() // A refusal is an answer.
 	}
 	if code == codes.Unavailable {
@@ -148,8 +98,74 @@ func (c *Connector) translate(what string, err error, started time.Time) *status
 	return status.New(code, clip(message, maxDescription))
 }
 
-// untrusted reports that the other end has not shown who it is, which to try
-// again does not change.
+// ofKind returns the code and the advice for an error that the library has a
+// kind for, or false for one that is known by its HTTP status.
+func ofKind(err error) (codes.Code, string, bool) {
+	switch {
+	case errors.Is(err, segmentapi.ErrNotRestored):
+		// Aborted, because a second try would find nothing to put right.
+		return codes.Aborted, "look at it in Segment, and whether the workspace has an owner, before anything is tried again", true
+	case errors.Is(err, segmentapi.ErrLastOwner):
+		return codes.FailedPrecondition, "a workspace without an owner can be managed by nobody", true
+	case errors.Is(err, segmentapi.ErrLastPermission):
+		return codes.FailedPrecondition, "remove the user from the workspace, or delete the group, instead", true
+	case errors.Is(err, segmentapi.ErrAmbiguous):
+		return codes.FailedPrecondition, "make the change in Segment", true
+	case errors.Is(err, segmentapi.ErrNotApplied):
+		// Aborted, because the SDK would repeat what is Unavailable.
+		return codes.Aborted, "somebody else may be changing the same: look at it in Segment, then try again", true
+	case untrusted(err):
+		return codes.FailedPrecondition, "check the base URL, proxies on the way, and which certificates this machine trusts", true
+	case errors.Is(err, segmentapi.ErrConnection):
+		return codes.Unavailable, "check the network and, if it was set, the base URL", true
+	case errors.Is(err, segmentapi.ErrBadResponse):
+		return codes.Internal, "such an answer does not come from Segment itself: check the base URL, the region and proxies on the way", true
+	case errors.Is(err, segmentapi.ErrInvalidArgument):
+		return codes.InvalidArgument, "", true
+	case errors.Is(err, context.Canceled):
+		return codes.Canceled, "", true
+	case errors.Is(err, context.DeadlineExceeded):
+		return codes.DeadlineExceeded, "", true
+	}
+	return codes.Internal, "", false
+}
+
+// ofStatus returns the code and the advice for an answer with an error status.
+func ofStatus(err error, e *segmentapi.Error) (codes.Code, string) {
+	answered, reading := e.StatusCode != 0, e.Method == http.MethodGet
+	switch {
+	case errors.Is(err, segmentapi.ErrUnauthorized):
+		return codes.Unauthenticated, checkAccess
+	case errors.Is(err, segmentapi.ErrForbidden):
+		return codes.PermissionDenied, checkAccess
+	case errors.Is(err, segmentapi.ErrNotFound) && answered && !reading:
+		return codes.FailedPrecondition, "what was to be changed, or something that the change names, may be gone: sync again"
+	case errors.Is(err, segmentapi.ErrNotFound) && answered:
+		// Not NotFound: the sync would finish without the rows.
+		return codes.FailedPrecondition, "check the base URL and the region"
+	case errors.Is(err, segmentapi.ErrNotFound):
+		return codes.FailedPrecondition, ""
+	case errors.Is(err, segmentapi.ErrInvalid) && e.Method == http.MethodPost:
+		return codes.InvalidArgument, "" // The caller knows better what to do.
+	case errors.Is(err, segmentapi.ErrBadRequest), errors.Is(err, segmentapi.ErrInvalid):
+		if answered && !reading {
+			return codes.InvalidArgument, refusedAdvice
+		}
+		return codes.InvalidArgument, ""
+	case e.StatusCode == http.StatusInternalServerError, e.StatusCode == http.StatusNotImplemented:
+		return codes.Internal, "Segment keeps failing: try again later, then ask Segment's support"
+	case errors.Is(err, segmentapi.ErrServer), e.StatusCode == http.StatusRequestTimeout:
+		return codes.Unavailable, "Segment, or something on the way to it, fails: try again later"
+	case answered && !reading:
+		return codes.FailedPrecondition, refusedAdvice
+	case answered:
+		return codes.FailedPrecondition, ""
+	}
+	return codes.Internal, ""
+}
+
+// untrusted reports that the server's certificate could not be verified, which
+// does not change on another try.
 func untrusted(err error) bool {
 	var failed *tls.CertificateVerificationError
 	return errors.As(err, &failed)
@@ -161,10 +177,10 @@ type outage struct {
 	began, last time.Time
 }
 
-// failed returns how long the series has lasted, with a request that was sent
-// at started and has failed now: a request may take minutes to fail. After a
-// pause as long as the longest outage a new series begins: nothing was asked in
-// between.
+// failed returns how long the series has lasted, including a request that was
+// sent at started and has failed now: a request may take minutes to fail. A new
+// series begins after a pause as long as the longest outage, because nothing was
+// asked meanwhile.
 func (o *outage) failed(started, now time.Time) time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -195,17 +211,9 @@ func rateLimited(what string, err *segmentapi.RateLimitError) *status.Status {
 	return detailed
 }
 
-// vanished reports that a user or a group has gone since it was listed. What
-// something on the way to Segment does not find says nothing of them.
-func vanished(err error) bool {
-	var e *segmentapi.Error
-	foreign := errors.As(err, &e) && e.StatusCode != 0 && len(e.Details) == 0
-	return errors.Is(err, segmentapi.ErrNotFound) && !foreign
-}
-
-// lost adds what to do if Segment does not go on from the cursor of a page: the
-// next run would ask for the same one.
-func lost(err error, token pageToken) error {
+// explainCursor adds advice to the error of a page if Segment refuses the page's
+// cursor: the next run would ask for the same page.
+func explainCursor(err error, token pageToken) error {
 	refused := errors.Is(err, segmentapi.ErrBadRequest) || errors.Is(err, segmentapi.ErrInvalid) || errors.Is(err, segmentapi.ErrNotFound)
 	if token.Cursor == "" || !refused {
 		return err
@@ -214,14 +222,7 @@ func lost(err error, token pageToken) error {
 }
 
 // notInPlan reports that Segment itself says that the workspace lacks a
-// feature. A refusal must not read as "nobody has access".
+// feature. A refusal does not count, or it would read as "nobody has access".
 func notInPlan(err error) bool {
-	return fromSegment(err) && (errors.Is(err, segmentapi.ErrBadRequest) || errors.Is(err, segmentapi.ErrNotFound))
-}
-
-// fromSegment reports that an error answer has Segment's envelope. One without
-// comes from somewhere else.
-func fromSegment(err error) bool {
-	var e *segmentapi.Error
-	return errors.As(err, &e) && len(e.Details) > 0
+	return segmentapi.FromSegment(err) && (errors.Is(err, segmentapi.ErrBadRequest) || errors.Is(err, segmentapi.ErrNotFound))
 }

@@ -30,6 +30,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
 	"github.com/baton-segment/baton-segment/internal/sim"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
@@ -373,35 +374,39 @@ func TestUsersAndGroupsThatVanish(t *testing.T) {
 		{users: 150, groups: 150, goneUsers: 2, goneGroups: 2, want: codes.FailedPrecondition},
 	} {
 		for _, storeless := range []bool{false, true} {
-			f := paged(t, crowd(c.users, c.groups), 100)
-			if storeless {
-				f.session = nil
-			}
-			rows := f.list(t)
-			f.requests()
-			f.sim.Update(func(ws *sim.Workspace) { ws.Users, ws.Groups = ws.Users[c.goneUsers:], ws.Groups[c.goneGroups:] })
-			var err error
-			for _, r := range slices.Concat(rows[typeUser][:c.goneUsers], rows[typeGroup][:c.goneGroups]) {
-				if _, err = f.entitlements(t.Context(), r); err != nil {
-					break
+			synctest.Test(t, func(t *testing.T) {
+				f := timeless(t, crowd(c.users, c.groups))
+				if storeless {
+					f.session = nil
 				}
-				if grants := must(f.grants(t.Context(), r))(t); len(grants) != 0 {
-					t.Errorf("one that has gone has grants: %v", grants)
+				rows := f.list(t)
+				f.requests()
+				f.sim.Update(func(ws *sim.Workspace) { ws.Users, ws.Groups = ws.Users[c.goneUsers:], ws.Groups[c.goneGroups:] })
+				var err error
+				for _, r := range slices.Concat(rows[typeUser][:c.goneUsers], rows[typeGroup][:c.goneGroups]) {
+					if _, err = f.entitlements(t.Context(), r); err != nil {
+						break
+					}
+					if grants := must(f.grants(t.Context(), r))(t); len(grants) != 0 {
+						t.Errorf("one that has gone has grants: %v", grants)
+					}
 				}
-			}
-			if status.Code(err) != c.want {
-				t.Errorf("%+v, without a store %t: %v", c, storeless, err)
-			}
-			// Each was asked about for the entitlements and again for the grants; the
-			// last of too many ended it in between. A group's members are asked for
-			// where nothing is known of it.
-			want := 2 * (c.goneUsers + c.goneGroups)
-			if c.want != codes.OK {
-				want--
-			}
-			if got := f.requests(); got["getUser"]+got["getUserGroup"] != want {
-				t.Errorf("%+v, without a store %t: requests %v, want %d", c, storeless, got, want)
-			}
+				if status.Code(err) != c.want {
+					t.Errorf("%+v, without a store %t: %v", c, storeless, err)
+				}
+				// Each is asked about twice for the entitlements, and without a store twice
+				// more for the grants, unless it was the last of too many.
+				want := 2 * (c.goneUsers + c.goneGroups)
+				if storeless {
+					want *= 2
+					if c.want != codes.OK {
+						want -= 2
+					}
+				}
+				if got := f.requests(); got["getUser"]+got["getUserGroup"] != want {
+					t.Errorf("%+v, without a store %t: requests %v, want %d", c, storeless, got, want)
+				}
+			})
 		}
 	}
 }
@@ -443,9 +448,9 @@ func TestDetailRequestsThatFail(t *testing.T) {
 func TestRefusedCursor(t *testing.T) {
 	t.Parallel()
 	for operation, read := range map[string]func(*fixture) error{
-		"listUsers": func(f *fixture) error { return second(f, (&userSyncer{c: f.Connector}).List) },
+		"listUsers": func(f *fixture) error { return readList(f, syncerOf[*userSyncer](f, typeUser).List) },
 		"listSpaces": func(f *fixture) error {
-			return second(f, (&spaceSyncer{newScoped(f.Connector, typeSpace), editable{f.Connector}}).List)
+			return readList(f, syncerOf[*grantableCatalog[segmentapi.Space]](f, typeSpace).List)
 		},
 		"listUsersFromUserGroup": func(f *fixture) error {
 			_, err := f.grants(t.Context(), must(groupResource(segmentapiGroup("g1")))(t))
@@ -464,8 +469,8 @@ func TestRefusedCursor(t *testing.T) {
 	}
 }
 
-// second reads a list as far as it goes.
-func second(f *fixture, list func(context.Context, *v2.ResourceId, rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error)) error {
+// readList reads a list as far as it goes.
+func readList(f *fixture, list func(context.Context, *v2.ResourceId, rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error)) error {
 	_, err := pages(f, func(o rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
 		return list(context.Background(), nil, o)
 	})
@@ -520,7 +525,7 @@ func TestScopesThatAreNotShownAreReportedOnce(t *testing.T) {
 
 // An intruder is a store where something happens while a value is read.
 type intruder struct {
-	*memory
+	*statetest.Memory
 	meanwhile func()
 }
 
@@ -530,7 +535,7 @@ func (i *intruder) GetAll(ctx context.Context, token string, opts ...sessions.Se
 		i.meanwhile = nil
 		meanwhile()
 	}
-	return i.memory.GetAll(ctx, token, opts...)
+	return i.Memory.GetAll(ctx, token, opts...)
 }
 
 // Neither another worker in the middle of the report nor another process that
@@ -540,7 +545,7 @@ func TestReportIsMadeOnce(t *testing.T) {
 	ws := small()
 	ws.Users[1].Permissions = []sim.Permission{{RoleID: "owner", Resources: []sim.Resource{{ID: "d", Type: "DESTINATION"}}}}
 	f := newFixture(t, ws)
-	store := &intruder{memory: &memory{values: map[string][]byte{}}}
+	store := &intruder{Memory: statetest.New()}
 	f.session = store
 	ctx, logs := logged(t)
 	users := f.list(t)[typeUser]

@@ -14,7 +14,11 @@ import (
 
 // inviteSyncer serves pending invites. Segment names them by e-mail and does
 // not say what they will give.
-type inviteSyncer struct{ passive }
+type inviteSyncer struct{ typed }
+
+func newInviteSyncer(c *Connector, k *kind) connectorbuilder.ResourceSyncerV2 {
+	return &inviteSyncer{typed{c: c, kind: k}}
+}
 
 var (
 	_ connectorbuilder.ResourceTargetedSyncerLimited = (*inviteSyncer)(nil)
@@ -22,21 +26,15 @@ var (
 	_ connectorbuilder.ResourceDeleterV2             = (*inviteSyncer)(nil)
 )
 
-// ResourceType describes the type.
-func (i *inviteSyncer) ResourceType(context.Context) *v2.ResourceType { return inviteType() }
-
 // List returns one page of invites: one request.
 func (i *inviteSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
 	return listing[string]{
-		what:   "listing invites",
-		typeID: typeInvite,
+		kind: i.kind,
 		page: func(ctx context.Context, _ string, o segmentapi.ListOptions) (*segmentapi.Page[string], error) {
 			return i.c.client.Invites.List(ctx, o)
 		},
 		resource: inviteResource,
-		remember: func(ctx context.Context, s session, emails []string) error {
-			return s.rememberEmails(ctx, typeInvite, emails, emails)
-		},
+		email:    func(email string) string { return email },
 	}.read(ctx, i.c, opts)
 }
 
@@ -53,12 +51,17 @@ func (i *inviteSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Resou
 	}, inviteResource)
 }
 
+// Delete withdraws an invite.
+func (i *inviteSyncer) Delete(ctx context.Context, id, _ *v2.ResourceId) (annotations.Annotations, error) {
+	return i.c.remove(ctx, id, typeInvite, i.c.patient.Invites.Delete)
+}
+
 func inviteResource(email string) (*v2.Resource, error) {
 	shown := clip(strings.TrimSpace(email), maxDisplayName)
-	// The trait would say "enabled" otherwise: the status of the resource does
-	// not reach the trait, which is what baton's own actions read.
+	// Without this the trait is "enabled": the status of the resource does not reach
+	// the trait, and baton's own actions read the trait.
 	unknown := rs.WithStatus(v2.UserTrait_Status_STATUS_UNSPECIFIED) //nolint:staticcheck // Deprecated, see above.
-	return described(rs.NewUserResource(displayName(shown), inviteType(), email, append(emailTraits(shown), unknown),
+	return checked(rs.NewUserResource(displayName(shown), inviteType.message(), email, append(emailTraits(shown), unknown),
 		rs.WithResourceProfile(map[string]any{"email": shown}),
 		rs.WithResourceStatus(v2.Status_RESOURCE_STATUS_UNSPECIFIED, "invitation pending"),
 	))

@@ -5,17 +5,17 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"strings"
-	"sync"
 	"testing"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	"github.com/conductorone/baton-sdk/pkg/annotations"
+	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
 	"github.com/conductorone/baton-sdk/pkg/types/sessions"
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
 	"github.com/baton-segment/baton-segment/internal/sim"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
@@ -43,7 +43,7 @@ func paged(t *testing.T, ws *sim.Workspace, pageSize int, opts ...sim.Option) *f
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &fixture{Connector: c, sim: s, session: &memory{values: map[string][]byte{}}}
+	return &fixture{Connector: c, sim: s, session: statetest.New()}
 }
 
 // timeless is a fixture without a network, for the fake time of synctest.
@@ -52,7 +52,7 @@ func timeless(t *testing.T, ws *sim.Workspace, opts ...sim.Option) *fixture {
 	s := sim.New(ws, opts...)
 	client := must(segmentapi.New(s.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: s.RoundTripper()}), segmentapi.WithRetry(syncRetry)))(t)
 	patient := must(client.WithRetry(patientRetry))(t)
-	return &fixture{Connector: &Connector{client: client, patient: patient}, sim: s, session: &memory{values: map[string][]byte{}}}
+	return &fixture{Connector: &Connector{client: client, patient: patient}, sim: s, session: statetest.New()}
 }
 
 // lists is the request that lists each type.
@@ -124,6 +124,12 @@ func (f *fixture) grants(ctx context.Context, r *v2.Resource) ([]*v2.Grant, erro
 	})
 }
 
+// syncerOf returns the fixture's syncer of a type.
+func syncerOf[S connectorbuilder.ResourceSyncerV2](f *fixture, typeID string) S {
+	k := kindOf(typeID)
+	return k.syncer(f.Connector, k).(S) //nolint:errcheck // A wrong type is a mistake in the test.
+}
+
 type syncer interface {
 	Entitlements(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error)
 	Grants(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error)
@@ -131,9 +137,9 @@ type syncer interface {
 
 func (f *fixture) syncer(r *v2.Resource) syncer {
 	if r.GetId().GetResourceType() == typeGroup {
-		return &groupSyncer{c: f.Connector}
+		return syncerOf[*groupSyncer](f, typeGroup)
 	}
-	return &userSyncer{c: f.Connector}
+	return syncerOf[*userSyncer](f, typeUser)
 }
 
 // pages follows the page tokens of a call to the end.
@@ -186,88 +192,4 @@ func grantIDs(grants []*v2.Grant) []string {
 func immutable(row interface{ GetAnnotations() []*anypb.Any }) bool {
 	annos := annotations.Annotations(row.GetAnnotations())
 	return annos.ContainsAny(&v2.EntitlementImmutable{}, &v2.GrantImmutable{})
-}
-
-// memory is a session store as simple as can be. Keys are put together as the
-// SDK's pebble store does.
-type memory struct {
-	mu     sync.Mutex
-	values map[string][]byte
-}
-
-func (m *memory) key(ctx context.Context, key string, opts []sessions.SessionStoreOption) (string, error) {
-	var bag sessions.SessionStoreBag
-	for _, opt := range opts {
-		if err := opt(ctx, &bag); err != nil {
-			return "", err
-		}
-	}
-	return bag.Prefix + key, nil
-}
-
-func (m *memory) Get(ctx context.Context, key string, opts ...sessions.SessionStoreOption) ([]byte, bool, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	full, err := m.key(ctx, key, opts)
-	value, ok := m.values[full]
-	return value, ok, err
-}
-
-func (m *memory) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
-	found := map[string][]byte{}
-	for _, key := range keys {
-		value, ok, err := m.Get(ctx, key, opts...)
-		if err != nil {
-			return nil, nil, err
-		}
-		if ok {
-			found[key] = value
-		}
-	}
-	return found, nil, nil
-}
-
-func (m *memory) Set(ctx context.Context, key string, value []byte, opts ...sessions.SessionStoreOption) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	full, err := m.key(ctx, key, opts)
-	m.values[full] = value
-	return err
-}
-
-func (m *memory) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
-	for key, value := range values {
-		if err := m.Set(ctx, key, value, opts...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (m *memory) Delete(ctx context.Context, key string, opts ...sessions.SessionStoreOption) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	full, err := m.key(ctx, key, opts)
-	delete(m.values, full)
-	return err
-}
-
-func (m *memory) Clear(context.Context, ...sessions.SessionStoreOption) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	clear(m.values)
-	return nil
-}
-
-func (m *memory) GetAll(ctx context.Context, _ string, opts ...sessions.SessionStoreOption) (map[string][]byte, string, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	prefix, err := m.key(ctx, "", opts)
-	found := map[string][]byte{}
-	for key, value := range maps.All(m.values) {
-		if short, ok := strings.CutPrefix(key, prefix); ok {
-			found[short] = value
-		}
-	}
-	return found, "", err
 }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/baton-segment/baton-segment/connector/internal/syncstate"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -31,17 +32,17 @@ type pageToken struct {
 	// Segment says of the first.
 	Skipped []string `json:"skipped,omitempty"`
 	Why     string   `json:"why,omitempty"`
-	// Mark is an earlier cursor, from which Steps pages were read so far; after
-	// Reach pages it moves on, twice as far each time. A list that runs in a
-	// circle, of whatever size, must come back to it.
+	// Mark is an earlier cursor, from which Steps pages have been read so far. After
+	// Reach pages it is set anew and Reach is doubled, so a list that runs in a
+	// circle comes back to it, however long the circle.
 	Mark  string `json:"mark,omitempty"`
 	Steps int    `json:"steps,omitempty"`
 	Reach int    `json:"reach,omitempty"`
 }
 
-// parsePageToken reads the token of a call that has these phases, or none. A
-// token may come from a checkpoint of another version: what was not made by
-// this one must not decide which rows are read.
+// parsePageToken reads the token of a call that has these phases, or none. It
+// refuses a token that this version cannot have made: it may come from the
+// checkpoint of another version, and must not decide which rows are read.
 func parsePageToken(s string, phases ...string) (pageToken, error) {
 	var t pageToken
 	if s == "" {
@@ -92,83 +93,125 @@ func results(next *pageToken) *rs.SyncOpResults {
 
 // A listing is a top-level list of the workspace, one resource per row.
 type listing[T any] struct {
-	what   string
-	typeID string
-	// kinds are the lists that make up the whole, if there are several.
-	kinds []string
-	page  func(ctx context.Context, kind string, opts segmentapi.ListOptions) (*segmentapi.Page[T], error)
-	// unknown reports that a workspace does not know a kind, and so has none.
-	// It may be nil.
-	unknown  func(kind string, err error) bool
+	kind *kind
+	// parts are the lists that make up the whole, if there are several.
+	parts []string
+	page  func(ctx context.Context, part string, opts segmentapi.ListOptions) (*segmentapi.Page[T], error)
+	// unknown reports that a workspace does not know a part, and so has no rows of
+	// it. It may be nil.
+	unknown  func(part string, err error) bool
 	resource func(T) (*v2.Resource, error)
-	// remember keeps what later phases ask for. It may be nil.
-	remember func(context.Context, session, []T) error
+	// email returns the e-mail by which other calls refer to a row. It may be nil.
+	email func(T) string
+	// keep stores what a row says beyond itself. It may be nil.
+	keep func(context.Context, syncstate.Sync, []T) error
 }
 
 // read serves one page.
 func (l listing[T]) read(ctx context.Context, c *Connector, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
-	token, err := parsePageToken(opts.PageToken.Token, l.kinds...)
+	token, err := parsePageToken(opts.PageToken.Token, l.parts...)
 	if err != nil {
 		return nil, nil, err
 	}
-	if token.Phase == "" && len(l.kinds) > 0 {
-		token.Phase = l.kinds[0]
+	if token.Phase == "" && len(l.parts) > 0 {
+		token.Phase = l.parts[0]
 	}
-	s := c.session(opts)
+	s := c.tracker.Open(opts)
 	if opts.PageToken.Token == "" {
-		if err = s.begin(ctx, l.typeID); err != nil {
+		if err = s.BeginList(ctx, l.kind.id); err != nil {
 			return nil, nil, err
 		}
+		c.progress.listBegun(s.ID(), l.kind.id)
 	}
-	page, err := ask(ctx, c, l.what, func(ctx context.Context) (*segmentapi.Page[T], error) {
+	page, token, err := l.request(ctx, c, token)
+	if err != nil {
+		return nil, nil, err
+	}
+	resources, err := l.store(ctx, s, page.Items)
+	if err != nil {
+		return nil, nil, err
+	}
+	token.Rows += len(resources)
+	s.Count(l.kind.id, len(resources))
+	if page.Next != "" {
+		next, followErr := token.follow(l.what(), page.Next)
+		return resources, results(&next), followErr
+	}
+	if i := slices.Index(l.parts, token.Phase) + 1; i < len(l.parts) {
+		return resources, results(&pageToken{Phase: l.parts[i], Rows: token.Rows, Skipped: token.Skipped, Why: token.Why}), nil
+	}
+	return resources, nil, l.end(ctx, c, s, token)
+}
+
+func (l listing[T]) what() string { return "listing " + l.kind.id + "s" }
+
+// request asks for one page. A first page that the workspace's plan lacks is
+// empty, and noted in the token.
+func (l listing[T]) request(ctx context.Context, c *Connector, token pageToken) (*segmentapi.Page[T], pageToken, error) {
+	page, err := ask(ctx, c, l.what(), func(ctx context.Context) (*segmentapi.Page[T], error) {
 		return l.page(ctx, token.Phase, segmentapi.ListOptions{Cursor: token.Cursor})
 	})
 	first := token.Cursor == ""
 	switch {
 	case err == nil:
+		return page, token, nil
 	case first && l.unknown != nil && l.unknown(token.Phase, err):
-		page = &segmentapi.Page[T]{}
-	case first && optional(l.typeID) && notInPlan(err):
+		return &segmentapi.Page[T]{}, token, nil
+	case first && l.kind.optional && notInPlan(err):
 		token.Skipped, token.Why = append(token.Skipped, token.Phase), cmp.Or(token.Why, err.Error())
-		page = &segmentapi.Page[T]{}
-	case optional(l.typeID):
-		return nil, nil, hint(lost(err, token), "to do without this type, name the others with --sync-resource-types")
-	default:
-		return nil, nil, lost(err, token)
+		return &segmentapi.Page[T]{}, token, nil
 	}
-	rows := make([]*v2.Resource, len(page.Items))
-	ids := make(map[string]string, len(page.Items))
-	for i, item := range page.Items {
-		if rows[i], err = l.resource(item); err != nil {
-			return nil, nil, err
+	err = explainCursor(err, token)
+	if l.kind.optional {
+		err = hint(err, "to do without this type, name the others with --sync-resource-types")
+	}
+	return nil, token, err
+}
+
+// store makes resources of rows and keeps what later calls ask for.
+func (l listing[T]) store(ctx context.Context, s syncstate.Sync, items []T) ([]*v2.Resource, error) {
+	resources, rows := make([]*v2.Resource, len(items)), make([]syncstate.Row, len(items))
+	for i, item := range items {
+		r, err := l.resource(item)
+		if err != nil {
+			return nil, err
 		}
-		ids[rows[i].GetId().GetResource()] = rows[i].GetDisplayName()
-	}
-	if err = s.list(ctx, l.typeID, ids); err != nil {
-		return nil, nil, err
-	}
-	if l.remember != nil {
-		if err = l.remember(ctx, s, page.Items); err != nil {
-			return nil, nil, err
+		resources[i], rows[i] = r, syncstate.Row{ID: r.GetId().GetResource(), Name: r.GetDisplayName()}
+		if l.email != nil {
+			rows[i].Email = l.email(item)
 		}
 	}
-	token.Rows += len(rows)
-	s.tally.add(s.syncID, l.typeID, len(rows))
-	if page.Next != "" {
-		next, followErr := token.follow(l.what, page.Next)
-		return rows, results(&next), followErr
+	if err := s.AddRows(ctx, l.kind.id, rows); err != nil {
+		return nil, err
 	}
-	if i := slices.Index(l.kinds, token.Phase) + 1; i < len(l.kinds) {
-		return rows, results(&pageToken{Phase: l.kinds[i], Rows: token.Rows, Skipped: token.Skipped, Why: token.Why}), nil
+	if l.keep != nil {
+		if err := l.keep(ctx, s, items); err != nil {
+			return nil, err
+		}
 	}
+	return resources, nil
+}
+
+// end notes that the list has been read to its end, and what of it was skipped.
+func (l listing[T]) end(ctx context.Context, c *Connector, s syncstate.Sync, token pageToken) error {
 	if len(token.Skipped) > 0 {
-		what := l.typeID
+		what := l.kind.id
 		if token.Rows > 0 {
 			what += " of the type " + strings.Join(token.Skipped, ", ")
 		}
-		if err = s.skip(ctx, what, token.Why); err != nil {
-			return nil, nil, err
+		logSkipped(ctx, what, token.Why)
+		if err := s.Skip(ctx, l.kind.id, what); err != nil {
+			return err
 		}
 	}
-	return rows, nil, s.finish(ctx, l.typeID, token.Rows)
+	if err := s.Mark(ctx, syncstate.Ended(l.kind.id), token.Rows); err != nil {
+		return err
+	}
+	// Without a store every detail is asked for twice, so it is not known how many
+	// there will be.
+	if kept, err := s.Usable(ctx); !kept || err != nil {
+		return err
+	}
+	c.progress.listEnded(s.ID(), l.kind.id, token.Rows)
+	return nil
 }

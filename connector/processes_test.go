@@ -13,6 +13,7 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/types/sessions"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
@@ -32,7 +33,7 @@ func TestListThatIsOvertaken(t *testing.T) {
 		f := timeless(t, small())
 		f.inject(t, sim.Fault{Operation: "listUsers", Ordinal: 1, Kind: sim.FaultDelay, Delay: time.Minute})
 		late := make(chan error, 1)
-		first, opts := &userSyncer{c: f.Connector}, f.opts()
+		first, opts := syncerOf[*userSyncer](f, typeUser), f.opts()
 		go func() {
 			_, _, err := first.List(t.Context(), nil, opts)
 			late <- err
@@ -57,11 +58,11 @@ func TestRolesThatAreOvertaken(t *testing.T) {
 		f := timeless(t, full())
 		static := func(f *fixture, typeID string) ([]*v2.Entitlement, error) {
 			return pages(f, func(o rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
-				return newScoped(f.Connector, typeID).StaticEntitlements(t.Context(), o)
+				return typed{c: f.Connector, kind: kindOf(typeID)}.StaticEntitlements(t.Context(), o)
 			})
 		}
 		for _, typeID := range []string{typeSource, typeSpace} {
-			if err := f.Connector.session(f.opts()).begin(t.Context(), typeID); err != nil {
+			if err := f.tracker.Open(f.opts()).AddRows(t.Context(), typeID, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -89,9 +90,9 @@ func TestWorkspaceOfAnotherSync(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())
 	before := f.another()
-	before.session = &memory{values: map[string][]byte{}}
-	s := before.Connector.session(before.opts())
-	if _, err := sessionSet(t.Context(), s, partWorkspace, map[string]string{typeWorkspace: "other"}); err != nil {
+	before.session = statetest.New()
+	s := before.tracker.Open(before.opts())
+	if err := s.SetWorkspace(t.Context(), "other"); err != nil {
 		t.Fatal(err)
 	}
 	if id := must(f.workspaceID(t.Context(), s))(t); id != "other" {
@@ -106,7 +107,7 @@ func TestWorkspaceOfAnotherSync(t *testing.T) {
 
 // apart is a store that keeps prefixes apart from keys, as the service may that
 // several processes share.
-type apart struct{ *memory }
+type apart struct{ *statetest.Memory }
 
 func (apart) split(opts []sessions.SessionStoreOption) []sessions.SessionStoreOption {
 	return append(opts, func(_ context.Context, bag *sessions.SessionStoreBag) error {
@@ -116,19 +117,27 @@ func (apart) split(opts []sessions.SessionStoreOption) []sessions.SessionStoreOp
 }
 
 func (a apart) Get(ctx context.Context, key string, opts ...sessions.SessionStoreOption) ([]byte, bool, error) {
-	return a.memory.Get(ctx, key, a.split(opts)...)
+	return a.Memory.Get(ctx, key, a.split(opts)...)
 }
 
 func (a apart) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
-	return a.memory.GetMany(ctx, keys, a.split(opts)...)
+	return a.Memory.GetMany(ctx, keys, a.split(opts)...)
 }
 
 func (a apart) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
-	return a.memory.SetMany(ctx, values, a.split(opts)...)
+	return a.Memory.SetMany(ctx, values, a.split(opts)...)
+}
+
+func (a apart) Delete(ctx context.Context, key string, opts ...sessions.SessionStoreOption) error {
+	return a.Memory.Delete(ctx, key, a.split(opts)...)
+}
+
+func (a apart) Clear(ctx context.Context, opts ...sessions.SessionStoreOption) error {
+	return a.Memory.Clear(ctx, a.split(opts)...)
 }
 
 func (a apart) GetAll(ctx context.Context, token string, opts ...sessions.SessionStoreOption) (map[string][]byte, string, error) {
-	return a.memory.GetAll(ctx, token, a.split(opts)...)
+	return a.Memory.GetAll(ctx, token, a.split(opts)...)
 }
 
 // A prefix and a key are put together by the SDK's own stores, which says
@@ -151,7 +160,7 @@ func TestStoreThatKeepsPrefixesApart(t *testing.T) {
 		return ids
 	}
 	together, split := newFixture(t, full()), newFixture(t, full())
-	split.session = apart{&memory{values: map[string][]byte{}}}
+	split.session = apart{statetest.New()}
 	if diff := cmp.Diff(rows(together), rows(split)); diff != "" {
 		t.Errorf("rows (-together +apart):\n%s", diff)
 	}

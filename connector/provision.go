@@ -14,43 +14,41 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/baton-segment/baton-segment/connector/internal/syncstate"
 	"github.com/baton-segment/baton-segment/segmentapi"
+	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
-// editable is the part of a type whose entitlements are roles that users and
-// groups can be given and can lose.
-type editable struct{ editor *Connector }
-
-// editableTypes are those types. Segment grants nothing on a single warehouse.
-func editableTypes() []string {
-	return []string{typeRole, typeSource, typeFunction, typeSpace, typeLabel}
-}
+// roleGrants is the part of a type whose entitlements are roles that can be
+// granted to users and groups, and revoked.
+type roleGrants struct{ c *Connector }
 
 // Grant gives a user or a group the role that the entitlement stands for.
-func (e editable) Grant(ctx context.Context, principal *v2.Resource, ent *v2.Entitlement) ([]*v2.Grant, annotations.Annotations, error) {
-	c := e.editor
-	t, err := targetOfEntitlement(ent, editableTypes()...)
+func (r roleGrants) Grant(ctx context.Context, principal *v2.Resource, ent *v2.Entitlement) ([]*v2.Grant, annotations.Annotations, error) {
+	c := r.c
+	e, err := readEntitlement(ent, grantableTypes()...)
 	if err != nil {
 		return nil, nil, err
 	}
-	who, err := principalID(principal, typeUser, typeGroup)
+	t := e.target()
+	holder, err := principalID(principal, typeUser, typeGroup)
 	if err != nil {
 		return nil, nil, err
 	}
-	added, named, err := c.assignment(ctx, t)
+	added, named, err := c.assignmentOf(ctx, t)
 	if err != nil {
 		return nil, nil, err
 	}
 	held := false
-	change, err := c.edit(ctx, fmt.Sprintf("granting %s to", ent.GetId()), who, func(now []segmentapi.Assignment) []segmentapi.Assignment {
-		if held = slices.ContainsFunc(now, t.shownBy); held || !named {
+	change, err := c.edit(ctx, fmt.Sprintf("granting %s to", ent.GetId()), holder, func(now []segmentapi.Assignment) []segmentapi.Assignment {
+		if held = slices.ContainsFunc(now, shownBy(t)); held || !named {
 			return now
 		}
 		return append(now, added)
 	})
 	switch {
-	case departed(err, who):
-		return nil, nil, departure(who)
+	case reportedGone(err, holder):
+		return nil, nil, errNoLonger(holder)
 	case errors.Is(err, segmentapi.ErrInvalid):
 		return nil, nil, hint(err, "Segment may not let this role be held on that, or one of them is gone: sync again and choose what is there")
 	case err != nil:
@@ -60,42 +58,43 @@ func (e editable) Grant(ctx context.Context, principal *v2.Resource, ent *v2.Ent
 			"%s stands for labels that are too long to be told from its id, so it can be revoked but not granted: grant the role in Segment", ent.GetId())
 	}
 	var opts []grant.GrantOption
-	if who.GetResourceType() == typeGroup {
-		opts = append(opts, expandsTo(who))
+	if holder.GetResourceType() == typeGroup {
+		opts = append(opts, expandsTo(holder))
 	}
-	granted := []*v2.Grant{newGrant(t.typeID, t.id, t.slug, who, opts...)}
+	granted := []*v2.Grant{newGrant(e.typeID, e.id, e.slug, holder, opts...)}
 	if change.Empty() {
 		return granted, annotations.New(&v2.GrantAlreadyExists{}), nil
 	}
 	return granted, nil, nil
 }
 
-// Revoke takes from a user or a group everything that the grant stands for in
-// a sync, and nothing else.
-func (e editable) Revoke(ctx context.Context, g *v2.Grant) (annotations.Annotations, error) {
-	c := e.editor
-	t, err := targetOfEntitlement(g.GetEntitlement(), editableTypes()...)
+// Revoke takes from a user or a group every assignment that a sync shows as this
+// grant, and nothing else.
+func (r roleGrants) Revoke(ctx context.Context, g *v2.Grant) (annotations.Annotations, error) {
+	c := r.c
+	e, err := readEntitlement(g.GetEntitlement(), grantableTypes()...)
+	t := e.target()
 	if err == nil {
-		err = t.check()
+		err = checkTarget(t)
 	}
 	if err != nil {
 		return nil, err
 	}
-	who, err := principalID(g.GetPrincipal(), typeUser, typeGroup)
+	holder, err := principalID(g.GetPrincipal(), typeUser, typeGroup)
 	if err != nil {
 		return nil, err
 	}
-	change, err := c.edit(ctx, fmt.Sprintf("revoking %s from", g.GetEntitlement().GetId()), who, segmentapi.RevokeFunc(t.shownBy))
+	change, err := c.edit(ctx, fmt.Sprintf("revoking %s from", g.GetEntitlement().GetId()), holder, segmentapi.RevokeFunc(shownBy(t)))
 	switch {
-	case departed(err, who):
+	case reportedGone(err, holder):
 		return annotations.New(&v2.GrantAlreadyRevoked{}), nil
 	case err != nil:
 		return nil, err
 	case !change.Empty():
 		return nil, nil
 	}
-	if who.GetResourceType() == typeUser {
-		if err = c.throughGroup(ctx, who, t); err != nil {
+	if holder.GetResourceType() == typeUser {
+		if err = c.checkNotThroughGroup(ctx, holder, t); err != nil {
 			return nil, err
 		}
 	}
@@ -103,71 +102,70 @@ func (e editable) Revoke(ctx context.Context, g *v2.Grant) (annotations.Annotati
 }
 
 // edit edits the permissions of a user or a group.
-func (c *Connector) edit(ctx context.Context, what string, who *v2.ResourceId, edit segmentapi.Edit) (segmentapi.Difference, error) {
+func (c *Connector) edit(ctx context.Context, what string, holder *v2.ResourceId, edit segmentapi.Edit) (segmentapi.Difference, error) {
 	do := c.client.Users.Edit
-	if who.GetResourceType() == typeGroup {
+	if holder.GetResourceType() == typeGroup {
 		do = c.client.Groups.Edit
 	}
-	what = fmt.Sprintf("%s %s %s", what, who.GetResourceType(), who.GetResource())
+	what = fmt.Sprintf("%s %s %s", what, holder.GetResourceType(), holder.GetResource())
 	return ask(ctx, c, what, func(ctx context.Context) (segmentapi.Difference, error) {
-		return again(ctx, func(ctx context.Context) (segmentapi.Difference, error) { return do(ctx, who.GetResource(), edit) })
+		return retryNotFound(ctx, func(ctx context.Context) (segmentapi.Difference, error) { return do(ctx, holder.GetResource(), edit) })
 	})
 }
 
-// again makes a change once more that Segment refuses because something is not
-// there: who or what is changed may have gone since it was read, which reading
-// it first will tell.
-func again[T any](ctx context.Context, change func(context.Context) (T, error)) (T, error) {
+// retryNotFound makes a change once more if Segment does not find something that
+// it names: the user or group may have gone since it was read, and the second try
+// reads it first.
+func retryNotFound[T any](ctx context.Context, change func(context.Context) (T, error)) (T, error) {
 	out, err := change(ctx)
 	var e *segmentapi.Error
-	if errors.As(err, &e) && fromSegment(e) && errors.Is(e, segmentapi.ErrNotFound) && e.Method != http.MethodGet {
+	if errors.As(err, &e) && segmentapi.FromSegment(e) && errors.Is(e, segmentapi.ErrNotFound) && e.Method != http.MethodGet {
 		return change(ctx)
 	}
 	return out, err
 }
 
-// assignment is what a target is written as, or false for labels that its id
-// does not tell.
-func (c *Connector) assignment(ctx context.Context, t target) (segmentapi.Assignment, bool, error) {
-	a := segmentapi.Assignment{RoleID: t.roleID, Scope: segmentapi.Scope{ID: t.id}}
-	for _, row := range scopeTypes {
-		if row.typeID == t.typeID {
-			a.Scope.Type = row.scope
-		}
-	}
-	if t.typeID == typeLabel {
+// assignmentOf returns the assignment that gives a role on a target, or false if
+// the target's labels are not known from its id.
+func (c *Connector) assignmentOf(ctx context.Context, t access.Target) (segmentapi.Assignment, bool, error) {
+	scope, _ := access.ScopeOf(t.Type)
+	a := segmentapi.Assignment{RoleID: t.RoleID, Scope: segmentapi.Scope{Type: scope, ID: t.ID}}
+	if t.Type == typeLabel {
 		var ok bool
-		if a.Scope.Labels, ok = parseLabelID(t.id); !ok {
-			return a, false, t.check()
+		if a.Scope.Labels, ok = access.ParseLabelID(t.ID); !ok {
+			return a, false, checkTarget(t)
 		}
 	}
 	var err error
-	if a.Scope.Type == segmentapi.ScopeWorkspace {
-		a.Scope.ID, err = c.workspaceID(ctx, session{})
+	if scope == segmentapi.ScopeWorkspace {
+		a.Scope.ID, err = c.workspaceID(ctx, syncstate.Sync{})
 	}
 	return a, true, err
 }
 
-// check refuses what is the id of no set of labels, and so never shown.
-func (t target) check() error {
-	if t.typeID != typeLabel || strings.HasPrefix(t.id, labelSumPrefix) {
+// checkTarget refuses the id of a set of labels that no sync can show.
+func checkTarget(t access.Target) error {
+	if t.Type != typeLabel || access.IsLabelSum(t.ID) {
 		return nil
 	}
-	if _, ok := parseLabelID(t.id); !ok {
-		return status.Errorf(codes.InvalidArgument, "%q is not the id of a label or of a set of labels", t.id)
+	if _, ok := access.ParseLabelID(t.ID); !ok {
+		return status.Errorf(codes.InvalidArgument, "%q is not the id of a label or of a set of labels", t.ID)
 	}
 	return nil
 }
 
-// shownBy reports whether an assignment is shown as a grant on this target.
-func (t target) shownBy(a segmentapi.Assignment) bool {
-	shown, ok := targetOf(segmentapi.Permission{RoleID: a.RoleID}, a.Scope)
-	return ok && shown.typeID == t.typeID && shown.slug == t.slug && slices.Contains(forms(t.typeID, shown.id), t.id)
+// shownBy returns a function that reports whether an assignment is shown as a
+// grant on this target.
+func shownBy(t access.Target) func(segmentapi.Assignment) bool {
+	return func(a segmentapi.Assignment) bool {
+		shown, ok := access.TargetOf(segmentapi.Permission{RoleID: a.RoleID}, a.Scope)
+		return ok && shown.Type == t.Type && shown.RoleID == t.RoleID && slices.Contains(access.IDForms(t.Type, shown.ID), t.ID)
+	}
 }
 
-// throughGroup refuses to call something revoked that a user still has through
-// a group.
-func (c *Connector) throughGroup(ctx context.Context, user *v2.ResourceId, t target) error {
+// checkNotThroughGroup refuses to call a role revoked that a user still holds
+// through a group.
+func (c *Connector) checkNotThroughGroup(ctx context.Context, user *v2.ResourceId, t access.Target) error {
 	what := fmt.Sprintf("reading the groups of user %s", user.GetResource())
 	groups, err := ask(ctx, c, what, func(ctx context.Context) ([]string, error) {
 		var names []string
@@ -183,10 +181,10 @@ func (c *Connector) throughGroup(ctx context.Context, user *v2.ResourceId, t tar
 			}
 			asked[group.ID] = true
 			detail, err := c.client.Groups.Get(ctx, group.ID)
-			if err != nil && !departed(err, resourceID(typeGroup, group.ID)) {
+			if err != nil && !reportedGone(err, resourceID(typeGroup, group.ID)) {
 				return nil, err
 			}
-			if err == nil && slices.ContainsFunc(segmentapi.Assignments(detail.Permissions), t.shownBy) {
+			if err == nil && slices.ContainsFunc(segmentapi.Assignments(detail.Permissions), shownBy(t)) {
 				names = append(names, fmt.Sprintf("%q (%s)", displayName(detail.Name, detail.ID), detail.ID))
 			}
 		}
@@ -200,22 +198,37 @@ func (c *Connector) throughGroup(ctx context.Context, user *v2.ResourceId, t tar
 		plural = "s"
 	}
 	return status.Errorf(codes.FailedPrecondition, "user %s holds %s not directly but through the group%s %s: take the user out of the group%[3]s, or revoke it from the group%[3]s",
-		user.GetResource(), t, plural, strings.Join(groups, " and "))
+		user.GetResource(), entitlementID{t.Type, t.ID, slugOf(t)}, plural, strings.Join(groups, " and "))
 }
 
-// departed reports that Segment says, when asked for a user or a group, that it
+// reportedGone reports that Segment says, when asked for a user or a group, that it
 // is not there. A write that ends so says less: what is not found may be a role
 // or a resource that it names.
-func departed(err error, who *v2.ResourceId) bool {
+func reportedGone(err error, holder *v2.ResourceId) bool {
 	var e *segmentapi.Error
-	if !errors.As(err, &e) || !fromSegment(e) || !errors.Is(e, segmentapi.ErrNotFound) || e.Method != http.MethodGet {
+	if !errors.As(err, &e) || !segmentapi.FromSegment(e) || !errors.Is(e, segmentapi.ErrNotFound) || e.Method != http.MethodGet {
 		return false
 	}
-	path := fmt.Sprintf("/%ss/%s/", who.GetResourceType(), who.GetResource())
+	path := fmt.Sprintf("/%ss/%s/", holder.GetResourceType(), holder.GetResource())
 	return strings.HasPrefix(e.Path+"/", path)
 }
 
-// departure is the error of a grant to who is not there any more.
-func departure(who *v2.ResourceId) error {
-	return status.Errorf(codes.NotFound, "Segment has no %s %s any more: sync again", who.GetResourceType(), who.GetResource())
+// errNoLonger is the error of a grant to a user, an invite or a group that has
+// gone.
+func errNoLonger(holder *v2.ResourceId) error {
+	return status.Errorf(codes.NotFound, "Segment has no %s %s any more: sync again", holder.GetResourceType(), holder.GetResource())
+}
+
+// remove deletes a user, an invite or a group. One that has gone already is a
+// success with ResourceDoesNotExist.
+func (c *Connector) remove(ctx context.Context, id *v2.ResourceId, typeID string, remove func(context.Context, string) (bool, error)) (annotations.Annotations, error) {
+	if id.GetResourceType() != typeID || id.GetResource() == "" {
+		return nil, status.Errorf(codes.InvalidArgument, "%s %q is not the id of a %s", id.GetResourceType(), id.GetResource(), typeID)
+	}
+	what := fmt.Sprintf("removing %s %s", typeID, id.GetResource())
+	removed, err := ask(ctx, c, what, func(ctx context.Context) (bool, error) { return remove(ctx, id.GetResource()) })
+	if err != nil || removed {
+		return nil, err
+	}
+	return annotations.New(&v2.ResourceDoesNotExist{}), nil
 }

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
 	"github.com/baton-segment/baton-segment/internal/sim"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
@@ -111,7 +112,7 @@ func holdings(permissions []sim.Permission) []string {
 // shown are the grants of one principal in a sync that begins now, by id.
 func (f *fixture) shown(ctx context.Context, t *testing.T, principal string) map[string]*v2.Grant {
 	t.Helper()
-	f.session = &memory{values: map[string][]byte{}}
+	f.session = statetest.New()
 	rows := f.listIn(ctx, t)
 	shown := map[string]*v2.Grant{}
 	subjects := []*v2.Resource{who(principal)}
@@ -250,7 +251,7 @@ func TestWhateverIsShownCanBeRevoked(t *testing.T) {
 			for _, id := range slices.Sorted(maps.Keys(rows)) {
 				entitlementID := rows[id].GetEntitlement().GetId()
 				typeID, _, _ := strings.Cut(entitlementID, ":")
-				if !slices.Contains(editableTypes(), typeID) {
+				if !slices.Contains(grantableTypes(), typeID) {
 					continue
 				}
 				f.sim.Update(func(ws *sim.Workspace) { *ws = *hostileWithSpare() })

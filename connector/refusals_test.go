@@ -16,6 +16,7 @@ import (
 
 	"github.com/baton-segment/baton-segment/internal/sim"
 	"github.com/baton-segment/baton-segment/segmentapi"
+	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
 // An attempt is one call that changes something.
@@ -36,7 +37,7 @@ func revoking(entitlementID, principal string) attempt {
 
 func creatingGroup(name string) attempt {
 	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
-		_, annos, err := (&groupSyncer{c: f.Connector}).Create(ctx, v2.Resource_builder{
+		_, annos, err := syncerOf[*groupSyncer](f, typeGroup).Create(ctx, v2.Resource_builder{
 			Id: resourceID(typeGroup, ""), DisplayName: name,
 		}.Build())
 		return annos, err
@@ -57,7 +58,7 @@ func deleting(resource string) attempt {
 
 func inviting(email string) attempt {
 	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
-		_, _, annos, err := (&inviteSyncer{passive{c: f.Connector}}).CreateAccount(ctx, account(map[string]any{"email": email}), nil)
+		_, _, annos, err := syncerOf[*inviteSyncer](f, typeInvite).CreateAccount(ctx, account(map[string]any{"email": email}), nil)
 		return annos, err
 	}
 }
@@ -66,7 +67,7 @@ func inviting(email string) attempt {
 // leaves everything as it is.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	sum := "label:" + labelID([]segmentapi.Label{{Key: longest(""), Value: "x"}}) + ":src"
+	sum := "label:" + access.LabelID([]segmentapi.Label{{Key: longest(""), Value: "x"}}) + ":src"
 	held := func(principal string, permissions ...sim.Permission) func(*sim.Workspace) {
 		return func(ws *sim.Workspace) {
 			for i := range ws.Users {

@@ -1,11 +1,14 @@
 package connector
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	"github.com/conductorone/baton-sdk/pkg/annotations"
@@ -407,63 +410,111 @@ func TestListsReadAgainMakeOldAnswersWorthless(t *testing.T) {
 	}
 }
 
-// "Not found" that was wrong costs nobody the rows of the next attempt.
-func TestWhoIsBackHasGrants(t *testing.T) {
+// A user who is not found is asked for once more, a second later. "Not found" that
+// was wrong costs nobody their rows.
+func TestEntitlements_NotFoundIsRechecked(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, crowd(5, 0))
-	rows := f.list(t)[typeUser]
-	f.inject(t, sim.Fault{Operation: "getUser", Kind: sim.FaultStatus, Status: http.StatusNotFound})
-	must(f.entitlements(t.Context(), rows[0]))(t)
-	if _, err := f.entitlements(t.Context(), rows[1]); status.Code(err) != codes.FailedPrecondition {
-		t.Fatalf("two of five have gone: %v", err)
-	}
-	f.sim.ClearFaults()
-	for _, r := range rows[:2] {
-		if grants := must(f.grants(t.Context(), r))(t); len(grants) == 0 {
-			t.Errorf("%s is back and has no grants", r.GetId().GetResource())
-		}
-	}
-	// Nobody is missing any more, so one more is one of five again.
-	f.sim.Update(func(ws *sim.Workspace) { ws.Users = ws.Users[:4] })
-	must(f.entitlements(t.Context(), rows[4]))(t)
-}
-
-// A grant whose entitlement only the first look would have returned must not
-// be alone: there is an error instead, unless the second look is for the
-// entitlements again, as after a sync that was broken off.
-func TestWhoIsBackWithoutEntitlements(t *testing.T) {
-	t.Parallel()
-	for name, held := range map[string]sim.Resource{
-		"a role meant for something else": {ID: "src", Type: "SOURCE"},
-		"a resource that is not listed":   {ID: "gone", Type: "SOURCE"},
-		"labels":                          {ID: workspaceID, Type: "WORKSPACE", Labels: []sim.Label{{Key: "env", Value: "prod"}, {Key: "a", Value: "b"}}},
-		"membership, nothing listed":      {ID: workspaceID, Type: "WORKSPACE"},
-	} {
-		for _, again := range []bool{false, true} {
-			ws := small()
-			ws.Users[2].Permissions = []sim.Permission{{RoleID: "owner", Resources: []sim.Resource{held}}}
-			f := newFixture(t, ws)
-			user := must(userResource(segmentapiUser("u3")))(t)
-			targeted := strings.HasPrefix(name, "membership")
-			if !targeted {
-				f.list(t)
+	synctest.Test(t, func(t *testing.T) {
+		f := timeless(t, crowd(5, 2))
+		rows := f.list(t)
+		for _, r := range []*v2.Resource{rows[typeUser][0], rows[typeGroup][0]} {
+			for _, operation := range []string{"getUser", "getUserGroup", "listUsersFromUserGroup", "listInvitesFromUserGroup"} {
+				f.inject(t, sim.Fault{Operation: operation, Ordinal: 1, Kind: sim.FaultStatus, Status: http.StatusNotFound})
 			}
-			f.inject(t, sim.Fault{Operation: "getUser", Ordinal: 1, Kind: sim.FaultStatus, Status: http.StatusNotFound})
-			if extra := must(f.entitlements(t.Context(), user))(t); len(extra) != 0 {
-				t.Fatalf("%s: it has not gone: %v", name, extra)
+			began := time.Now()
+			f.requests()
+			must(f.entitlements(t.Context(), r))(t)
+			if grants := must(f.grants(t.Context(), r))(t); len(grants) == 0 {
+				t.Errorf("%s has no grants", r.GetId().GetResource())
 			}
-			want := codes.FailedPrecondition
-			if again && !targeted { // A targeted sync is never taken up.
-				want = codes.OK
-				if extra := must(f.entitlements(t.Context(), user))(t); len(extra) == 0 {
-					t.Errorf("%s: it is back and has no entitlements", name)
+			requests := f.requests()
+			for operation, n := range requests {
+				if n != 2 {
+					t.Errorf("%s: %d requests %s, want 2", r.GetId().GetResource(), n, operation)
 				}
 			}
-			if grants, err := f.grants(t.Context(), user); status.Code(err) != want {
-				t.Errorf("%s: %v, %v, want %s", name, grantIDs(grants), err, want)
+			if took, want := time.Since(began), time.Duration(len(requests))*time.Second; took != want || want == 0 {
+				t.Errorf("%s took %s, want %s", r.GetId().GetResource(), took, want)
 			}
 		}
-	}
+	})
+}
+
+// A user or group that is still not found has gone for the rest of the sync: its
+// rows would be incomplete. So it is for another process, and in a call that is
+// made again.
+func TestEntitlements_GoneStaysGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := timeless(t, crowd(200, 200))
+		rows := f.list(t)
+		ctx, logs := logged(t)
+		for _, r := range []*v2.Resource{rows[typeUser][0], rows[typeGroup][0]} {
+			f.inject(t, sim.Fault{Operation: "getUser", Kind: sim.FaultStatus, Status: http.StatusNotFound})
+			f.inject(t, sim.Fault{Operation: "getUserGroup", Kind: sim.FaultStatus, Status: http.StatusNotFound})
+			must(f.entitlements(ctx, r))(t)
+			f.sim.ClearFaults()
+			f.requests()
+			for _, in := range []*fixture{f, f.another()} {
+				if extra := must(in.entitlements(ctx, r))(t); len(extra) != 0 {
+					t.Errorf("%s has the entitlements %v", r.GetId().GetResource(), extra)
+				}
+				if grants := must(in.grants(ctx, r))(t); len(grants) != 0 {
+					t.Errorf("%s has the grants %v", r.GetId().GetResource(), grantIDs(grants))
+				}
+			}
+			if requests := f.requests(); len(requests) != 0 {
+				t.Errorf("%s was asked for again: %v", r.GetId().GetResource(), requests)
+			}
+		}
+		if n := logs.FilterMessageSnippet(whyVanished).Len(); n != 1 { // The next line is due at ten.
+			t.Errorf("%d warnings", n)
+		}
+		// The list is read again: so are they.
+		f.list(t)
+		for _, r := range []*v2.Resource{rows[typeUser][0], rows[typeGroup][0]} {
+			must(f.entitlements(ctx, r))(t)
+			if grants := must(f.grants(ctx, r))(t); len(grants) == 0 {
+				t.Errorf("%s has no grants after its list was read again", r.GetId().GetResource())
+			}
+		}
+	})
+}
+
+// The same of a group that goes while its members are read: it is asked for
+// nothing more.
+func TestGrants_GroupGoneStaysGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := timeless(t, crowd(0, 3))
+		group := f.list(t)[typeGroup][0]
+		must(f.entitlements(t.Context(), group))(t)
+		f.inject(t, sim.Fault{Operation: "listUsersFromUserGroup", Kind: sim.FaultStatus, Status: http.StatusNotFound})
+		f.requests()
+		for range 2 {
+			must(f.grants(t.Context(), group))(t)
+		}
+		if diff := cmp.Diff(map[string]int{"listUsersFromUserGroup": 2}, f.requests()); diff != "" {
+			t.Errorf("requests (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A caller that leaves during the second of waiting is not kept.
+func TestEntitlements_CallerLeavesDuringRecheck(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := timeless(t, crowd(3, 0))
+		user := f.list(t)[typeUser][0]
+		f.inject(t, sim.Fault{Operation: "getUser", Kind: sim.FaultStatus, Status: http.StatusNotFound})
+		ctx, cancel := context.WithTimeout(t.Context(), recheckAfter/2)
+		defer cancel()
+		began := time.Now()
+		_, err := f.entitlements(ctx, user)
+		if status.Code(err) != codes.DeadlineExceeded || time.Since(began) != recheckAfter/2 {
+			t.Errorf("%v, after %s", err, time.Since(began))
+		}
+	})
 }
 
 // What a workspace keeps secret gets into no row, no session store and no log.

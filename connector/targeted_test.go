@@ -18,6 +18,7 @@ import (
 
 	"github.com/baton-segment/baton-segment/internal/sim"
 	"github.com/baton-segment/baton-segment/segmentapi"
+	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
 // get is what a targeted sync calls.
@@ -81,7 +82,7 @@ func TestGetOfALabelSet(t *testing.T) {
 	}
 	// In another order it is the id of nothing, as is a single label that is not
 	// defined.
-	for _, id := range []string{"team=a,env=prod", "env=gone", "nonsense", labelID([]segmentapi.Label{{Key: longest("")}})} {
+	for _, id := range []string{"team=a,env=prod", "env=gone", "nonsense", access.LabelID([]segmentapi.Label{{Key: longest("")}})} {
 		if r, err := f.get(t.Context(), typeLabel, id); status.Code(err) != codes.NotFound {
 			t.Errorf("%s: %v, %v", id, r, err)
 		}

@@ -2,7 +2,6 @@ package connector
 
 import (
 	"net/http"
-	"slices"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -89,47 +88,6 @@ func TestOutage(t *testing.T) {
 		} else if got := o.failed(start.Add(step.after-step.took), start.Add(step.after)); got != step.want {
 			t.Errorf("after %s: %s, want %s", step.after, got, step.want)
 		}
-	}
-}
-
-func TestTallyLogsPowersOfTen(t *testing.T) {
-	t.Parallel()
-	var c tally
-	var got []int
-	for range 4 {
-		got = append(got, c.add("sync", "why", 30)...)
-	}
-	if !slices.Equal(got, []int{1, 10, 100}) {
-		t.Errorf("logged at %v", got)
-	}
-	if got := c.add("next", "why", 1); !slices.Equal(got, []int{1}) {
-		t.Errorf("the next sync logged at %v", got)
-	}
-	if c.add("next", "why", 0) != nil {
-		t.Error("nothing was logged")
-	}
-	if !c.first("next") || c.first("next") || !c.first("third") {
-		t.Error("first is not once in a sync")
-	}
-}
-
-// Keys of any length and none at all must not upset the store.
-func TestSessionKeys(t *testing.T) {
-	t.Parallel()
-	s := session{store: &memory{values: map[string][]byte{}}}
-	long := string(slices.Repeat([]byte("x"), 600))
-	if _, err := sessionSet(t.Context(), s, partWorkspace, map[string]string{"": "none", "a": "1", long: "2"}); err != nil {
-		t.Fatal(err)
-	}
-	got, stored, err := sessionGetMany[string](t.Context(), s, partWorkspace, []string{"", "a", long, "b"})
-	if err != nil || !stored {
-		t.Errorf("stored is %t, error %v", stored, err)
-	}
-	if len(got) != 2 || got["a"] != "1" || got[long] != "2" {
-		t.Errorf("got %v", got)
-	}
-	if len(sessionKey(long)) > maxKey {
-		t.Error("the key is too long")
 	}
 }
 

@@ -9,11 +9,19 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
 
+	"github.com/baton-segment/baton-segment/connector/internal/syncstate"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
 // userSyncer serves people, and what they hold themselves.
-type userSyncer struct{ c *Connector }
+type userSyncer struct {
+	c    *Connector
+	kind *kind
+}
+
+func newUserSyncer(c *Connector, k *kind) connectorbuilder.ResourceSyncerV2 {
+	return &userSyncer{c: c, kind: k}
+}
 
 var (
 	_ connectorbuilder.ResourceTargetedSyncerLimited = (*userSyncer)(nil)
@@ -21,23 +29,19 @@ var (
 )
 
 // ResourceType describes the type.
-func (u *userSyncer) ResourceType(context.Context) *v2.ResourceType { return userType() }
+func (u *userSyncer) ResourceType(context.Context) *v2.ResourceType { return userType.message() }
 
 // List returns one page of users: one request.
 func (u *userSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
 	return listing[segmentapi.User]{
-		what:   "listing users",
-		typeID: typeUser,
+		kind: u.kind,
 		page: func(ctx context.Context, _ string, o segmentapi.ListOptions) (*segmentapi.Page[segmentapi.User], error) {
 			return u.c.client.Users.List(ctx, o)
 		},
 		resource: userResource,
-		remember: func(ctx context.Context, s session, users []segmentapi.User) error {
-			emails, ids := emailsOf(users)
-			if err := s.rememberEmails(ctx, typeUser, emails, ids); err != nil {
-				return err
-			}
-			return rememberListed(ctx, s, typeUser, users, func(user segmentapi.User) (string, []segmentapi.Permission) {
+		email:    func(user segmentapi.User) string { return user.Email },
+		keep: func(ctx context.Context, s syncstate.Sync, users []segmentapi.User) error {
+			return keepListed(ctx, u.c, s, u.kind, users, func(user segmentapi.User) (string, []segmentapi.Permission) {
 				return user.ID, user.Permissions
 			})
 		},
@@ -51,9 +55,9 @@ func (u *userSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Resourc
 
 // Entitlements makes the user's one detail request.
 func (u *userSyncer) Entitlements(ctx context.Context, r *v2.Resource, opts rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
-	return u.c.entitlements(ctx, r.GetId(), opts, u.detail, typeWorkspace, func(ctx context.Context, s session) (*v2.Entitlement, error) {
+	return u.c.entitlements(ctx, r.GetId(), opts, u.detail, typeWorkspace, func(ctx context.Context, s syncstate.Sync) (*v2.Entitlement, error) {
 		id, err := u.c.workspaceID(ctx, s)
-		return workspaceMember(stub(typeWorkspace, id)), err
+		return kindOf(typeWorkspace).only.of(stub(typeWorkspace, id)), err
 	})
 }
 
@@ -63,19 +67,19 @@ func (u *userSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpA
 	if err != nil {
 		return nil, nil, err
 	}
-	s := u.c.session(opts)
-	if err = s.report(ctx); err != nil {
+	s := u.c.tracker.Open(opts)
+	if err = report(ctx, s); err != nil {
 		return nil, nil, err
 	}
 	sub, err := u.c.subject(ctx, s, r.GetId(), u.detail)
-	if err != nil || sub.Vanished {
+	if err != nil || sub.gone() {
 		return nil, nil, err
 	}
 	workspace, err := u.c.workspaceID(ctx, s)
 	if err != nil {
 		return nil, nil, err
 	}
-	return s.held(ctx, r.GetId(), sub, token, []*v2.Grant{newGrant(typeWorkspace, workspace, slugMember, r.GetId())})
+	return held(ctx, s, r.GetId(), sub, token, []*v2.Grant{newGrant(typeWorkspace, workspace, slugMember, r.GetId())})
 }
 
 func (u *userSyncer) detail(ctx context.Context, id string) ([]segmentapi.Permission, error) {
@@ -86,11 +90,16 @@ func (u *userSyncer) detail(ctx context.Context, id string) ([]segmentapi.Permis
 	return user.Permissions, nil
 }
 
+// Delete removes a user from the workspace. The person's Segment account stays.
+func (u *userSyncer) Delete(ctx context.Context, id, _ *v2.ResourceId) (annotations.Annotations, error) {
+	return u.c.remove(ctx, id, typeUser, u.c.patient.Users.Remove)
+}
+
 func userResource(u segmentapi.User) (*v2.Resource, error) {
 	name := clip(strings.TrimSpace(u.Name), maxDisplayName)
 	email := clip(strings.TrimSpace(u.Email), maxDisplayName)
 	first, last, _ := strings.Cut(name, " ")
-	return described(rs.NewUserResource(displayName(name, email, u.ID), userType(), u.ID, emailTraits(email),
+	return checked(rs.NewUserResource(displayName(name, email, u.ID), userType.message(), u.ID, emailTraits(email),
 		rs.WithResourceProfile(map[string]any{
 			"user_id":    u.ID,
 			"email":      email,
@@ -101,16 +110,9 @@ func userResource(u segmentapi.User) (*v2.Resource, error) {
 	))
 }
 
-func emailsOf(users []segmentapi.User) ([]string, []string) {
-	emails, ids := make([]string, len(users)), make([]string, len(users))
-	for i, user := range users {
-		emails[i], ids[i] = user.Email, user.ID
-	}
-	return emails, ids
-}
-
-// emailTraits are how people are recognized in other systems. Invites have the
-// same, so that one can be matched with the user that it becomes.
+// emailTraits are the login and e-mail by which people are recognized in other
+// systems. Invites have the same, so that an invite can be matched with the user
+// that it becomes.
 func emailTraits(email string) []rs.UserTraitOption {
 	traits := []rs.UserTraitOption{rs.WithUserLogin(email)}
 	// The SDK refuses a row with an address that it does not take for one.

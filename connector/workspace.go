@@ -7,13 +7,19 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/annotations"
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/baton-segment/baton-segment/connector/internal/syncstate"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
 // workspaceSyncer serves the one workspace that a token sees.
-type workspaceSyncer struct{ passive }
+type workspaceSyncer struct{ typed }
+
+func newWorkspaceSyncer(c *Connector, k *kind) connectorbuilder.ResourceSyncerV2 {
+	return &workspaceSyncer{typed{c: c, kind: k}}
+}
 
 var (
 	_ connectorbuilder.StaticEntitlementSyncerV2     = (*workspaceSyncer)(nil)
@@ -21,16 +27,13 @@ var (
 	_ connectorbuilder.ResourceProvisionerV2         = (*workspaceSyncer)(nil)
 )
 
-// ResourceType describes the type.
-func (w *workspaceSyncer) ResourceType(context.Context) *v2.ResourceType { return workspaceType() }
-
 // List returns the workspace: one request.
 func (w *workspaceSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
-	ws, err := w.c.readWorkspace(ctx, w.c.session(opts))
+	ws, err := w.c.readWorkspace(ctx, w.c.tracker.Open(opts))
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := workspaceResource(*ws)
+	r, err := w.resource(*ws)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -44,48 +47,95 @@ func (w *workspaceSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Re
 		if err != nil {
 			return nil, err
 		}
-		return one(id, []segmentapi.Workspace{*ws}, func(ws segmentapi.Workspace) string { return ws.ID })
-	}, workspaceResource)
+		return findRow(id, []segmentapi.Workspace{*ws}, func(ws segmentapi.Workspace) string { return ws.ID })
+	}, w.resource)
 }
 
-// StaticEntitlements returns membership, which every user has.
-func (w *workspaceSyncer) StaticEntitlements(ctx context.Context, opts rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
-	return w.c.session(opts).static(ctx, typeWorkspace, workspaceMember(nil))
+// Grant confirms that a user is a member already. It refuses everyone else: people
+// become members by accepting an invite.
+func (w *workspaceSyncer) Grant(ctx context.Context, principal *v2.Resource, ent *v2.Entitlement) ([]*v2.Grant, annotations.Annotations, error) {
+	refusal := status.Error(codes.FailedPrecondition,
+		"nobody can be made a member of the workspace without being asked: create an account, which sends an invite, instead")
+	holder := principal.GetId()
+	if holder.GetResourceType() != typeUser || holder.GetResource() == "" {
+		return nil, nil, refusal
+	}
+	workspace, err := w.check(ctx, ent)
+	if err != nil {
+		return nil, nil, err
+	}
+	_, err = ask(ctx, w.c, "reading user "+holder.GetResource(), func(ctx context.Context) (*segmentapi.User, error) {
+		return w.c.client.Users.Get(ctx, holder.GetResource())
+	})
+	switch {
+	case reportedGone(err, holder):
+		return nil, nil, refusal
+	case err != nil:
+		return nil, nil, err
+	}
+	return []*v2.Grant{newGrant(typeWorkspace, workspace, slugMember, holder)}, annotations.New(&v2.GrantAlreadyExists{}), nil
 }
 
-func workspaceMember(r *v2.Resource) *v2.Entitlement {
-	return assignment(r, slugMember, "Member", "Belongs to the workspace.", userType())
+// check refuses an entitlement of another workspace than the token's, and returns
+// its id: people may be in several workspaces, with one id.
+func (w *workspaceSyncer) check(ctx context.Context, ent *v2.Entitlement) (string, error) {
+	e, err := readEntitlement(ent, typeWorkspace)
+	if err != nil {
+		return "", err
+	}
+	workspace, err := w.c.workspaceID(ctx, syncstate.Sync{})
+	if err == nil && workspace != e.id {
+		err = status.Errorf(codes.FailedPrecondition, "the token is one of workspace %s, not of workspace %s: use the token that the file was synced with, or sync again",
+			workspace, e.id)
+	}
+	return workspace, err
 }
 
-func workspaceResource(ws segmentapi.Workspace) (*v2.Resource, error) {
-	return described(rs.NewAppResource(displayName(ws.Name, ws.Slug, ws.ID), workspaceType(), ws.ID, nil,
-		rs.WithResourceProfile(map[string]any{"workspace_id": ws.ID, "slug": clip(ws.Slug, maxDisplayName)})))
+// Revoke removes a user from the workspace.
+func (w *workspaceSyncer) Revoke(ctx context.Context, g *v2.Grant) (annotations.Annotations, error) {
+	holder, err := principalID(g.GetPrincipal(), typeUser)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = w.check(ctx, g.GetEntitlement()); err != nil {
+		return nil, err
+	}
+	annos, err := w.c.remove(ctx, holder, typeUser, w.c.client.Users.Remove)
+	if annos.Contains(&v2.ResourceDoesNotExist{}) {
+		return annotations.New(&v2.GrantAlreadyRevoked{}), nil
+	}
+	return nil, err
+}
+
+func (w *workspaceSyncer) resource(ws segmentapi.Workspace) (*v2.Resource, error) {
+	return w.kind.resource(description{id: ws.ID, names: []string{ws.Name, ws.Slug}, profile: map[string]any{
+		"workspace_id": ws.ID, "slug": clip(ws.Slug, maxDisplayName),
+	}})
 }
 
 // readWorkspace asks for the workspace and keeps its id.
-func (c *Connector) readWorkspace(ctx context.Context, s session) (*segmentapi.Workspace, error) {
+func (c *Connector) readWorkspace(ctx context.Context, s syncstate.Sync) (*segmentapi.Workspace, error) {
 	ws, err := ask(ctx, c, "reading the workspace", c.client.Workspace.Get)
 	if err != nil {
 		return nil, err
 	}
 	c.workspace.id.Store(&ws.ID)
-	_, err = sessionSet(ctx, s, partWorkspace, map[string]string{typeWorkspace: ws.ID})
-	return ws, err
+	return ws, s.SetWorkspace(ctx, ws.ID)
 }
 
 // workspaceID is the workspace's id: from the session, else from the API, once.
 // A token belongs to one workspace for good.
-func (c *Connector) workspaceID(ctx context.Context, s session) (string, error) {
+func (c *Connector) workspaceID(ctx context.Context, s syncstate.Sync) (string, error) {
 	if known := c.workspace.id.Load(); known != nil {
 		return *known, nil
 	}
-	// Not kept: a sync that was broken off may have read another workspace, with
-	// the token of before.
-	id, ok, err := sessionGet[string](ctx, s, partWorkspace, typeWorkspace)
+	// Not kept in memory: an interrupted sync may have read another workspace, with
+	// another token.
+	id, ok, err := s.Workspace(ctx)
 	if ok || err != nil {
 		return id, err
 	}
-	// One asks for all, and outlives whoever leaves.
+	// One caller asks for all. The request goes on if that caller leaves.
 	answer := c.workspace.asking.DoChan(typeWorkspace, func() (any, error) {
 		if known := c.workspace.id.Load(); known != nil {
 			return *known, nil

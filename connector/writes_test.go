@@ -21,7 +21,9 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/baton-segment/baton-segment/connector/internal/syncstate"
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
 // crowded is writable with what each kind of write needs.
@@ -336,7 +338,7 @@ func TestWarehousesCannotBeGranted(t *testing.T) {
 		}
 	}
 	// Nor by another type's door.
-	_, _, err := (&sourceSyncer{newScoped(f.Connector, typeSource), editable{f.Connector}}).Grant(t.Context(), who("user:u2"), entitled("warehouse:w1:wh"))
+	_, _, err := syncerOf[*grantableCatalog[segmentapi.Source]](f, typeSource).Grant(t.Context(), who("user:u2"), entitled("warehouse:w1:wh"))
 	if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "warehouse:w1:wh") {
 		t.Errorf("%v", err)
 	}
@@ -528,7 +530,7 @@ func TestLeavingWhileTheWorkspaceIsRead(t *testing.T) {
 		f.inject(t, sim.Fault{Operation: "getWorkspace", Ordinal: 1, Kind: sim.FaultDelay, Delay: time.Minute})
 		first := make(chan error, 1)
 		go func() {
-			_, err := f.workspaceID(t.Context(), session{})
+			_, err := f.workspaceID(t.Context(), syncstate.Sync{})
 			first <- err
 		}()
 		synctest.Wait()

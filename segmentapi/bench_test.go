@@ -48,7 +48,7 @@ func (r *recorded) RoundTrip(req *http.Request) (*http.Response, error) {
 
 const benchUsers = 10_000
 
-// What the library costs on top of the official client, which is called as its
+// The cost of the library on top of the official client, which is called as its
 // documentation shows, in a loop over the pages.
 func BenchmarkListUsers(b *testing.B) {
 	answers := newRecorded(sim.Sized(sim.Size{Users: benchUsers, Seed: 1}))

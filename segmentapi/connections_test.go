@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// A meeting lets nobody pass before all are there, again and again.
+// A meeting is a reusable barrier: all callers pass it together.
 type meeting struct {
 	mu    sync.Mutex
 	all   int
@@ -37,9 +37,9 @@ func (m *meeting) attend(ctx context.Context) {
 	}
 }
 
-// What New makes for itself keeps its connections, compresses, and speaks HTTP/2
-// with who offers it.
-func TestConnectionsOfTheLibraryItself(t *testing.T) {
+// The default transport keeps its connections, compresses, and speaks HTTP/2 with
+// servers that offer it.
+func TestDefaultTransport(t *testing.T) {
 	t.Parallel()
 	const callers, rounds = 16, 20
 	for protocol, most := range map[string]int32{"HTTP/1.1": callers, "HTTP/2.0": 1} {
@@ -116,8 +116,8 @@ func trust(t *testing.T, c *Client, server *httptest.Server) {
 	t.Fatalf("the client has a %T", own.base)
 }
 
-// A caller's own client is used with all that is set on it, and stays as it was.
-func TestCallersOwnHTTPClient(t *testing.T) {
+// The caller's client is used with all its settings, and is not changed.
+func TestWithHTTPClient(t *testing.T) {
 	t.Parallel()
 	var got []*http.Request
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -6,7 +6,8 @@ import (
 	"github.com/segmentio/public-api-sdk-go/api"
 )
 
-// The generated types end here: they change with every release upstream.
+// Generated types are used in this file and at the call sites only: they change
+// with every release upstream.
 
 func workspaceOf(w api.WorkspaceV1) Workspace {
 	return Workspace{ID: w.Id, Slug: w.Slug, Name: w.Name}
@@ -24,15 +25,15 @@ func groupOf(g api.UserGroupV1) Group {
 	return Group{ID: g.Id, Name: g.Name, MemberCount: int(g.MemberCount), Permissions: permissionsOf(g.Permissions)}
 }
 
-// userDetailOf reads a detail, which says by leaving permissions out that there
-// are none.
+// userDetailOf converts the answer of Get. If it has no permissions, the user holds
+// none.
 func userDetailOf(u api.UserV1) User {
 	user := userOf(u)
 	user.Permissions = append([]Permission{}, user.Permissions...)
 	return user
 }
 
-// groupDetailOf is for groups what userDetailOf is for users.
+// groupDetailOf does for groups what userDetailOf does for users.
 func groupDetailOf(g api.UserGroupV1) Group {
 	group := groupOf(g)
 	group.Permissions = append([]Permission{}, group.Permissions...)
@@ -48,12 +49,12 @@ func sourceOf(s api.SourceV1) Source {
 }
 
 func warehouseOf(w api.WarehouseV1) Warehouse {
-	// Anything may stand in the settings; what is not text leaves name empty.
+	// A setting may have any type: a name that is not a string is left empty.
 	name, _ := w.Settings["name"].(string)
 	return Warehouse{ID: w.Id, Name: name, Enabled: w.Enabled, Kind: w.Metadata.Name}
 }
 
-// A generatedFunction is what rows of the list and the detail have in common.
+// A generatedFunction is a row of the list or the answer of Get.
 type generatedFunction interface {
 	GetId() string
 	GetDisplayName() string
@@ -81,7 +82,7 @@ func labelsOf(in []api.LabelV1) []Label {
 	return out
 }
 
-// permissionsOf keeps nil, which means that the answer did not say.
+// permissionsOf keeps nil, which means that the answer had no permissions field.
 func permissionsOf(in []api.PermissionV1) []Permission {
 	if in == nil {
 		return nil
@@ -99,7 +100,7 @@ func permissionsOf(in []api.PermissionV1) []Permission {
 	return out
 }
 
-// accessOf reads the permissions in the answer to a write.
+// accessOf converts the permissions in the answer to a write.
 func accessOf(in []api.AccessPermissionV1) []Permission {
 	var out []Permission
 	for _, p := range in {
@@ -108,7 +109,7 @@ func accessOf(in []api.AccessPermissionV1) []Permission {
 	return out
 }
 
-// addLabels leaves out what is there already: labels are a set.
+// addLabels appends the labels that out does not have: labels are a set.
 func addLabels(out []Label, in []api.AllowedLabelBeta) []Label {
 	for _, l := range in {
 		label := labelOf(api.LabelV1(l))
@@ -120,8 +121,8 @@ func addLabels(out []Label, in []api.AllowedLabelBeta) []Label {
 	return out
 }
 
-// inputOf is the form of permissions that a write takes for users and groups.
-// The list is never nil: the official client would send null.
+// inputOf converts permissions for a write to a user or a group. The list is never
+// nil: the official client would send null.
 func inputOf(in []Permission) []api.PermissionInputV1 {
 	out := make([]api.PermissionInputV1, len(in))
 	for i, p := range in {
@@ -133,7 +134,7 @@ func inputOf(in []Permission) []api.PermissionInputV1 {
 	return out
 }
 
-// labelInputOf keeps everything in a label, its description too.
+// labelInputOf keeps the whole label, including its description.
 func labelInputOf(in []Label) []api.AllowedLabelBeta {
 	var out []api.AllowedLabelBeta
 	for _, l := range in {
@@ -146,8 +147,8 @@ func labelInputOf(in []Label) []api.AllowedLabelBeta {
 	return out
 }
 
-// inviteInputOf is the form of permissions that an invite takes: the labels are
-// on the permission. Each has one set of them, as [Permissions] makes it.
+// inviteInputOf converts permissions for an invite, which has the labels on the
+// permission. Each permission has one set of labels, as [Permissions] returns it.
 func inviteInputOf(in []Permission) []api.InvitePermissionV1 {
 	out := make([]api.InvitePermissionV1, len(in))
 	for i, p := range in {

@@ -61,7 +61,7 @@ func TestPermissionsAsDocumented(t *testing.T) {
 	}
 }
 
-func TestListsTellSilenceFromNone(t *testing.T) {
+func TestPermissionsMissingOrNone(t *testing.T) {
 	t.Parallel()
 	c, _ := serve(t, answer(200, jsonType, `{"data":{"users":[{"id":"silent"},{"id":"none","permissions":[]}],"pagination":{"current":"MA==","totalEntries":2}}}`))
 	page, err := c.Users.List(t.Context(), ListOptions{})
@@ -73,7 +73,7 @@ func TestListsTellSilenceFromNone(t *testing.T) {
 	}
 }
 
-// The samples are the documented ones, and what is known to differ from them.
+// The samples are the documented ones, and answers that are known to differ from them.
 func TestSamples(t *testing.T) {
 	t.Parallel()
 	const (

@@ -12,8 +12,7 @@ import (
 	"github.com/segmentio/public-api-sdk-go/api"
 )
 
-// The library decodes what it reads by itself, and must find in it what the
-// official client does.
+// The library decodes answers itself, and must read the same as the official client.
 func TestAnswersAreReadAsTheOfficialClientReadsThem(t *testing.T) {
 	t.Parallel()
 	const rest = `,"pagination":{"current":"MA==","next":"MQ==","totalEntries":7}}}`
@@ -57,8 +56,8 @@ func TestAnswersAreReadAsTheOfficialClientReadsThem(t *testing.T) {
 	}
 }
 
-// An answer is read into memory once. It is the one thing that grows with the
-// workspace and is thrown away.
+// An answer is read into memory once: it is what grows with the workspace and is thrown
+// away.
 func TestAnswersAreNotCopied(t *testing.T) {
 	const size = 8 << 20
 	body := `{"data":{"users":[{"id":"u","name":"` + strings.Repeat("n", size) + `"}],"pagination":{"current":"MA=="}}}`

@@ -19,24 +19,23 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// A model is what a user and a group hold, each assignment a line such as
-// "role-admin WORKSPACE ws env=prod". It is a set of text and knows nothing of
-// permissions.
+// A model is what a user and a group hold: a set of strings such as "role-admin
+// WORKSPACE ws env=prod".
 type model map[string]map[string]bool
 
 func (m model) lines(id string) []string { return slices.Sorted(maps.Keys(m[id])) }
 
-// settle is the one rule besides: nobody is left without anything.
-func (m model) settle(id string) {
+// addMinimal is the only other rule: the last assignment is never removed.
+func (m model) addMinimal(id string) {
 	if len(m[id]) == 0 {
-		m[id][minimal+" "+everything] = true
+		m[id][minimal+" "+wholeWorkspace] = true
 	}
 }
 
 // modelResources are what roles are held on in the model test.
 var modelResources = []string{
-	"SOURCE a", "SOURCE b", "SOURCE c", "SPACE bare", everything, everything + " env=prod", everything + " env=dev",
-	everything + " env=prod team=growth", everything + " team=growth",
+	"SOURCE a", "SOURCE b", "SOURCE c", "SPACE bare", wholeWorkspace, wholeWorkspace + " env=prod", wholeWorkspace + " env=dev",
+	wholeWorkspace + " env=prod team=growth", wholeWorkspace + " team=growth",
 }
 
 func drawLine(t *rapid.T) string {
@@ -72,22 +71,8 @@ func dropLine(held []sim.Permission, line string) []sim.Permission {
 	return left
 }
 
-func edited(ws *sim.Workspace, id string, edit func([]sim.Permission) []sim.Permission) {
-	for i := range ws.Users {
-		if ws.Users[i].ID == id {
-			ws.Users[i].Permissions = edit(ws.Users[i].Permissions)
-		}
-	}
-	for i := range ws.Groups {
-		if ws.Groups[i].ID == id {
-			ws.Groups[i].Permissions = edit(ws.Groups[i].Permissions)
-		}
-	}
-}
-
-// Two programs grant and revoke, and an administrator edits the workspace by
-// hand, before and in the middle of what the programs do. What is held is
-// always what the model says.
+// Two programs grant and revoke, and an administrator edits the workspace by hand,
+// between and during their edits. The workspace always agrees with the model.
 func TestEditsKeepToTheModel(t *testing.T) {
 	t.Parallel()
 	var steps atomic.Int64
@@ -97,11 +82,11 @@ func TestEditsKeepToTheModel(t *testing.T) {
 		for _, line := range start {
 			held = addLine(held, line)
 		}
-		srv := sim.New(editable(held...))
+		srv := sim.New(testWorkspace(held...))
 		programs := make([]*segmentapi.Client, 2)
 		for i := range programs {
 			var err error
-			programs[i], err = segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: srv.RoundTripper()}), fast())
+			programs[i], err = segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: srv.RoundTripper()}), unspacedWrites())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,11 +97,11 @@ func TestEditsKeepToTheModel(t *testing.T) {
 				m[id][line] = true
 			}
 		}
-		// An administrator's edit, of the model at once and of the workspace when
-		// apply says.
+		// handmade edits the model and returns the same edit of the workspace, for an
+		// administrator to make later.
 		handmade := func(t *rapid.T, id string, other string) (func(*sim.Workspace), string) {
 			line := drawLine(t)
-			if line == other { // Whose edit comes last is for TestTwoAdministrators.
+			if line == other { // Whose edit comes last is for TestGrantRevoke_ConcurrentEditsAreKept.
 				return nil, ""
 			}
 			if rapid.Bool().Draw(t, "takes") {
@@ -125,7 +110,7 @@ func TestEditsKeepToTheModel(t *testing.T) {
 				}
 				delete(m[id], line)
 				return func(ws *sim.Workspace) {
-					edited(ws, id, func(held []sim.Permission) []sim.Permission { return dropLine(held, line) })
+					editPermissions(ws, id, func(held []sim.Permission) []sim.Permission { return dropLine(held, line) })
 				}, "takes " + line
 			}
 			if m[id][line] {
@@ -133,7 +118,7 @@ func TestEditsKeepToTheModel(t *testing.T) {
 			}
 			m[id][line] = true
 			return func(ws *sim.Workspace) {
-				edited(ws, id, func(held []sim.Permission) []sim.Permission { return addLine(held, line) })
+				editPermissions(ws, id, func(held []sim.Permission) []sim.Permission { return addLine(held, line) })
 			}, "gives " + line
 		}
 		act := func(t *rapid.T, revoke bool) {
@@ -142,11 +127,11 @@ func TestEditsKeepToTheModel(t *testing.T) {
 			line := drawLine(t)
 			srv.ResetJournal()
 			was := maps.Clone(m[e.id])
-			// Where the hand comes in between: before any read, and so before a PUT is
-			// decided on, before a POST, and before what is read back.
+			// The moment of the administrator's edit: before any read, and so before a PUT
+			// is computed, before a POST, or before the write is read back.
 			var edit func(*sim.Workspace)
 			var what string
-			if last := revoke && len(was) == 1 && was[line]; !last { // Else it depends on the moment what takes its place.
+			if last := revoke && len(was) == 1 && was[line]; !last { // Otherwise the moment decides what takes its place.
 				edit, what = handmade(t, e.id, line)
 			}
 			if edit != nil {
@@ -177,12 +162,12 @@ func TestEditsKeepToTheModel(t *testing.T) {
 			if revoke {
 				delete(m[e.id], line)
 				change, err = e.revoke(t.Context(), e.id, fromLine(line))
-				if errors.Is(err, segmentapi.ErrLastPermission) && was[minimal+" "+everything] {
+				if errors.Is(err, segmentapi.ErrLastPermission) && was[minimal+" "+wholeWorkspace] {
 					m[e.id][line] = true
 					err = nil
 				}
 				if was[line] {
-					m.settle(e.id)
+					m.addMinimal(e.id)
 				}
 			} else {
 				m[e.id][line] = true
@@ -225,8 +210,8 @@ func TestEditsKeepToTheModel(t *testing.T) {
 
 var equateEmpty = cmp.Transformer("set", func(lines []string) string { return strings.Join(lines, "\n") })
 
-// One program, and a Segment that fails in every way, at random: what is asked
-// is done or, with an error, not done, and nothing besides.
+// One program, and a Segment that fails at random in every way: an edit is done or,
+// with an error, not done, and nothing else changes.
 func TestEditsUnderFaults(t *testing.T) {
 	t.Parallel()
 	faults := []sim.Fault{
@@ -252,8 +237,8 @@ func checkUnderFaults(t *testing.T, form sim.PostForm, faults []sim.Fault) {
 		for _, line := range rapid.SliceOfN(rapid.Custom(drawLine), 0, 6).Draw(t, "start") {
 			held = addLine(held, line)
 		}
-		srv := sim.New(editable(held...), sim.WithPost(form))
-		c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: srv.RoundTripper()}), fast())
+		srv := sim.New(testWorkspace(held...), sim.WithPost(form))
+		c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: srv.RoundTripper()}), unspacedWrites())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,7 +271,7 @@ func checkUnderFaults(t *testing.T, form sim.PostForm, faults []sim.Fault) {
 			if revoke {
 				delete(m[e.id], line)
 				if had {
-					m.settle(e.id)
+					m.addMinimal(e.id)
 				}
 			}
 			change, err := edit(t.Context(), e.id, fromLine(line))
@@ -303,7 +288,7 @@ func checkUnderFaults(t *testing.T, form sim.PostForm, faults []sim.Fault) {
 					m[e.id][line] = true
 				}
 			} else if diff := cmp.Diff(m.lines(e.id), got, equateEmpty); diff != "" && (err == nil || form == sim.PostMerges || !strings.Contains(err.Error(), "COULD NOT BE CHANGED BACK")) {
-				t.Fatalf("after %s (%s; %v) and %v %s holds (-want +got):\n%s", line, change, err, names(srv), e.id, diff)
+				t.Fatalf("after %s (%s; %v) and %v %s holds (-want +got):\n%s", line, change, err, requests(srv), e.id, diff)
 			} else if diff != "" {
 				damaged++
 				m[e.id] = map[string]bool{}

@@ -10,9 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// Sentinels for [errors.Is]. An [*Error] matches by its HTTP status, never by
-// its text; those after ErrServer describe failures that have no telling
-// status.
+// Sentinels for [errors.Is]. An [*Error] matches by its HTTP status, never by its
+// text. The sentinels after ErrServer are for failures that no status describes.
 var (
 	// ErrBadRequest matches status 400.
 	ErrBadRequest = errors.New("bad request")
@@ -43,23 +42,23 @@ var (
 	// ErrConnection means that no answer arrived.
 	ErrConnection = errors.New("no answer")
 
-	// ErrAmbiguous means that a name or an address fits several things, so that
+	// ErrAmbiguous means that several objects have the same name or address, so that
 	// it is not clear which of them to change.
 	ErrAmbiguous = errors.New("ambiguous")
-	// ErrLastOwner means that an edit could leave the workspace without an owner:
-	// nobody else was found who holds the role Workspace Owner. Nothing was
-	// changed, or it was changed back.
+	// ErrLastOwner means that an edit could leave the workspace without an owner: no
+	// other holder of the role Workspace Owner was found. Nothing was changed, or it
+	// was changed back.
 	ErrLastOwner = errors.New("no other Workspace Owner found")
-	// ErrNotRestored means that a change went beyond what was asked, or must not
-	// stay, and could not be taken back: the error says what to look at. To try
-	// again does not help.
+	// ErrNotRestored means that a change went beyond the request, or must not stay,
+	// and could not be undone. The error names what to look at. Trying again does
+	// not help.
 	ErrNotRestored = errors.New("COULD NOT BE CHANGED BACK")
-	// ErrLastPermission means that an edit would leave somebody without any
-	// permission, and that Minimal Workspace Access cannot take its place.
-	// Nothing was changed.
+	// ErrLastPermission means that an edit would leave a user or a group without any
+	// permission, and that Minimal Workspace Access cannot take its place. Nothing
+	// was changed.
 	ErrLastPermission = errors.New("the last permission cannot be taken away")
-	// ErrNotApplied means that Segment took a change and, read back, does not
-	// hold what was asked. The error says what is missing and what is too much.
+	// ErrNotApplied means that Segment accepted a change and does not show it when
+	// read back. The error names what is missing and what is too much.
 	ErrNotApplied = errors.New("not as asked after the write")
 )
 
@@ -73,14 +72,23 @@ type Error struct {
 	Path string
 	// StatusCode is the HTTP status, 0 when no answer arrived.
 	StatusCode int
-	// Details is Segment's error envelope. It is empty when the answer did not
-	// carry one, as with a proxy's error page.
+	// Details is Segment's error envelope. It is empty if the answer had none, as
+	// with a proxy's error page; see [FromSegment].
 	Details []ErrorDetail
 	// Attempts is how many requests were sent.
 	Attempts int
 
 	kind  error
 	cause error
+}
+
+// FromSegment reports whether err is an error that Segment itself sent: an
+// [*Error] with Segment's error envelope in its Details. An answer without the
+// envelope comes from something in between, such as a proxy, and says nothing
+// about the workspace: a 404 of that kind does not mean that a user is gone.
+func FromSegment(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && len(e.Details) > 0
 }
 
 // An ErrorDetail is one entry of Segment's error envelope.
@@ -91,12 +99,12 @@ type ErrorDetail struct {
 	Field string
 }
 
-// maxText bounds what an error says, in bytes: others write parts of it, and
-// gRPC carries no status of many kilobytes. Details hold the whole of it.
+// maxText bounds the text of an error, in bytes: servers write parts of it, and
+// gRPC carries no status of many kilobytes. Details have the full text.
 const maxText = 1024
 
-// Error names the operation, what was asked, and what came back, on one line of
-// no more than 1100 bytes.
+// Error names the operation, the request and the answer, on one line of no more
+// than 1100 bytes.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "segment %s (%s %s): ", e.Operation, e.Method, e.Path)
@@ -123,8 +131,7 @@ func (e *Error) Error() string {
 	return text
 }
 
-// line makes one readable line of text that others wrote, of no more than
-// maxText bytes.
+// line makes one readable line of a server's text, of no more than maxText bytes.
 func line(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -182,9 +189,9 @@ func (e *Error) Is(target error) bool {
 	return e.StatusCode >= http.StatusInternalServerError && target == ErrServer
 }
 
-// A RateLimitError means that the token has used up its share and that waiting
-// for more would exceed the client's [RetryPolicy]. Nothing was changed by the
-// request that it stands for; an error around it says what was changed before.
+// A RateLimitError means that the token has used up its share of the rate limit
+// and that waiting would exceed the client's [RetryPolicy]. The request that failed
+// changed nothing; an error that wraps this one names earlier changes.
 type RateLimitError struct {
 	// Wait is how long to wait, counted from when the error was made.
 	Wait time.Duration
@@ -205,14 +212,14 @@ func (e *RateLimitError) Error() string {
 
 // Unwrap returns the [*Error] behind it.
 func (e *RateLimitError) Unwrap() error {
-	if e.err == nil { // One that was made elsewhere, as in a test.
+	if e.err == nil { // Made outside this package, as in a test.
 		return nil
 	}
 	return e.err
 }
 
-// Is makes a RateLimitError match [ErrRateLimited], also when the client held
-// the request back before Segment had to refuse it.
+// Is makes a RateLimitError match [ErrRateLimited], whether Segment refused the
+// request or the client held it back.
 func (e *RateLimitError) Is(target error) bool { return target == ErrRateLimited }
 
 func invalidArgument(format string, args ...any) error {

@@ -9,8 +9,8 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi/segmentapitest"
 )
 
-// holders says who holds a role, on what, and through which group if not of
-// their own.
+// holders lists the holders of a role, with its scope and, if they hold it through a
+// group, the group.
 func holders(ctx context.Context, client *segmentapi.Client, roleName string) ([]string, error) {
 	role, err := client.Roles.Find(ctx, roleName)
 	if err != nil {
@@ -57,7 +57,8 @@ func holders(ctx context.Context, client *segmentapi.Client, roleName string) ([
 	return found, nil
 }
 
-// Who holds a role: the owners of the workspace, and who may change functions.
+// Find the holders of a role: the owners of the workspace, and those who may change
+// functions.
 func Example_whoHasARole() {
 	server := segmentapitest.Start()
 	defer server.Close()

@@ -10,7 +10,7 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi/segmentapitest"
 )
 
-// Everybody in the workspace.
+// Print every user of the workspace.
 func Example() {
 	server := segmentapitest.Start(segmentapitest.WithWorkspace("sized:users=3"))
 	defer server.Close()
@@ -34,7 +34,7 @@ func Example() {
 	// user-2@example.com
 }
 
-// A page at a time, for a program that shows pages or keeps its place.
+// Read a page at a time, for a program that shows pages or stores the cursor.
 func ExampleUserService_List() {
 	server := segmentapitest.Start(segmentapitest.WithWorkspace("sized:users=5"))
 	defer server.Close()
@@ -60,7 +60,7 @@ func ExampleUserService_List() {
 }
 
 // Kwame holds Source Admin on two sources. One of them is taken away, the other
-// stays. To ask again would change nothing, and the Difference be empty.
+// stays. Repeating the call would change nothing, and the Difference would be empty.
 func ExampleUserService_Revoke() {
 	server := segmentapitest.Start()
 	defer server.Close()
@@ -95,7 +95,7 @@ func ExampleUserService_Revoke() {
 	// left: [Source Admin on SOURCE v4qZdw9SKTaMrWflbYkmRd]
 }
 
-// A role is taken away from somebody on whatever it is held. Segment needs one
+// A role is taken away from a user on every scope. Segment needs one
 // permission to be left, so the least takes the place of the last.
 func ExampleUserService_Edit() {
 	server := segmentapitest.Start()
@@ -124,7 +124,7 @@ func ExampleUserService_Edit() {
 	// + Minimal Workspace Access on WORKSPACE hX5kzTqWvN2bRc8JmYpL4d
 }
 
-// The workspace keeps an owner, whoever asks.
+// The last owner of a workspace cannot be removed.
 func ExampleUserService_Remove() {
 	server := segmentapitest.Start(segmentapitest.WithWorkspace("empty"))
 	defer server.Close()
@@ -146,7 +146,7 @@ func ExampleUserService_Remove() {
 	// Output: false true
 }
 
-// What a change would do, before it is made.
+// A dry run shows what a change would do.
 func ExampleWithDryRun() {
 	server := segmentapitest.Start()
 	defer server.Close()
@@ -171,7 +171,7 @@ func ExampleWithDryRun() {
 	// GET /groups/OndJOScDWjn9kpf01qM2Rep54Le/invites
 }
 
-// Members are named by address. Who is in the group already is not added again.
+// Members are named by address. Members of the group are not added again.
 func ExampleGroupService_AddMembers() {
 	server := segmentapitest.Start()
 	defer server.Close()
@@ -216,7 +216,7 @@ func ExampleInviteService_Create() {
 	// Output: new.colleague@example.com true
 }
 
-// Sentinels tell what went wrong, the error itself where.
+// Match errors with sentinels, and read the details from the fields.
 func ExampleError() {
 	server := segmentapitest.Start()
 	defer server.Close()
@@ -224,19 +224,19 @@ func ExampleError() {
 
 	_, err := client.Users.Get(context.Background(), "left-last-week")
 	if errors.Is(err, segmentapi.ErrNotFound) {
-		fmt.Println("nobody has this id")
+		fmt.Println("no user has this id")
 	}
 	var failed *segmentapi.Error
 	if errors.As(err, &failed) {
 		fmt.Println(failed.Operation, failed.StatusCode, failed.Details)
 	}
 	// Output:
-	// nobody has this id
+	// no user has this id
 	// getUser 404 [user "left-last-week" not found]
 }
 
-// The client waits by itself, for up to 65 seconds unless told otherwise. What
-// takes longer is for the caller to decide.
+// The client waits for the rate limit, for up to 65 seconds by default. If it would
+// have to wait longer, the caller decides.
 func ExampleRateLimitError() {
 	server := segmentapitest.Start()
 	defer server.Close()
@@ -253,8 +253,8 @@ func ExampleRateLimitError() {
 	// Output: try again in 2m0s
 }
 
-// A handler of web requests does not wait for a limit; what runs at night does.
-// Both share the token, so what one learns of the limit holds for the other.
+// A handler of web requests does not wait for the limit, and a nightly job does. Both
+// share the token, and with WithRetry also what is known of the limit.
 func ExampleClient_WithRetry() {
 	server := segmentapitest.Start()
 	defer server.Close()

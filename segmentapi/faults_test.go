@@ -16,9 +16,9 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// Whatever goes wrong with one answer, a list over real HTTP is complete or an
-// error, never short.
-func TestEveryFaultOverRealHTTP(t *testing.T) {
+// If anything goes wrong with one answer, a list over real HTTP is complete or an
+// error, never truncated.
+func TestLists_FaultsOverHTTP(t *testing.T) {
 	t.Parallel()
 	verdicts := map[sim.FaultKind]error{ // nil: complete.
 		sim.FaultStatus:       nil,
@@ -39,7 +39,7 @@ func TestEveryFaultOverRealHTTP(t *testing.T) {
 		sim.FaultSlow:         nil,
 		sim.FaultEndless:      segmentapi.ErrBadResponse,
 		sim.FaultDelay:        nil,
-		// Where a list goes on is for Segment to say.
+		// Only Segment knows where a list continues.
 		sim.FaultExpiredCursor: segmentapi.ErrInvalid,
 		// Both rows are what Segment sent; whoever reads them has their ids.
 		sim.FaultRepeatRow:  nil,
@@ -108,7 +108,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-// No server can talk a client into a version older than TLS 1.2.
+// No server can make a client use a version older than TLS 1.2.
 func TestOldTLSIsNotOffered(t *testing.T) {
 	t.Parallel()
 	offered := make(chan []uint16, 1)

@@ -45,7 +45,7 @@ func (s *FunctionService) All(ctx context.Context, t FunctionType) iter.Seq2[Fun
 func (s *FunctionService) Get(ctx context.Context, id string) (*Function, error) {
 	return get(ctx, s.c, id, getter[api.GetFunction200Response, api.FunctionV1, Function]{
 		call: call{"getFunction", http.MethodGet, "/functions/" + id},
-		what: "function",
+		kind: "function",
 		run: func(ctx context.Context) (*api.GetFunction200Response, *http.Response, error) {
 			return s.c.raw.FunctionsAPI.GetFunction(ctx, id).Execute()
 		},

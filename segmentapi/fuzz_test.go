@@ -43,12 +43,12 @@ func respond(r *http.Request, status int, header map[string]string, body string)
 	}
 }
 
-// longestText is more than anybody reads, in bytes. gRPC carries no text of many
-// kilobytes in a status.
+// longestText bounds the text of an error, in bytes: gRPC carries no status of many
+// kilobytes.
 const longestText = 2048
 
-// readable checks that an error can be put into a log whoever wrote its parts:
-// short, on one line, without the token.
+// readable checks that the text of an error can be logged, even if a server wrote
+// parts of it: it is short, on one line, and without the token.
 func readable(t *testing.T, err error) {
 	t.Helper()
 	for link := err; link != nil; link = errors.Unwrap(link) {
@@ -70,7 +70,7 @@ func readable(t *testing.T, err error) {
 // A jsonObject is read without the types that are judged by it.
 type jsonObject = map[string]any
 
-// Whatever is in an answer, its status alone says what kind of error it is.
+// The status of an answer alone decides the kind of error, whatever the body is.
 func FuzzErrorBody(f *testing.F) {
 	add := func(status int, contentType, location, body string) {
 		f.Add(uint16(status-300), contentType, location, body)
@@ -199,7 +199,7 @@ func FuzzLimitHeaders(f *testing.F) {
 				"X-RateLimit-Reset": reset, "X-RateLimit-Remaining": remaining, "X-RateLimit-Consumed": consumed,
 			}
 		}
-		// asks sends one request without patience and returns how long the client
+		// asks sends one request without waiting and returns how long the client
 		// would wait, 0 if the answer came.
 		asks := func(t *testing.T, c *Client) time.Duration {
 			t.Helper()
@@ -224,7 +224,7 @@ func FuzzLimitHeaders(f *testing.F) {
 					return respond(r, http.StatusTooManyRequests, limit(reset, remaining, consumed), body), nil
 				case sent == 1:
 					return respond(r, http.StatusOK, limit(reset, remaining, consumed), page), nil
-				case sent == 2: // The same by other words: what was a refusal is none and the reverse.
+				case sent == 2: // The same headers, with the other status.
 					status, text := http.StatusTooManyRequests, body
 					if refused {
 						status, text = http.StatusOK, page
@@ -249,8 +249,8 @@ func FuzzLimitHeaders(f *testing.F) {
 				t.Fatalf("closed for %s with %d sent", wait, sent)
 			}
 		})
-		// A client that is told plainly that nothing is left believes it, whatever
-		// number it read before and whatever stands beside it.
+		// If an answer reports plainly that nothing is left, the client waits, whatever the
+		// other headers and earlier answers were.
 		synctest.Test(t, func(t *testing.T) {
 			sent := 0
 			ends := time.Now().Add(time.Minute).UTC().Format(time.RFC1123Z)
@@ -316,10 +316,10 @@ func FuzzListAnswer(f *testing.F) {
 			t.Fatalf("a page out of what is no JSON: %+v", got)
 		}
 		if err = json.Unmarshal([]byte(body), &answer); err != nil {
-			return // A number that is too large for a float64, where nobody looks.
+			return // A number that is too large for a float64, in an unused place.
 		}
 		if !distinct(json.NewDecoder(strings.NewReader(body))) {
-			return // What a name that comes twice stands for is anybody's guess.
+			return // The meaning of a repeated name is not defined.
 		}
 		data := field(answer, "data")
 		rows, ok := field(data, "users").([]any)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -19,14 +20,14 @@ import (
 
 // leastAccess is what a new group holds in the simulator.
 func leastAccess() []segmentapi.Permission {
-	a := assigned(minimal, everything)
+	a := assigned(minimal, wholeWorkspace)
 	a.RoleName = "Minimal Workspace Access"
 	return segmentapi.Permissions([]segmentapi.Assignment{a})
 }
 
 func makesGroup(id, name string) func(*sim.Workspace) {
 	return func(ws *sim.Workspace) {
-		ws.Groups = append(ws.Groups, sim.Group{ID: id, Name: name, Permissions: []sim.Permission{on(minimal, everything)}})
+		ws.Groups = append(ws.Groups, sim.Group{ID: id, Name: name, Permissions: []sim.Permission{on(minimal, wholeWorkspace)}})
 	}
 }
 
@@ -34,11 +35,11 @@ func renames(group int, name string) func(*sim.Workspace) {
 	return func(ws *sim.Workspace) { ws.Groups[group].Name = name }
 }
 
-func TestGroupCreate(t *testing.T) {
+func TestGroupsCreate(t *testing.T) {
 	t.Parallel()
 	ws := inviting()
 	srv := sim.New(ws)
-	c := connect(t, srv, fast())
+	c := connect(t, srv, unspacedWrites())
 	made, err := c.Groups.Create(t.Context(), "New group")
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +71,7 @@ func TestGroupCreate(t *testing.T) {
 	expectWorkspace(t, srv, start, nil)
 }
 
-func TestGroupNamesAreCheckedBeforeAnyRequest(t *testing.T) {
+func TestGroupsCreateRename_InvalidArgument(t *testing.T) {
 	t.Parallel()
 	srv := sim.New(inviting())
 	for _, opts := range [][]segmentapi.Option{nil, {segmentapi.WithDryRun()}} {
@@ -89,7 +90,7 @@ func TestGroupNamesAreCheckedBeforeAnyRequest(t *testing.T) {
 			}
 		}
 	}
-	if got := names(srv); len(got) != 0 {
+	if got := requests(srv); len(got) != 0 {
 		t.Errorf("requests %v", got)
 	}
 }
@@ -116,15 +117,14 @@ func nameFaults() map[string]nameFault {
 
 type nameFault struct {
 	fault sim.Fault
-	// What a POST and a PATCH come to that failed this way, and how often they
-	// are sent. No posts is one.
+	// The errors of a POST and a PATCH that fail this way, and how often each is sent;
+	// 0 posts means 1.
 	posted, patched error
 	posts, patches  int
 }
 
-// Whatever becomes of the answer, there is one group at most, and who asked
-// knows it.
-func TestGroupCreateWhoseAnswerIsLost(t *testing.T) {
+// However the write fails, there is at most one group, and the caller gets it.
+func TestGroupsCreate_FailedWrites(t *testing.T) {
 	t.Parallel()
 	for name, c := range nameFaults() {
 		t.Run(name, func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestGroupCreateWhoseAnswerIsLost(t *testing.T) {
 				ws := inviting()
 				srv := sim.New(ws)
 				c.fault.Operation, c.fault.Ordinal = "createUserGroup", 1
-				injects(t, srv, c.fault)
+				inject(t, srv, c.fault)
 				made, err := connect(t, srv).Groups.Create(t.Context(), "New")
 				if got := operations(srv)["createUserGroup"]; got != max(1, c.posts) {
 					t.Errorf("%d requests", got)
@@ -157,9 +157,9 @@ func TestGroupCreateWhoseAnswerIsLost(t *testing.T) {
 	}
 }
 
-// A group that somebody else makes of the same name at the same moment is not
-// taken for ours.
-func TestGroupCreateBySomebodyElse(t *testing.T) {
+// A group of the same name that someone else creates at the same moment is not taken
+// for ours.
+func TestGroupsCreate_CreatedByOthersMeanwhile(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		fault *sim.Fault
@@ -177,12 +177,12 @@ func TestGroupCreateBySomebodyElse(t *testing.T) {
 			t.Parallel()
 			ws := inviting()
 			srv := sim.New(ws)
-			edits(t, srv, "createUserGroup", 1, makesGroup("theirs", "New"))
+			updateBefore(t, srv, "createUserGroup", 1, makesGroup("theirs", "New"))
 			if c.fault != nil {
 				c.fault.Operation = "createUserGroup"
-				injects(t, srv, *c.fault)
+				inject(t, srv, *c.fault)
 			}
-			made, err := connect(t, srv, fast(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1})).Groups.Create(t.Context(), "New")
+			made, err := connect(t, srv, unspacedWrites(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1})).Groups.Create(t.Context(), "New")
 			if !errors.Is(err, c.want) || (made == nil) != (c.want != nil) || made != nil && made.ID == "theirs" {
 				t.Errorf("%v, %v", made, err)
 			}
@@ -190,11 +190,11 @@ func TestGroupCreateBySomebodyElse(t *testing.T) {
 	}
 }
 
-// Many who want a group of the same name make one.
-func TestOneGroupForMany(t *testing.T) {
+// Many callers that create a group of the same name create one.
+func TestGroupsCreate_ManyAtOnce(t *testing.T) {
 	t.Parallel()
 	srv := sim.New(inviting())
-	c := connect(t, srv, fast())
+	c := connect(t, srv, unspacedWrites())
 	made := make(chan string, 20)
 	var calls sync.WaitGroup
 	for i := range 20 {
@@ -214,7 +214,7 @@ func TestOneGroupForMany(t *testing.T) {
 	}
 }
 
-func TestGroupRename(t *testing.T) {
+func TestGroupsRename(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		start    func(*sim.Workspace)
@@ -243,7 +243,7 @@ func TestGroupRename(t *testing.T) {
 					c.start(ws)
 				}
 				srv := sim.New(ws)
-				opts, requests, changed := []segmentapi.Option{fast()}, c.requests, c.changed
+				opts, requests, changed := []segmentapi.Option{unspacedWrites()}, c.requests, c.changed
 				switch {
 				case dryRun:
 					opts, changed = append(opts, segmentapi.WithDryRun()), nil
@@ -268,7 +268,7 @@ func TestGroupRename(t *testing.T) {
 	}
 }
 
-func TestGroupRenameWhoseAnswerIsLost(t *testing.T) {
+func TestGroupsRename_FailedWrites(t *testing.T) {
 	t.Parallel()
 	for name, c := range nameFaults() {
 		t.Run(name, func(t *testing.T) {
@@ -277,7 +277,7 @@ func TestGroupRenameWhoseAnswerIsLost(t *testing.T) {
 				ws := inviting()
 				srv := sim.New(ws)
 				c.fault.Operation, c.fault.Ordinal = "updateUserGroup", 1
-				injects(t, srv, c.fault)
+				inject(t, srv, c.fault)
 				renamed, err := connect(t, srv).Groups.Rename(t.Context(), "g", "New")
 				if got := operations(srv)["updateUserGroup"]; got != c.patches {
 					t.Errorf("%d requests, want %d", got, c.patches)
@@ -298,15 +298,15 @@ func TestGroupRenameWhoseAnswerIsLost(t *testing.T) {
 	}
 }
 
-// A group that is renamed twice at once has each name for its turn: neither
-// call takes the other's name for a write that was not applied.
-func TestGroupRenamesWaitForEachOther(t *testing.T) {
+// A group that is renamed twice at once has both names, one after the other: neither
+// call mistakes the other for a write that was not applied.
+func TestGroupsRename_TwoAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		srv := sim.New(inviting())
 		// The first reads back late.
-		injects(t, srv, sim.Fault{Operation: "getUserGroup", Ordinal: 2, Kind: sim.FaultDelay, Delay: time.Hour})
-		c := connect(t, srv, fast())
+		inject(t, srv, sim.Fault{Operation: "getUserGroup", Ordinal: 2, Kind: sim.FaultDelay, Delay: time.Hour})
+		c := connect(t, srv, unspacedWrites())
 		first := make(chan error, 1)
 		go func() {
 			_, err := c.Groups.Rename(t.Context(), "g", "First")
@@ -323,7 +323,7 @@ func TestGroupRenamesWaitForEachOther(t *testing.T) {
 	})
 }
 
-func TestGroupsOfAUser(t *testing.T) {
+func TestUsersListGroups(t *testing.T) {
 	t.Parallel()
 	ws := inviting()
 	var want []segmentapi.Group
@@ -372,22 +372,65 @@ func TestGroupsOfAUser(t *testing.T) {
 			}
 		}
 	}
-	if got := names(srv); len(got) != 0 {
+	if got := requests(srv); len(got) != 0 {
 		t.Errorf("requests %v", got)
 	}
 }
 
 // Locks of different things have different names.
-func TestRenameOfAGroupWithAnOddID(t *testing.T) {
+func TestGroupsRename_IDLikeALock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ws := editable()
+		ws := testWorkspace()
 		ws.Groups[0].ID = "name x"
 		srv := sim.New(ws)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		if _, err := connect(t, srv).Groups.Rename(ctx, "name x", "x"); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// Two groups of one name are not created while neither is listed yet.
+func TestGroupsCreate_WaitsForTheSameName(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
+		if err := srv.Inject(sim.Fault{Operation: "createUserGroup", Kind: sim.FaultDelay, Delay: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		c := connect(t, srv, unspacedWrites())
+		first := make(chan error, 1)
+		go func() {
+			_, err := c.Groups.Create(t.Context(), "New")
+			first <- err
+		}()
+		synctest.Wait()
+		if _, err := c.Groups.Create(t.Context(), "NEW"); !errors.Is(err, segmentapi.ErrConflict) {
+			t.Error(err)
+		}
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+		if got := len(srv.Workspace().Groups); got != 2 {
+			t.Errorf("%d groups", got)
+		}
+	})
+}
+
+// Another group gets the name while the request waits for the limit.
+func TestGroupsRename_NameTakenDuringTheWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
+		inject(t, srv, sim.Fault{Operation: "updateUserGroup", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"30"}}})
+		updateSoon(srv, func(ws *sim.Workspace) { ws.Groups = append(ws.Groups, sim.Group{ID: "theirs", Name: "New"}) })
+		if _, err := connect(t, srv).Groups.Rename(t.Context(), "g", "New"); !errors.Is(err, segmentapi.ErrConflict) {
+			t.Error(err)
+		}
+		if got := srv.Workspace().Groups; got[0].Name == got[1].Name {
+			t.Errorf("two groups %q", got[0].Name)
 		}
 	})
 }

@@ -13,9 +13,8 @@ import (
 	"github.com/segmentio/public-api-sdk-go/api"
 )
 
-// InviteService reads, sends and withdraws the pending invites of the
-// workspace. An invite is an e-mail address: the API has no way to read what it
-// will permit.
+// InviteService reads, sends and withdraws the pending invites of the workspace.
+// An invite is an e-mail address: the API has no way to read its permissions.
 type InviteService struct{ c *Client }
 
 // List returns one page of the e-mail addresses of pending invites, exactly as
@@ -40,58 +39,43 @@ func (s *InviteService) All(ctx context.Context) iter.Seq2[string, error] {
 	return all(ctx, "listInvites", s.List)
 }
 
-// An Invitation is what a new invite is to give.
+// An Invitation describes an invite to send.
 type Invitation struct {
 	Email string
-	// Permissions are what the person will hold. None means Minimal Workspace
+	// Permissions are those that the person will hold; none means Minimal Workspace
 	// Access.
 	Permissions []Permission
 	// Groups are the ids of groups that the person will be in.
 	Groups []string
 }
 
-// An Invite is what has come of an Invitation.
+// An Invite is the result of an Invitation.
 type Invite struct {
-	// Email is as Segment writes it.
+	// Email is the address as Segment writes it.
 	Email string
-	// Sent is false if there was nothing to send, because the person is a user
-	// or was invited before.
+	// Sent is false if the person is a user or was invited before.
 	Sent bool
-	// User is set if the person is a user of the workspace, by now or before.
+	// User is set if the person is a user of the workspace.
 	User *User
 }
 
-// Create invites a person: POST /invites (createInvites). It never invites who
-// is a user or has been invited, in whatever case the address is written. Of an
-// invite that was there before only the groups are completed, since nobody can
-// read what it permits; a user is left as he or she is.
+// Create invites a person: POST /invites (createInvites). It sends nothing to a
+// person who is a user or invited already, in whatever case the address is written.
+// If there is an invite already, only its groups are completed, since its
+// permissions cannot be read; a user is not changed.
 //
-// All users and all invites are listed before and after, because neither can be
-// asked for by address: 5 requests in a workspace of up to 1000 people, 2 more
+// All users and all invites are listed before and after, because the API cannot
+// look up an address: 5 requests in a workspace of up to 1000 people, 2 more
 // without Permissions, and 6 for each group of up to 1000. Errors match
-// [ErrInvalidArgument] before any request, [ErrNotFound] for a group that is
-// gone, before anything is sent, [ErrInvalid] for a role that Segment does not
-// know, [ErrAmbiguous] as those of Delete, [ErrNotApplied]. After an error in
-// completing the groups, the same Create takes up where it ended.
+// [ErrInvalidArgument] before any request, [ErrNotFound] for a group that is gone,
+// before anything is sent, [ErrInvalid] for a role that Segment does not know,
+// [ErrAmbiguous] as those of Delete, [ErrNotApplied]. If completing the groups
+// fails, the same Create continues where it stopped.
 func (s *InviteService) Create(ctx context.Context, in Invitation) (*Invite, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
 	email := strings.TrimSpace(in.Email)
-	// The standard library takes an address with characters that nobody sees, such
-	// as spaces that do not break, which come with what was copied.
-	hidden := func(r rune) bool { return !unicode.IsPrint(r) }
-	if address, err := mail.ParseAddress(email); err != nil || address.Address != email || strings.ContainsFunc(email, hidden) {
-		return nil, invalidArgument("%q is not an e-mail address", email)
-	}
-	assignments := Assignments(in.Permissions)
-	if len(in.Permissions) > 0 {
-		if err := checkAssignments(assignments); err != nil {
-			return nil, err
-		}
-	}
-	for _, groupID := range in.Groups {
-		if err := checkID("group", groupID); err != nil {
-			return nil, err
-		}
-	}
 	unlock, err := s.c.writer.locks.acquire(ctx, "invite "+fold(email))
 	if err != nil {
 		return nil, err
@@ -107,7 +91,7 @@ func (s *InviteService) Create(ctx context.Context, in Invitation) (*Invite, err
 		}
 	}
 	if invite == nil {
-		if invite, err = s.send(ctx, email, assignments); err != nil {
+		if invite, err = s.send(ctx, email, Assignments(in.Permissions)); err != nil {
 			return nil, err
 		}
 	}
@@ -122,7 +106,29 @@ func (s *InviteService) Create(ctx context.Context, in Invitation) (*Invite, err
 	return invite, nil
 }
 
-// send sends an invite to somebody who has none.
+// check refuses invitations that must not be sent.
+func (in Invitation) check() error {
+	email := strings.TrimSpace(in.Email)
+	// The standard library accepts invisible characters, such as the no-break spaces
+	// that come with copied text.
+	hidden := func(r rune) bool { return !unicode.IsPrint(r) }
+	if address, err := mail.ParseAddress(email); err != nil || address.Address != email || strings.ContainsFunc(email, hidden) {
+		return invalidArgument("%q is not an e-mail address", email)
+	}
+	if len(in.Permissions) > 0 {
+		if err := checkAssignments(Assignments(in.Permissions)); err != nil {
+			return err
+		}
+	}
+	for _, groupID := range in.Groups {
+		if err := checkID("group", groupID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send sends an invite to a person who has none.
 func (s *InviteService) send(ctx context.Context, email string, assignments []Assignment) (*Invite, error) {
 	if len(assignments) == 0 {
 		minimal, err := s.c.minimalAssignment(ctx)
@@ -134,21 +140,21 @@ func (s *InviteService) send(ctx context.Context, email string, assignments []As
 	if s.c.writer.dryRun {
 		return &Invite{Email: email, Sent: true}, nil
 	}
-	what := call{"createInvites", http.MethodPost, "/invites"}
-	var theirs *Invite
-	_, err := afresh(ctx, s.c, what, func() (bool, error) {
+	op := call{"createInvites", http.MethodPost, "/invites"}
+	var existing *Invite // By someone else, meanwhile.
+	_, err := afresh(ctx, s.c, op, func() (bool, error) {
 		var findErr error
-		theirs, findErr = s.find(ctx, email)
-		return theirs == nil, findErr
+		existing, findErr = s.find(ctx, email)
+		return existing == nil, findErr
 	}, func(ctx context.Context) (*api.CreateInvites201Response, *http.Response, error) {
 		return s.c.raw.IAMUsersAPI.CreateInvites(ctx).CreateInvitesV1Input(api.CreateInvitesV1Input{
 			Invites: []api.InviteV1{{Email: email, Permissions: inviteInputOf(Permissions(assignments))}},
 		}).Execute()
 	})
-	if theirs != nil {
-		return theirs, nil
+	if existing != nil {
+		return existing, nil
 	}
-	if refused(err) { // Who is there all the same has been invited by somebody else.
+	if refused(err) { // If there is an invite now, someone else sent it.
 		invite, findErr := s.find(ctx, email)
 		if invite == nil {
 			return nil, errors.Join(err, findErr)
@@ -156,7 +162,7 @@ func (s *InviteService) send(ctx context.Context, email string, assignments []As
 		return invite, nil
 	}
 	var invite *Invite
-	err = s.c.verify(ctx, what, "invite "+email, Difference{Added: assignments}.String(), err, func(ctx context.Context) (string, error) {
+	err = s.c.verify(ctx, op, "invite "+email, Difference{Added: assignments}.String(), err, func(ctx context.Context) (string, error) {
 		var findErr error
 		if invite, findErr = s.find(ctx, email); invite == nil {
 			return email, findErr
@@ -170,15 +176,14 @@ func (s *InviteService) send(ctx context.Context, email string, assignments []As
 	return invite, nil
 }
 
-// refused reports that Segment has said no to a write, which it has not carried
-// out then.
+// refused reports whether Segment refused a write, so that it was not carried out.
 func refused(err error) bool {
 	return errors.Is(err, ErrConflict) || errors.Is(err, ErrInvalid) || errors.Is(err, ErrNotFound)
 }
 
-// find looks for an address among invites and users, in this order, so that it
-// misses nobody who accepts meanwhile. A user who still has the invite counts
-// as a user: Segment is said to list it for a while.
+// find looks for an address among invites and then among users: in this order it
+// also finds a person who accepts meanwhile. A user whose invite is still listed
+// counts as a user: Segment is said to list it for a while.
 func (s *InviteService) find(ctx context.Context, email string) (*Invite, error) {
 	listed, err := s.listed(ctx, email)
 	if err != nil && !errors.Is(err, ErrAmbiguous) {
@@ -202,8 +207,8 @@ func (s *InviteService) find(ctx context.Context, email string) (*Invite, error)
 	return nil, err
 }
 
-// listed is an invited address as Segment writes it, or empty if it is not
-// invited.
+// listed returns the address of a pending invite as Segment writes it, or "" if
+// there is none.
 func (s *InviteService) listed(ctx context.Context, email string) (string, error) {
 	var found []string
 	for other, err := range s.All(ctx) {
@@ -222,16 +227,16 @@ func (s *InviteService) listed(ctx context.Context, email string) (string, error
 	case 1:
 		return found[0], nil
 	}
-	return "", fmt.Errorf("segment invite %s: %w: invited are %s", email, ErrAmbiguous, strings.Join(found, " and "))
+	return "", fmt.Errorf("segment invite %s: %w: the pending invites %s differ only in case", email, ErrAmbiguous, strings.Join(found, " and "))
 }
 
 // Delete withdraws an invite and reports whether there was one: DELETE /invites
-// (deleteInvites). The groups lose it, too, unless the person is a user by now.
-// All invites are listed before and after: 3 requests with up to 1000 of them.
+// (deleteInvites). It disappears from its groups unless the person is a user by
+// now. All invites are listed before and after: 3 requests with up to 1000 of them.
 //
-// The address may be in another case than Segment has it. Errors match
-// [ErrInvalidArgument] before any request, [ErrAmbiguous] if several invites
-// differ in nothing but case, [ErrNotApplied].
+// Addresses compare without regard to case. Errors match [ErrInvalidArgument]
+// before any request, [ErrAmbiguous] if several invites differ only in case,
+// [ErrNotApplied].
 func (s *InviteService) Delete(ctx context.Context, email string) (bool, error) {
 	if fold(email) == "" {
 		return false, invalidArgument("the e-mail address is empty")
@@ -248,11 +253,11 @@ func (s *InviteService) Delete(ctx context.Context, email string) (bool, error) 
 	if s.c.writer.dryRun {
 		return true, nil
 	}
-	what := call{"deleteInvites", http.MethodDelete, "/invites"}
-	_, _, err = execute(ctx, s.c, what, func(ctx context.Context) (*api.DeleteInvites200Response, *http.Response, error) {
+	op := call{"deleteInvites", http.MethodDelete, "/invites"}
+	_, _, err = execute(ctx, s.c, op, func(ctx context.Context) (*api.DeleteInvites200Response, *http.Response, error) {
 		return s.c.raw.IAMUsersAPI.DeleteInvites(ctx).Emails([]string{listed}).Execute()
 	})
-	err = s.c.verify(ctx, what, "invite "+listed, "removed", err, func(ctx context.Context) (string, error) {
+	err = s.c.verify(ctx, op, "invite "+listed, "removed", err, func(ctx context.Context) (string, error) {
 		for other, listErr := range s.All(ctx) {
 			if other == listed || listErr != nil {
 				return other, listErr

@@ -13,8 +13,8 @@ type LabelService struct{ c *Client }
 // List returns every label: GET /labels (listLabels). It is the one list of the
 // API that has no pages.
 func (s *LabelService) List(ctx context.Context) ([]Label, error) {
-	what := call{"listLabels", http.MethodGet, "/labels"}
-	out, _, err := execute(ctx, s.c, what, func(ctx context.Context) (*api.ListLabels200Response, *http.Response, error) {
+	op := call{"listLabels", http.MethodGet, "/labels"}
+	out, _, err := execute(ctx, s.c, op, func(ctx context.Context) (*api.ListLabels200Response, *http.Response, error) {
 		return s.c.raw.LabelsAPI.ListLabels(ctx).Execute()
 	})
 	if err != nil {
@@ -22,11 +22,11 @@ func (s *LabelService) List(ctx context.Context) ([]Label, error) {
 	}
 	rows := out.GetData().Labels
 	if rows == nil {
-		return nil, what.bad("the answer has no rows, not even an empty list")
+		return nil, op.bad("the answer has no rows, not even an empty list")
 	}
 	for i, l := range rows {
 		if l.Key == "" {
-			return nil, what.bad("row %d has no key", i+1)
+			return nil, op.bad("row %d has no key", i+1)
 		}
 	}
 	return labelsOf(rows), nil

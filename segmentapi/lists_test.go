@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -14,44 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/baton-segment/baton-segment/internal/contract"
 	"github.com/baton-segment/baton-segment/internal/sim"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
-
-// connect returns a client of a simulator that it reaches in process. Both
-// directions of every exchange must keep to the contract, except for answers
-// that a fault has spoilt.
-func connect(t *testing.T, srv *sim.Server, opts ...segmentapi.Option) *segmentapi.Client {
-	t.Helper()
-	validator, err := contract.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	checked := validator.RoundTripper(srv.RoundTripper(), func(err error) {
-		var breach *contract.Error
-		journal := srv.Journal()
-		if errors.As(err, &breach) && breach.Status != 0 && journal[len(journal)-1].Fault != "" {
-			return
-		}
-		t.Error(err)
-	})
-	hc := &http.Client{Transport: checked}
-	c, err := segmentapi.New(srv.Token(), append([]segmentapi.Option{segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(hc)}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// operations counts the journal by operation.
-func operations(srv *sim.Server) map[string]int {
-	n := map[string]int{}
-	for _, r := range srv.Journal() {
-		n[r.Operation]++
-	}
-	return n
-}
 
 // company has more rows of everything than the smallest pages hold.
 func company() *sim.Workspace {
@@ -291,7 +255,7 @@ func TestAllStopsAtTheFirstError(t *testing.T) {
 	}
 }
 
-func TestAllRefusesCursorsInACircle(t *testing.T) {
+func TestAllRefusesRepeatedCursors(t *testing.T) {
 	t.Parallel()
 	// Two pages that name each other: no single page shows it.
 	sent := 0
@@ -405,7 +369,7 @@ func TestPermissionsInListsAreKept(t *testing.T) {
 	}
 }
 
-// Whether there is such a type is for the server to say.
+// An unknown type is sent: the server decides whether it exists.
 func TestUnknownFunctionType(t *testing.T) {
 	t.Parallel()
 	srv := sim.New(sim.Demo())
@@ -458,9 +422,8 @@ func TestRoleCache(t *testing.T) {
 	})
 }
 
-// Looking up a role that is known costs no memory, and what a caller does to its
-// copy is nobody else's business.
-func TestKnownRoleIsACopyOnTheStack(t *testing.T) {
+// Looking up a cached role allocates nothing, and callers may change their copy.
+func TestRolesGet_CachedRoleDoesNotAllocate(t *testing.T) {
 	ws := sim.Demo()
 	c := connect(t, sim.New(ws))
 	want := ws.Roles[0]
@@ -501,7 +464,7 @@ func TestRoleCacheSmallerThanTheRoles(t *testing.T) {
 	}
 }
 
-func TestRolesAreRememberedForEveryPatience(t *testing.T) {
+func TestRoleCache_SharedByWithRetry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ws := sim.Demo()
@@ -539,8 +502,8 @@ func TestRolesAreRememberedForEveryPatience(t *testing.T) {
 	})
 }
 
-// A caller that leaves must not take the others' lookup with it.
-func TestRoleLookupOutlivesItsFirstCaller(t *testing.T) {
+// A caller that gives up must not cancel the lookup of others.
+func TestRolesGet_FirstCallerGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ws := sim.Demo()
@@ -570,12 +533,4 @@ func TestRoleLookupOutlivesItsFirstCaller(t *testing.T) {
 			t.Errorf("the second caller got %v", err)
 		}
 	})
-}
-
-type transportFunc func(*http.Request) (*http.Response, error)
-
-func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-func jsonResponse(r *http.Request, body string) *http.Response {
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}
 }

@@ -2,7 +2,6 @@ package segmentapi
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -10,24 +9,6 @@ import (
 
 	"github.com/segmentio/public-api-sdk-go/api"
 )
-
-// AddMembers puts users and pending invites into a group, by their e-mails,
-// and returns those that were not in it: POST /groups/{userGroupId}/users
-// (addUsersToUserGroup). Without any it writes nothing. The lists of members
-// are read before and after, so it costs 4 requests or more in a large group.
-//
-// Addresses compare without regard to case; write them as Segment does. Errors
-// match [ErrInvalidArgument] before any request, [ErrNotFound] for a group that
-// is gone, [ErrInvalid] for an address that is neither a user's nor invited,
-// [ErrNotApplied].
-func (s *GroupService) AddMembers(ctx context.Context, groupID string, emails ...string) ([]string, error) {
-	unlock, err := s.lockMembers(ctx, groupID, emails)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	return s.addMembers(ctx, groupID, emails)
-}
 
 func (s *GroupService) addMembers(ctx context.Context, groupID string, emails []string) ([]string, error) {
 	missing, err := s.missing(ctx, groupID, emails)
@@ -46,64 +27,6 @@ func (s *GroupService) addMembers(ctx context.Context, groupID string, emails []
 		return nil, err
 	}
 	return missing, nil
-}
-
-// RemoveMembers takes users and pending invites out of a group, by their
-// e-mails, and returns those that were in it: DELETE /group/{userGroupId}/users
-// (removeUsersFromUserGroup), one request for each. Without any it writes
-// nothing. They stay in the workspace.
-//
-// If the group makes its users owners of the workspace, another owner must be
-// found first; see [OwnerScanLimit]. Errors match [ErrLastOwner],
-// [ErrAmbiguous] for an address that two users in the group have but for case,
-// and those of AddMembers.
-func (s *GroupService) RemoveMembers(ctx context.Context, groupID string, emails ...string) ([]string, error) {
-	unlock, err := s.lockMembers(ctx, groupID, emails)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	rows, err := s.present(ctx, groupID, emails)
-	if err != nil || len(rows) == 0 {
-		return nil, err
-	}
-	leaving, err := leavingUsers(groupID, rows)
-	if err != nil {
-		return nil, err
-	}
-	owners := &ownership{c: s.c, remains: func(userID, group string) bool { return group != groupID || !leaving[userID] }}
-	defer owners.release()
-	taking := false
-	check := func() error {
-		if len(leaving) == 0 {
-			return nil
-		}
-		group, checkErr := s.Get(ctx, groupID)
-		if checkErr != nil {
-			return checkErr
-		}
-		owned, checkErr := owners.owned(ctx, Assignments(group.Permissions))
-		if checkErr == nil && owned {
-			taking = true
-			checkErr = owners.prove(ctx)
-		}
-		return wrapFor(s.subject(groupID), checkErr)
-	}
-	if err = check(); err != nil {
-		return nil, err
-	}
-	removed := addresses(rows)
-	if s.c.writer.dryRun {
-		return removed, nil
-	}
-	err = s.removeMembers(ctx, groupID, emails, rows, check)
-	if taking {
-		err = errors.Join(err, s.confirm(ctx, owners, groupID, removed))
-	}
-	if err != nil {
-		return nil, err
-	}
-	return removed, nil
 }
 
 // confirm gives members back their place if no other owner is left.

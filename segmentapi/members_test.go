@@ -14,18 +14,18 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// Users and pending invites of a group are found in whatever case, leave it, and
-// leave it once.
-func TestMembersOfBothLists(t *testing.T) {
+// Users and pending invites in a group are found in whatever case, and are removed
+// once.
+func TestMembers_UsersAndInvites(t *testing.T) {
 	t.Parallel()
-	ws := editable(on(minimal, everything))
+	ws := testWorkspace(on(minimal, wholeWorkspace))
 	ws.Invites = []sim.Invite{{Email: "Pending@example.com"}, {Email: "other@example.com"}}
 	ws.Users[1].Email = "U@Example.com"
 	ws.Groups[0].Members = []string{"U@Example.com", "Pending@example.com"}
 	srv := sim.New(ws)
-	c := connect(t, srv, fast())
+	c := connect(t, srv, unspacedWrites())
 	ctx := t.Context()
-	// Whoever is there is not added, an address that is asked for twice once.
+	// Members are not added again; an address that is given twice is added once.
 	added, err := c.Groups.AddMembers(ctx, "g", "u@example.com", "pending@example.com")
 	if err != nil || len(added) != 0 || len(writes(srv)) != 0 {
 		t.Errorf("%v, %v, wrote %v", added, err, writes(srv))
@@ -51,12 +51,12 @@ func TestMembersOfBothLists(t *testing.T) {
 	}
 }
 
-// Segment removes by address: of two users in a group who have the same but for
-// case nobody is removed. (The simulator lists one of them.)
-func TestMembersOfOneAddress(t *testing.T) {
+// Segment removes by address: if the addresses of two users in a group differ only in
+// case, neither is removed. (The simulator lists one of them.)
+func TestRemoveMembers_AddressesDifferOnlyInCase(t *testing.T) {
 	t.Parallel()
-	srv := sim.New(editable(on(minimal, everything)))
-	c, err := segmentapi.New(srv.Token(), fast(), segmentapi.WithHTTPClient(&http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+	srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
+	c, err := segmentapi.New(srv.Token(), unspacedWrites(), segmentapi.WithHTTPClient(&http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
 		if r.Method == http.MethodGet && r.URL.Path == "/groups/g/users" {
 			return &http.Response{
 				StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Request: r,
@@ -81,19 +81,19 @@ func TestMembersOfOneAddress(t *testing.T) {
 	}
 }
 
-// Whoever comes back into a group while being removed is removed again, three
-// times at most.
-func TestMemberWhoComesBack(t *testing.T) {
+// A member who is added again during the removal is removed again, at most three
+// times.
+func TestRemoveMembers_MemberComesBack(t *testing.T) {
 	t.Parallel()
 	for times, want := range map[int]error{1: nil, 2: nil, 3: segmentapi.ErrNotApplied} {
-		srv := sim.New(editable(on(minimal, everything)))
+		srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
 		for i := range times {
 			// The list is read before the first removal and after each.
 			if err := srv.Before("listUsersFromUserGroup", i+2, func(ws *sim.Workspace) { ws.Groups[0].Members = []string{"u@example.com"} }); err != nil {
 				t.Fatal(err)
 			}
 		}
-		removed, err := connect(t, srv, fast()).Groups.RemoveMembers(t.Context(), "g", "u@example.com")
+		removed, err := connect(t, srv, unspacedWrites()).Groups.RemoveMembers(t.Context(), "g", "u@example.com")
 		if !errors.Is(err, want) || (len(removed) == 1) != (want == nil) {
 			t.Errorf("%d times: %v, %v", times, removed, err)
 		}
@@ -103,12 +103,12 @@ func TestMemberWhoComesBack(t *testing.T) {
 	}
 }
 
-// Only who is missing is sent.
-func TestAddMembersOnTheWire(t *testing.T) {
+// Only missing addresses are sent.
+func TestAddMembers_RequestBody(t *testing.T) {
 	t.Parallel()
-	srv := sim.New(editable(on(minimal, everything)))
+	srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
 	var sent []string
-	c, err := segmentapi.New(srv.Token(), fast(), segmentapi.WithHTTPClient(&http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+	c, err := segmentapi.New(srv.Token(), unspacedWrites(), segmentapi.WithHTTPClient(&http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
 		if r.Method == http.MethodPost {
 			body, readErr := io.ReadAll(r.Body)
 			if readErr != nil {
@@ -130,16 +130,16 @@ func TestAddMembersOnTheWire(t *testing.T) {
 	}
 }
 
-// Somebody else has taken one of two out of the group just before.
-func TestMemberWhoIsGoneAlready(t *testing.T) {
+// Another administrator has taken one of two out of the group just before.
+func TestRemoveMembers_OneRemovedByOthers(t *testing.T) {
 	t.Parallel()
-	ws := editable(on(minimal, everything))
+	ws := testWorkspace(on(minimal, wholeWorkspace))
 	ws.Groups[0].Members = []string{"u@example.com", "owner@example.com"}
 	srv := sim.New(ws)
 	if err := srv.Before("removeUsersFromUserGroup", 1, func(ws *sim.Workspace) { ws.Groups[0].Members = []string{"owner@example.com"} }); err != nil {
 		t.Fatal(err)
 	}
-	got, err := connect(t, srv, fast()).Groups.RemoveMembers(t.Context(), "g", "u@example.com", "owner@example.com")
+	got, err := connect(t, srv, unspacedWrites()).Groups.RemoveMembers(t.Context(), "g", "u@example.com", "owner@example.com")
 	if err != nil {
 		t.Error(got, err)
 	}

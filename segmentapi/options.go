@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A Region is where a workspace's data lives. A token works in one region only.
+// A Region is where a workspace's data is stored. A token works in one region only.
 type Region string
 
 // Segment's two regions.
@@ -29,12 +29,13 @@ func (r Region) BaseURL() (string, bool) {
 	return "", false
 }
 
-// A RetryPolicy bounds what one call does before it gives up.
+// A RetryPolicy bounds the attempts and the waiting of one call.
 type RetryPolicy struct {
-	// MaxAttempts is how often a request is sent at most, at least 1.
+	// MaxAttempts is how often a request is sent at most. It must be at least 1.
 	MaxAttempts int
-	// MaxWait bounds the time that one call waits for the rate limit, all its
-	// attempts together. Beyond it the caller gets a [*RateLimitError] at once.
+	// MaxWait bounds the time that one call waits for the rate limit, in all its
+	// attempts together. If a longer wait is needed, the call fails at once with a
+	// [*RateLimitError].
 	MaxWait time.Duration
 }
 
@@ -45,8 +46,8 @@ func (p RetryPolicy) check() error {
 	return nil
 }
 
-// Limits say how the client paces itself. Segment tells what is left of a
-// window with each answer; the client adapts to that on its own.
+// Limits configure how the client paces itself. Segment reports with each answer
+// what is left of a window; the client adapts to that on its own.
 type Limits struct {
 	// WritesPerMinute is how many changes are sent per minute, evenly spaced.
 	// Segment documents 60 per minute for each of the IAM write endpoints.
@@ -92,8 +93,8 @@ func defaults() settings {
 	}
 }
 
-// WithRegion selects the region. The default is [RegionUS]; there is no way to
-// read the region off a token.
+// WithRegion selects the region. The default is [RegionUS]; a token does not show
+// its region.
 func WithRegion(r Region) Option {
 	return func(s *settings) error {
 		base, ok := r.BaseURL()
@@ -124,10 +125,10 @@ func parseBaseURL(raw string) (*url.URL, error) {
 	if err != nil || u.Host == "" || u.Hostname() == "" || u.Opaque != "" {
 		return nil, invalidArgument("the base URL is not an absolute URL such as https://api.segmentapis.com")
 	}
-	// net/url takes colons without brackets and brackets without an address for a
-	// host, and nothing can be connected to.
+	// net/url accepts colons without brackets, and brackets without an address. No
+	// connection can be made to such a host.
 	if strings.ContainsAny(u.Hostname(), ":[]") && !strings.HasPrefix(u.Host, "[") {
-		return nil, invalidArgument("the base URL has a host that is none: an IPv6 address must be in brackets")
+		return nil, invalidArgument("the host of the base URL is invalid: an IPv6 address must be in brackets")
 	}
 	if u.User != nil {
 		return nil, invalidArgument("the base URL must not hold credentials: pass the token instead")
@@ -144,18 +145,18 @@ func parseBaseURL(raw string) (*url.URL, error) {
 	default:
 		return nil, invalidArgument("the base URL must start with https://")
 	}
-	// A trailing slash would double in every path.
+	// A trailing slash would be doubled in every path.
 	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawPath = ""
-	// The official client reads what is written of it, which not every zone of an
-	// address survives.
-	if again, err := url.Parse(u.String()); err != nil || again.Host != u.Host {
-		return nil, invalidArgument("the base URL has a host that is none")
+	// The official client parses the URL again, and some IPv6 zones do not survive
+	// that.
+	if reparsed, err := url.Parse(u.String()); err != nil || reparsed.Host != u.Host {
+		return nil, invalidArgument("the host of the base URL is invalid")
 	}
 	return u, nil
 }
 
-// loopback does not fold case as Unicode does, in which a long s is an s.
+// loopback lowers the case without Unicode's folding, in which U+017F is an s.
 func loopback(host string) bool {
 	if strings.ToLower(host) == "localhost" {
 		return true
@@ -189,18 +190,17 @@ func WithPageSize(n int) Option {
 	}
 }
 
-// DefaultMaxBody is the largest answer that a client reads unless told
-// otherwise, in bytes. A page of 1000 rows is well below 1 MiB, and anything near
-// this is not Segment.
+// DefaultMaxBody is the default of [WithMaxBody], in bytes. A page of 1000 rows is
+// well below 1 MiB, so an answer near this size is not from Segment.
 const DefaultMaxBody = 64 << 20
 
-// WithMaxBody sets how many bytes of an answer are read, decompressed, at least
-// 1. A longer one is [ErrBadResponse], and no more of it is read. The default is
-// [DefaultMaxBody].
+// WithMaxBody sets the largest answer, in bytes after decompression, at least 1. A
+// larger one is not read further; the error matches [ErrBadResponse]. The default
+// is [DefaultMaxBody].
 func WithMaxBody(bytes int64) Option {
 	return func(s *settings) error {
 		if bytes < 1 {
-			return invalidArgument("a largest answer of %d bytes leaves no room for any", bytes)
+			return invalidArgument("the largest answer must be at least 1 byte, not %d", bytes)
 		}
 		s.maxBody = bytes
 		return nil
@@ -234,9 +234,9 @@ func WithLogger(l *slog.Logger) Option {
 // WithRetry bounds attempts and waiting. The default is 5 attempts and 65 s.
 // [Client.WithRetry] gives some calls another bound.
 //
-// What is sent again: GET after 429, 500, 502, 503, 504 and broken
-// connections; PUT and DELETE after the same but 500; POST only after 429,
-// since Segment does not document it as safe to repeat.
+// GET is sent again after 429, 500, 502, 503, 504 and broken connections; PUT and
+// DELETE after the same except 500; POST only after 429, since Segment does not
+// document it as safe to repeat.
 func WithRetry(p RetryPolicy) Option {
 	return func(s *settings) error {
 		if err := p.check(); err != nil {
@@ -272,9 +272,9 @@ func WithRoleCache(size int, ttl time.Duration) Option {
 	}
 }
 
-// WithDryRun makes every method that changes something read, check and return
-// what it would, and write nothing. What Segment alone decides, such as the id
-// of a new group, is then empty. Requests through [Client.Raw] that would
+// WithDryRun makes every method that changes something read, check and return what
+// it otherwise would, and write nothing. Values that only Segment can decide, such
+// as the id of a new group, are empty. Requests through [Client.Raw] that would
 // change something fail.
 func WithDryRun() Option {
 	return func(s *settings) error {

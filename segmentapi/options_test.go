@@ -93,7 +93,7 @@ func TestBaseURLs(t *testing.T) {
 	}
 }
 
-// What WithRetry makes differs in the policy alone.
+// The client of WithRetry differs only in the policy.
 func TestWithRetryKeepsTheRest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -25,13 +25,12 @@ type Page[T any] struct {
 	// Next is the cursor of the next page, empty on the last one. Treat it as
 	// opaque.
 	Next string
-	// Total is how many rows the list has in all, or -1 when Segment does not
-	// say.
+	// Total is how many rows the list has in all, or -1 if the answer has no total.
 	Total int
 }
 
-// all streams the rows of every page. It stops at the first error, and it
-// refuses a cursor that it has already followed: such a list would never end.
+// all streams the rows of every page. It stops at the first error, and refuses a
+// repeated cursor: such a list would never end.
 func all[T any](ctx context.Context, operation string, list func(context.Context, ListOptions) (*Page[T], error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
@@ -52,7 +51,7 @@ func all[T any](ctx context.Context, operation string, list func(context.Context
 				return
 			}
 			if seen[page.Next] {
-				// Without the cursor, which may be anything and of any length.
+				// The error leaves the cursor out, which may have any length.
 				yield(zero, fmt.Errorf("segment %s: %w: a cursor came twice, after %d pages", operation, ErrBadResponse, len(seen)+1))
 				return
 			}
@@ -62,7 +61,7 @@ func all[T any](ctx context.Context, operation string, list func(context.Context
 	}
 }
 
-// scanned streams rows as all does, and pays for each request.
+// scanned streams rows as all does, and takes each request off the scan's budget.
 func scanned[T any](ctx context.Context, s *ownerScan, list func(context.Context, ListOptions) (*Page[T], error)) iter.Seq2[T, error] {
 	return all(ctx, "owner scan", func(ctx context.Context, opts ListOptions) (*Page[T], error) {
 		if err := s.spend(); err != nil {

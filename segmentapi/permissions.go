@@ -8,18 +8,17 @@ import (
 	"strings"
 )
 
-// An Assignment is one role held on one scope: what permissions are made of,
-// and the unit in which they are compared and edited.
+// An Assignment is one role held on one scope. Permissions consist of assignments,
+// and are compared and edited as assignments.
 type Assignment struct {
 	RoleID string
-	// RoleName is for people. It takes no part in comparing and is not written.
+	// RoleName is for people. It is ignored in comparisons and not written.
 	RoleName string
 	Scope    Scope
 }
 
-// Assignments takes permissions apart: each role on each scope once, in the
-// order in which they stand there. A permission without a scope gives nothing
-// and leaves nothing.
+// Assignments splits permissions: each role on each scope once, in their order. A
+// permission without a scope yields no assignment.
 func Assignments(permissions []Permission) []Assignment {
 	var all []Assignment
 	for _, p := range permissions {
@@ -30,18 +29,18 @@ func Assignments(permissions []Permission) []Assignment {
 	return union(nil, all)
 }
 
-// Permissions puts assignments together in the form in which they are written:
-// one permission for each role and set of labels, each scope once. The order
-// stays, and so does everything in a scope, its labels above all.
+// Permissions groups assignments in the form in which they are written: one
+// permission for each role and set of labels, each scope once. It keeps the order,
+// and everything in a scope, its labels above all.
 //
-// Segment documents neither a role that stands in two permissions nor scopes
-// with different labels in one. Both are read, and written in this form.
+// Segment documents neither a role in two permissions nor scopes with different
+// labels in one permission. Both are read, and written in this form.
 func Permissions(assignments []Assignment) []Permission {
-	type together struct{ roleID, labels string }
-	at := map[together]int{}
+	type group struct{ roleID, labels string }
+	at := map[group]int{}
 	var permissions []Permission
 	for _, a := range union(nil, assignments) {
-		key := together{a.RoleID, labelsKey(a.Scope.Labels)}
+		key := group{a.RoleID, labelsKey(a.Scope.Labels)}
 		i, ok := at[key]
 		if !ok {
 			i = len(permissions)
@@ -87,7 +86,7 @@ func (a Assignment) String() string {
 	return s
 }
 
-// check refuses what no request may carry.
+// check refuses assignments that must not be sent.
 func (a Assignment) check() error {
 	switch {
 	case a.RoleID == "":
@@ -117,7 +116,7 @@ func checkAssignments(assignments []Assignment) error {
 	return nil
 }
 
-// union is held and what of more is not in it, each once.
+// union returns held and those of more that are not in it, each once.
 func union(held, more []Assignment) []Assignment {
 	var all []Assignment
 	seen := map[assignmentKey]bool{}
@@ -130,12 +129,12 @@ func union(held, more []Assignment) []Assignment {
 	return all
 }
 
-// without is what of held is not in less.
-func without(held, less []Assignment) []Assignment {
-	return slices.DeleteFunc(slices.Clone(held), isIn(less))
+// without returns those of held that are not in removed.
+func without(held, removed []Assignment) []Assignment {
+	return slices.DeleteFunc(slices.Clone(held), isIn(removed))
 }
 
-// isIn tells what is the same as one of set.
+// isIn returns a function that reports whether an assignment is in set.
 func isIn(set []Assignment) func(Assignment) bool {
 	keys := make(map[assignmentKey]bool, len(set))
 	for _, a := range set {
@@ -144,7 +143,7 @@ func isIn(set []Assignment) func(Assignment) bool {
 	return func(a Assignment) bool { return keys[a.key()] }
 }
 
-// A Difference is what lies between two sets of assignments.
+// A Difference is the difference between two sets of assignments.
 type Difference struct {
 	Added   []Assignment
 	Removed []Assignment
@@ -161,12 +160,12 @@ func Compare(before, after []Assignment) Difference {
 // Empty reports that nothing is added and nothing removed.
 func (d Difference) Empty() bool { return len(d.Added) == 0 && len(d.Removed) == 0 }
 
-// Apply returns held with the difference made.
+// Apply returns held after the difference.
 func (d Difference) Apply(held []Assignment) []Assignment {
 	return union(without(held, d.Removed), d.Added)
 }
 
-// then is d and after it next, as one.
+// then combines d and a later difference.
 func (d Difference) then(next Difference) Difference {
 	return Difference{
 		Added:   union(without(d.Added, next.Removed), without(next.Added, d.Removed)),
@@ -189,9 +188,9 @@ func (d Difference) String() string {
 	return strings.Join(parts, "; ")
 }
 
-// An Edit says what a user or a group is to hold, from what it holds. It must
-// be pure, because it may be called for several states, and settled by its own
-// result: applied to that, it must not want anything else.
+// An Edit returns what a user or a group is to hold, given what it holds. It must
+// be pure, because it may be called several times, and idempotent: applied to its
+// own result, it must return the same.
 type Edit func(held []Assignment) []Assignment
 
 // Grant returns the edit that adds assignments.
@@ -199,11 +198,11 @@ func Grant(assignments ...Assignment) Edit {
 	return func(held []Assignment) []Assignment { return union(held, assignments) }
 }
 
-// Revoke returns the edit that removes assignments and nothing else: the role
-// on other scopes stays, and so does the scope with other labels.
+// Revoke returns the edit that removes assignments and nothing else: the role is
+// kept on other scopes, and on the same scope with other labels.
 func Revoke(assignments ...Assignment) Edit { return RevokeFunc(isIn(assignments)) }
 
-// RevokeFunc returns the edit that removes what match finds.
+// RevokeFunc returns the edit that removes the assignments that match.
 func RevokeFunc(match func(Assignment) bool) Edit {
 	return func(held []Assignment) []Assignment { return slices.DeleteFunc(slices.Clone(held), match) }
 }

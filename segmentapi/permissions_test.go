@@ -87,9 +87,8 @@ func TestAssignmentsCompareAsSets(t *testing.T) {
 	})
 }
 
-// What must not run together, and what is one although it is written in
-// several ways.
-func TestSameAssignment(t *testing.T) {
+// Each case is a pair that must be the same, or must differ.
+func TestAssignment_Same(t *testing.T) {
 	t.Parallel()
 	restricted := func(labels ...segmentapi.Label) segmentapi.Assignment {
 		return segmentapi.Assignment{RoleID: "r", Scope: segmentapi.Scope{Type: "WORKSPACE", ID: "ws", Labels: labels}}
@@ -123,8 +122,8 @@ func TestSameAssignment(t *testing.T) {
 	}
 }
 
-// Taken apart and put together, permissions are the same set, in the form that
-// is written: each role once for each set of labels, each scope once.
+// Split and grouped again, permissions are the same set, in the form that is written:
+// each role once for each set of labels, each scope once.
 func TestPermissionsInNormalForm(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -202,9 +201,9 @@ func TestDifferences(t *testing.T) {
 	})
 }
 
-// An edit changes what it names, twice as much as once, and nothing else: the
-// labels of what is left are those that it had.
-func TestEditsChangeWhatTheyName(t *testing.T) {
+// An edit changes the assignments that it names, once or twice alike, and nothing else:
+// the others keep their labels.
+func TestEditFuncs_ChangeOnlyTheirAssignments(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		held := drawAssignments(t, "held")
@@ -232,7 +231,7 @@ func TestEditsChangeWhatTheyName(t *testing.T) {
 	})
 }
 
-func TestDifferenceAsText(t *testing.T) {
+func TestDifference_String(t *testing.T) {
 	t.Parallel()
 	restricted := assigned("r", "WORKSPACE ws env=prod team=growth")
 	restricted.RoleName = "Source Admin"

@@ -6,45 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-
-	"github.com/segmentio/public-api-sdk-go/api"
 )
-
-// Remove takes a user out of the workspace and its groups, and reports whether
-// there was one: DELETE /users (deleteUsers). The person's Segment account
-// stays. It costs 4 requests and one for each of the user's groups.
-//
-// An owner is removed only if another one is found; see [OwnerScanLimit]. A
-// removal cannot be taken back, so ownership is taken away first, which can:
-// should the other owner have gone meanwhile, it is given back and the user
-// stays. Errors match [ErrInvalidArgument] before any request, [ErrLastOwner],
-// [ErrNotApplied].
-func (s *UserService) Remove(ctx context.Context, userID string) (bool, error) {
-	sub := s.subject(userID)
-	unlock, err := s.c.lock(ctx, sub)
-	if err != nil {
-		return false, err
-	}
-	defer unlock()
-	user, err := s.Get(ctx, userID)
-	if gone(err) {
-		return false, nil
-	} else if err != nil {
-		return false, err
-	}
-	owners := &ownership{c: s.c, remains: func(id, _ string) bool { return id != userID }}
-	defer owners.release()
-	what := call{"deleteUsers", http.MethodDelete, "/users"}
-	return remove(ctx, owners, what, sub, user, s.Get, func(user *User) error {
-		groups, groupsErr := s.ownerGroups(ctx, owners, userID)
-		if groupsErr != nil {
-			return groupsErr
-		}
-		return owners.disown(ctx, sub, Assignments(user.Permissions), user.Email, groups)
-	}, func(ctx context.Context) (*api.DeleteUsers200Response, *http.Response, error) {
-		return s.c.raw.IAMUsersAPI.DeleteUsers(ctx).UserIds([]string{userID}).Execute()
-	})
-}
 
 // ownerGroups are the groups that make a user an owner.
 func (s *UserService) ownerGroups(ctx context.Context, owners *ownership, userID string) ([]string, error) {
@@ -73,35 +35,6 @@ func (s *UserService) ownerGroups(ctx context.Context, owners *ownership, userID
 		}
 	}
 	return through, nil
-}
-
-// Delete deletes a group and reports whether there was one: DELETE
-// /groups/{userGroupId} (deleteUserGroup). Its members stay in the workspace
-// and lose what they held through it. It costs 3 requests.
-//
-// If the group makes its users owners, another owner must be found, with the
-// errors and in the way of [UserService.Remove].
-func (s *GroupService) Delete(ctx context.Context, groupID string) (bool, error) {
-	sub := s.subject(groupID)
-	unlock, err := s.c.lock(ctx, sub)
-	if err != nil {
-		return false, err
-	}
-	defer unlock()
-	group, err := s.Get(ctx, groupID)
-	if gone(err) {
-		return false, nil
-	} else if err != nil {
-		return false, err
-	}
-	owners := &ownership{c: s.c, remains: func(_, id string) bool { return id != groupID }}
-	defer owners.release()
-	what := call{"deleteUserGroup", http.MethodDelete, "/groups/" + groupID}
-	return remove(ctx, owners, what, sub, group, s.Get, func(group *Group) error {
-		return owners.disown(ctx, sub, Assignments(group.Permissions), "", nil)
-	}, func(ctx context.Context) (*api.DeleteUserGroup200Response, *http.Response, error) {
-		return s.c.raw.IAMGroupsAPI.DeleteUserGroup(ctx, groupID).Execute()
-	})
 }
 
 // remove sends a removal and reads back that nothing is there any more. What
@@ -234,6 +167,5 @@ func wrapFor(sub subject, err error) error {
 
 // notInPlan reports that Segment says that the workspace lacks a feature.
 func notInPlan(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && len(e.Details) > 0 && (errors.Is(err, ErrBadRequest) || errors.Is(err, ErrNotFound))
+	return FromSegment(err) && (errors.Is(err, ErrBadRequest) || errors.Is(err, ErrNotFound))
 }

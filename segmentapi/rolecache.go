@@ -6,8 +6,8 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// roleCache remembers roles by id, and ids that no role has. Expiry is checked
-// on read: the LRU variant with a timer of its own cannot be stopped.
+// roleCache caches roles by id, and ids that no role has. Expiry is checked on
+// read: the expirable LRU has a goroutine that cannot be stopped.
 type roleCache struct {
 	entries *lru.Cache[string, roleEntry] // nil when the cache is off
 	ttl     time.Duration

@@ -16,8 +16,9 @@ import (
 type RoleService struct {
 	c     *Client
 	cache *roleCache
-	// flights stay with one client: another's may wait longer or give up sooner.
-	flights singleflight.Group
+	// lookups are not shared with other clients, which may wait longer or give up
+	// sooner.
+	lookups singleflight.Group
 }
 
 // List returns one page of roles: GET /roles (listRoles).
@@ -41,10 +42,10 @@ func (s *RoleService) All(ctx context.Context) iter.Seq2[Role, error] {
 	return all(ctx, "listRoles", s.List)
 }
 
-// Get returns one role by id, from the cache where it can. The API has no
-// operation for a single role, so a miss lists all of them (listRoles), once
-// for all callers that miss at the same time. An id that no role has is
-// remembered too and returns an error that matches [ErrNotFound].
+// Get returns one role by id, from the cache if possible. The API has no operation
+// for a single role, so a miss lists all of them (listRoles), once for all callers
+// that miss at the same time. An id that no role has is cached as well; the error
+// matches [ErrNotFound].
 func (s *RoleService) Get(ctx context.Context, id string) (*Role, error) {
 	// Small enough to be inlined, so that the copy can stay on the caller's stack.
 	role, err := s.lookUp(ctx, id)
@@ -62,18 +63,18 @@ func (s *RoleService) lookUp(ctx context.Context, id string) (Role, error) {
 		if e, ok := s.cache.get(id, time.Now()); ok {
 			return found(id, e)
 		}
-		flight := s.flights.DoChan("", func() (any, error) {
+		lookup := s.lookups.DoChan("", func() (any, error) {
 			if _, ok := s.cache.get(id, time.Now()); ok {
-				return loaded(nil), nil // A flight ended after the look above.
+				return loaded(nil), nil // Another lookup ended after the check above.
 			}
 			return s.load(ctx)
 		})
 		select {
 		case <-ctx.Done():
 			return Role{}, &Error{Operation: "listRoles", Method: http.MethodGet, Path: "/roles", cause: ctx.Err()}
-		case res := <-flight:
+		case res := <-lookup:
 			if res.Err != nil {
-				// The caller that made the request may have left; this one has not.
+				// The caller that made the request may have given up; this one has not.
 				if ctx.Err() == nil && (errors.Is(res.Err, context.Canceled) || errors.Is(res.Err, context.DeadlineExceeded)) {
 					continue
 				}
@@ -93,10 +94,10 @@ func (s *RoleService) lookUp(ctx context.Context, id string) (Role, error) {
 	}
 }
 
-// Find returns the role with this name, in any case, from the cache where it
-// can; see [RoleService.Get] for requests and errors. Segment has renamed
-// roles: a name is for what people write. Two roles of one name are
-// [ErrAmbiguous].
+// Find returns the role with this name, in any case, from the cache if possible;
+// see [RoleService.Get] for requests and errors. Segment has renamed roles, so use
+// names only for input that people write. If two roles have the name, the error
+// matches [ErrAmbiguous].
 func (s *RoleService) Find(ctx context.Context, name string) (*Role, error) {
 	key := byName + fold(name)
 	if key == byName {
@@ -127,13 +128,14 @@ func (s *RoleService) Find(ctx context.Context, name string) (*Role, error) {
 	}
 }
 
-// errNoRole tells a role that is not in the list from a list that is not there.
+// errNoRole is the cause of ErrNotFound if the list of roles could be read and no
+// role in it has the name.
 var errNoRole = errors.New("no role has")
 
-// byName begins the cache's keys for names. No id has a line break.
+// byName is the prefix of the cache's keys for names. No id has a line break.
 const byName = "name\n"
 
-// loaded is every role by id, or nil for a flight that found its role in the
+// loaded is every role by id, or nil for a lookup that found its role in the
 // cache.
 type loaded map[string]Role
 

@@ -15,7 +15,7 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// What a workspace keeps secret comes over the wire and ends there.
+// Secrets of a workspace arrive with answers and go no further.
 func TestSecretsStayOnTheWire(t *testing.T) {
 	t.Parallel()
 	srv := sim.New(sim.Demo())

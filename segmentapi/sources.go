@@ -37,7 +37,7 @@ func (s *SourceService) All(ctx context.Context) iter.Seq2[Source, error] {
 func (s *SourceService) Get(ctx context.Context, id string) (*Source, error) {
 	return get(ctx, s.c, id, getter[api.GetSource200Response, api.SourceV1, Source]{
 		call: call{"getSource", http.MethodGet, "/sources/" + id},
-		what: "source",
+		kind: "source",
 		run: func(ctx context.Context) (*api.GetSource200Response, *http.Response, error) {
 			return s.c.raw.SourcesAPI.GetSource(ctx, id).Execute()
 		},

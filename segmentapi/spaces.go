@@ -40,7 +40,7 @@ func (s *SpaceService) All(ctx context.Context) iter.Seq2[Space, error] {
 func (s *SpaceService) Get(ctx context.Context, id string) (*Space, error) {
 	return get(ctx, s.c, id, getter[api.GetSpace200Response, api.Space, Space]{
 		call: call{"getSpace", http.MethodGet, "/spaces/" + id},
-		what: "space",
+		kind: "space",
 		run: func(ctx context.Context) (*api.GetSpace200Response, *http.Response, error) {
 			return s.c.raw.SpacesAPI.GetSpace(ctx, id).Execute()
 		},

@@ -16,9 +16,12 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/baton-segment/baton-segment/segmentapi/internal/pacing"
 )
 
-// callState follows one call through the transport, by way of the context.
+// callState is the state of one call. The context carries it through the
+// official client to the transport and back.
 type callState struct {
 	operation string
 	method    string
@@ -27,11 +30,11 @@ type callState struct {
 	maxWait time.Duration
 	// waited is how long the call has waited for the rate limit so far.
 	waited time.Duration
-	// ready is set if the caller has waited for the call's turn itself and wants
-	// it sent once.
+	// ready is set if the caller has already waited for the rate limit: the
+	// request is sent at once, and once.
 	ready bool
-	// decodes is set if the caller decodes an answer of success itself. It is then
-	// in body, and the official client sees an empty one.
+	// decodes is set if the caller decodes a successful answer itself: the answer
+	// goes to body, and the official client gets an empty one.
 	decodes bool
 	body    []byte
 }
@@ -45,10 +48,10 @@ func stateOf(ctx context.Context) *callState {
 	return nil
 }
 
-// transport is what stands under the official client: it adds the token,
-// repeats what may be repeated, and paces.
+// transport is the transport of the official client: it adds the token, retries
+// where that is safe, and keeps to the rate limit.
 type transport struct {
-	pace
+	limiters
 	token   string
 	agent   string
 	dryRun  bool
@@ -56,17 +59,17 @@ type transport struct {
 	retry   *retryablehttp.Client
 }
 
-// pace has a limiter for each kind of request.
-type pace struct {
-	reads  *limiter
-	writes *limiter
+// limiters has one limiter for reads and one for writes.
+type limiters struct {
+	reads  *pacing.Limiter
+	writes *pacing.Limiter
 }
 
 func newTransport(token string, s settings) *transport {
 	t := &transport{
-		pace: pace{
-			reads:  newLimiter(s.limits.Reserve, 0),
-			writes: newLimiter(s.limits.Reserve, s.limits.WritesPerMinute),
+		limiters: limiters{
+			reads:  pacing.New(s.limits.Reserve, 0),
+			writes: pacing.New(s.limits.Reserve, s.limits.WritesPerMinute),
 		},
 		token:  token,
 		agent:  s.userAgent,
@@ -80,8 +83,8 @@ func newTransport(token string, s settings) *transport {
 		base.Transport = http.DefaultTransport
 	}
 	base.CheckRedirect = refuseRedirect
-	// The timeout moves into the attempt, or it would cut the wait before it.
-	base.Transport = &attempt{pace: t.pace, base: base.Transport, timeout: base.Timeout, maxBody: s.maxBody, logger: s.logger, redact: t.redact}
+	// The timeout moves into the attempt: it must not include the wait before it.
+	base.Transport = &attempt{limiters: t.limiters, base: base.Transport, timeout: base.Timeout, maxBody: s.maxBody, logger: s.logger, redact: t.redact}
 	base.Timeout = 0
 	t.setRetry(&base, s.retry)
 	return t
@@ -143,7 +146,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := t.retry.Do(r)
 	var wrapped *url.Error
-	if errors.As(err, &wrapped) { // The outer client wraps it once more.
+	if errors.As(err, &wrapped) { // The official client's http.Client wraps it again.
 		err = wrapped.Err
 	}
 	return resp, err
@@ -151,20 +154,45 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func (t *transport) closeIdleConnections() { t.retry.HTTPClient.CloseIdleConnections() }
 
-func (p pace) limiter(method string) *limiter {
+func (l limiters) limiter(method string) *pacing.Limiter {
 	if method == http.MethodGet {
-		return p.reads
+		return l.reads
 	}
-	return p.writes
+	return l.writes
 }
 
 // opens is when the next request with this method may be sent.
-func (p pace) opens(method string) time.Time {
-	return p.limiter(method).opens(time.Now())
+func (l limiters) opens(method string) time.Time { return l.limiter(method).NextAllowed() }
+
+// waitForLimit waits until lim lets a request pass, and returns how long that
+// took. If it would take longer than limit, the error is a *RateLimitError. After
+// success the caller must call lim.Done.
+func waitForLimit(ctx context.Context, lim *pacing.Limiter, limit time.Duration) (time.Duration, error) {
+	waited, err := lim.Wait(ctx, limit)
+	var tooLong *pacing.WaitError
+	if errors.As(err, &tooLong) {
+		err = &RateLimitError{Wait: tooLong.Wait, Reset: tooLong.Until}
+	}
+	return waited, err
 }
 
-// checkRetry decides by method and status. Beyond maxWait of waiting for the
-// limit the answer goes back to the caller.
+// sleep waits for d or until the context ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// checkRetry decides by method and status. If waiting for the limit would exceed
+// the call's maxWait, the caller gets the refusal.
 func (t *transport) checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
@@ -178,10 +206,10 @@ func (t *transport) checkRetry(ctx context.Context, resp *http.Response, err err
 		if st.method == http.MethodPost || errors.As(err, &limited) || errors.Is(err, errTooLarge) {
 			return false, err
 		}
-		// The library's policy knows which broken connections are final,
-		// such as a certificate that is not trusted.
-		again, policyErr := retryablehttp.DefaultRetryPolicy(ctx, nil, err)
-		return again, policyErr
+		// The library's policy knows which connection errors are final, such as a
+		// certificate that is not trusted.
+		retry, policyErr := retryablehttp.DefaultRetryPolicy(ctx, nil, err)
+		return retry, policyErr
 	}
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests:
@@ -194,8 +222,8 @@ func (t *transport) checkRetry(ctx context.Context, resp *http.Response, err err
 	return false, nil
 }
 
-// backoff spreads retries after failures. After a 429 it adds nothing: the
-// limiter knows when to go on, and holds every other request back as well.
+// backoff is the wait before a retry: exponential with jitter. After a 429 it is
+// zero, because the limiter holds this request back, and all others.
 func backoff(least, most time.Duration, attempt int, resp *http.Response) time.Duration {
 	if resp != nil && resp.StatusCode == http.StatusTooManyRequests {
 		return 0
@@ -204,8 +232,8 @@ func backoff(least, most time.Duration, attempt int, resp *http.Response) time.D
 	return d/2 + rand.N(d/2+1) //nolint:gosec // Jitter needs no cryptography.
 }
 
-// passThrough hands the last answer on as it is, body included. A
-// RoundTripper must not return an answer and an error.
+// passThrough returns the last answer unchanged, body included. A RoundTripper
+// must not return both an answer and an error.
 func passThrough(resp *http.Response, err error, _ int) (*http.Response, error) {
 	if err == nil {
 		return resp, nil
@@ -218,16 +246,16 @@ func passThrough(resp *http.Response, err error, _ int) (*http.Response, error) 
 
 var errTooLarge = errors.New("the answer is too large")
 
-// attempt sends one request: it waits for its turn, reads the whole answer, so
-// that a connection that breaks halfway is an error that can be retried, and
-// tells the limiter what the answer says.
+// attempt sends one request. It waits for the rate limit and reports the answer
+// to the limiter. It reads the whole body, so that a connection that breaks
+// halfway is an error that can be retried.
 type attempt struct {
-	pace
+	limiters
 	base    http.RoundTripper
 	timeout time.Duration
 	maxBody int64
 	logger  *slog.Logger
-	// redact takes the token out of what is logged.
+	// redact removes the token from errors that are logged.
 	redact func(error) error
 }
 
@@ -238,16 +266,16 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 	lim := a.limiter(req.Method)
 	var waited time.Duration
 	if st.ready {
-		lim.fly()
+		lim.Start()
 	} else {
 		var err error
-		waited, err = lim.wait(ctx, st.maxWait-st.waited)
+		waited, err = waitForLimit(ctx, lim, st.maxWait-st.waited)
 		st.waited += waited
 		if err != nil {
 			return nil, err
 		}
 	}
-	defer lim.land()
+	defer lim.Done()
 	st.attempts++
 	if a.timeout > 0 {
 		var cancel context.CancelFunc
@@ -276,14 +304,14 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 	if st.decodes && resp.StatusCode < 300 {
 		st.body, resp.Body = body, http.NoBody
 	}
-	// Redirects are refused by their status. One to nowhere would be a broken
-	// connection to http.Client, and so be tried again.
+	// Redirects are refused by their status. http.Client would report one with an
+	// invalid Location as a connection error, which is retried.
 	resp.Header.Del("Location")
-	lim.observe(time.Now(), resp.StatusCode, resp.Header, body)
+	lim.Observe(time.Now(), resp.StatusCode, resp.Header, body)
 	return resp, nil
 }
 
-// CloseIdleConnections lets http.Client reach the transport below.
+// CloseIdleConnections passes the call of http.Client on to the base transport.
 func (a *attempt) CloseIdleConnections() {
 	if c, ok := a.base.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
@@ -293,7 +321,7 @@ func (a *attempt) CloseIdleConnections() {
 func readBody(resp *http.Response, most int64) ([]byte, error) {
 	var buf bytes.Buffer
 	var err error
-	if n := resp.ContentLength; n <= most { // Else there is no need to read any of it.
+	if n := resp.ContentLength; n <= most { // A larger one is refused unread.
 		buf.Grow(int(max(n, 0)) + bytes.MinRead)
 		_, err = buf.ReadFrom(io.LimitReader(resp.Body, most+1))
 	}
@@ -307,10 +335,10 @@ func readBody(resp *http.Response, most int64) ([]byte, error) {
 	return buf.Bytes(), closeErr
 }
 
-// details reads Segment's error envelope. The official client decodes it for
-// three statuses only. A body that is anything else yields none, because the
-// envelope is what tells Segment's refusals from those of a proxy: each entry
-// must have a type, and decoding into structs would take other cases for it.
+// details reads Segment's error envelope, which the official client decodes for
+// three statuses only. The envelope distinguishes Segment's refusals from a
+// proxy's, so the check is strict: each entry must have a type, under exactly that
+// name (decoding into a struct would ignore case).
 func (t *transport) details(body io.Reader) []ErrorDetail {
 	var answer map[string]json.RawMessage
 	var entries []map[string]any
@@ -333,12 +361,12 @@ func (t *transport) details(body io.Reader) []ErrorDetail {
 	return details
 }
 
-// hide takes the token out of text that another party wrote.
+// hide removes the token from text that others wrote.
 func (t *transport) hide(text string) string {
 	return strings.ReplaceAll(text, t.token, "[token]")
 }
 
-// redact keeps err as it is unless its text holds the token.
+// redact returns err itself, or a copy of its text if that contains the token.
 func (t *transport) redact(err error) error {
 	if text := err.Error(); strings.Contains(text, t.token) {
 		return errors.New(t.hide(text))

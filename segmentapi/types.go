@@ -1,6 +1,6 @@
 package segmentapi
 
-// A Workspace is what a token opens: a token belongs to exactly one.
+// A Workspace is what a token gives access to: a token belongs to exactly one.
 type Workspace struct {
 	ID   string
 	Slug string
@@ -9,9 +9,9 @@ type Workspace struct {
 
 // A User is a person who has joined the workspace. Name may be empty.
 //
-// Permissions is nil when the answer did not say: Segment sends a user's
-// permissions with [UserService.Get] and leaves them out of lists. Get never
-// returns nil Permissions.
+// Permissions is nil if the answer had none: Segment sends a user's permissions
+// with [UserService.Get] and leaves them out of lists. Get never returns nil
+// Permissions.
 type User struct {
 	ID          string
 	Name        string
@@ -21,8 +21,8 @@ type User struct {
 
 // A Group is a Segment user group. Its members are users and pending invites.
 //
-// MemberCount is what Segment says; whether it counts pending invites is not
-// documented. Permissions is nil when the answer did not say, as in lists.
+// MemberCount is Segment's count; whether it includes pending invites is not
+// documented. Permissions is nil if the answer had none, as in lists.
 type Group struct {
 	ID          string
 	Name        string
@@ -45,12 +45,12 @@ type Permission struct {
 	Scopes   []Scope
 }
 
-// A Scope is what a role is held on: the whole workspace, everything in it
-// that carries all of Labels, or one resource.
+// A Scope is what a role is held on: the whole workspace, everything in it that
+// carries all of Labels, or one resource.
 type Scope struct {
 	Type ScopeType
 	ID   string
-	// Labels restrict a workspace scope to what carries every one of them.
+	// Labels restrict a workspace scope to resources that carry every one of them.
 	Labels []Label
 }
 
@@ -69,8 +69,8 @@ const (
 
 // A Source sends events into Segment. Name may be empty.
 //
-// Its write keys and settings are left out on purpose: whoever has them can
-// send data in the source's name, and nobody needs them to review access.
+// Its write keys and settings are left out on purpose: a write key allows sending
+// data in the source's name, and reviewing access does not need it.
 type Source struct {
 	ID      string
 	Slug    string
@@ -78,7 +78,7 @@ type Source struct {
 	Enabled bool
 	// Kind is what the catalog calls this sort of source, such as "iOS".
 	Kind string
-	// Labels are those on the source, in the order Segment sent them.
+	// Labels are in the order in which Segment sent them.
 	Labels []Label
 }
 
@@ -88,7 +88,7 @@ type Source struct {
 // connection details and passwords.
 type Warehouse struct {
 	ID string
-	// Name is the one in the settings, and empty if there is none that is text.
+	// Name is the name in the settings, or empty if that is missing or not a string.
 	Name    string
 	Enabled bool
 	// Kind is what the catalog calls this sort of warehouse, such as "Postgres".
@@ -100,8 +100,8 @@ type Warehouse struct {
 type FunctionType string
 
 // The function types of API version 57.3.0, and FunctionInsertTransformation,
-// which came with 62.0.6: a workspace that does not know it refuses it with
-// status 400 or 422 ([ErrBadRequest], [ErrInvalid]).
+// which came with 62.0.6: a workspace that does not support it answers 400 or 422
+// ([ErrBadRequest], [ErrInvalid]).
 const (
 	FunctionDestination          FunctionType = "DESTINATION"
 	FunctionInsertDestination    FunctionType = "INSERT_DESTINATION"
@@ -110,8 +110,8 @@ const (
 	FunctionInsertTransformation FunctionType = "INSERT_TRANSFORMATION"
 )
 
-// FunctionTypes returns the constants, the one that not every workspace knows
-// last. Functions are listed one type at a time.
+// FunctionTypes returns the constants. The one that not every workspace supports
+// comes last. Functions are listed one type at a time.
 func FunctionTypes() []FunctionType {
 	return []FunctionType{FunctionDestination, FunctionInsertDestination, FunctionInsertSource, FunctionSource, FunctionInsertTransformation}
 }
@@ -135,8 +135,8 @@ type Space struct {
 	Name string
 }
 
-// A Label is a key and value that sources and spaces carry. Description is
-// free text; it takes no part in comparing labels.
+// A Label is a key and a value that sources and spaces carry. Description is free
+// text and is ignored when labels are compared.
 type Label struct {
 	Key         string
 	Value       string

@@ -38,7 +38,7 @@ func (s *UserService) All(ctx context.Context) iter.Seq2[User, error] {
 func (s *UserService) Get(ctx context.Context, id string) (*User, error) {
 	return get(ctx, s.c, id, getter[api.GetUser200Response, api.UserV1, User]{
 		call: call{"getUser", http.MethodGet, "/users/" + id},
-		what: "user",
+		kind: "user",
 		run: func(ctx context.Context) (*api.GetUser200Response, *http.Response, error) {
 			return s.c.raw.IAMUsersAPI.GetUser(ctx, id).Execute()
 		},
@@ -77,5 +77,88 @@ func (s *UserService) ListGroups(ctx context.Context, userID string, opts ListOp
 func (s *UserService) AllGroups(ctx context.Context, userID string) iter.Seq2[Group, error] {
 	return all(ctx, "listUserGroupsFromUser", func(ctx context.Context, opts ListOptions) (*Page[Group], error) {
 		return s.ListGroups(ctx, userID, opts)
+	})
+}
+
+// Grant gives a user assignments and keeps those that the user holds. Assignments
+// that are held already are not written again; if that is true of all of them, the
+// Difference is empty.
+//
+// Segment documents that its POST adds. Grant reads back whether it did, and
+// restores assignments that the POST replaced.
+//
+// Errors match [ErrInvalidArgument] before any request, [ErrNotFound] for a
+// user who has left, [ErrInvalid] for a role or scope that Segment does not
+// know, [ErrNotApplied].
+func (s *UserService) Grant(ctx context.Context, userID string, assignments ...Assignment) (Difference, error) {
+	return s.c.grant(ctx, s.subject(userID), assignments)
+}
+
+// Revoke takes assignments from a user and keeps everything else, labels included.
+// Assignments that are not held are ignored; if none is held, the Difference is
+// empty.
+//
+// Segment can only replace all permissions of a user, and its API has no
+// precondition such as an ETag. So the user is read once more right before the
+// write. An edit that another program makes in the one round trip between is
+// overwritten; earlier and later edits are kept.
+//
+// Segment requires at least one permission: "Minimal Workspace Access" takes the
+// place of the last one, as the Difference shows. Errors match
+// [ErrLastPermission] if that is not possible, [ErrLastOwner] if no other owner
+// of the workspace can be found, and those of Grant.
+func (s *UserService) Revoke(ctx context.Context, userID string, assignments ...Assignment) (Difference, error) {
+	return s.c.revoke(ctx, s.subject(userID), assignments)
+}
+
+// Replace gives a user exactly these permissions, at least one. It computes the
+// difference from its first read and applies that: changes that another program
+// makes meanwhile are kept. Errors are those of Revoke.
+func (s *UserService) Replace(ctx context.Context, userID string, permissions []Permission) (Difference, error) {
+	return s.c.replace(ctx, s.subject(userID), permissions)
+}
+
+// Edit applies edit to the assignments of a user, with the errors of Revoke. It is
+// for changes that Grant and Revoke cannot express, such as a role on any scope:
+//
+//	client.Users.Edit(ctx, id, segmentapi.RevokeFunc(func(a segmentapi.Assignment) bool {
+//		return a.RoleName == "Source Admin"
+//	}))
+func (s *UserService) Edit(ctx context.Context, userID string, edit Edit) (Difference, error) {
+	return s.c.edit(ctx, s.subject(userID), edit)
+}
+
+// Remove takes a user out of the workspace and its groups, and reports whether
+// there was one: DELETE /users (deleteUsers). The person's Segment account
+// stays. It costs 4 requests and one for each of the user's groups.
+//
+// An owner is removed only if another one is found; see [OwnerScanLimit]. A removal
+// cannot be undone, but taking ownership away can, so that comes first: if the
+// other owner has left meanwhile, the user stays and gets it back. Errors match [ErrInvalidArgument] before any request, [ErrLastOwner],
+// [ErrNotApplied].
+func (s *UserService) Remove(ctx context.Context, userID string) (bool, error) {
+	sub := s.subject(userID)
+	unlock, err := s.c.lock(ctx, sub)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	user, err := s.Get(ctx, userID)
+	if gone(err) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	owners := &ownership{c: s.c, remains: func(id, _ string) bool { return id != userID }}
+	defer owners.release()
+	op := call{"deleteUsers", http.MethodDelete, "/users"}
+	return remove(ctx, owners, op, sub, user, s.Get, func(user *User) error {
+		groups, groupsErr := s.ownerGroups(ctx, owners, userID)
+		if groupsErr != nil {
+			return groupsErr
+		}
+		return owners.disown(ctx, sub, Assignments(user.Permissions), user.Email, groups)
+	}, func(ctx context.Context) (*api.DeleteUsers200Response, *http.Response, error) {
+		return s.c.raw.IAMUsersAPI.DeleteUsers(ctx).UserIds([]string{userID}).Execute()
 	})
 }

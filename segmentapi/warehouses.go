@@ -37,7 +37,7 @@ func (s *WarehouseService) All(ctx context.Context) iter.Seq2[Warehouse, error] 
 func (s *WarehouseService) Get(ctx context.Context, id string) (*Warehouse, error) {
 	return get(ctx, s.c, id, getter[api.GetWarehouse200Response, api.WarehouseV1, Warehouse]{
 		call: call{"getWarehouse", http.MethodGet, "/warehouses/" + id},
-		what: "warehouse",
+		kind: "warehouse",
 		run: func(ctx context.Context) (*api.GetWarehouse200Response, *http.Response, error) {
 			return s.c.raw.WarehousesAPI.GetWarehouse(ctx, id).Execute()
 		},

@@ -13,15 +13,15 @@ type WorkspaceService struct{ c *Client }
 // Get returns the workspace: GET / (getWorkspace). It is the cheapest way to
 // see whether a token works.
 func (s *WorkspaceService) Get(ctx context.Context) (*Workspace, error) {
-	what := call{"getWorkspace", http.MethodGet, "/"}
-	out, _, err := execute(ctx, s.c, what, func(ctx context.Context) (*api.GetWorkspace200Response, *http.Response, error) {
+	op := call{"getWorkspace", http.MethodGet, "/"}
+	out, _, err := execute(ctx, s.c, op, func(ctx context.Context) (*api.GetWorkspace200Response, *http.Response, error) {
 		return s.c.raw.WorkspacesAPI.GetWorkspace(ctx).Execute()
 	})
 	if err != nil {
 		return nil, err
 	}
 	if out.Data == nil || out.Data.Workspace.Id == "" {
-		return nil, what.bad("the answer has no workspace")
+		return nil, op.bad("the answer has no workspace")
 	}
 	w := workspaceOf(out.Data.Workspace)
 	return &w, nil

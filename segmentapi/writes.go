@@ -96,10 +96,10 @@ func isReady(ctx context.Context) bool { return ctx.Value(readyKey{}) != nil }
 // write goes out at once, and once: who has to read right before a write must
 // not have a pause in between. It returns how long it waited.
 func (c *Client) turn(ctx context.Context, what call, waited time.Duration) (context.Context, time.Duration, error) {
-	more, err := c.transport.writes.wait(ctx, max(c.transport.maxWait, patience(ctx))-waited)
+	more, err := waitForLimit(ctx, c.transport.writes, max(c.transport.maxWait, patience(ctx))-waited)
 	waited += more
 	if err == nil { // It has its turn, and may come to nothing.
-		c.transport.writes.land()
+		c.transport.writes.Done()
 	}
 	var limited *RateLimitError
 	if errors.As(err, &limited) {
@@ -190,8 +190,7 @@ func (c *Client) verify(ctx context.Context, what call, subject, change string, 
 // gone reports that Segment itself says that something is not there. A 404
 // without its envelope comes from somewhere else.
 func gone(err error) bool {
-	var e *Error
-	return errors.Is(err, ErrNotFound) && errors.As(err, &e) && len(e.Details) > 0
+	return errors.Is(err, ErrNotFound) && FromSegment(err)
 }
 
 // passing reports that a write may succeed if it is sent again.

@@ -52,8 +52,6 @@ func open(ctx context.Context, cfg *config.Segment, _ *cli.ConnectorOpts) (conne
 	guardExitCode(ctx)
 	c, err := connector.New(ctx, connector.Options{
 		Token: cfg.Token, Region: cfg.Region, BaseURL: cfg.BaseURL, PageSize: cfg.PageSize, Version: version,
-		// AWS starts as many processes as it has calls to serve.
-		Alone: os.Getenv("AWS_LAMBDA_FUNCTION_NAME") == "",
 	})
 	return c, nil, err
 }

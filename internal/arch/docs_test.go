@@ -17,7 +17,7 @@ func TestDocumentation(t *testing.T) {
 	t.Parallel()
 	all := checkedPackages(t)
 	link := regexp.MustCompile(`\[\*?(?:([a-z]\w*)\.)?([A-Z]\w*)(?:\.(\w+))?\]`)
-	for _, folder := range []string{"segmentapi", "segmentapi/segmentapitest", "connector", "connector/config", "connector/inprocess"} {
+	for _, folder := range []string{"segmentapi", "segmentapi/access", "segmentapi/segmentapitest", "connector", "connector/config", "connector/inprocess"} {
 		p, ok := all[folder]
 		if !ok {
 			t.Errorf("no package in %s", folder)

@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "rewrite the record of what the packages
 func TestExportedAPI(t *testing.T) {
 	t.Parallel()
 	all := checkedPackages(t)
-	for _, folder := range []string{"segmentapi", "segmentapi/segmentapitest", "connector", "connector/config", "connector/inprocess"} {
+	for _, folder := range []string{"segmentapi", "segmentapi/access", "segmentapi/segmentapitest", "connector", "connector/config", "connector/inprocess"} {
 		p, ok := all[folder]
 		if !ok {
 			t.Errorf("no package in %s", folder)

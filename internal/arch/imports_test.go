@@ -25,6 +25,7 @@ var layout = map[string]struct {
 		},
 		never: []string{batonSDK, "connector", "internal/sim"},
 	},
+	"segmentapi/internal/pacing": {}, // The standard library only.
 	"segmentapi/access": {
 		packages: []string{"segmentapi"},
 		never:    []string{batonSDK, "connector", "internal/sim"},
@@ -48,12 +49,8 @@ var layout = map[string]struct {
 		never:    []string{"internal/sim"},
 	},
 	"connector/internal/syncstate": {
-		modules: []string{
-			batonSDK,
-			// The interfaces of baton-sdk require it.
-			"google.golang.org/grpc",
-		},
-		never: []string{"segmentapi", "internal/sim"},
+		modules: []string{batonSDK, "google.golang.org/grpc"},
+		never:   []string{"segmentapi", "internal/sim"},
 	},
 	"connector/inprocess": {
 		modules: []string{

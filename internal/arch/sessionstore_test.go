@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// syncstate is the package of the connector that uses the SDK's session store.
+// syncstate is the folder of the connector that uses the SDK's session store.
 const syncstate = "connector/internal/syncstate"
 
 // Only syncstate uses the session store, so that all state of a sync is in one place. The
@@ -21,7 +21,8 @@ func TestSessionStore_OnlySyncstateUsesIt(t *testing.T) {
 		t.Errorf("%s does not use the session store", syncstate)
 	}
 	for folder, p := range all {
-		if folder != "connector" && !strings.HasPrefix(folder, "connector/") || folder == syncstate || folder == "connector/inprocess" {
+		below := func(parent string) bool { return folder == parent || strings.HasPrefix(folder, parent+"/") }
+		if !below("connector") || below(syncstate) || folder == "connector/inprocess" {
 			continue
 		}
 		for _, imported := range p.types.Imports() {

@@ -1,0 +1,261 @@
+package syncstate
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/conductorone/baton-sdk/pkg/types/sessions"
+)
+
+// A Mark is one thing that may be known of the list of a resource type.
+type Mark struct{ typeID, what string }
+
+func (m Mark) key() string { return m.typeID + "/" + m.what }
+
+// Begun is set once rows of a type's list have been added in this sync, even none.
+func Begun(typeID string) Mark { return Mark{typeID, "begun"} }
+
+// Ended is set once the list has been read to its end, to its number of rows. In
+// a targeted or filtered sync it is not set: then a row that is not known may
+// exist all the same.
+func Ended(typeID string) Mark { return Mark{typeID, "rows"} }
+
+// Static is set once the type's static entitlements have been returned, so that
+// all of its rows have them.
+func Static(typeID string) Mark { return Mark{typeID, "static"} }
+
+// NamesRead is set if the list was read for its ids and names alone, in a sync
+// that does not list the type.
+func NamesRead(typeID string) Mark { return Mark{typeID, "names"} }
+
+// Mark keeps a mark with a value.
+func (s Sync) Mark(ctx context.Context, m Mark, value int) error {
+	stored, err := setMany(ctx, s, partMarks, map[string]int{m.key(): value})
+	if stored {
+		t, unlock := s.track()
+		t.marks[m] = value
+		unlock()
+	}
+	return err
+}
+
+// Marks returns those of marks that are set, with their values. It asks the store
+// in one call for all that this process has not seen set. A mark that is not set
+// costs such a call each time, so ask for what a full sync sets.
+func (s Sync) Marks(ctx context.Context, marks ...Mark) (map[Mark]int, error) {
+	if s.store == nil {
+		return map[Mark]int{}, nil
+	}
+	t, unlock := s.track()
+	reads := t.reads
+	known := map[Mark]int{}
+	var missing []string
+	for _, m := range marks {
+		if value, ok := t.marks[m]; ok {
+			known[m] = value
+		} else {
+			missing = append(missing, m.key())
+		}
+	}
+	unlock()
+	found, err := getMany[int](ctx, s, partMarks, missing)
+	if err != nil || len(found) == 0 {
+		return known, err
+	}
+	t, unlock = s.track()
+	defer unlock()
+	for _, m := range marks {
+		if value, ok := found[m.key()]; ok {
+			known[m] = value
+			if t.reads == reads {
+				t.marks[m] = value
+			}
+		}
+	}
+	return known, nil
+}
+
+// Marked returns the value of one mark, and whether it is set.
+func (s Sync) Marked(ctx context.Context, m Mark) (int, bool, error) {
+	known, err := s.Marks(ctx, m)
+	value, ok := known[m]
+	return value, ok, err
+}
+
+// BeginList forgets everything about a type and its rows, because its list is
+// read from the start. An interrupted sync may be resumed a week later: what it
+// knew then must not be taken for the present.
+func (s Sync) BeginList(ctx context.Context, typeID string) error {
+	t, unlock := s.track()
+	t.forgetList(typeID)
+	unlock()
+	_, again, err := get[int](ctx, s, partMarks, Begun(typeID).key())
+	if err != nil {
+		return err
+	}
+	if !again { // The SDK logs a line for each Clear.
+		return nil
+	}
+	return s.clearList(ctx, typeID)
+}
+
+// clearList deletes what is stored of a type. It deletes the mark Begun last, so
+// that a process that is killed half-way leaves the rest to the next BeginList.
+func (s Sync) clearList(ctx context.Context, typeID string) error {
+	if err := s.store.Clear(ctx, sessions.WithPrefix(partRows(typeID))); err != nil {
+		return fmt.Errorf("session store: %w", err)
+	}
+	ofType := func(key string) bool { return strings.HasPrefix(key, typeID+"/") }
+	if err := remove(ctx, s, partGone, func(key string, _ bool) bool { return ofType(key) }); err != nil {
+		return err
+	}
+	if err := remove(ctx, s, partUnknown, func(_ string, u unknown) bool { return u.TypeID == typeID }); err != nil {
+		return err
+	}
+	if err := remove(ctx, s, partSkipped, func(key, _ string) bool { return key == typeID }); err != nil {
+		return err
+	}
+	for _, m := range []Mark{Ended(typeID), Static(typeID), NamesRead(typeID), Begun(typeID)} {
+		if err := s.store.Delete(ctx, m.key(), sessions.WithPrefix(partMarks)); err != nil {
+			return fmt.Errorf("session store: %w", err)
+		}
+	}
+	return nil
+}
+
+// A Row is a row of a list, as other calls refer to it.
+type Row struct {
+	ID   string
+	Name string
+	// Email finds users and invites. It may be empty.
+	Email string
+}
+
+// AddRows keeps rows of a type's list.
+func (s Sync) AddRows(ctx context.Context, typeID string, rows []Row) error {
+	t, unlock := s.track()
+	_, begun := t.marks[Begun(typeID)]
+	unlock()
+	if !begun { // Before the rows, so that BeginList finds those of an interrupted call.
+		if err := s.Mark(ctx, Begun(typeID), 1); err != nil {
+			return err
+		}
+	}
+	values := make(map[string]string, 2*len(rows))
+	for _, row := range rows {
+		values[keyName+row.ID] = row.Name
+		addEmail(values, row.ID, row.Email)
+	}
+	_, err := setMany(ctx, s, partRows(typeID), values)
+	return err
+}
+
+// AddEmails keeps who has which e-mail, of rows that no list returned.
+func (s Sync) AddEmails(ctx context.Context, typeID string, rows []Row) error {
+	values := make(map[string]string, len(rows))
+	for _, row := range rows {
+		addEmail(values, row.ID, row.Email)
+	}
+	_, err := setMany(ctx, s, partRows(typeID), values)
+	return err
+}
+
+// addEmail adds the keys of an e-mail. If two e-mails differ only in case, each
+// is found by its own spelling.
+func addEmail(values map[string]string, id, email string) {
+	if email == "" {
+		return
+	}
+	values[keyEmail+email] = id
+	if folded := FoldEmail(email); folded != email && folded != "" {
+		values[keyFolded+folded] = id
+	}
+}
+
+// FoldEmail returns the form in which e-mails are compared.
+func FoldEmail(email string) string { return strings.ToLower(strings.TrimSpace(email)) }
+
+// IDsByEmail returns the ids of the rows of a type that have these e-mails, by
+// e-mail. The same spelling comes before another case of it.
+func (s Sync) IDsByEmail(ctx context.Context, typeID string, emails []string) (map[string]string, error) {
+	var keys []string
+	for _, email := range emails {
+		if folded := FoldEmail(email); folded != "" {
+			keys = append(keys, keyEmail+email, keyEmail+folded, keyFolded+folded)
+		}
+	}
+	found, err := getMany[string](ctx, s, partRows(typeID), keys)
+	if err != nil {
+		return nil, err
+	}
+	ids := map[string]string{}
+	for _, email := range emails {
+		folded := FoldEmail(email)
+		if id := cmp.Or(found[keyEmail+email], found[keyEmail+folded], found[keyFolded+folded]); id != "" && folded != "" {
+			ids[email] = id
+		}
+	}
+	return ids, nil
+}
+
+// Names returns the names of those of ids that the type's list returned.
+func (s Sync) Names(ctx context.Context, typeID string, ids []string) (map[string]string, error) {
+	if s.store == nil {
+		return map[string]string{}, nil
+	}
+	t, unlock := s.track()
+	reads := t.reads
+	names := map[string]string{}
+	var missing []string
+	for _, id := range ids {
+		if name, ok := t.names[rowID{typeID, id}]; ok {
+			names[id] = name
+		} else {
+			missing = append(missing, keyName+id)
+		}
+	}
+	unlock()
+	found, err := getMany[string](ctx, s, partRows(typeID), missing)
+	if err != nil {
+		return nil, err
+	}
+	t, unlock = s.track()
+	defer unlock()
+	if len(t.names)+len(found) > maxNames {
+		clear(t.names)
+	}
+	for key, name := range found {
+		id := strings.TrimPrefix(key, keyName)
+		names[id] = name
+		if t.reads == reads {
+			t.names[rowID{typeID, id}] = name
+		}
+	}
+	return names, nil
+}
+
+// AllNames returns the names of all rows of a type, by id. It is for types with
+// few rows.
+func (s Sync) AllNames(ctx context.Context, typeID string) (map[string]string, error) {
+	values, err := getAll[string](ctx, s, partRows(typeID))
+	names := make(map[string]string, len(values))
+	for key, name := range values {
+		if id, ok := strings.CutPrefix(key, keyName); ok {
+			names[id] = name
+		}
+	}
+	return names, err
+}
+
+// SetWorkspace keeps the id of the workspace.
+func (s Sync) SetWorkspace(ctx context.Context, id string) error {
+	_, err := setMany(ctx, s, partWorkspace, map[string]string{workspaceKey: id})
+	return err
+}
+
+// Workspace returns the id of the workspace, and whether it is known.
+func (s Sync) Workspace(ctx context.Context) (string, bool, error) {
+	return get[string](ctx, s, partWorkspace, workspaceKey)
+}

@@ -1,0 +1,133 @@
+package syncstate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Users and groups are subjects: each is asked for once, and what it holds is
+// kept for the later calls about it.
+
+// KeepSubjects keeps a value for each subject of a type, by id. Values of several
+// workers go to the store in one call; each worker returns when its values are
+// stored.
+func KeepSubjects[V any](ctx context.Context, s Sync, typeID string, values map[string]V) error {
+	if s.store == nil || len(values) == 0 {
+		return nil
+	}
+	encoded := make(map[string]json.RawMessage, len(values))
+	for id, value := range values {
+		raw, err := json.Marshal(value)
+		if err != nil {
+			return fmt.Errorf("encoding %s %s for the session store: %w", typeID, id, err)
+		}
+		encoded[keySubject+id] = raw
+	}
+	return s.tracker.subjects.set(ctx, s, partRows(typeID), encoded)
+}
+
+// Subject returns the value that was kept for a subject, and whether there is
+// one.
+func Subject[V any](ctx context.Context, s Sync, typeID, id string) (V, bool, error) {
+	return get[V](ctx, s, partRows(typeID), keySubject+id)
+}
+
+// AddGone counts a subject that has vanished since it was listed. It returns how
+// many have, and whether this is the first time that this one is counted.
+func (s Sync) AddGone(ctx context.Context, typeID, id string) (int, bool, error) {
+	key := typeID + "/" + id
+	gone, err := getAll[bool](ctx, s, partGone)
+	if err != nil {
+		return 0, false, err
+	}
+	_, counted := gone[shortKey(key)]
+	if !counted {
+		stored, err := setMany(ctx, s, partGone, map[string]bool{key: true})
+		if err != nil {
+			return 0, false, err
+		}
+		if !stored {
+			n, first := s.addGoneInMemory(rowID{typeID, id})
+			return n, first, nil
+		}
+		// Another worker may have added one as well.
+		if gone, err = getAll[bool](ctx, s, partGone); err != nil {
+			return 0, false, err
+		}
+	}
+	return len(gone), !counted, nil
+}
+
+func (s Sync) addGoneInMemory(id rowID) (int, bool) {
+	t, unlock := s.track()
+	defer unlock()
+	counted := t.gone[id]
+	t.gone[id] = true
+	return len(t.gone), !counted
+}
+
+// An unknown is a number of scopes of one kind that a subject holds and that
+// cannot be shown.
+type unknown struct {
+	TypeID string `json:"type"`
+	Kind   string `json:"kind"`
+	Count  int    `json:"count"`
+}
+
+// AddUnknown keeps how many scopes of which kind a subject holds that cannot be
+// shown, for the report. It returns false if there is no store to keep them in.
+func (s Sync) AddUnknown(ctx context.Context, typeID, id string, kinds map[string]int) (bool, error) {
+	values := make(map[string]unknown, len(kinds))
+	for kind, n := range kinds {
+		values[typeID+"/"+id+"|"+kind] = unknown{TypeID: typeID, Kind: kind, Count: n}
+	}
+	return setMany(ctx, s, partUnknown, values)
+}
+
+// Skip keeps a description of a type, or a part of one, that the workspace's
+// plan lacks, for the report.
+func (s Sync) Skip(ctx context.Context, typeID, description string) error {
+	_, err := setMany(ctx, s, partSkipped, map[string]string{typeID: description})
+	return err
+}
+
+// Report calls do with what the file will lack: how many scopes of each kind
+// cannot be shown, and the descriptions of the skipped types, sorted. It does so
+// once in a sync, whatever the number of processes.
+func (s Sync) Report(ctx context.Context, do func(unknown map[string]int, skipped []string)) error {
+	t, unlock := s.track()
+	reported := t.reported
+	t.reported = true
+	unlock()
+	if reported {
+		return nil
+	}
+	if _, done, err := get[bool](ctx, s, partReport, reportKey); done || err != nil {
+		return err
+	}
+	all, err := getAll[unknown](ctx, s, partUnknown)
+	if err != nil {
+		return err
+	}
+	kinds := map[string]int{}
+	for _, u := range all {
+		kinds[u.Kind] += u.Count
+	}
+	skipped, err := getAll[string](ctx, s, partSkipped)
+	if err != nil {
+		return err
+	}
+	do(kinds, slices.Sorted(maps.Values(skipped)))
+	_, err = setMany(ctx, s, partReport, map[string]bool{reportKey: true})
+	return err
+}
+
+// errInterrupted is the error of a batch whose call to the store panicked. The
+// workers that did not make the call get it, and make their own.
+var errInterrupted = status.Error(codes.Internal, "the call to the session store was interrupted")

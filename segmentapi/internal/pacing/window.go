@@ -1,0 +1,66 @@
+package pacing
+
+import (
+	"net/http"
+	"time"
+)
+
+// A window is what is known of the time in which the server counts.
+type window struct {
+	limit     float64
+	remaining float64
+	// reset is the end of the window.
+	reset time.Time
+	// guessed is set until an answer from this window has arrived.
+	guessed bool
+}
+
+// next guesses the window that begins with a request at now: a window like the
+// one before. Without the guess many callers would find out all at once.
+func (w window) next(now time.Time) window {
+	return window{limit: w.limit, remaining: w.limit, reset: now.Add(windowLength), guessed: true}
+}
+
+// Observe learns from an answer: from its headers, and from the body of a 429.
+// Call it before Done.
+func (l *Limiter) Observe(now time.Time, status int, h http.Header, body []byte) {
+	said, ok := announced(h, now)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.answered = true
+	w := &l.window
+	if status == http.StatusTooManyRequests {
+		until := now.Add(min(max(refusalLength(now, h, body), minBlock), maxBlock))
+		if until.After(l.blockedUntil) {
+			l.blockedUntil = until
+		}
+		if now.Before(w.reset) { // Nothing remains, and a new window begins after the refusal.
+			w.remaining, w.reset = 0, l.blockedUntil
+		}
+		return
+	}
+	if !ok || !said.reset.After(now) || said.reset.Sub(now) > maxBlock {
+		return
+	}
+	limit := said.remaining + said.used
+	switch d := said.reset.Sub(w.reset); {
+	case !now.Before(w.reset), !w.guessed && d >= 2*time.Second: // A new window.
+		w.remaining, w.reset = said.remaining, said.reset
+		if at := now.Add(l.interval); at.Before(l.earliest) { // It was spread over the window before.
+			l.earliest = at
+		}
+	case !w.guessed && d <= -2*time.Second:
+		return // A late answer from the window before.
+	default:
+		// Answers overtake each other, so within one window only a lower count is
+		// news. The end of one window can read a second off.
+		w.remaining = min(w.remaining, said.remaining)
+		if w.guessed {
+			w.reset = said.reset
+		}
+		if !said.hasUsed {
+			limit = max(limit, w.limit)
+		}
+	}
+	w.limit, w.guessed = max(limit, w.remaining), false
+}

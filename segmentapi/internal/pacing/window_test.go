@@ -1,0 +1,101 @@
+package pacing
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+)
+
+func TestObserve_LateAnswerDoesNotReopenTheWindow(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2025, 1, 14, 15, 4, 0, 0, time.UTC)
+	header := func(left int, reset time.Time) http.Header { return limits(left, 100-left, reset) }
+	l := New(0, 0)
+	this, before := now.Add(time.Minute), now.Add(20*time.Second)
+	l.Observe(now, 200, header(10, this), nil)
+	l.Observe(now, 200, header(30, this), nil)
+	l.Observe(now, 200, header(30, this.Add(time.Second)), nil)
+	l.Observe(now, 200, header(99, before), nil)
+	l.Observe(now, 200, http.Header{"X-Ratelimit-Remaining": {"99"}}, nil)
+	l.Observe(now, 200, header(99, now.Add(24*time.Hour)), nil)
+	if l.window.remaining != 10 || !l.window.reset.Equal(this.Add(time.Second)) || l.window.limit != 100 {
+		t.Errorf("%v of %v remain until %s", l.window.remaining, l.window.limit, l.window.reset)
+	}
+	l.Observe(now.Add(61*time.Second), 200, header(99, now.Add(2*time.Minute)), nil)
+	if l.window.remaining != 99 {
+		t.Errorf("a new window was not seen: %v remain", l.window.remaining)
+	}
+}
+
+// Each case is one answer, and the window that the limiter then knows.
+func TestObserve_NextWindow(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2025, 1, 14, 15, 4, 0, 0, time.UTC)
+	in := start.Add
+	claim := func(t *testing.T, l *Limiter, now time.Time) {
+		t.Helper()
+		if at, full := l.claim(now); !at.Equal(now) || full {
+			t.Errorf("nothing to claim before %s, full %t", at.Sub(start), full)
+		}
+	}
+	known := func(left int) *Limiter {
+		l := New(0, 0)
+		l.Observe(start, 200, limits(left, 100-left, in(59*time.Second)), nil)
+		return l
+	}
+	for name, c := range map[string]struct {
+		act              func(t *testing.T, l *Limiter)
+		l                *Limiter
+		remaining, limit float64
+		reset, earliest  time.Duration
+	}{
+		"a new one is guessed": {
+			func(t *testing.T, l *Limiter) { claim(t, l, in(70*time.Second)) }, known(50), 99, 100, 130 * time.Second, 70 * time.Second,
+		},
+		"the guess was wrong": {func(t *testing.T, l *Limiter) {
+			claim(t, l, in(70*time.Second))
+			l.Observe(in(71*time.Second), 200, limits(80, 20, in(89*time.Second)), nil)
+		}, known(50), 80, 100, 90 * time.Second, 70 * time.Second},
+		"the guess was right, and answers overtook each other": {func(t *testing.T, l *Limiter) {
+			for range 3 {
+				claim(t, l, in(70*time.Second))
+			}
+			l.Observe(in(71*time.Second), 200, limits(99, 1, in(130*time.Second)), nil)
+		}, known(50), 97, 100, 131 * time.Second, 70 * time.Second},
+		"a refusal ends one": {func(t *testing.T, l *Limiter) {
+			l.Observe(in(time.Second), 429, http.Header{"Retry-After": {"20"}}, nil)
+			claim(t, l, in(21*time.Second))
+		}, known(50), 99, 100, 81 * time.Second, 21 * time.Second},
+		"spacing of the old one ends with it": {func(t *testing.T, l *Limiter) {
+			claim(t, l, in(time.Second)) // The next one at 31 s.
+			l.Observe(in(2*time.Second), 200, limits(99, 1, in(89*time.Second)), nil)
+		}, known(2), 99, 100, 90 * time.Second, 2 * time.Second},
+		"a server that does not report what was used": {func(_ *testing.T, l *Limiter) {
+			l.Observe(in(time.Second), 200, http.Header{"X-Ratelimit-Remaining": {"40"}, "X-Ratelimit-Reset": {in(59 * time.Second).Format(time.RFC1123Z)}}, nil)
+		}, known(50), 40, 100, 60 * time.Second, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.act(t, c.l)
+			if c.l.window.remaining != c.remaining || c.l.window.limit != c.limit || !c.l.window.reset.Equal(in(c.reset)) || c.earliest != 0 && !c.l.earliest.Equal(in(c.earliest)) {
+				t.Errorf("%v of %v remain until %s, the next at %s", c.l.window.remaining, c.l.window.limit, c.l.window.reset.Sub(start), c.l.earliest.Sub(start))
+			}
+		})
+	}
+}
+
+func TestNextAllowed_LeavesTheReserve(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2025, 1, 14, 15, 4, 0, 0, time.UTC)
+	l := New(0.1, 0)
+	l.Observe(now, 200, limits(10, 90, now.Add(time.Minute)), nil)
+	// A second later than the header says, which has no fractions.
+	if at := l.nextAllowed(now); !at.Equal(now.Add(61 * time.Second)) {
+		t.Errorf("allowed at %s with only the reserve left", at)
+	}
+}
+
+func limits(left, used int, reset time.Time) http.Header {
+	return http.Header{"X-Ratelimit-Remaining": {fmt.Sprint(left)}, "X-Ratelimit-Consumed": {fmt.Sprint(used)}, "X-Ratelimit-Reset": {reset.Format(time.RFC1123Z)}}
+}
