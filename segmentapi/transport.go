@@ -165,10 +165,10 @@ func (l limiters) limiter(method string) *pacing.Limiter {
 func (l limiters) opens(method string) time.Time { return l.limiter(method).NextAllowed() }
 
 // waitForLimit waits until lim lets a request pass, and returns how long that
-// took. If it would take longer than limit, the error is a *RateLimitError. After
+// took. If it would take longer than maxWait, the error is a *RateLimitError. After
 // success the caller must call lim.Done.
-func waitForLimit(ctx context.Context, lim *pacing.Limiter, limit time.Duration) (time.Duration, error) {
-	waited, err := lim.Wait(ctx, limit)
+func waitForLimit(ctx context.Context, lim *pacing.Limiter, maxWait time.Duration) (time.Duration, error) {
+	waited, err := lim.Wait(ctx, maxWait)
 	var tooLong *pacing.WaitError
 	if errors.As(err, &tooLong) {
 		err = &RateLimitError{Wait: tooLong.Wait, Reset: tooLong.Until}
