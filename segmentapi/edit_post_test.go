@@ -215,13 +215,15 @@ func TestGrant_RestoresAfterAReplacingPost(t *testing.T) {
 	})
 	t.Run("the last owner", func(t *testing.T) {
 		t.Parallel()
-		srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) { makeOwner(ws, "u") }), sim.WithPost(sim.PostReplaces))
-		inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 500})
-		if _, err := connect(t, srv, unspacedWrites()).Users.Grant(t.Context(), "u", assigned(reader, "SOURCE a")); err != nil {
-			t.Error(err)
-		}
-		if got := owners(srv.Workspace()); len(got) == 0 {
-			t.Error("the workspace has no owner")
-		}
+		synctest.Test(t, func(t *testing.T) {
+			srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) { makeOwner(ws, "u") }), sim.WithPost(sim.PostReplaces))
+			inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 500})
+			if _, err := connect(t, srv, unspacedWrites()).Users.Grant(t.Context(), "u", assigned(reader, "SOURCE a")); err != nil {
+				t.Error(err)
+			}
+			if got := owners(srv.Workspace()); len(got) == 0 {
+				t.Error("the workspace has no owner")
+			}
+		})
 	})
 }

@@ -58,7 +58,7 @@ var (
 	// was changed.
 	ErrLastPermission = errors.New("the last permission cannot be taken away")
 	// ErrNotApplied means that Segment accepted a change and does not show it when
-	// read back. The error names what is missing and what is too much.
+	// read back. The error lists what is missing and what should not be there.
 	ErrNotApplied = errors.New("not as asked after the write")
 )
 
@@ -84,7 +84,7 @@ type Error struct {
 
 // FromSegment reports whether err is an error that Segment itself sent: an
 // [*Error] with Segment's error envelope in its Details. An answer without the
-// envelope comes from something in between, such as a proxy, and says nothing
+// envelope comes from something in between, such as a proxy, and is no evidence
 // about the workspace: a 404 of that kind does not mean that a user is gone.
 func FromSegment(err error) bool {
 	var e *Error
@@ -95,7 +95,7 @@ func FromSegment(err error) bool {
 type ErrorDetail struct {
 	Type    string
 	Message string
-	// Field names the refused input, where Segment says so.
+	// Field names the refused input, if Segment reports it.
 	Field string
 }
 

@@ -219,20 +219,22 @@ func TestRemoveDeleteRename_LimitAfterAnUnknownOutcome(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
-			inject(t, srv, sim.Fault{Operation: c.operation, Ordinal: 1, Kind: sim.FaultLateStatus, Status: 503},
-				sim.Fault{Operation: c.operation, Ordinal: 2, Kind: sim.FaultStatus, Status: 429, Header: limited})
-			var log bytes.Buffer
-			err := c.do(t.Context(), connect(t, srv, unspacedWrites(), segmentapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))))
-			if !c.done(srv.Workspace()) {
-				t.Fatal("not done")
-			}
-			if err != nil {
-				t.Error("it is done, but: ", err)
-			}
-			if !strings.Contains(log.String(), "change=") {
-				t.Error("no audit line")
-			}
+			synctest.Test(t, func(t *testing.T) {
+				srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
+				inject(t, srv, sim.Fault{Operation: c.operation, Ordinal: 1, Kind: sim.FaultLateStatus, Status: 503},
+					sim.Fault{Operation: c.operation, Ordinal: 2, Kind: sim.FaultStatus, Status: 429, Header: limited})
+				var log bytes.Buffer
+				err := c.do(t.Context(), connect(t, srv, unspacedWrites(), segmentapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))))
+				if !c.done(srv.Workspace()) {
+					t.Fatal("not done")
+				}
+				if err != nil {
+					t.Error("it is done, but: ", err)
+				}
+				if !strings.Contains(log.String(), "change=") {
+					t.Error("no audit line")
+				}
+			})
 		})
 	}
 }

@@ -59,12 +59,6 @@ type transport struct {
 	retry   *retryablehttp.Client
 }
 
-// limiters has one limiter for reads and one for writes.
-type limiters struct {
-	reads  *pacing.Limiter
-	writes *pacing.Limiter
-}
-
 func newTransport(token string, s settings) *transport {
 	t := &transport{
 		limiters: limiters{
@@ -153,28 +147,6 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (t *transport) closeIdleConnections() { t.retry.HTTPClient.CloseIdleConnections() }
-
-func (l limiters) limiter(method string) *pacing.Limiter {
-	if method == http.MethodGet {
-		return l.reads
-	}
-	return l.writes
-}
-
-// opens is when the next request with this method may be sent.
-func (l limiters) opens(method string) time.Time { return l.limiter(method).NextAllowed() }
-
-// waitForLimit waits until lim lets a request pass, and returns how long that
-// took. If it would take longer than limit, the error is a *RateLimitError. After
-// success the caller must call lim.Done.
-func waitForLimit(ctx context.Context, lim *pacing.Limiter, limit time.Duration) (time.Duration, error) {
-	waited, err := lim.Wait(ctx, limit)
-	var tooLong *pacing.WaitError
-	if errors.As(err, &tooLong) {
-		err = &RateLimitError{Wait: tooLong.Wait, Reset: tooLong.Until}
-	}
-	return waited, err
-}
 
 // sleep waits for d or until the context ends.
 func sleep(ctx context.Context, d time.Duration) error {

@@ -86,17 +86,17 @@ func (e *WaitError) Error() string { return "the rate limit opens in " + e.Wait.
 
 // Wait blocks until the caller may send a request, and returns how long that
 // took. The request counts as in flight until the caller calls Done. If the wait
-// would be longer than limit, Wait returns a [*WaitError], at once where that can
+// would be longer than maxWait, Wait returns a [*WaitError], at once where that can
 // be foreseen.
-func (l *Limiter) Wait(ctx context.Context, limit time.Duration) (time.Duration, error) {
+func (l *Limiter) Wait(ctx context.Context, maxWait time.Duration) (time.Duration, error) {
 	start := time.Now()
-	limit = max(limit, 0) // A caller that has used up its time may still send what needs no wait.
-	err := l.joinQueue(ctx, start, limit)
+	maxWait = max(maxWait, 0) // A caller that has used up its time may still send what needs no wait.
+	err := l.joinQueue(ctx, start, maxWait)
 	if err != nil {
 		return time.Since(start), err
 	}
 	defer l.leaveQueue()
-	end, queueEnd := start.Add(limit), start.Add(max(limit, minQueueWait))
+	end, queueEnd := start.Add(maxWait), start.Add(max(maxWait, minQueueWait))
 	for {
 		now := time.Now()
 		at, full := l.claim(now)
@@ -119,10 +119,10 @@ func (l *Limiter) Wait(ctx context.Context, limit time.Duration) (time.Duration,
 }
 
 // joinQueue returns when all who came before have left the queue.
-func (l *Limiter) joinQueue(ctx context.Context, start time.Time, limit time.Duration) error {
+func (l *Limiter) joinQueue(ctx context.Context, start time.Time, maxWait time.Duration) error {
 	l.mu.Lock()
 	now := time.Now() // Taken under the lock: not before what others have noted.
-	if at := l.estimate(now); at.After(now) && at.Sub(start) > limit {
+	if at := l.estimate(now); at.After(now) && at.Sub(start) > maxWait {
 		l.mu.Unlock()
 		return &WaitError{Wait: at.Sub(now), Until: at}
 	}
@@ -133,7 +133,7 @@ func (l *Limiter) joinQueue(ctx context.Context, start time.Time, limit time.Dur
 		return nil
 	default:
 	}
-	timer := time.NewTimer(max(limit, minQueueWait))
+	timer := time.NewTimer(max(maxWait, minQueueWait))
 	defer timer.Stop()
 	var err error
 	for err == nil {

@@ -265,7 +265,7 @@ func TestWait_ConcurrentCallersWithoutAWaitPass(t *testing.T) {
 
 // refusals runs callers at the same time, each so many times, and returns the
 // number of refusals and the last of them.
-func refusals(ctx context.Context, l *Limiter, callers, times int, limit time.Duration) (int, error) {
+func refusals(ctx context.Context, l *Limiter, callers, times int, maxWait time.Duration) (int, error) {
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	n := 0
@@ -273,7 +273,7 @@ func refusals(ctx context.Context, l *Limiter, callers, times int, limit time.Du
 	for range callers {
 		all.Go(func() {
 			for range times {
-				_, err := l.Wait(ctx, limit)
+				_, err := l.Wait(ctx, maxWait)
 				if err == nil {
 					l.Done()
 					continue

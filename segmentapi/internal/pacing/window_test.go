@@ -17,6 +17,7 @@ func TestObserve_LateAnswerDoesNotReopenTheWindow(t *testing.T) {
 	l.Observe(now, 200, header(30, this), nil)
 	l.Observe(now, 200, header(30, this.Add(time.Second)), nil)
 	l.Observe(now, 200, header(99, before), nil)
+	l.Observe(now, 200, header(3, before), nil)
 	l.Observe(now, 200, http.Header{"X-Ratelimit-Remaining": {"99"}}, nil)
 	l.Observe(now, 200, header(99, now.Add(24*time.Hour)), nil)
 	if l.window.remaining != 10 || !l.window.reset.Equal(this.Add(time.Second)) || l.window.limit != 100 {
