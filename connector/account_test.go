@@ -3,8 +3,11 @@ package connector
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
@@ -218,6 +221,48 @@ func TestCreateAccountRefuses(t *testing.T) {
 	}
 }
 
+// An id outweighs the same text as the name of another.
+func TestNameThatIsTheIDOfAnother(t *testing.T) {
+	t.Parallel()
+	for _, first := range []bool{true, false} {
+		ws := writable()
+		roles, groups := sim.Role{ID: "other", Name: "SRC"}, sim.Group{ID: "g9", Name: "G2"}
+		if first {
+			ws.Roles, ws.Groups = slices.Insert(ws.Roles, 0, roles), slices.Insert(ws.Groups, 0, groups)
+		} else {
+			ws.Roles, ws.Groups = append(ws.Roles, roles), append(ws.Groups, groups)
+		}
+		f := newFixture(t, ws)
+		if _, err := f.create(t.Context(), account(map[string]any{"email": "eve@example.com", "role": "src", "groups": "g2"})); err != nil {
+			t.Fatal(err)
+		}
+		after := f.sim.Workspace()
+		if diff := cmp.Diff([]string{"src on WORKSPACE wksp []"}, holdings(after.Invites[len(after.Invites)-1].Permissions)); diff != "" {
+			t.Errorf("permissions (-want +got):\n%s", diff)
+		}
+		if !slices.Contains(f.state()["members of g2"], "eve@example.com") || slices.Contains(f.state()["members of g9"], "eve@example.com") {
+			t.Errorf("groups: %v", f.state())
+		}
+	}
+}
+
+// Nobody else waits for CreateAccount, whichever request is held back.
+func TestCreateAccountWaits(t *testing.T) {
+	t.Parallel()
+	for _, operation := range []string{"getWorkspace", "listRoles", "listUserGroups", "listUsers", "listInvites", "getUserGroup", "createInvites", "addUsersToUserGroup"} {
+		t.Run(operation, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := timeless(t, writable())
+				f.inject(t, sim.Fault{Operation: operation, Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"40"}}})
+				if _, err := f.create(t.Context(), account(map[string]any{"email": "eve@example.com", "role": "src", "groups": "g2"})); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // An error names no more candidates than somebody reads.
 func TestCandidatesAreFew(t *testing.T) {
 	t.Parallel()
@@ -232,33 +277,5 @@ func TestCandidatesAreFew(t *testing.T) {
 	_, err = choose(fieldGroups, "gone", nil, func(name string) (string, string) { return name, name })
 	if err == nil || !strings.HasSuffix(err.Error(), "there are: none") {
 		t.Errorf("%v", err)
-	}
-}
-
-// What the forms of other programs are made of.
-func TestAccountCreationSchema(t *testing.T) {
-	t.Parallel()
-	metadata := must((&Connector{}).Metadata(t.Context()))(t)
-	var required []string
-	orders := map[int32]bool{}
-	for name, field := range metadata.GetAccountCreationSchema().GetFieldMap() {
-		if field.GetDisplayName() == "" || field.GetDescription() == "" || field.GetPlaceholder() == "" {
-			t.Errorf("%s does not explain itself", name)
-		}
-		if field.GetRequired() {
-			required = append(required, name)
-		}
-		orders[field.GetOrder()] = true
-		if list := field.HasStringListField(); list != (name == fieldGroups) || !list && !field.HasStringField() {
-			t.Errorf("%s is of another type", name)
-		}
-	}
-	if len(orders) != 3 || len(required) != 1 || required[0] != fieldEmail {
-		t.Errorf("%d fields, of which required: %v", len(orders), required)
-	}
-	for _, word := range []string{"reads", "grants", "revokes", "invites"} {
-		if !strings.Contains(metadata.GetDescription(), word) {
-			t.Errorf("the description does not say %q", word)
-		}
 	}
 }

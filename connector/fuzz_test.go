@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -89,19 +88,6 @@ func FuzzLabelResource(f *testing.F) {
 			t.Errorf("%q is the resource %v, %v", id, r, err)
 		}
 	})
-}
-
-// inProcess is a fixture without a network, that sends each request once and
-// does not pace.
-func inProcess(t testing.TB, ws *sim.Workspace) *fixture {
-	t.Helper()
-	s := sim.New(ws)
-	client, err := segmentapi.New(s.Token(), segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(&http.Client{Transport: s.RoundTripper()}),
-		segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}), segmentapi.WithLimits(segmentapi.Limits{WritesPerMinute: 1e9}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &fixture{Connector: &Connector{client: client, patient: client}, sim: s, session: statetest.New()}
 }
 
 // A pageCall is one call of the SDK that takes a page token, and returns the ids

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/annotations"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
@@ -99,6 +100,26 @@ func TestPagesOfAGroup(t *testing.T) {
 	}
 }
 
+func TestGroupPermissionsExpandToItsUsers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, small())
+	group := find(t, f.list(t)[typeGroup], "g1")
+	for _, g := range must(f.grants(t.Context(), group))(t) {
+		var e v2.GrantExpandable
+		annos := annotations.Annotations(g.GetAnnotations())
+		expands, err := annos.Pick(&e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if byGroup := g.GetPrincipal().GetId().GetResourceType() == typeGroup; expands != byGroup {
+			t.Errorf("%s: expands is %v", g.GetId(), expands)
+		}
+		if expands && (!slices.Equal(e.GetEntitlementIds(), []string{"group:g1:member"}) || !e.GetShallow() || !slices.Equal(e.GetResourceTypeIds(), []string{typeUser})) {
+			t.Errorf("%s expands as %v", g.GetId(), &e)
+		}
+	}
+}
+
 // A group that has gone by one of the requests, asked for twice, holds nothing. It
 // asks for nothing more, and returns only the resources that its entitlements need.
 func TestGroupThatVanishes(t *testing.T) {
@@ -133,6 +154,25 @@ func TestGroupThatVanishes(t *testing.T) {
 		want := []string{"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:invite:new@example.com"}
 		if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), group))(t))); diff != "" {
 			t.Errorf("grants (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// The same of a group that goes while its members are read: it is asked for
+// nothing more.
+func TestGrants_GroupGoneStaysGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := timeless(t, crowd(0, 3))
+		group := f.list(t)[typeGroup][0]
+		must(f.entitlements(t.Context(), group))(t)
+		f.inject(t, sim.Fault{Operation: "listUsersFromUserGroup", Kind: sim.FaultStatus, Status: http.StatusNotFound})
+		f.requests()
+		for range 2 {
+			must(f.grants(t.Context(), group))(t)
+		}
+		if diff := cmp.Diff(map[string]int{"listUsersFromUserGroup": 2}, f.requests()); diff != "" {
+			t.Errorf("requests (-want +got):\n%s", diff)
 		}
 	})
 }

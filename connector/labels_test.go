@@ -5,6 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/baton-segment/baton-segment/segmentapi"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
@@ -16,5 +20,26 @@ func TestLabelProfile(t *testing.T) {
 	t.Parallel()
 	if got := labelProfile([]segmentapi.Label{{Key: "b", Value: "1"}, {Key: "a=", Value: "1"}, {Key: "b", Value: "1"}}); !slices.Equal(got, []any{"a%3D=1", "b=1"}) {
 		t.Errorf("the profile has %v", got)
+	}
+}
+
+// A set of labels is in no list; its id says all.
+func TestGetOfALabelSet(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, full())
+	got := must(f.get(t.Context(), typeLabel, "env=prod,team=a%2Cb"))(t)
+	want := map[string]any{"listed": false, "labels": []any{"env=prod", "team=a%2Cb"}}
+	if diff := cmp.Diff(want, got.GetProfile().AsMap()); diff != "" || got.GetDisplayName() != "env=prod and team=a,b" {
+		t.Errorf("%q, profile (-want +got):\n%s", got.GetDisplayName(), diff)
+	}
+	if requests := f.requests(); len(requests) != 0 {
+		t.Errorf("requests: %v", requests)
+	}
+	// In another order it is the id of nothing, as is a single label that is not
+	// defined.
+	for _, id := range []string{"team=a,env=prod", "env=gone", "nonsense", access.LabelID([]segmentapi.Label{{Key: longest("")}})} {
+		if r, err := f.get(t.Context(), typeLabel, id); status.Code(err) != codes.NotFound {
+			t.Errorf("%s: %v, %v", id, r, err)
+		}
 	}
 }

@@ -2,9 +2,12 @@ package connector
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
@@ -12,7 +15,11 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
 	"github.com/conductorone/baton-sdk/pkg/types/sessions"
+	"github.com/grpc-ecosystem/go-grpc-middleware/logging/zap/ctxzap"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
@@ -55,6 +62,26 @@ func timeless(t *testing.T, ws *sim.Workspace, opts ...sim.Option) *fixture {
 	return &fixture{Connector: &Connector{client: client, patient: patient}, sim: s, session: statetest.New()}
 }
 
+// inProcess is a fixture without a network, that sends each request once and
+// does not pace.
+func inProcess(t testing.TB, ws *sim.Workspace) *fixture {
+	t.Helper()
+	s := sim.New(ws)
+	client, err := segmentapi.New(s.Token(), segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(&http.Client{Transport: s.RoundTripper()}),
+		segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}), segmentapi.WithLimits(segmentapi.Limits{WritesPerMinute: 1e9}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &fixture{Connector: &Connector{client: client, patient: client}, sim: s, session: statetest.New()}
+}
+
+// another is the fixture in another process, with the same session store.
+func (f *fixture) another() *fixture {
+	return &fixture{Connector: &Connector{client: f.client, patient: f.patient}, sim: f.sim, session: f.session}
+}
+
+func (f *fixture) opts() rs.SyncOpAttrs { return rs.SyncOpAttrs{Session: f.session, SyncID: "sync"} }
+
 // lists is the request that lists each type.
 func lists() map[string]string {
 	return map[string]string{
@@ -84,6 +111,18 @@ func (f *fixture) requests() map[string]int {
 	return counts
 }
 
+// writes are the requests that could change something, and empties the journal.
+func (f *fixture) writes() []string {
+	var all []string
+	for _, r := range f.sim.Journal() {
+		if r.Method != http.MethodGet {
+			all = append(all, r.Operation)
+		}
+	}
+	f.sim.ResetJournal()
+	return all
+}
+
 // inject makes an operation go wrong, every time.
 func (f *fixture) inject(t *testing.T, fault sim.Fault) {
 	t.Helper()
@@ -111,6 +150,48 @@ func (f *fixture) listIn(ctx context.Context, t *testing.T) map[string][]*v2.Res
 	return rows
 }
 
+func (f *fixture) listType(ctx context.Context, typeID string) ([]*v2.Resource, error) {
+	for _, s := range f.ResourceSyncers(ctx) {
+		if s.ResourceType(ctx).GetId() == typeID {
+			return pages(f, func(o rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) { return s.List(ctx, nil, o) })
+		}
+	}
+	return nil, nil
+}
+
+// static are the entitlements that all resources of a type have.
+func (f *fixture) static(t *testing.T) (map[string][]string, error) {
+	t.Helper()
+	all := map[string][]string{}
+	for _, s := range f.ResourceSyncers(t.Context()) {
+		typeID := s.ResourceType(t.Context()).GetId()
+		static, ok := s.(connectorbuilder.StaticEntitlementSyncerV2)
+		if !ok {
+			continue
+		}
+		rows, err := pages(f, func(o rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+			return static.StaticEntitlements(t.Context(), o)
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range rows {
+			row := fmt.Sprintf("%s %q to", e.GetSlug(), e.GetDisplayName())
+			for _, to := range e.GetGrantableTo() {
+				row += " " + to.GetId()
+			}
+			if immutable(e) {
+				row += ", immutable"
+			}
+			if e.GetDescription() == "" || e.GetResource() != nil || e.GetPurpose() != v2.Entitlement_PURPOSE_VALUE_ASSIGNMENT {
+				t.Errorf("%s: %v", typeID, e)
+			}
+			all[typeID] = append(all[typeID], row)
+		}
+	}
+	return all, nil
+}
+
 // entitlements and grants of one subject.
 func (f *fixture) entitlements(ctx context.Context, r *v2.Resource) ([]*v2.Entitlement, error) {
 	return pages(f, func(o rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
@@ -122,6 +203,41 @@ func (f *fixture) grants(ctx context.Context, r *v2.Resource) ([]*v2.Grant, erro
 	return pages(f, func(o rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
 		return f.syncer(r).Grants(ctx, r, o)
 	})
+}
+
+// detail asks for the entitlements of rows, one by one, and read for their grants
+// as well.
+func (f *fixture) detail(ctx context.Context, t *testing.T, rows []*v2.Resource) {
+	t.Helper()
+	for _, r := range rows {
+		must(f.entitlements(ctx, r))(t)
+	}
+}
+
+func (f *fixture) read(ctx context.Context, t *testing.T, rows []*v2.Resource) {
+	t.Helper()
+	f.detail(ctx, t, rows)
+	for _, r := range rows {
+		must(f.grants(ctx, r))(t)
+	}
+}
+
+func subjectsOf(rows map[string][]*v2.Resource) []*v2.Resource {
+	return slices.Concat(rows[typeUser], rows[typeGroup])
+}
+
+// get is what a targeted sync calls.
+func (c *Connector) get(ctx context.Context, typeID, id string) (*v2.Resource, error) {
+	for _, s := range c.ResourceSyncers(ctx) {
+		if s.ResourceType(ctx).GetId() != typeID {
+			continue
+		}
+		if targeted, ok := s.(connectorbuilder.ResourceTargetedSyncerLimited); ok {
+			r, _, err := targeted.Get(ctx, resourceID(typeID, id), nil)
+			return r, err
+		}
+	}
+	return nil, errors.New("no such type")
 }
 
 // syncerOf returns the fixture's syncer of a type.
@@ -193,3 +309,13 @@ func immutable(row interface{ GetAnnotations() []*anypb.Any }) bool {
 	annos := annotations.Annotations(row.GetAnnotations())
 	return annos.ContainsAny(&v2.EntitlementImmutable{}, &v2.GrantImmutable{})
 }
+
+// logged returns a context whose log is kept, at debug level.
+func logged(t *testing.T) (context.Context, *observer.ObservedLogs) {
+	core, logs := observer.New(zapcore.DebugLevel)
+	return ctxzap.ToContext(t.Context(), zap.New(core)), logs
+}
+
+func segmentapiUser(id string) segmentapi.User { return segmentapi.User{ID: id} }
+
+func segmentapiGroup(id string) segmentapi.Group { return segmentapi.Group{ID: id} }

@@ -20,6 +20,50 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2025, 1, 14, 9, 0, 0, 0, time.UTC)
+	var o outage
+	for _, step := range []struct {
+		after time.Duration
+		took  time.Duration
+		ok    bool
+		want  time.Duration
+	}{
+		{after: 0, want: 0},
+		{after: 4 * time.Minute, want: 4 * time.Minute},
+		{after: 9 * time.Minute, want: 9 * time.Minute},
+		{after: 11 * time.Minute, want: 11 * time.Minute},
+		{after: 12 * time.Minute, ok: true},
+		{after: 13 * time.Minute, want: 0},
+		// Nothing was asked for an hour: what failed then says nothing now.
+		{after: 73 * time.Minute, want: 0},
+		{after: 74 * time.Minute, want: time.Minute},
+		// Each takes longer to fail than an outage may last.
+		{after: 90 * time.Minute, took: 15 * time.Minute, want: 17 * time.Minute},
+	} {
+		if step.ok {
+			o.end()
+		} else if got := o.failed(start.Add(step.after-step.took), start.Add(step.after)); got != step.want {
+			t.Errorf("after %s: %s, want %s", step.after, got, step.want)
+		}
+	}
+}
+
+// The SDK tries again for ever after Unavailable, so a long outage ends as
+// something else.
+func TestLongOutageEndsTheSync(t *testing.T) {
+	t.Parallel()
+	down := &segmentapi.Error{Operation: "listUsers", StatusCode: http.StatusServiceUnavailable}
+	for began, want := range map[time.Duration]codes.Code{time.Minute: codes.Unavailable, 11 * time.Minute: codes.Internal} {
+		c := &Connector{}
+		c.outage.began, c.outage.last = time.Now().Add(-began), time.Now()
+		if got := c.translate("listing users", down, time.Now()); got.Code() != want {
+			t.Errorf("after %s: %v, want %s", began, got, want)
+		}
+	}
+}
+
 // transient are the faults after which the SDK tries again, for ever if the
 // connector let it.
 func transient() map[string]sim.Fault {
@@ -186,6 +230,26 @@ func TestSuccessEndsAnOutage(t *testing.T) {
 		} {
 			if _, err := reads[step.operation](t.Context(), built); status.Code(err) != step.want {
 				t.Errorf("%d: %v, want %s after %v", i, err, step.want, f.requests())
+			}
+			<-time.After(longestOutage * 4 / 10) // A pause as long as an outage ends it, too.
+		}
+	})
+}
+
+// Where Segment refuses something it has answered, and the outage is over.
+func TestRefusalsEndAnOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := timeless(t, crowded())
+		for i, want := range []codes.Code{codes.Unavailable, codes.PermissionDenied, codes.Unavailable, codes.Unavailable, codes.Unavailable, codes.Internal} {
+			f.sim.ClearFaults()
+			fault := sim.Fault{Operation: "addPermissionsToUser", Kind: sim.FaultStatus, Status: 503}
+			if want == codes.PermissionDenied {
+				fault.Status = 403
+			}
+			f.inject(t, fault)
+			if _, _, err := f.grantTo(t.Context(), "function:f1:fn", "user:u4"); status.Code(err) != want {
+				t.Errorf("%d: %v, want %s", i, err, want)
 			}
 			<-time.After(longestOutage * 4 / 10) // A pause as long as an outage ends it, too.
 		}

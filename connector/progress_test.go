@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -41,32 +40,6 @@ func (f *fixture) slow(t *testing.T, delay time.Duration) {
 	for _, operation := range []string{"getUser", "getUserGroup", "listUsersFromUserGroup", "listInvitesFromUserGroup"} {
 		f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultDelay, Delay: delay})
 	}
-}
-
-// resumed is the connector of another process that takes up the same sync.
-func (f *fixture) resumed() *fixture {
-	return &fixture{Connector: &Connector{client: f.client, patient: f.patient}, sim: f.sim, session: f.session}
-}
-
-// detail asks for the entitlements of rows, one by one, and read for their grants
-// as well.
-func (f *fixture) detail(ctx context.Context, t *testing.T, rows []*v2.Resource) {
-	t.Helper()
-	for _, r := range rows {
-		must(f.entitlements(ctx, r))(t)
-	}
-}
-
-func (f *fixture) read(ctx context.Context, t *testing.T, rows []*v2.Resource) {
-	t.Helper()
-	f.detail(ctx, t, rows)
-	for _, r := range rows {
-		must(f.grants(ctx, r))(t)
-	}
-}
-
-func subjectsOf(rows map[string][]*v2.Resource) []*v2.Resource {
-	return slices.Concat(rows[typeUser], rows[typeGroup])
 }
 
 func checkProgress(t *testing.T, logs *observer.ObservedLogs, began time.Time, want ...string) {
@@ -240,10 +213,10 @@ func TestProgressAfterAResume(t *testing.T) {
 		rows := f.listIn(ctx, t)[typeUser]
 		began := time.Now()
 		f.detail(ctx, t, rows[:9])
-		f = f.resumed()
+		f = f.another()
 		f.slow(t, 15*time.Second)
 		f.detail(ctx, t, rows[9:15])
-		f = f.resumed()
+		f = f.another()
 		f.listIn(ctx, t)
 		f.detail(ctx, t, rows[:3])
 		checkProgress(t, logs, began,

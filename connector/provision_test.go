@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -17,21 +16,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
 	"github.com/baton-segment/baton-segment/internal/sim"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
-
-// writable is full, with somebody and a group who hold only what everybody may.
-func writable() *sim.Workspace {
-	ws := full()
-	ws.Users[1].Permissions = []sim.Permission{role("member")}
-	ws.Groups[1].Permissions = []sim.Permission{role("member")}
-	ws.Labels = append(ws.Labels, sim.Label{Key: "team", Value: "a,b"})
-	return ws
-}
 
 // provisioner is what the SDK calls for a type.
 func (f *fixture) provisioner(ctx context.Context, typeID string) connectorbuilder.ResourceProvisionerV2Limited {
@@ -60,18 +51,6 @@ func (f *fixture) grantTo(ctx context.Context, entitlementID, principal string) 
 func (f *fixture) revokeFrom(ctx context.Context, entitlementID, principal string) (annotations.Annotations, error) {
 	typeID, _, _ := strings.Cut(entitlementID, ":")
 	return f.provisioner(ctx, typeID).Revoke(ctx, v2.Grant_builder{Entitlement: entitled(entitlementID), Principal: who(principal)}.Build())
-}
-
-// writes are the requests that could change something, and empties the journal.
-func (f *fixture) writes() []string {
-	var all []string
-	for _, r := range f.sim.Journal() {
-		if r.Method != http.MethodGet {
-			all = append(all, r.Operation)
-		}
-	}
-	f.sim.ResetJournal()
-	return all
 }
 
 // state is who holds what, who is in what, and who is invited, as sets.
@@ -141,6 +120,50 @@ func granted(t *testing.T, grants []*v2.Grant, annos annotations.Annotations, er
 		t.Fatalf("granted %v, %v", grants, err)
 	}
 	return grants[0], annos.Contains(&v2.GrantAlreadyExists{})
+}
+
+// An attempt is one call that changes something.
+type attempt func(context.Context, *fixture) (annotations.Annotations, error)
+
+func granting(entitlementID, principal string) attempt {
+	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
+		_, annos, err := f.grantTo(ctx, entitlementID, principal)
+		return annos, err
+	}
+}
+
+func revoking(entitlementID, principal string) attempt {
+	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
+		return f.revokeFrom(ctx, entitlementID, principal)
+	}
+}
+
+func creatingGroup(name string) attempt {
+	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
+		_, annos, err := syncerOf[*groupSyncer](f, typeGroup).Create(ctx, v2.Resource_builder{
+			Id: resourceID(typeGroup, ""), DisplayName: name,
+		}.Build())
+		return annos, err
+	}
+}
+
+func deleting(resource string) attempt {
+	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
+		id := who(resource).GetId()
+		for _, s := range f.ResourceSyncers(ctx) {
+			if d, ok := s.(connectorbuilder.ResourceDeleterV2Limited); ok && s.ResourceType(ctx).GetId() == id.GetResourceType() {
+				return d.Delete(ctx, id, nil)
+			}
+		}
+		panic("nothing deletes a " + id.GetResourceType())
+	}
+}
+
+func inviting(email string) attempt {
+	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
+		_, _, annos, err := syncerOf[*inviteSyncer](f, typeInvite).CreateAccount(ctx, account(map[string]any{"email": email}), nil)
+		return annos, err
+	}
 }
 
 // What is granted is what a sync shows afterwards, to the letter, and what is
@@ -293,9 +316,201 @@ func TestWhateverIsShownCanBeRevoked(t *testing.T) {
 	}
 }
 
-// hostileWithSpare has another owner, so that everybody may lose it.
-func hostileWithSpare() *sim.Workspace {
-	ws := sim.Hostile()
-	ws.Users = append(ws.Users, sim.User{ID: "spare", Email: "spare@example.com", Permissions: ws.Users[0].Permissions})
-	return ws
+// Names, addresses, parents, slugs and annotations are of the day on which a
+// caller read them, or made up. Only ids count.
+func TestNothingButIDsCounts(t *testing.T) {
+	t.Parallel()
+	for entitlementID, principal := range map[string]string{
+		"source:src:src":        "user:u2",
+		"role:src:assigned":     "group:g2",
+		"label:env=prod:src":    "user:u2",
+		"group:g2:member":       "user:u2",
+		"group:g1:member":       "invite:newer@example.com",
+		"workspace:wksp:member": "user:u2",
+	} {
+		t.Run(entitlementID, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx := t.Context()
+				plain, edited := timeless(t, writable()), timeless(t, writable())
+				person := who(principal)
+				// The address of another, who must not be touched.
+				lie := must(userResource(segmentapi.User{ID: "u3", Name: "Cy", Email: "cy@example.com"}))(t)
+				lie.SetId(person.GetId())
+				lie.SetParentResourceId(resourceID(typeWorkspace, "other"))
+				lie.SetAnnotations(annotations.New(&v2.ExternalLink{Url: "https://example.com"}, &v2.GrantImmutable{}))
+				target := must(parseEntitlementID(entitlementID))(t)
+				on := stub(target.typeID, target.id)
+				on.SetDisplayName("Something else")
+				on.SetParentResourceId(resourceID(typeWorkspace, "other"))
+				e := v2.Entitlement_builder{
+					Id: entitlementID, Slug: "owner", DisplayName: "Workspace Owner", Purpose: v2.Entitlement_PURPOSE_VALUE_OWNERSHIP,
+					Resource: on, GrantableTo: []*v2.ResourceType{kindOf(typeWarehouse).message()}, Annotations: annotations.New(&v2.EntitlementImmutable{}),
+				}.Build()
+				if target.typeID != typeWorkspace {
+					if _, _, err := plain.grantTo(ctx, entitlementID, principal); err != nil {
+						t.Fatal(err)
+					}
+					if _, _, err := edited.provisioner(ctx, target.typeID).Grant(ctx, lie, e); err != nil {
+						t.Fatal(err)
+					}
+					if diff := cmp.Diff(plain.state(), edited.state()); diff != "" {
+						t.Errorf("granted (-plain +edited):\n%s", diff)
+					}
+				}
+				if _, err := plain.revokeFrom(ctx, entitlementID, principal); err != nil {
+					t.Fatal(err)
+				}
+				grant := v2.Grant_builder{Id: "whatever", Entitlement: e, Principal: lie, Annotations: annotations.New(&v2.GrantImmutable{})}.Build()
+				if _, err := edited.provisioner(ctx, target.typeID).Revoke(ctx, grant); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(plain.state(), edited.state()); diff != "" {
+					t.Errorf("revoked (-plain +edited):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// What is done already is a success that writes nothing.
+func TestDoneAlready(t *testing.T) {
+	t.Parallel()
+	exists, revoked, gone := &v2.GrantAlreadyExists{}, &v2.GrantAlreadyRevoked{}, &v2.ResourceDoesNotExist{}
+	for name, c := range map[string]struct {
+		edit func(*sim.Workspace)
+		opts []sim.Option
+		do   attempt
+		says proto.Message
+	}{
+		"held by a user":                    {do: granting("role:owner:assigned", "user:u1"), says: exists},
+		"held by a group":                   {do: granting("role:owner:assigned", "group:g1"), says: exists},
+		"held on one label":                 {do: granting("label:env=prod:owner", "user:u3"), says: exists},
+		"a member":                          {do: granting("group:g1:member", "user:u1"), says: exists},
+		"a pending member":                  {do: granting("group:g1:member", "invite:new@example.com"), says: exists},
+		"a pending member in other case":    {do: granting("group:g1:member", "invite:NEW@example.com"), says: exists},
+		"a user who is gone":                {do: revoking("source:src:src", "user:gone"), says: revoked},
+		"a group that is gone":              {do: revoking("source:src:src", "group:gone"), says: revoked},
+		"a group's own, never held":         {do: revoking("source:src:src", "group:g2"), says: revoked},
+		"a role that is unknown":            {do: revoking("source:src:nonsense", "user:u3"), says: revoked},
+		"an unrestricted one for a label":   {do: revoking("label:env=prod:owner", "user:u1"), says: revoked},
+		"no member":                         {do: revoking("group:g2:member", "user:u1"), says: revoked},
+		"no pending member":                 {do: revoking("group:g2:member", "invite:new@example.com"), says: revoked},
+		"a member who is gone":              {do: revoking("group:g2:member", "user:gone"), says: revoked},
+		"an invite that is gone":            {do: revoking("group:g2:member", "invite:gone@example.com"), says: revoked},
+		"the members of what is gone":       {do: revoking("group:gone:member", "user:u1"), says: revoked},
+		"a membership of who is gone":       {do: revoking("workspace:wksp:member", "user:gone"), says: revoked},
+		"on a plan without groups":          {opts: []sim.Option{sim.WithoutFeatures(sim.FeatureGroups)}, do: revoking("source:src:src", "user:u1"), says: revoked},
+		"on a plan without groups, and 404": {opts: []sim.Option{sim.WithoutFeatures(sim.FeatureGroups), sim.WithGateStatus(404)}, do: revoking("source:src:src", "user:u1"), says: revoked},
+		"no user":                           {do: deleting("user:gone"), says: gone},
+		"no invite":                         {do: deleting("invite:gone@example.com"), says: gone},
+		"no group":                          {do: deleting("group:gone"), says: gone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, writable(), c.opts...)
+			before := f.state()
+			annos, err := c.do(t.Context(), f)
+			if err != nil || len(annos) != 1 || !annos.Contains(c.says) {
+				t.Errorf("%v, %v", annos, err)
+			}
+			if writes := f.writes(); len(writes) > 0 {
+				t.Errorf("it wrote %v", writes)
+			}
+			if diff := cmp.Diff(before, f.state()); diff != "" {
+				t.Errorf("the workspace (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A warehouse can be shown and not granted, which the SDK says.
+func TestWarehousesCannotBeGranted(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, writable())
+	server := must(connectorbuilder.NewConnector(t.Context(), f.Connector))(t)
+	e := v2.Entitlement_builder{Id: "warehouse:w1:wh", Resource: stub(typeWarehouse, "w1")}.Build()
+	_, granted := server.Grant(t.Context(), v2.GrantManagerServiceGrantRequest_builder{Entitlement: e, Principal: who("user:u2")}.Build())
+	_, revoked := server.Revoke(t.Context(), v2.GrantManagerServiceRevokeRequest_builder{
+		Grant: v2.Grant_builder{Entitlement: e, Principal: who("user:u2")}.Build(),
+	}.Build())
+	for _, err := range []error{granted, revoked} {
+		if status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), "warehouse") {
+			t.Errorf("%v", err)
+		}
+	}
+	// Nor by another type's door.
+	_, _, err := syncerOf[*grantableCatalog[segmentapi.Source]](f, typeSource).Grant(t.Context(), who("user:u2"), entitled("warehouse:w1:wh"))
+	if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "warehouse:w1:wh") {
+		t.Errorf("%v", err)
+	}
+	if requests := f.requests(); len(requests) > 0 {
+		t.Errorf("requests: %v", requests)
+	}
+}
+
+// In the place of the last permission stands the least that Segment has, which
+// the log says; the SDK is told of the grant that is gone and nothing else.
+func TestLastPermission(t *testing.T) {
+	t.Parallel()
+	ws := writable()
+	ws.Users[1].Permissions = []sim.Permission{{RoleID: "src", Resources: []sim.Resource{{ID: "src", Type: "SOURCE"}}}}
+	f := newFixture(t, ws)
+	ctx, logs := logged(t)
+	annos, err := f.revokeFrom(ctx, "source:src:src", "user:u2")
+	if err != nil || len(annos) > 0 {
+		t.Errorf("%v, %v", annos, err)
+	}
+	if diff := cmp.Diff([]string{"member on WORKSPACE wksp []"}, f.state()["user:u2"]); diff != "" {
+		t.Errorf("holds (-want +got):\n%s", diff)
+	}
+	lines := logs.FilterMessage("changed").All()
+	if len(lines) != 1 || lines[0].ContextMap()["change"] != "+ Minimal Workspace Access on WORKSPACE wksp; - Source Admin on SOURCE src" {
+		t.Errorf("the log says %v", lines)
+	}
+}
+
+// Who or what is deleted is gone from a sync, and gone for good.
+func TestDeleteTwice(t *testing.T) {
+	t.Parallel()
+	for _, resource := range []string{"user:u3", "invite:new@example.com", "invite:NEWER@example.com", "group:g2"} {
+		t.Run(resource, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx := t.Context()
+				f := timeless(t, writable())
+				id := who(resource).GetId()
+				rows := len(f.list(t)[id.GetResourceType()])
+				if annos, err := deleting(resource)(ctx, f); err != nil || len(annos) > 0 {
+					t.Errorf("%v, %v", annos, err)
+				}
+				f.writes()
+				if left := f.list(t)[id.GetResourceType()]; len(left) != rows-1 {
+					t.Errorf("%d rows became %d", rows, len(left))
+				}
+				if annos, err := deleting(resource)(ctx, f); err != nil || !annos.Contains(&v2.ResourceDoesNotExist{}) {
+					t.Errorf("again: %v, %v", annos, err)
+				}
+				if writes := f.writes(); len(writes) > 0 {
+					t.Errorf("again it wrote %v", writes)
+				}
+				for _, members := range [][]string{f.state()["members of g1"], f.state()["members of g2"]} {
+					if slices.ContainsFunc(members, func(m string) bool {
+						return strings.EqualFold(m, id.GetResource()) || m == "cy@example.com" && resource == "user:u3"
+					}) {
+						t.Errorf("still in a group: %v", members)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Who is a member is one already.
+func TestMemberOfTheWorkspaceAlready(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, writable())
+	if _, annos, err := f.grantTo(t.Context(), "workspace:wksp:member", "user:u3"); err != nil || !annos.Contains(&v2.GrantAlreadyExists{}) {
+		t.Errorf("%v, %v", annos, err)
+	}
 }

@@ -3,15 +3,14 @@ package connector
 import (
 	"context"
 	"errors"
-	"net"
-	"net/http"
-	"net/http/httptest"
+	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 
+	sdksession "github.com/conductorone/baton-sdk/pkg/session"
 	"github.com/conductorone/baton-sdk/pkg/types/sessions"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
 	"github.com/baton-segment/baton-segment/internal/sim"
@@ -81,81 +80,91 @@ func TestStoreCalls(t *testing.T) {
 	}
 }
 
-// A detail that is in the store is not asked for a second time: not when a sync is
-// resumed, after another detail failed, or in another process.
-func TestEntitlements_StoredDetailIsNotAskedForAgain(t *testing.T) {
+// Without a session store everything is asked for, and found.
+func TestWithoutASessionStore(t *testing.T) {
 	t.Parallel()
-	for name, before := range map[string]func(*testing.T, *fixture){
-		"a sync begins": func(t *testing.T, f *fixture) {
-			t.Helper()
-			must(f.Validate(t.Context()))(t)
-		},
-		"another failed": func(t *testing.T, f *fixture) {
-			t.Helper()
-			f.inject(t, sim.Fault{Operation: "getUser", Kind: sim.FaultStatus, Status: http.StatusForbidden})
-			if _, err := f.entitlements(t.Context(), stub(typeUser, "u2")); err == nil {
-				t.Error("the fault made no error")
-			}
-			f.sim.ClearFaults()
-		},
-		"another process": func(t *testing.T, f *fixture) {
-			t.Helper()
-			f.Connector = &Connector{client: f.client, patient: f.patient}
-		},
+	for name, without := range map[string]func(*fixture){
+		"nil":      func(f *fixture) { f.session = nil },
+		"disabled": func(f *fixture) { f.session = &sdksession.NoOpSessionStore{} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, small())
-			user := find(t, f.list(t)[typeUser], "u1")
-			must(f.entitlements(t.Context(), user))(t)
-			before(t, f)
+			without(f)
+			rows := f.list(t)
 			f.requests()
-			must(f.entitlements(t.Context(), user))(t)
-			must(f.grants(t.Context(), user))(t)
-			if n := f.requests()["getUser"]; n != 0 {
-				t.Errorf("%d requests for what is stored", n)
+			user := find(t, rows[typeUser], "u1")
+			if extra := must(f.entitlements(t.Context(), user))(t); len(extra) != 0 {
+				t.Errorf("entitlements: %v", extra)
+			}
+			want := []string{"role:owner:assigned:user:u1", "role:member:assigned:user:u1", "workspace:wksp:member:user:u1"}
+			if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), user))(t))); diff != "" {
+				t.Errorf("grants (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(map[string]int{"getUser": 2}, f.requests()); diff != "" {
+				t.Errorf("requests (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// The SDK's transport keeps two idle connections to a host, however many
-// workers there are.
-func TestConnectionsAreKept(t *testing.T) {
+// apart is a store that keeps prefixes apart from keys, as the service may that
+// several processes share.
+type apart struct{ *statetest.Memory }
+
+func (apart) split(opts []sessions.SessionStoreOption) []sessions.SessionStoreOption {
+	return append(opts, func(_ context.Context, bag *sessions.SessionStoreBag) error {
+		bag.Prefix += "\x00"
+		return nil
+	})
+}
+
+func (a apart) Get(ctx context.Context, key string, opts ...sessions.SessionStoreOption) ([]byte, bool, error) {
+	return a.Memory.Get(ctx, key, a.split(opts)...)
+}
+
+func (a apart) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
+	return a.Memory.GetMany(ctx, keys, a.split(opts)...)
+}
+
+func (a apart) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
+	return a.Memory.SetMany(ctx, values, a.split(opts)...)
+}
+
+func (a apart) Delete(ctx context.Context, key string, opts ...sessions.SessionStoreOption) error {
+	return a.Memory.Delete(ctx, key, a.split(opts)...)
+}
+
+func (a apart) Clear(ctx context.Context, opts ...sessions.SessionStoreOption) error {
+	return a.Memory.Clear(ctx, a.split(opts)...)
+}
+
+func (a apart) GetAll(ctx context.Context, token string, opts ...sessions.SessionStoreOption) (map[string][]byte, string, error) {
+	return a.Memory.GetAll(ctx, token, a.split(opts)...)
+}
+
+// A prefix and a key are put together by the SDK's own stores, which says
+// nothing of others.
+func TestStoreThatKeepsPrefixesApart(t *testing.T) {
 	t.Parallel()
-	const workers, rounds = 8, 20
-	s := sim.New(small())
-	var opened atomic.Int32
-	var together sync.WaitGroup
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		together.Done()
-		together.Wait() // All of them are under way at the same time.
-		s.ServeHTTP(w, r)
-	}))
-	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			opened.Add(1)
+	rows := func(f *fixture) []string {
+		listed := f.list(t)
+		static := must(f.static(t))(t)
+		var ids []string
+		for _, typeID := range slices.Sorted(maps.Keys(static)) {
+			ids = append(ids, static[typeID]...)
 		}
-	}
-	server.Start()
-	t.Cleanup(server.Close)
-	c := must(New(t.Context(), Options{Token: s.Token(), BaseURL: server.URL}))(t)
-	together.Add(1)
-	must(c.client.Users.Get(t.Context(), "u1"))(t) // What Segment allows is known now.
-	for range rounds {
-		together.Add(workers)
-		var round sync.WaitGroup
-		for range workers {
-			round.Go(func() {
-				if _, err := c.client.Users.Get(t.Context(), "u1"); err != nil {
-					t.Error(err)
-				}
-			})
+		for _, r := range slices.Concat(listed[typeUser], listed[typeGroup]) {
+			for _, e := range must(f.entitlements(t.Context(), r))(t) {
+				ids = append(ids, e.GetId())
+			}
+			ids = append(ids, grantIDs(must(f.grants(t.Context(), r))(t))...)
 		}
-		round.Wait()
+		return ids
 	}
-	// A request may find the connection of the one before still being read.
-	if n := opened.Load(); n > 2*workers {
-		t.Errorf("%d workers open %d connections for %d requests", workers, n, workers*rounds)
+	together, split := newFixture(t, full()), newFixture(t, full())
+	split.session = apart{statetest.New()}
+	if diff := cmp.Diff(rows(together), rows(split)); diff != "" {
+		t.Errorf("rows (-together +apart):\n%s", diff)
 	}
 }

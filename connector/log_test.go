@@ -1,0 +1,209 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/conductorone/baton-sdk/pkg/types/sessions"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
+	"github.com/baton-segment/baton-segment/internal/sim"
+)
+
+// What a plan lacks is named in a warning as soon as it is known, and in the
+// last one. A type of function that the workspace does not know is not lacking.
+func TestWhatIsSkippedIsNamedTwice(t *testing.T) {
+	t.Parallel()
+	functions := func(httpStatus int, kinds ...string) []sim.Fault {
+		var faults []sim.Fault
+		for _, kind := range kinds {
+			faults = append(faults, sim.Fault{Operation: "listFunctions", Query: "resourceType=" + kind, Kind: sim.FaultStatus, Status: httpStatus})
+		}
+		return faults
+	}
+	for name, c := range map[string]struct {
+		faults []sim.Fault
+		want   []string
+	}{
+		"nothing":      {},
+		"one":          {[]sim.Fault{{Operation: "listSpaces", Kind: sim.FaultStatus, Status: 404}}, []string{"space", "[space]"}},
+		"two":          {[]sim.Fault{{Operation: "listSpaces", Kind: sim.FaultStatus, Status: 400}, {Operation: "listLabels", Kind: sim.FaultStatus, Status: 404}}, []string{"space", "label", "[label space]"}},
+		"all of them":  {functions(404, ""), []string{"function", "[function]"}},
+		"some of them": {functions(404, "DESTINATION", "INSERT_SOURCE"), []string{"function of the type DESTINATION, INSERT_SOURCE", "[function of the type DESTINATION, INSERT_SOURCE]"}},
+		"the last":     {functions(404, "SOURCE"), []string{"function of the type SOURCE", "[function of the type SOURCE]"}},
+		"unknown":      {functions(400, "INSERT_TRANSFORMATION"), nil},
+		"invalid":      {functions(422, "INSERT_TRANSFORMATION"), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, full())
+			for _, fault := range c.faults {
+				f.inject(t, fault)
+			}
+			ctx, logs := logged(t)
+			rows := f.listIn(ctx, t)
+			for _, r := range slices.Concat(rows[typeUser], rows[typeGroup]) {
+				must(f.entitlements(ctx, r))(t)
+				must(f.grants(ctx, r))(t)
+			}
+			var got []string
+			for _, e := range logs.FilterLevelExact(zapcore.WarnLevel).All() {
+				fields := e.ContextMap()
+				for _, key := range []string{"resource_type", "resource_types"} {
+					if fields[key] != nil {
+						got = append(got, fmt.Sprint(fields[key]))
+					}
+				}
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestScopesThatAreNotShownAreReportedOnce(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]sim.Option{"plain": nil, "generous": {sim.WithPermissionsInLists()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ws := small()
+			odd := sim.Permission{RoleID: "owner", Resources: []sim.Resource{{ID: "d", Type: "DESTINATION"}, {Type: "SOURCE"}}}
+			ws.Groups[0].Permissions = append(ws.Groups[0].Permissions, odd)
+			ws.Users[2].Permissions = append(ws.Users[2].Permissions, odd)
+			ws.Users[1].Permissions = []sim.Permission{{RoleID: "owner"}, {Resources: odd.Resources[:1]}}
+			f := newFixture(t, ws, opts...)
+			ctx, logs := logged(t)
+			rows := f.list(t)
+			subjects := slices.Concat(rows[typeUser], rows[typeGroup])
+			for _, r := range subjects {
+				must(f.entitlements(ctx, r))(t)
+			}
+			var workers sync.WaitGroup
+			for _, r := range slices.Concat(subjects, subjects, subjects) {
+				workers.Go(func() {
+					if _, err := f.grants(ctx, r); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			workers.Wait()
+			got := map[string][]int64{}
+			for _, e := range logs.FilterMessageSnippet("not shown: no grants").All() {
+				fields := e.ContextMap()
+				kind, _ := fields["scope"].(string)
+				count, _ := fields["count"].(int64)
+				got[kind] = append(got[kind], count)
+			}
+			if diff := cmp.Diff(map[string][]int64{"DESTINATION": {2}, "DESTINATION without a role": {1}, "SOURCE without an id": {2}, "nothing": {1}}, got); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// An intruder is a store where something happens while a value is read.
+type intruder struct {
+	*statetest.Memory
+	meanwhile func()
+}
+
+// GetAll is what the report asks for its totals.
+func (i *intruder) GetAll(ctx context.Context, token string, opts ...sessions.SessionStoreOption) (map[string][]byte, string, error) {
+	if meanwhile := i.meanwhile; meanwhile != nil {
+		i.meanwhile = nil
+		meanwhile()
+	}
+	return i.Memory.GetAll(ctx, token, opts...)
+}
+
+// Neither another worker in the middle of the report nor another process that
+// takes up the sync says it again.
+func TestReportIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	ws := small()
+	ws.Users[1].Permissions = []sim.Permission{{RoleID: "owner", Resources: []sim.Resource{{ID: "d", Type: "DESTINATION"}}}}
+	f := newFixture(t, ws)
+	store := &intruder{Memory: statetest.New()}
+	f.session = store
+	ctx, logs := logged(t)
+	users := f.list(t)[typeUser]
+	must(f.entitlements(ctx, find(t, users, "u2")))(t)
+	store.meanwhile = func() { must(f.grants(ctx, users[1]))(t) }
+	must(f.grants(ctx, users[0]))(t)
+	again := newFixture(t, ws)
+	again.session = store
+	must(again.grants(ctx, users[2]))(t)
+	if said := logs.FilterMessageSnippet("not shown: no grants").Len(); said != 1 || store.meanwhile != nil {
+		t.Errorf("it was said %d times", said)
+	}
+}
+
+// Without a session store there is no total; it must be said all the same.
+func TestScopesThatAreNotShownWithoutAStore(t *testing.T) {
+	t.Parallel()
+	ws := small()
+	ws.Users[1].Permissions = []sim.Permission{{RoleID: "owner", Resources: []sim.Resource{{ID: "d", Type: "DESTINATION"}, {ID: "e", Type: "DESTINATION"}}}}
+	f := newFixture(t, ws)
+	f.session = nil
+	ctx, logs := logged(t)
+	must(f.grants(ctx, must(userResource(segmentapiUser("u2")))(t)))(t)
+	warnings := logs.FilterMessageSnippet("not shown: no grants").All()
+	if len(warnings) != 1 || warnings[0].ContextMap()["scope"] != "DESTINATION" || warnings[0].ContextMap()["count"] != int64(2) {
+		t.Errorf("warnings: %v", warnings)
+	}
+}
+
+// Each change leaves one line in the log that says what has changed, and no
+// secret.
+func TestAuditLine(t *testing.T) {
+	t.Parallel()
+	for operation, want := range map[string][2]string{
+		"addPermissionsToUser":           {"user u4", "+ Functions Admin on FUNCTION f1"},
+		"addPermissionsToUserGroup":      {"group g2", "+ Source Admin on WORKSPACE wksp with env=prod"},
+		"replacePermissionsForUser":      {"user u4", "- Source Admin on SOURCE src"},
+		"replacePermissionsForUserGroup": {"group g2", "- Source Admin on SOURCE src"},
+		"addUsersToUserGroup":            {"group g2", "+ di@example.com"},
+		"removeUsersFromUserGroup":       {"group g2", "- cy@example.com"},
+		"deleteUsers":                    {"user u4", "removed"},
+		"deleteInvites":                  {"invite new@example.com", "removed"},
+		"createInvites":                  {"invite eve@example.com", "+ Minimal Workspace Access on WORKSPACE wksp"},
+		"createUserGroup":                {"group Newcomers", "created"},
+		"deleteUserGroup":                {"group g2", "removed"},
+	} {
+		t.Run(operation, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, crowded())
+			ctx, logs := logged(t)
+			if _, err := everyWrite()[operation](ctx, f); err != nil {
+				t.Fatal(err)
+			}
+			ours := logs.FilterField(zap.String("operation", operation))
+			lines := ours.Filter(func(e observer.LoggedEntry) bool { return e.Level >= zapcore.InfoLevel }).All()
+			if requests := ours.Len() - len(lines); requests != 1 {
+				t.Errorf("%d lines about requests", requests)
+			}
+			if len(lines) != 1 || lines[0].Level != zapcore.InfoLevel {
+				t.Fatalf("lines: %v", lines)
+			}
+			fields := lines[0].ContextMap()
+			if fields["subject"] != want[0] || fields["change"] != want[1] {
+				t.Errorf("%v, want %v", fields, want)
+			}
+			for _, e := range logs.All() {
+				text := must(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()).EncodeEntry(e.Entry, e.Context))(t)
+				if strings.Contains(text.String(), sim.DefaultToken) || strings.Contains(text.String(), "Bearer") {
+					t.Errorf("the log holds the token: %s", text)
+				}
+			}
+		})
+	}
+}

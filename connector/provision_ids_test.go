@@ -1,0 +1,116 @@
+package connector
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
+	"github.com/baton-segment/baton-segment/segmentapi/access"
+)
+
+// Labels that are too long for an id are known by a checksum: it is enough to
+// find what is held, and not to grant it to somebody else.
+func TestLabelsByTheirChecksum(t *testing.T) {
+	t.Parallel()
+	labels := []sim.Label{{Key: "k", Value: strings.Repeat("x", access.MaxLabelID)}}
+	ws := writable()
+	ws.Users[2].Permissions = append(ws.Users[2].Permissions, sim.Permission{
+		RoleID: "src", Resources: []sim.Resource{{ID: workspaceID, Type: "WORKSPACE", Labels: labels}},
+	})
+	f := newFixture(t, ws)
+	ctx := t.Context()
+	id := "label:" + access.LabelID([]segmentapi.Label{{Key: labels[0].Key, Value: labels[0].Value}}) + ":src"
+	if f.shown(ctx, t, "user:u3")[id+":user:u3"] == nil || !strings.Contains(id, "sha256-") {
+		t.Fatalf("%s is not shown", id)
+	}
+	grants, annos, err := f.grantTo(ctx, id, "user:u3")
+	if grant, already := granted(t, grants, annos, err); !already || grant.GetId() != id+":user:u3" {
+		t.Errorf("already %v, %s", already, grant.GetId())
+	}
+	if _, _, err = f.grantTo(ctx, id, "group:g2"); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "grant the role in Segment") {
+		t.Errorf("to another: %v", err)
+	}
+	if writes := f.writes(); len(writes) > 0 {
+		t.Errorf("it wrote %v", writes)
+	}
+	if annos, err = f.revokeFrom(ctx, id, "user:u3"); err != nil || len(annos) > 0 {
+		t.Errorf("%v, %v", annos, err)
+	}
+	if held := f.state()["user:u3"]; len(held) != 3 || slices.ContainsFunc(held, func(s string) bool { return strings.Contains(s, "xxx") }) {
+		t.Errorf("now holds %v", held)
+	}
+}
+
+// What is the id of nothing is not "already revoked".
+func TestRevokeOfLabelsThatAreNone(t *testing.T) {
+	t.Parallel()
+	ws := writable()
+	ws.Users[2].Permissions = append(ws.Users[2].Permissions, sim.Permission{RoleID: "src", Resources: []sim.Resource{
+		{ID: workspaceID, Type: "WORKSPACE", Labels: []sim.Label{{Key: "a", Value: "2"}, {Key: "b", Value: "1"}}},
+	}})
+	f := newFixture(t, ws)
+	if annos, err := f.revokeFrom(t.Context(), "label:b=1,a=2:src", "user:u3"); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("%v, %v, still holds %v", annos, err, f.state()["user:u3"])
+	}
+}
+
+// A space is sent in the form that the list has, whatever others hold.
+func TestFormsOfSpaces(t *testing.T) {
+	t.Parallel()
+	for entitlementID, want := range map[string]string{"space:2:uni": "uni on SPACE 2 []", "space:spa_1:uni": "uni on SPACE spa_1 []"} {
+		ws := writable()
+		ws.Users[2].Permissions = []sim.Permission{{RoleID: "uni", Resources: []sim.Resource{{ID: "spa_2", Type: "SPACE"}, {ID: "1", Type: "SPACE"}}}}
+		f := newFixture(t, ws)
+		grants, annos, err := f.grantTo(t.Context(), entitlementID, "user:u3")
+		if _, already := granted(t, grants, annos, err); !already {
+			t.Errorf("%s: held in another form, and granted once more", entitlementID)
+		}
+		grants, annos, err = f.grantTo(t.Context(), entitlementID, "user:u2")
+		granted(t, grants, annos, err)
+		if held := f.state()["user:u2"]; !slices.Contains(held, want) {
+			t.Errorf("%s: holds %v", entitlementID, held)
+		}
+		if _, err = f.revokeFrom(t.Context(), entitlementID, "user:u3"); err != nil {
+			t.Fatal(err)
+		}
+		if held := f.state()["user:u3"]; len(held) != 1 {
+			t.Errorf("%s: %v is left", entitlementID, held)
+		}
+	}
+}
+
+// Things of two types may have one id, and a role on one is none on the other.
+func TestOneIDOfSeveralTypes(t *testing.T) {
+	t.Parallel()
+	ws := writable()
+	ws.Sources = append(ws.Sources, sim.Source{ID: "same", Slug: "same"})
+	ws.Functions = append(ws.Functions, sim.Function{ID: "same", ResourceType: "SOURCE"})
+	ws.Spaces = append(ws.Spaces, sim.Space{ID: "same"})
+	all := []sim.Resource{{ID: "same", Type: "SOURCE"}, {ID: "same", Type: "FUNCTION"}, {ID: "same", Type: "SPACE"}}
+	ids := []string{"source:same:src", "function:same:src", "space:same:src"}
+	for i, id := range ids {
+		held := ws.Users[1].Permissions
+		f := newFixture(t, ws)
+		ctx := t.Context()
+		f.sim.Update(func(ws *sim.Workspace) {
+			ws.Users[1].Permissions = append(slices.Clone(held), sim.Permission{RoleID: "src", Resources: slices.Delete(slices.Clone(all), i, i+1)})
+		})
+		grants, annos, err := f.grantTo(ctx, id, "user:u2")
+		if _, already := granted(t, grants, annos, err); already {
+			t.Errorf("%s: said to be held already", id)
+		}
+		if annos, err = f.revokeFrom(ctx, id, "user:u2"); err != nil || len(annos) > 0 {
+			t.Errorf("%s: %v, %v", id, annos, err)
+		}
+		want := slices.Sorted(slices.Values(holdings(append(slices.Clone(held), sim.Permission{RoleID: "src", Resources: slices.Delete(slices.Clone(all), i, i+1)}))))
+		if diff := cmp.Diff(want, f.state()["user:u2"]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", id, diff)
+		}
+	}
+}
