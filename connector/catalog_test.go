@@ -18,7 +18,7 @@ import (
 )
 
 // foretold are the static entitlements of full.
-func foretold() map[string][]string {
+func wantStaticEntitlements() map[string][]string {
 	return map[string][]string{
 		typeWorkspace: {`member "Member" to user`},
 		typeGroup:     {`member "Member" to user invite`},
@@ -32,8 +32,8 @@ func foretold() map[string][]string {
 }
 
 // withoutRoles lists all types but the roles.
-func withoutRoles(t *testing.T, f *fixture) {
-	for typeID := range foretold() {
+func listAllButRoles(t *testing.T, f *fixture) {
+	for typeID := range wantStaticEntitlements() {
 		if typeID != typeRole {
 			must(f.listType(t.Context(), typeID))(t)
 		}
@@ -49,28 +49,28 @@ func TestStaticEntitlements(t *testing.T) {
 		before   func(*testing.T, *fixture)
 		requests int
 	}{
-		"roles listed":                        {before: func(t *testing.T, f *fixture) { f.list(t) }},
-		"roles listed, page by page":          {size: 1, before: func(t *testing.T, f *fixture) { f.list(t) }},
-		"roles not listed":                    {before: withoutRoles, requests: 1},
-		"roles not listed, page by page":      {size: 1, before: withoutRoles, requests: 6},
+		"roles listed":                        {before: func(t *testing.T, f *fixture) { f.listAll(t) }},
+		"roles listed, page by page":          {size: 1, before: func(t *testing.T, f *fixture) { f.listAll(t) }},
+		"roles not listed":                    {before: listAllButRoles, requests: 1},
+		"roles not listed, page by page":      {size: 1, before: listAllButRoles, requests: 6},
 		"no store":                            {before: func(_ *testing.T, f *fixture) { f.session = nil }, requests: 5},
-		"roles listed, no store for the next": {before: func(t *testing.T, f *fixture) { f.list(t); f.session = nil }, requests: 5},
+		"roles listed, no store for the next": {before: func(t *testing.T, f *fixture) { f.listAll(t); f.session = nil }, requests: 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := paged(t, full(), c.size)
+			f := newPagedFixture(t, full(), c.size)
 			if c.before != nil {
 				c.before(t, f)
 			}
-			f.requests()
-			if diff := cmp.Diff(foretold(), must(f.static(t))(t)); diff != "" {
+			f.requestCounts()
+			if diff := cmp.Diff(wantStaticEntitlements(), must(f.staticEntitlements(t))(t)); diff != "" {
 				t.Errorf("static entitlements (-want +got):\n%s", diff)
 			}
 			want := map[string]int{"listRoles": c.requests}
 			if c.requests == 0 {
 				want = map[string]int{}
 			}
-			if diff := cmp.Diff(want, f.requests()); diff != "" {
+			if diff := cmp.Diff(want, f.requestCounts()); diff != "" {
 				t.Errorf("requests (-want +got):\n%s", diff)
 			}
 		})
@@ -78,36 +78,36 @@ func TestStaticEntitlements(t *testing.T) {
 }
 
 // Half of the roles would look like all of them.
-func TestStaticEntitlementsNeedAllRoles(t *testing.T) {
+func TestStaticEntitlements_RolesNotReadToTheEnd(t *testing.T) {
 	t.Parallel()
 	for want, fault := range map[codes.Code]sim.Fault{
 		codes.FailedPrecondition: {Kind: sim.FaultStatus, Status: http.StatusNotFound},
 		codes.PermissionDenied:   {Kind: sim.FaultStatus, Status: http.StatusForbidden},
 		codes.Internal:           {Kind: sim.FaultRepeatCursor},
 	} {
-		f := paged(t, full(), 1)
-		withoutRoles(t, f)
+		f := newPagedFixture(t, full(), 1)
+		listAllButRoles(t, f)
 		fault.Operation, fault.Ordinal = "listRoles", 3
 		f.inject(t, fault)
-		if rows, err := f.static(t); status.Code(err) != want {
+		if rows, err := f.staticEntitlements(t); status.Code(err) != want {
 			t.Errorf("%v: %v, %v", fault.Kind, rows, err)
 		}
 		// What was read of them does not pass for the whole.
 		f.sim.ClearFaults()
-		if diff := cmp.Diff(foretold(), must(f.static(t))(t)); diff != "" {
+		if diff := cmp.Diff(wantStaticEntitlements(), must(f.staticEntitlements(t))(t)); diff != "" {
 			t.Errorf("static entitlements (-want +got):\n%s", diff)
 		}
 	}
 }
 
-func TestGetReturnsTheRowOfTheList(t *testing.T) {
+func TestGet_ReturnsTheListedRow(t *testing.T) {
 	t.Parallel()
 	for name, ws := range map[string]*sim.Workspace{"full": full(), "demo": sim.Demo(), "hostile": sim.Hostile()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, ws)
-			for typeID, rows := range f.list(t) {
-				f.requests()
+			for typeID, rows := range f.listAll(t) {
+				f.requestCounts()
 				if len(rows) == 0 {
 					t.Errorf("no %s", typeID)
 				}
@@ -121,11 +121,11 @@ func TestGetReturnsTheRowOfTheList(t *testing.T) {
 						t.Errorf("%s %s (-listed +got):\n%s", typeID, id, diff)
 					}
 				}
-				want := map[string]int{gets()[typeID]: len(last)}
+				want := map[string]int{getOperations()[typeID]: len(last)}
 				if typeID == typeRole {
 					want["listRoles"] = 1
 				}
-				if diff := cmp.Diff(want, f.requests()); diff != "" {
+				if diff := cmp.Diff(want, f.requestCounts()); diff != "" {
 					t.Errorf("requests (-want +got):\n%s", diff)
 				}
 			}
@@ -134,9 +134,9 @@ func TestGetReturnsTheRowOfTheList(t *testing.T) {
 }
 
 // What is not there is left out of a targeted sync; every refusal fails it.
-func TestGetThatFails(t *testing.T) {
+func TestGet_Errors(t *testing.T) {
 	t.Parallel()
-	for typeID, operation := range gets() {
+	for typeID, operation := range getOperations() {
 		for httpStatus, want := range map[int]codes.Code{
 			http.StatusOK:                  codes.NotFound,
 			http.StatusBadRequest:          codes.InvalidArgument,
@@ -146,7 +146,7 @@ func TestGetThatFails(t *testing.T) {
 			http.StatusServiceUnavailable:  codes.Unavailable,
 		} {
 			synctest.Test(t, func(t *testing.T) {
-				f := timeless(t, full())
+				f := newInMemoryFixture(t, full())
 				if httpStatus != http.StatusOK {
 					f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: httpStatus})
 				}
@@ -163,16 +163,16 @@ func TestGetThatFails(t *testing.T) {
 }
 
 // In a targeted sync nobody else waits for the rate limit.
-func TestGetWaitsForTheRateLimit(t *testing.T) {
+func TestGet_WaitsForTheRateLimit(t *testing.T) {
 	t.Parallel()
 	ids := map[string]string{
 		typeWorkspace: workspaceID, typeUser: "u1", typeInvite: "new@example.com", typeGroup: "g1", typeRole: "owner",
 		typeSource: "src", typeWarehouse: "w1", typeFunction: "f1", typeSpace: "spa_1", typeLabel: "env=prod",
 	}
 	limit := sim.Fault{Ordinal: 1, Kind: sim.FaultStatus, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"40"}}}
-	for typeID, operation := range gets() {
+	for typeID, operation := range getOperations() {
 		synctest.Test(t, func(t *testing.T) {
-			f := timeless(t, full())
+			f := newInMemoryFixture(t, full())
 			limit.Operation = operation
 			f.inject(t, limit)
 			began := time.Now()

@@ -24,7 +24,7 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-func TestNewRefusesBadOptions(t *testing.T) {
+func TestNew_InvalidOptions(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		options Options
@@ -50,7 +50,7 @@ func TestNewRefusesBadOptions(t *testing.T) {
 	}
 }
 
-func TestValidateMakesThreeRequests(t *testing.T) {
+func TestValidate_Requests(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())
 	if _, err := f.Validate(t.Context()); err != nil {
@@ -66,7 +66,7 @@ func TestValidateMakesThreeRequests(t *testing.T) {
 	}
 }
 
-func TestValidateSaysWhatToCheck(t *testing.T) {
+func TestValidate_ErrorsNameWhatToCheck(t *testing.T) {
 	t.Parallel()
 	for _, operation := range []string{"getWorkspace", "listUsers", "listRoles"} {
 		for httpStatus, want := range map[int]codes.Code{
@@ -98,7 +98,7 @@ func TestValidateSaysWhatToCheck(t *testing.T) {
 
 // A certificate that is not trusted now will not be in ten minutes. Whoever is at
 // the other end, no version older than TLS 1.2 is offered.
-func TestCertificateThatIsNotTrusted(t *testing.T) {
+func TestValidate_UntrustedCertificate(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
 	server.TLS = &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
@@ -121,7 +121,7 @@ func TestCertificateThatIsNotTrusted(t *testing.T) {
 
 // The token reaches no error and no log, not even at debug level with the
 // SDK's switch for bodies on.
-func TestTokenStaysOutOfLogsAndErrors(t *testing.T) {
+func TestValidate_TokenStaysOutOfLogsAndErrors(t *testing.T) {
 	t.Setenv("BATON_DEBUG_PRINT_RESPONSE_BODY", "1")
 	for _, fault := range []sim.Fault{
 		{},
@@ -129,7 +129,7 @@ func TestTokenStaysOutOfLogsAndErrors(t *testing.T) {
 		{Kind: sim.FaultStatus, Status: 500}, {Kind: sim.FaultReset}, {Kind: sim.FaultHTML}, {Kind: sim.FaultRedirect},
 	} {
 		f := newFixture(t, small())
-		ctx, logs := logged(t)
+		ctx, logs := withObservedLog(t)
 		if fault.Kind != "" {
 			fault.Operation = "getWorkspace"
 			f.inject(t, fault)
@@ -157,7 +157,7 @@ func TestTokenStaysOutOfLogsAndErrors(t *testing.T) {
 
 // What is no HTTP would be logged by the SDK's client as it came, and may be
 // what was sent.
-func TestTokenStaysOutOfTheLogOfBrokenAnswers(t *testing.T) {
+func TestValidate_TokenStaysOutOfTheLogOfMalformedAnswers(t *testing.T) {
 	t.Parallel()
 	var listening net.ListenConfig
 	l := must(listening.Listen(t.Context(), "tcp", "127.0.0.1:0"))(t)
@@ -178,7 +178,7 @@ func TestTokenStaysOutOfTheLogOfBrokenAnswers(t *testing.T) {
 			}
 		}
 	}()
-	ctx, logs := logged(t)
+	ctx, logs := withObservedLog(t)
 	c := must(New(ctx, Options{Token: sim.DefaultToken, BaseURL: "http://" + l.Addr().String()}))(t)
 	_, err := c.Validate(ctx)
 	if status.Code(err) != codes.Unavailable || strings.Contains(err.Error(), sim.DefaultToken) {
@@ -199,20 +199,20 @@ func TestTokenStaysOutOfTheLogOfBrokenAnswers(t *testing.T) {
 }
 
 // What a workspace keeps secret gets into no row, no session store and no log.
-func TestSecretsStayOut(t *testing.T) {
+func TestSync_SecretsStayOut(t *testing.T) {
 	t.Setenv("BATON_DEBUG_PRINT_RESPONSE_BODY", "1")
 	for name, ws := range map[string]*sim.Workspace{"demo": sim.Demo(), "hostile": sim.Hostile()} {
-		ctx, logs := logged(t)
+		ctx, logs := withObservedLog(t)
 		f := newFixture(t, ws)
 		var out strings.Builder
 		keep := func(rows ...any) { fmt.Fprintln(&out, rows...) }
-		rows := f.listIn(ctx, t)
+		rows := f.listAllIn(ctx, t)
 		for typeID, resources := range rows {
 			for _, r := range resources {
 				keep(r, must(f.get(ctx, typeID, r.GetId().GetResource()))(t))
 			}
 		}
-		keep(must(f.static(t))(t))
+		keep(must(f.staticEntitlements(t))(t))
 		for _, r := range slices.Concat(rows[typeUser], rows[typeGroup]) {
 			keep(must(f.entitlements(ctx, r))(t), must(f.grants(ctx, r))(t))
 		}
@@ -236,7 +236,7 @@ func TestSecretsStayOut(t *testing.T) {
 }
 
 // What the forms of other programs are made of.
-func TestAccountCreationSchema(t *testing.T) {
+func TestMetadata_AccountCreationSchema(t *testing.T) {
 	t.Parallel()
 	metadata := must((&Connector{}).Metadata(t.Context()))(t)
 	var required []string

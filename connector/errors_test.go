@@ -21,7 +21,7 @@ import (
 
 // The table of what an answer on a top-level list means. The zero code is a
 // type that is skipped.
-func TestAnswersOnLists(t *testing.T) {
+func TestList_Errors(t *testing.T) {
 	t.Parallel()
 	bare := func(status int) sim.Fault { return sim.Fault{Kind: sim.FaultHTML, Status: status} }
 	segment := func(status int) sim.Fault { return sim.Fault{Kind: sim.FaultStatus, Status: status} }
@@ -52,7 +52,7 @@ func TestAnswersOnLists(t *testing.T) {
 		{"repeated cursor", sim.Fault{Kind: sim.FaultRepeatCursor}, codes.Internal, codes.Internal},
 		{"broken connection", sim.Fault{Kind: sim.FaultReset}, codes.Unavailable, codes.Unavailable},
 	} {
-		for typeID, operation := range lists() {
+		for typeID, operation := range listOperations() {
 			whole := typeID == typeWorkspace || typeID == typeLabel
 			if whole && (c.fault.Kind == sim.FaultNoPagination || c.fault.Kind == sim.FaultRepeatCursor) {
 				continue // It has no pages.
@@ -60,7 +60,7 @@ func TestAnswersOnLists(t *testing.T) {
 			t.Run(operation+" "+c.name, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					f := timeless(t, full())
+					f := newInMemoryFixture(t, full())
 					fault := c.fault
 					fault.Operation = operation
 					f.inject(t, fault)
@@ -91,17 +91,17 @@ func TestAnswersOnLists(t *testing.T) {
 
 // A plan that lacks something says so on the first page, and Segment itself
 // does. Later, or from somewhere else, it would cut the list short.
-func TestWhatIsNoPlanGate(t *testing.T) {
+func TestList_ErrorsThatAreNoPlanGate(t *testing.T) {
 	t.Parallel()
 	for _, typeID := range []string{typeGroup, typeWarehouse, typeSpace, typeFunction} {
-		operation := lists()[typeID]
+		operation := listOperations()[typeID]
 		for want, fault := range map[codes.Code]sim.Fault{
 			codes.InvalidArgument:    {Kind: sim.FaultStatus, Status: http.StatusBadRequest},
 			codes.FailedPrecondition: {Kind: sim.FaultStatus, Status: http.StatusNotFound},
 		} {
 			ws := full()
 			ws.Functions = append(ws.Functions, sim.Function{ID: "f3", ResourceType: "INSERT_TRANSFORMATION"})
-			f := paged(t, ws, 1)
+			f := newPagedFixture(t, ws, 1)
 			fault.Operation, fault.Ordinal = operation, 2
 			if typeID == typeFunction {
 				fault.Query = "resourceType=INSERT_TRANSFORMATION"
@@ -120,7 +120,7 @@ func TestWhatIsNoPlanGate(t *testing.T) {
 }
 
 // The SDK must wait until the client's own limiter opens, and no longer.
-func TestRateLimitTellsTheSDKWhenToComeBack(t *testing.T) {
+func TestList_RateLimitDetail(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())
 	f.inject(t, sim.Fault{Operation: "listUsers", Kind: sim.FaultStatus, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"40"}}})
@@ -137,20 +137,20 @@ func TestRateLimitTellsTheSDKWhenToComeBack(t *testing.T) {
 	if wait := limit.GetResetAt().AsTime().Sub(before); wait < 39*time.Second || wait > 45*time.Second {
 		t.Errorf("reset is in %s", wait)
 	}
-	if f.requests()["listUsers"] != 1 {
+	if f.requestCounts()["listUsers"] != 1 {
 		t.Error("the client waited itself")
 	}
 }
 
 // Whoever waits, the client for little and the SDK for more: together they wait
 // for as long as Segment says.
-func TestWaitsDoNotAddUp(t *testing.T) {
+func TestList_RateLimitWait(t *testing.T) {
 	t.Parallel()
 	for _, seconds := range []int{1, 9, 11, 30, 59} {
 		t.Run(fmt.Sprint(seconds), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := timeless(t, small())
+				f := newInMemoryFixture(t, small())
 				f.inject(t, sim.Fault{
 					Operation: "listUsers", Ordinal: 1, Kind: sim.FaultStatus, Status: http.StatusTooManyRequests,
 					Header: http.Header{"Retry-After": {fmt.Sprint(seconds)}},
@@ -161,8 +161,8 @@ func TestWaitsDoNotAddUp(t *testing.T) {
 				for err != nil && sdk.ShouldWaitAndRetry(t.Context(), err) {
 					_, err = f.listType(t.Context(), typeUser)
 				}
-				if took := time.Since(start); err != nil || took != time.Duration(seconds)*time.Second || f.requests()["listUsers"] != 2 {
-					t.Errorf("%v after %s and %d requests", err, took, f.requests()["listUsers"])
+				if took := time.Since(start); err != nil || took != time.Duration(seconds)*time.Second || f.requestCounts()["listUsers"] != 2 {
+					t.Errorf("%v after %s and %d requests", err, took, f.requestCounts()["listUsers"])
 				}
 			})
 		})
@@ -171,7 +171,7 @@ func TestWaitsDoNotAddUp(t *testing.T) {
 
 // An edit that was given back for want of an owner is not tried again, although
 // it met the rate limit on the way.
-func TestLastOwnerBehindTheRateLimit(t *testing.T) {
+func TestTranslate_LastOwnerAfterARateLimit(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, writable())
 	f.inject(t, sim.Fault{Operation: "getWorkspace", Kind: sim.FaultStatus, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"70"}}})

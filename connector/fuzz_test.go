@@ -104,7 +104,7 @@ func pageCalls(f *fixture, ws *sim.Workspace) []pageCall {
 	for _, syncer := range f.ResourceSyncers(context.Background()) {
 		call := pageCall{name: syncer.ResourceType(context.Background()).GetId(), read: func(ctx context.Context, o rs.SyncOpAttrs) ([]string, *rs.SyncOpResults, error) {
 			rows, res, err := syncer.List(ctx, nil, o)
-			return idsOf(rows, func(r *v2.Resource) string { return r.GetId().GetResourceType() + ":" + r.GetId().GetResource() }), res, err
+			return rowIDs(rows, func(r *v2.Resource) string { return r.GetId().GetResourceType() + ":" + r.GetId().GetResource() }), res, err
 		}}
 		if call.name == typeFunction {
 			for _, kind := range segmentapi.FunctionTypes() {
@@ -124,11 +124,11 @@ func pageCalls(f *fixture, ws *sim.Workspace) []pageCall {
 		name := r.GetId().GetResourceType() + " " + r.GetId().GetResource()
 		calls = append(calls, pageCall{name: "entitlements of " + name, read: func(ctx context.Context, o rs.SyncOpAttrs) ([]string, *rs.SyncOpResults, error) {
 			rows, res, err := f.syncer(r).Entitlements(ctx, r, o)
-			return idsOf(rows, (*v2.Entitlement).GetId), res, err
+			return rowIDs(rows, (*v2.Entitlement).GetId), res, err
 		}})
 		call := pageCall{name: "grants of " + name, phases: []string{"unlisted"}, read: func(ctx context.Context, o rs.SyncOpAttrs) ([]string, *rs.SyncOpResults, error) {
 			rows, res, err := f.syncer(r).Grants(ctx, r, o)
-			return idsOf(rows, (*v2.Grant).GetId), res, err
+			return rowIDs(rows, (*v2.Grant).GetId), res, err
 		}}
 		if r.GetId().GetResourceType() == typeGroup {
 			call.phases = []string{"invites", "held", "unlisted"}
@@ -138,7 +138,7 @@ func pageCalls(f *fixture, ws *sim.Workspace) []pageCall {
 	return calls
 }
 
-func idsOf[T any](rows []T, id func(T) string) []string {
+func rowIDs[T any](rows []T, id func(T) string) []string {
 	var ids []string
 	for _, row := range rows {
 		ids = append(ids, id(row))
@@ -151,14 +151,14 @@ func idsOf[T any](rows []T, id func(T) string) []string {
 func FuzzPageToken(f *testing.F) {
 	ws := full()
 	ws.Users[0].Permissions = append(ws.Users[0].Permissions, sim.Permission{RoleID: "src", Resources: []sim.Resource{{ID: "gone", Type: "SOURCE"}, {ID: "src", Type: "SOURCE"}}})
-	fix := inProcess(f, ws)
+	fix := newUnpacedFixture(f, ws)
 	calls := pageCalls(fix, ws)
 	// What a sync has learned by the time it asks for grants, and all of its rows.
 	rows := map[string]map[string]bool{}
 	listed := statetest.New()
 	for _, call := range calls {
 		rows[call.name] = map[string]bool{}
-		ids, err := pages(&fixture{session: listed}, func(o rs.SyncOpAttrs) ([]string, *rs.SyncOpResults, error) { return call.read(f.Context(), o) })
+		ids, err := allPages(&fixture{session: listed}, func(o rs.SyncOpAttrs) ([]string, *rs.SyncOpResults, error) { return call.read(f.Context(), o) })
 		if err != nil {
 			f.Fatal(call.name, err)
 		}
@@ -200,7 +200,7 @@ func FuzzPageToken(f *testing.F) {
 				}
 				ids, res, callErr := call.read(t.Context(), opts)
 				// The list of the one workspace has no second page, and takes no token.
-				if page == 0 && call.name != typeWorkspace && !sound(text, call.phases) && status.Code(callErr) != codes.InvalidArgument {
+				if page == 0 && call.name != typeWorkspace && !validPageToken(text, call.phases) && status.Code(callErr) != codes.InvalidArgument {
 					t.Fatalf("%s took %q: %v, %v", call.name, text, ids, callErr)
 				}
 				if callErr != nil {
@@ -225,7 +225,7 @@ func FuzzPageToken(f *testing.F) {
 
 // sound reports that a text may be a page token of a call with these phases:
 // its counts are such, and its phase is one.
-func sound(text string, phases []string) bool {
+func validPageToken(text string, phases []string) bool {
 	if text == "" {
 		return true
 	}
@@ -275,9 +275,9 @@ func FuzzAccountProfile(f *testing.F) {
 			return // No profile arrives in another form.
 		}
 		info := v2.AccountInfo_builder{Profile: fields, Login: login, Emails: []*v2.AccountInfo_Email{v2.AccountInfo_Email_builder{Address: other, IsPrimary: primary}.Build()}}.Build()
-		fix := inProcess(t, ws)
+		fix := newUnpacedFixture(t, ws)
 		before := fix.sim.Workspace()
-		got, err := fix.create(t.Context(), info)
+		got, err := fix.createAccount(t.Context(), info)
 		after := fix.sim.Workspace()
 		var sent []string
 		for _, operation := range fix.writes() {

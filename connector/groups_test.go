@@ -22,7 +22,7 @@ func (f *fixture) grantPages(t *testing.T, r *v2.Resource) []string {
 	t.Helper()
 	var all []string
 	f.sim.ResetJournal()
-	must(pages(f, func(o rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
+	must(allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
 		grants, res, err := f.syncer(r).Grants(t.Context(), r, o)
 		var asked []string
 		for _, request := range f.sim.Journal() {
@@ -37,12 +37,12 @@ func (f *fixture) grantPages(t *testing.T, r *v2.Resource) []string {
 
 // The grants of a group come in an order that asks for as little as can be: its
 // users, its invites unless the workspace is known to have none, what it holds.
-func TestPagesOfAGroup(t *testing.T) {
+func TestGrants_GroupPages(t *testing.T) {
 	t.Parallel()
 	const users, invites = "group:g1:member:user:u1 group:g1:member:user:u2", "group:g1:member:invite:new@example.com"
 	const held, unlisted = "role:owner:assigned:group:g1", "source:gone:src:group:g1"
 	list := func(t *testing.T, f *fixture) {
-		f.list(t)
+		f.listAll(t)
 		must(f.entitlements(t.Context(), must(groupResource(segmentapiGroup("g1")))(t)))(t)
 	}
 	noInvites := func(ws *sim.Workspace) { ws.Invites = nil }
@@ -74,7 +74,7 @@ func TestPagesOfAGroup(t *testing.T) {
 				for _, typeID := range kindIDs(func(k *kind) bool { return k.id != typeInvite }) {
 					must(f.listType(t.Context(), typeID))(t)
 				}
-				must(f.static(t))(t)
+				must(f.staticEntitlements(t))(t)
 			},
 			want: []string{"listUsersFromUserGroup: " + users, "listInvitesFromUserGroup:", "getUserGroup: " + held, ": " + unlisted},
 		},
@@ -89,7 +89,7 @@ func TestPagesOfAGroup(t *testing.T) {
 			if c.edit != nil {
 				c.edit(ws)
 			}
-			f := paged(t, ws, c.size)
+			f := newPagedFixture(t, ws, c.size)
 			if c.before != nil {
 				c.before(t, f)
 			}
@@ -100,10 +100,10 @@ func TestPagesOfAGroup(t *testing.T) {
 	}
 }
 
-func TestGroupPermissionsExpandToItsUsers(t *testing.T) {
+func TestGrants_GroupPermissionsExpandToUsers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())
-	group := find(t, f.list(t)[typeGroup], "g1")
+	group := rowWithID(t, f.listAll(t)[typeGroup], "g1")
 	for _, g := range must(f.grants(t.Context(), group))(t) {
 		var e v2.GrantExpandable
 		annos := annotations.Annotations(g.GetAnnotations())
@@ -122,7 +122,7 @@ func TestGroupPermissionsExpandToItsUsers(t *testing.T) {
 
 // A group that has gone by one of the requests, asked for twice, holds nothing. It
 // asks for nothing more, and returns only the resources that its entitlements need.
-func TestGroupThatVanishes(t *testing.T) {
+func TestGrants_GroupGone(t *testing.T) {
 	t.Parallel()
 	const users = "group:g1:member:user:u1 group:g1:member:user:u2"
 	for operation, want := range map[string][]string{
@@ -135,8 +135,8 @@ func TestGroupThatVanishes(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ws := full()
 				ws.Groups[0].Permissions = append(ws.Groups[0].Permissions, sim.Permission{RoleID: "src", Resources: []sim.Resource{{ID: "gone", Type: "SOURCE"}}})
-				f := timeless(t, ws)
-				group := find(t, f.list(t)[typeGroup], "g1")
+				f := newInMemoryFixture(t, ws)
+				group := rowWithID(t, f.listAll(t)[typeGroup], "g1")
 				f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: http.StatusNotFound})
 				must(f.entitlements(t.Context(), group))(t)
 				if diff := cmp.Diff(want, f.grantPages(t, group)); diff != "" {
@@ -163,15 +163,15 @@ func TestGroupThatVanishes(t *testing.T) {
 func TestGrants_GroupGoneStaysGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := timeless(t, crowd(0, 3))
-		group := f.list(t)[typeGroup][0]
+		f := newInMemoryFixture(t, usersAndEmptyGroups(0, 3))
+		group := f.listAll(t)[typeGroup][0]
 		must(f.entitlements(t.Context(), group))(t)
 		f.inject(t, sim.Fault{Operation: "listUsersFromUserGroup", Kind: sim.FaultStatus, Status: http.StatusNotFound})
-		f.requests()
+		f.requestCounts()
 		for range 2 {
 			must(f.grants(t.Context(), group))(t)
 		}
-		if diff := cmp.Diff(map[string]int{"listUsersFromUserGroup": 2}, f.requests()); diff != "" {
+		if diff := cmp.Diff(map[string]int{"listUsersFromUserGroup": 2}, f.requestCounts()); diff != "" {
 			t.Errorf("requests (-want +got):\n%s", diff)
 		}
 	})
@@ -180,7 +180,7 @@ func TestGrants_GroupGoneStaysGone(t *testing.T) {
 // Segment lists an invite for a while after it was accepted, and keeps the
 // capitals that each address was written with. A user comes before an invite,
 // the same spelling before another. Who is in no list at all has no row.
-func TestWhoAPendingMemberIs(t *testing.T) {
+func TestGrants_PendingMembers(t *testing.T) {
 	t.Parallel()
 	ws := small()
 	ws.Users = []sim.User{
@@ -213,10 +213,10 @@ func TestWhoAPendingMemberIs(t *testing.T) {
 		{"alone@example.com", "ALONE@example.com"}: "invite:Alone@example.com",
 	} {
 		f := newFixture(t, ws)
-		group := find(t, f.list(t)[typeGroup], "g2")
+		group := rowWithID(t, f.listAll(t)[typeGroup], "g2")
 		body := `{"data":{"emails":["` + strings.Join(slices.DeleteFunc(emails[:], func(s string) bool { return s == "" }), `","`) + `"],"pagination":{"current":"MA=="}}}`
 		f.inject(t, sim.Fault{Operation: "listInvitesFromUserGroup", Kind: sim.FaultStatus, Status: http.StatusOK, Body: body})
-		ctx, logs := logged(t)
+		ctx, logs := withObservedLog(t)
 		var got []string
 		for _, g := range must(f.grants(ctx, group))(t) {
 			got = append(got, strings.TrimPrefix(g.GetId(), "group:g2:member:"))
@@ -232,7 +232,7 @@ func TestWhoAPendingMemberIs(t *testing.T) {
 
 // Users of a group whom the list of users does not have are left out; where
 // nobody was listed, nobody is missing.
-func TestMembersThatNoListReturned(t *testing.T) {
+func TestGrants_UnlistedMembers(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string][]string{
 		"listed":     {"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:invite:new@example.com"},
@@ -242,7 +242,7 @@ func TestMembersThatNoListReturned(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, small())
 			if name == "listed" {
-				f.list(t)
+				f.listAll(t)
 			}
 			f.sim.Update(func(ws *sim.Workspace) {
 				ws.Users = append(ws.Users, sim.User{ID: "late", Email: "late@example.com"})
@@ -250,7 +250,7 @@ func TestMembersThatNoListReturned(t *testing.T) {
 				ws.Groups[0].Members = append(ws.Groups[0].Members, "late@example.com", "later@example.com")
 				ws.Groups[0].Permissions = nil
 			})
-			ctx, logs := logged(t)
+			ctx, logs := withObservedLog(t)
 			got := grantIDs(must(f.grants(ctx, must(groupResource(segmentapiGroup("g1")))(t)))(t))
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("grants (-want +got):\n%s", diff)
@@ -264,7 +264,7 @@ func TestMembersThatNoListReturned(t *testing.T) {
 }
 
 // A targeted sync knows at least the users of the group itself.
-func TestPendingMemberOfATargetedGroup(t *testing.T) {
+func TestGrants_PendingMemberInATargetedSync(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())
 	f.inject(t, sim.Fault{Operation: "listInvitesFromUserGroup", Kind: sim.FaultStatus, Status: http.StatusOK,
@@ -277,7 +277,7 @@ func TestPendingMemberOfATargetedGroup(t *testing.T) {
 }
 
 // A refusal on any page fails the sync: members must not go missing.
-func TestPagesOfAGroupThatFail(t *testing.T) {
+func TestGrants_GroupErrors(t *testing.T) {
 	t.Parallel()
 	for _, operation := range []string{"getUserGroup", "listUsersFromUserGroup", "listInvitesFromUserGroup"} {
 		for want, fault := range map[codes.Code]sim.Fault{
@@ -286,7 +286,7 @@ func TestPagesOfAGroupThatFail(t *testing.T) {
 			codes.Internal:         {Kind: sim.FaultEmpty},
 		} {
 			f := newFixture(t, full())
-			group := find(t, f.list(t)[typeGroup], "g1")
+			group := rowWithID(t, f.listAll(t)[typeGroup], "g1")
 			fault.Operation = operation
 			f.inject(t, fault)
 			if grants, err := f.grants(t.Context(), group); status.Code(err) != want || !strings.Contains(err.Error(), "group g1") || !strings.Contains(err.Error(), operation) {

@@ -104,7 +104,7 @@ func TestLocate(t *testing.T) {
 // What no list foretold is access all the same. A role on what it is not meant
 // for gets an entitlement; what no list returned gets one and, on a page of
 // grants of its own, a row.
-func TestWhatNoListForetold(t *testing.T) {
+func TestGrants_UnlistedRolesAndResources(t *testing.T) {
 	t.Parallel()
 	on := func(role, kind, id string, labels ...sim.Label) sim.Permission {
 		return sim.Permission{RoleID: role, RoleName: "Was " + role, Resources: []sim.Resource{{ID: id, Type: kind, Labels: labels}}}
@@ -119,8 +119,8 @@ func TestWhatNoListForetold(t *testing.T) {
 	}
 	ws.Groups[0].Permissions = ws.Users[1].Permissions
 	f := newFixture(t, ws)
-	rows := f.list(t)
-	for _, r := range []*v2.Resource{find(t, rows[typeUser], "u2"), find(t, rows[typeGroup], "g1")} {
+	rows := f.listAll(t)
+	for _, r := range []*v2.Resource{rowWithID(t, rows[typeUser], "u2"), rowWithID(t, rows[typeGroup], "g1")} {
 		var got []string
 		for _, e := range must(f.entitlements(t.Context(), r))(t) {
 			got = append(got, fmt.Sprintf("%s %q on %q %v immutable=%t", e.GetId(), e.GetDisplayName(), e.GetResource().GetDisplayName(), e.GetResource().GetProfile().AsMap(), immutable(e)))
@@ -140,7 +140,7 @@ func TestWhatNoListForetold(t *testing.T) {
 			t.Errorf("entitlements of %v (-want +got):\n%s", r.GetId(), diff)
 		}
 		got = nil
-		must(pages(f, func(o rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
+		must(allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
 			grants, res, err := f.syncer(r).Grants(t.Context(), r, o)
 			stores := res != nil && res.Annotations.Contains(&v2.InsertResourceGrants{})
 			for _, g := range grants {
@@ -177,7 +177,7 @@ func TestWhatNoListForetold(t *testing.T) {
 
 // In a targeted or filtered sync the lists were not read, and what is
 // referenced counts as listed.
-func TestNothingIsMissingFromAListThatWasNotRead(t *testing.T) {
+func TestGrants_UnreadLists(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())
 	user, group := must(userResource(segmentapiUser("u1")))(t), must(groupResource(segmentapiGroup("g1")))(t)
@@ -204,7 +204,7 @@ func TestNothingIsMissingFromAListThatWasNotRead(t *testing.T) {
 
 // A targeted sync lists nothing, so the first permission on a space reads the
 // ids of all, or a space would get two.
-func TestTargetedSyncKnowsSpaces(t *testing.T) {
+func TestGrants_SpacesInATargetedSync(t *testing.T) {
 	t.Parallel()
 	spaces := func(ids ...string) []sim.Permission {
 		p := sim.Permission{RoleID: "uni"}
@@ -235,14 +235,14 @@ func TestTargetedSyncKnowsSpaces(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := paged(t, ws, c.size)
+			f := newPagedFixture(t, ws, c.size)
 			if c.fault.Kind != "" {
 				c.fault.Operation = "listSpaces"
 				f.inject(t, c.fault)
 			}
 			// Who holds nothing on spaces needs no list of them.
 			must(f.grants(t.Context(), must(userResource(segmentapiUser("u3")))(t)))(t)
-			if asked := f.requests()["listSpaces"]; asked != 0 {
+			if asked := f.requestCounts()["listSpaces"]; asked != 0 {
 				t.Errorf("spaces were listed for nothing")
 			}
 			var got []string
@@ -259,7 +259,7 @@ func TestTargetedSyncKnowsSpaces(t *testing.T) {
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("grants (-want +got):\n%s", diff)
 			}
-			if asked := f.requests()["listSpaces"]; asked != 1 {
+			if asked := f.requestCounts()["listSpaces"]; asked != 1 {
 				t.Errorf("spaces were listed %d times", asked)
 			}
 		})

@@ -9,9 +9,9 @@ import (
 )
 
 // An invite is of nobody yet, and is recognized by the address alone.
-func TestInviteProfile(t *testing.T) {
+func TestList_Invite(t *testing.T) {
 	t.Parallel()
-	invite := find(t, newFixture(t, small()).list(t)[typeInvite], "new@example.com")
+	invite := rowWithID(t, newFixture(t, small()).listAll(t)[typeInvite], "new@example.com")
 	if diff := cmp.Diff(map[string]any{"email": "new@example.com"}, invite.GetProfile().AsMap()); diff != "" {
 		t.Errorf("profile (-want +got):\n%s", diff)
 	}

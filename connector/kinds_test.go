@@ -13,7 +13,7 @@ import (
 )
 
 // Static entitlements and the zero connector are what `capabilities` shows.
-func TestZeroConnectorDescribesItself(t *testing.T) {
+func TestResourceSyncers_ZeroConnector(t *testing.T) {
 	t.Parallel()
 	var got []string
 	for _, s := range (&Connector{}).ResourceSyncers(t.Context()) {
@@ -65,14 +65,14 @@ func TestCapabilities(t *testing.T) {
 	}
 }
 
-func TestRowsOfEachType(t *testing.T) {
+func TestList_RowsOfEachType(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{1, 2, 7, 1000} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			t.Parallel()
-			f := paged(t, small(), size)
+			f := newPagedFixture(t, small(), size)
 			got := map[string]string{}
-			for typeID, rows := range f.list(t) {
+			for typeID, rows := range f.listAll(t) {
 				for _, r := range rows {
 					if r.GetId().GetResourceType() != typeID || r.GetParentResourceId() != nil {
 						t.Errorf("%v has a foreign type or a parent", r.GetId())
@@ -95,7 +95,7 @@ func TestRowsOfEachType(t *testing.T) {
 }
 
 // A row that Baton would refuse fails a whole sync.
-func TestRowsThatBatonWouldRefuse(t *testing.T) {
+func TestList_RowsPassValidation(t *testing.T) {
 	t.Parallel()
 	ws := small()
 	ws.Users[1].Email = "not an address"
@@ -103,7 +103,7 @@ func TestRowsThatBatonWouldRefuse(t *testing.T) {
 	ws.Roles[0].Description = strings.Repeat("d", 5000)
 	ws.Groups[0].Name = " \t "
 	f := newFixture(t, ws)
-	for typeID, rows := range f.list(t) {
+	for typeID, rows := range f.listAll(t) {
 		for _, r := range rows {
 			if err := r.ValidateAll(); err != nil || r.GetDisplayName() == "" {
 				t.Errorf("%s %q: %v", typeID, r.GetDisplayName(), err)

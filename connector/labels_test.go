@@ -14,7 +14,7 @@ import (
 )
 
 // longest fills the id of a label up to its maximum.
-func longest(begin string) string { return strings.Repeat("x", access.MaxLabelID-len(begin)) }
+func padToMaxLabelID(begin string) string { return strings.Repeat("x", access.MaxLabelID-len(begin)) }
 
 func TestLabelProfile(t *testing.T) {
 	t.Parallel()
@@ -24,7 +24,7 @@ func TestLabelProfile(t *testing.T) {
 }
 
 // A set of labels is in no list; its id says all.
-func TestGetOfALabelSet(t *testing.T) {
+func TestGet_LabelSet(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, full())
 	got := must(f.get(t.Context(), typeLabel, "env=prod,team=a%2Cb"))(t)
@@ -32,12 +32,12 @@ func TestGetOfALabelSet(t *testing.T) {
 	if diff := cmp.Diff(want, got.GetProfile().AsMap()); diff != "" || got.GetDisplayName() != "env=prod and team=a,b" {
 		t.Errorf("%q, profile (-want +got):\n%s", got.GetDisplayName(), diff)
 	}
-	if requests := f.requests(); len(requests) != 0 {
+	if requests := f.requestCounts(); len(requests) != 0 {
 		t.Errorf("requests: %v", requests)
 	}
 	// In another order it is the id of nothing, as is a single label that is not
 	// defined.
-	for _, id := range []string{"team=a,env=prod", "env=gone", "nonsense", access.LabelID([]segmentapi.Label{{Key: longest("")}})} {
+	for _, id := range []string{"team=a,env=prod", "env=gone", "nonsense", access.LabelID([]segmentapi.Label{{Key: padToMaxLabelID("")}})} {
 		if r, err := f.get(t.Context(), typeLabel, id); status.Code(err) != codes.NotFound {
 			t.Errorf("%s: %v, %v", id, r, err)
 		}

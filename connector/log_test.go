@@ -20,7 +20,7 @@ import (
 
 // What a plan lacks is named in a warning as soon as it is known, and in the
 // last one. A type of function that the workspace does not know is not lacking.
-func TestWhatIsSkippedIsNamedTwice(t *testing.T) {
+func TestReport_SkippedTypes(t *testing.T) {
 	t.Parallel()
 	functions := func(httpStatus int, kinds ...string) []sim.Fault {
 		var faults []sim.Fault
@@ -48,8 +48,8 @@ func TestWhatIsSkippedIsNamedTwice(t *testing.T) {
 			for _, fault := range c.faults {
 				f.inject(t, fault)
 			}
-			ctx, logs := logged(t)
-			rows := f.listIn(ctx, t)
+			ctx, logs := withObservedLog(t)
+			rows := f.listAllIn(ctx, t)
 			for _, r := range slices.Concat(rows[typeUser], rows[typeGroup]) {
 				must(f.entitlements(ctx, r))(t)
 				must(f.grants(ctx, r))(t)
@@ -70,7 +70,7 @@ func TestWhatIsSkippedIsNamedTwice(t *testing.T) {
 	}
 }
 
-func TestScopesThatAreNotShownAreReportedOnce(t *testing.T) {
+func TestReport_UnknownScopes(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]sim.Option{"plain": nil, "generous": {sim.WithPermissionsInLists()}} {
 		t.Run(name, func(t *testing.T) {
@@ -81,8 +81,8 @@ func TestScopesThatAreNotShownAreReportedOnce(t *testing.T) {
 			ws.Users[2].Permissions = append(ws.Users[2].Permissions, odd)
 			ws.Users[1].Permissions = []sim.Permission{{RoleID: "owner"}, {Resources: odd.Resources[:1]}}
 			f := newFixture(t, ws, opts...)
-			ctx, logs := logged(t)
-			rows := f.list(t)
+			ctx, logs := withObservedLog(t)
+			rows := f.listAll(t)
 			subjects := slices.Concat(rows[typeUser], rows[typeGroup])
 			for _, r := range subjects {
 				must(f.entitlements(ctx, r))(t)
@@ -111,13 +111,13 @@ func TestScopesThatAreNotShownAreReportedOnce(t *testing.T) {
 }
 
 // An intruder is a store where something happens while a value is read.
-type intruder struct {
+type hookedStore struct {
 	*statetest.Memory
 	meanwhile func()
 }
 
 // GetAll is what the report asks for its totals.
-func (i *intruder) GetAll(ctx context.Context, token string, opts ...sessions.SessionStoreOption) (map[string][]byte, string, error) {
+func (i *hookedStore) GetAll(ctx context.Context, token string, opts ...sessions.SessionStoreOption) (map[string][]byte, string, error) {
 	if meanwhile := i.meanwhile; meanwhile != nil {
 		i.meanwhile = nil
 		meanwhile()
@@ -127,16 +127,16 @@ func (i *intruder) GetAll(ctx context.Context, token string, opts ...sessions.Se
 
 // Neither another worker in the middle of the report nor another process that
 // takes up the sync says it again.
-func TestReportIsMadeOnce(t *testing.T) {
+func TestReport_Once(t *testing.T) {
 	t.Parallel()
 	ws := small()
 	ws.Users[1].Permissions = []sim.Permission{{RoleID: "owner", Resources: []sim.Resource{{ID: "d", Type: "DESTINATION"}}}}
 	f := newFixture(t, ws)
-	store := &intruder{Memory: statetest.New()}
+	store := &hookedStore{Memory: statetest.New()}
 	f.session = store
-	ctx, logs := logged(t)
-	users := f.list(t)[typeUser]
-	must(f.entitlements(ctx, find(t, users, "u2")))(t)
+	ctx, logs := withObservedLog(t)
+	users := f.listAll(t)[typeUser]
+	must(f.entitlements(ctx, rowWithID(t, users, "u2")))(t)
 	store.meanwhile = func() { must(f.grants(ctx, users[1]))(t) }
 	must(f.grants(ctx, users[0]))(t)
 	again := newFixture(t, ws)
@@ -148,13 +148,13 @@ func TestReportIsMadeOnce(t *testing.T) {
 }
 
 // Without a session store there is no total; it must be said all the same.
-func TestScopesThatAreNotShownWithoutAStore(t *testing.T) {
+func TestReport_UnknownScopesWithoutAStore(t *testing.T) {
 	t.Parallel()
 	ws := small()
 	ws.Users[1].Permissions = []sim.Permission{{RoleID: "owner", Resources: []sim.Resource{{ID: "d", Type: "DESTINATION"}, {ID: "e", Type: "DESTINATION"}}}}
 	f := newFixture(t, ws)
 	f.session = nil
-	ctx, logs := logged(t)
+	ctx, logs := withObservedLog(t)
 	must(f.grants(ctx, must(userResource(segmentapiUser("u2")))(t)))(t)
 	warnings := logs.FilterMessageSnippet("not shown: no grants").All()
 	if len(warnings) != 1 || warnings[0].ContextMap()["scope"] != "DESTINATION" || warnings[0].ContextMap()["count"] != int64(2) {
@@ -164,7 +164,7 @@ func TestScopesThatAreNotShownWithoutAStore(t *testing.T) {
 
 // Each change leaves one line in the log that says what has changed, and no
 // secret.
-func TestAuditLine(t *testing.T) {
+func TestAuditLog_OneLinePerChange(t *testing.T) {
 	t.Parallel()
 	for operation, want := range map[string][2]string{
 		"addPermissionsToUser":           {"user u4", "+ Functions Admin on FUNCTION f1"},
@@ -181,9 +181,9 @@ func TestAuditLine(t *testing.T) {
 	} {
 		t.Run(operation, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, crowded())
-			ctx, logs := logged(t)
-			if _, err := everyWrite()[operation](ctx, f); err != nil {
+			f := newFixture(t, writableWithHoldings())
+			ctx, logs := withObservedLog(t)
+			if _, err := oneAttemptPerOperation()[operation](ctx, f); err != nil {
 				t.Fatal(err)
 			}
 			ours := logs.FilterField(zap.String("operation", operation))

@@ -38,10 +38,10 @@ type fixture struct {
 
 func newFixture(t *testing.T, ws *sim.Workspace, opts ...sim.Option) *fixture {
 	t.Helper()
-	return paged(t, ws, 0, opts...)
+	return newPagedFixture(t, ws, 0, opts...)
 }
 
-func paged(t *testing.T, ws *sim.Workspace, pageSize int, opts ...sim.Option) *fixture {
+func newPagedFixture(t *testing.T, ws *sim.Workspace, pageSize int, opts ...sim.Option) *fixture {
 	t.Helper()
 	s := sim.New(ws, opts...)
 	server := httptest.NewServer(s)
@@ -54,7 +54,7 @@ func paged(t *testing.T, ws *sim.Workspace, pageSize int, opts ...sim.Option) *f
 }
 
 // timeless is a fixture without a network, for the fake time of synctest.
-func timeless(t *testing.T, ws *sim.Workspace, opts ...sim.Option) *fixture {
+func newInMemoryFixture(t *testing.T, ws *sim.Workspace, opts ...sim.Option) *fixture {
 	t.Helper()
 	s := sim.New(ws, opts...)
 	client := must(segmentapi.New(s.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: s.RoundTripper()}), segmentapi.WithRetry(syncRetry)))(t)
@@ -64,7 +64,7 @@ func timeless(t *testing.T, ws *sim.Workspace, opts ...sim.Option) *fixture {
 
 // inProcess is a fixture without a network, that sends each request once and
 // does not pace.
-func inProcess(t testing.TB, ws *sim.Workspace) *fixture {
+func newUnpacedFixture(t testing.TB, ws *sim.Workspace) *fixture {
 	t.Helper()
 	s := sim.New(ws)
 	client, err := segmentapi.New(s.Token(), segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(&http.Client{Transport: s.RoundTripper()}),
@@ -76,14 +76,14 @@ func inProcess(t testing.TB, ws *sim.Workspace) *fixture {
 }
 
 // another is the fixture in another process, with the same session store.
-func (f *fixture) another() *fixture {
+func (f *fixture) inAnotherProcess() *fixture {
 	return &fixture{Connector: &Connector{client: f.client, patient: f.patient}, sim: f.sim, session: f.session}
 }
 
 func (f *fixture) opts() rs.SyncOpAttrs { return rs.SyncOpAttrs{Session: f.session, SyncID: "sync"} }
 
 // lists is the request that lists each type.
-func lists() map[string]string {
+func listOperations() map[string]string {
 	return map[string]string{
 		typeWorkspace: "getWorkspace", typeUser: "listUsers", typeInvite: "listInvites", typeGroup: "listUserGroups",
 		typeRole: "listRoles", typeSource: "listSources", typeWarehouse: "listWarehouses", typeFunction: "listFunctions",
@@ -92,8 +92,8 @@ func lists() map[string]string {
 }
 
 // gets is the request that reads one row of each type.
-func gets() map[string]string {
-	all := lists()
+func getOperations() map[string]string {
+	all := listOperations()
 	maps.Copy(all, map[string]string{
 		typeUser: "getUser", typeGroup: "getUserGroup", typeSource: "getSource", typeWarehouse: "getWarehouse",
 		typeFunction: "getFunction", typeSpace: "getSpace",
@@ -102,7 +102,7 @@ func gets() map[string]string {
 }
 
 // requests counts the journal by operation, and empties it.
-func (f *fixture) requests() map[string]int {
+func (f *fixture) requestCounts() map[string]int {
 	counts := map[string]int{}
 	for _, r := range f.sim.Journal() {
 		counts[r.Operation]++
@@ -133,34 +133,34 @@ func (f *fixture) inject(t *testing.T, fault sim.Fault) {
 
 // list lists all types and asks for their static entitlements, as the first
 // phases of a sync do.
-func (f *fixture) list(t *testing.T) map[string][]*v2.Resource {
+func (f *fixture) listAll(t *testing.T) map[string][]*v2.Resource {
 	t.Helper()
-	return f.listIn(t.Context(), t)
+	return f.listAllIn(t.Context(), t)
 }
 
-func (f *fixture) listIn(ctx context.Context, t *testing.T) map[string][]*v2.Resource {
+func (f *fixture) listAllIn(ctx context.Context, t *testing.T) map[string][]*v2.Resource {
 	t.Helper()
 	rows := map[string][]*v2.Resource{}
 	for _, syncer := range f.ResourceSyncers(ctx) {
-		rows[syncer.ResourceType(ctx).GetId()] = must(pages(f, func(o rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
+		rows[syncer.ResourceType(ctx).GetId()] = must(allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
 			return syncer.List(ctx, nil, o)
 		}))(t)
 	}
-	must(f.static(t))(t)
+	must(f.staticEntitlements(t))(t)
 	return rows
 }
 
 func (f *fixture) listType(ctx context.Context, typeID string) ([]*v2.Resource, error) {
 	for _, s := range f.ResourceSyncers(ctx) {
 		if s.ResourceType(ctx).GetId() == typeID {
-			return pages(f, func(o rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) { return s.List(ctx, nil, o) })
+			return allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) { return s.List(ctx, nil, o) })
 		}
 	}
 	return nil, nil
 }
 
 // static are the entitlements that all resources of a type have.
-func (f *fixture) static(t *testing.T) (map[string][]string, error) {
+func (f *fixture) staticEntitlements(t *testing.T) (map[string][]string, error) {
 	t.Helper()
 	all := map[string][]string{}
 	for _, s := range f.ResourceSyncers(t.Context()) {
@@ -169,7 +169,7 @@ func (f *fixture) static(t *testing.T) (map[string][]string, error) {
 		if !ok {
 			continue
 		}
-		rows, err := pages(f, func(o rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+		rows, err := allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
 			return static.StaticEntitlements(t.Context(), o)
 		})
 		if err != nil {
@@ -194,35 +194,35 @@ func (f *fixture) static(t *testing.T) (map[string][]string, error) {
 
 // entitlements and grants of one subject.
 func (f *fixture) entitlements(ctx context.Context, r *v2.Resource) ([]*v2.Entitlement, error) {
-	return pages(f, func(o rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+	return allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
 		return f.syncer(r).Entitlements(ctx, r, o)
 	})
 }
 
 func (f *fixture) grants(ctx context.Context, r *v2.Resource) ([]*v2.Grant, error) {
-	return pages(f, func(o rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
+	return allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
 		return f.syncer(r).Grants(ctx, r, o)
 	})
 }
 
 // detail asks for the entitlements of rows, one by one, and read for their grants
 // as well.
-func (f *fixture) detail(ctx context.Context, t *testing.T, rows []*v2.Resource) {
+func (f *fixture) readEntitlements(ctx context.Context, t *testing.T, rows []*v2.Resource) {
 	t.Helper()
 	for _, r := range rows {
 		must(f.entitlements(ctx, r))(t)
 	}
 }
 
-func (f *fixture) read(ctx context.Context, t *testing.T, rows []*v2.Resource) {
+func (f *fixture) readEntitlementsAndGrants(ctx context.Context, t *testing.T, rows []*v2.Resource) {
 	t.Helper()
-	f.detail(ctx, t, rows)
+	f.readEntitlements(ctx, t, rows)
 	for _, r := range rows {
 		must(f.grants(ctx, r))(t)
 	}
 }
 
-func subjectsOf(rows map[string][]*v2.Resource) []*v2.Resource {
+func usersAndGroups(rows map[string][]*v2.Resource) []*v2.Resource {
 	return slices.Concat(rows[typeUser], rows[typeGroup])
 }
 
@@ -259,7 +259,7 @@ func (f *fixture) syncer(r *v2.Resource) syncer {
 }
 
 // pages follows the page tokens of a call to the end.
-func pages[T any](f *fixture, call func(rs.SyncOpAttrs) ([]T, *rs.SyncOpResults, error)) ([]T, error) {
+func allPages[T any](f *fixture, call func(rs.SyncOpAttrs) ([]T, *rs.SyncOpResults, error)) ([]T, error) {
 	var all []T
 	opts := rs.SyncOpAttrs{Session: f.session, SyncID: "sync"}
 	for {
@@ -285,7 +285,7 @@ func must[T any](v T, err error) func(*testing.T) T {
 	}
 }
 
-func find(t *testing.T, rows []*v2.Resource, id string) *v2.Resource {
+func rowWithID(t *testing.T, rows []*v2.Resource, id string) *v2.Resource {
 	t.Helper()
 	for _, r := range rows {
 		if r.GetId().GetResource() == id {
@@ -311,7 +311,7 @@ func immutable(row interface{ GetAnnotations() []*anypb.Any }) bool {
 }
 
 // logged returns a context whose log is kept, at debug level.
-func logged(t *testing.T) (context.Context, *observer.ObservedLogs) {
+func withObservedLog(t *testing.T) (context.Context, *observer.ObservedLogs) {
 	core, logs := observer.New(zapcore.DebugLevel)
 	return ctxzap.ToContext(t.Context(), zap.New(core)), logs
 }

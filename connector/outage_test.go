@@ -20,7 +20,7 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-func TestOutage(t *testing.T) {
+func TestOutage_Failed(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2025, 1, 14, 9, 0, 0, 0, time.UTC)
 	var o outage
@@ -52,7 +52,7 @@ func TestOutage(t *testing.T) {
 
 // The SDK tries again for ever after Unavailable, so a long outage ends as
 // something else.
-func TestLongOutageEndsTheSync(t *testing.T) {
+func TestTranslate_LongOutage(t *testing.T) {
 	t.Parallel()
 	down := &segmentapi.Error{Operation: "listUsers", StatusCode: http.StatusServiceUnavailable}
 	for began, want := range map[time.Duration]codes.Code{time.Minute: codes.Unavailable, 11 * time.Minute: codes.Internal} {
@@ -66,7 +66,7 @@ func TestLongOutageEndsTheSync(t *testing.T) {
 
 // transient are the faults after which the SDK tries again, for ever if the
 // connector let it.
-func transient() map[string]sim.Fault {
+func transientFaults() map[string]sim.Fault {
 	return map[string]sim.Fault{
 		"502 of a gateway": {Kind: sim.FaultHTML},
 		"502":              {Kind: sim.FaultStatus, Status: http.StatusBadGateway},
@@ -86,16 +86,16 @@ const requestTimeout = 20 * time.Second
 
 // An outage that lasts ends the sync after ten minutes, and not before; one of
 // five minutes costs nothing but the time.
-func TestOutagesOfEveryKind(t *testing.T) {
+func TestOutage_EveryRead(t *testing.T) {
 	t.Parallel()
-	for name, fault := range transient() {
-		for operation, read := range syncedReads() {
+	for name, fault := range transientFaults() {
+		for operation, read := range readsOfASync() {
 			planned := fault
 			planned.Operation = operation
 			t.Run(name+"/"+operation, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					took, _, err := outlive(t, planned, 0, read)
+					took, _, err := readDuringOutage(t, planned, 0, read)
 					// The last wait and the last attempts come on top.
 					if took < longestOutage || took > longestOutage+time.Minute+3*requestTimeout+time.Minute/4 {
 						t.Errorf("it took %s", took)
@@ -106,7 +106,7 @@ func TestOutagesOfEveryKind(t *testing.T) {
 					}
 				})
 				synctest.Test(t, func(t *testing.T) {
-					took, rows, err := outlive(t, planned, longestOutage/2, read)
+					took, rows, err := readDuringOutage(t, planned, longestOutage/2, read)
 					if err != nil || rows == 0 || took < longestOutage/2 || took > longestOutage {
 						t.Errorf("%d rows after %s: %v", rows, took, err)
 					}
@@ -117,18 +117,18 @@ func TestOutagesOfEveryKind(t *testing.T) {
 }
 
 // outlive reads while a fault strikes, which goes after a while, or never.
-func outlive(t *testing.T, fault sim.Fault, lasts time.Duration, read func(context.Context, types.ConnectorServer) (int, error)) (time.Duration, int, error) {
+func readDuringOutage(t *testing.T, fault sim.Fault, lasts time.Duration, read func(context.Context, types.ConnectorServer) (int, error)) (time.Duration, int, error) {
 	t.Helper()
-	f, built := inOutage(t, fault)
+	f, built := newOutageFixture(t, fault)
 	if lasts > 0 {
 		time.AfterFunc(lasts, f.sim.ClearFaults)
 	}
-	return persist(t, built, read)
+	return readWithRetries(t, built, read)
 }
 
 // persist reads as the SDK's syncer does, until there are rows or an error that
 // it does not try again after.
-func persist(t *testing.T, built types.ConnectorServer, read func(context.Context, types.ConnectorServer) (int, error)) (time.Duration, int, error) {
+func readWithRetries(t *testing.T, built types.ConnectorServer, read func(context.Context, types.ConnectorServer) (int, error)) (time.Duration, int, error) {
 	t.Helper()
 	// As in pkg/sync.
 	retryer := retry.NewRetryer(t.Context(), retry.RetryConfig{InitialDelay: time.Second})
@@ -143,9 +143,9 @@ func persist(t *testing.T, built types.ConnectorServer, read func(context.Contex
 }
 
 // inOutage is a connector whose requests meet the fault, and time out.
-func inOutage(t *testing.T, fault sim.Fault) (*fixture, types.ConnectorServer) {
+func newOutageFixture(t *testing.T, fault sim.Fault) (*fixture, types.ConnectorServer) {
 	t.Helper()
-	f := timeless(t, full())
+	f := newInMemoryFixture(t, full())
 	web := &http.Client{Transport: f.sim.RoundTripper(), Timeout: requestTimeout}
 	f.client = must(segmentapi.New(f.sim.Token(), segmentapi.WithHTTPClient(web), segmentapi.WithRetry(syncRetry)))(t)
 	built := must(connectorbuilder.NewConnector(t.Context(), f.Connector, connectorbuilder.WithSessionStore(f.session)))(t)
@@ -155,17 +155,17 @@ func inOutage(t *testing.T, fault sim.Fault) (*fixture, types.ConnectorServer) {
 
 // syncedReads are all operations that a sync reads, each with the call of the
 // SDK that asks for it first.
-func syncedReads() map[string]func(context.Context, types.ConnectorServer) (int, error) {
+func readsOfASync() map[string]func(context.Context, types.ConnectorServer) (int, error) {
 	reads := map[string]func(context.Context, types.ConnectorServer) (int, error){
-		"getUser": grantsOf(typeUser, "u1", ""),
+		"getUser": readGrants(typeUser, "u1", ""),
 		"getUserGroup": func(ctx context.Context, c types.ConnectorServer) (int, error) {
 			r, err := c.ListEntitlements(ctx, v2.EntitlementsServiceListEntitlementsRequest_builder{Resource: stub(typeGroup, "g1")}.Build())
 			return 1 + len(r.GetList()), err // It holds nothing that no list foretold.
 		},
-		"listUsersFromUserGroup":   grantsOf(typeGroup, "g1", ""),
-		"listInvitesFromUserGroup": grantsOf(typeGroup, "g1", `{"phase":"invites"}`),
+		"listUsersFromUserGroup":   readGrants(typeGroup, "g1", ""),
+		"listInvitesFromUserGroup": readGrants(typeGroup, "g1", `{"phase":"invites"}`),
 	}
-	for typeID, operation := range lists() {
+	for typeID, operation := range listOperations() {
 		reads[operation] = func(ctx context.Context, c types.ConnectorServer) (int, error) {
 			rows, token := 0, ""
 			for {
@@ -180,7 +180,7 @@ func syncedReads() map[string]func(context.Context, types.ConnectorServer) (int,
 	return reads
 }
 
-func grantsOf(typeID, id, token string) func(context.Context, types.ConnectorServer) (int, error) {
+func readGrants(typeID, id, token string) func(context.Context, types.ConnectorServer) (int, error) {
 	return func(ctx context.Context, c types.ConnectorServer) (int, error) {
 		r, err := c.ListGrants(ctx, v2.GrantsServiceListGrantsRequest_builder{Resource: stub(typeID, id), PageToken: token}.Build())
 		return len(r.GetList()), err
@@ -189,22 +189,22 @@ func grantsOf(typeID, id, token string) func(context.Context, types.ConnectorSer
 
 // The SDK makes a change three times at most, so no outage keeps one for ever,
 // although what is read before may answer.
-func TestChangesInAnOutage(t *testing.T) {
+func TestOutage_Revoke(t *testing.T) {
 	t.Parallel()
 	given := v2.Grant_builder{
 		Entitlement: v2.Entitlement_builder{Id: "role:owner:assigned", Resource: stub(typeRole, "owner")}.Build(),
 		Principal:   stub(typeUser, "u2"), // Through a group, which must be read to say so.
 	}.Build()
-	for name, fault := range transient() {
+	for name, fault := range transientFaults() {
 		fault.Operation = "listUserGroupsFromUser"
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f, built := inOutage(t, fault)
+				f, built := newOutageFixture(t, fault)
 				began := time.Now()
 				_, err := built.Revoke(t.Context(), v2.GrantManagerServiceRevokeRequest_builder{Grant: given}.Build())
 				if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "segment "+fault.Operation) || time.Since(began) > longestOutage {
-					t.Errorf("after %s and %v: %v", time.Since(began), f.requests(), err)
+					t.Errorf("after %s and %v: %v", time.Since(began), f.requestCounts(), err)
 				}
 			})
 		})
@@ -212,11 +212,11 @@ func TestChangesInAnOutage(t *testing.T) {
 }
 
 // One success is enough to begin anew, of whatever is asked.
-func TestSuccessEndsAnOutage(t *testing.T) {
+func TestOutage_EndedBySuccess(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f, built := inOutage(t, sim.Fault{Operation: "listUsers", Kind: sim.FaultStatus, Status: http.StatusServiceUnavailable})
-		reads := syncedReads()
+		f, built := newOutageFixture(t, sim.Fault{Operation: "listUsers", Kind: sim.FaultStatus, Status: http.StatusServiceUnavailable})
+		reads := readsOfASync()
 		for i, step := range []struct {
 			operation string
 			want      codes.Code
@@ -229,7 +229,7 @@ func TestSuccessEndsAnOutage(t *testing.T) {
 			{"listUsers", codes.Internal},
 		} {
 			if _, err := reads[step.operation](t.Context(), built); status.Code(err) != step.want {
-				t.Errorf("%d: %v, want %s after %v", i, err, step.want, f.requests())
+				t.Errorf("%d: %v, want %s after %v", i, err, step.want, f.requestCounts())
 			}
 			<-time.After(longestOutage * 4 / 10) // A pause as long as an outage ends it, too.
 		}
@@ -237,10 +237,10 @@ func TestSuccessEndsAnOutage(t *testing.T) {
 }
 
 // Where Segment refuses something it has answered, and the outage is over.
-func TestRefusalsEndAnOutage(t *testing.T) {
+func TestOutage_EndedByRefusal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := timeless(t, crowded())
+		f := newInMemoryFixture(t, writableWithHoldings())
 		for i, want := range []codes.Code{codes.Unavailable, codes.PermissionDenied, codes.Unavailable, codes.Unavailable, codes.Unavailable, codes.Internal} {
 			f.sim.ClearFaults()
 			fault := sim.Fault{Operation: "addPermissionsToUser", Kind: sim.FaultStatus, Status: 503}
@@ -258,7 +258,7 @@ func TestRefusalsEndAnOutage(t *testing.T) {
 
 // A limit is no outage, however long it lasts, and nobody asks before the time
 // has come.
-func TestLimitThatLasts(t *testing.T) {
+func TestOutage_LongRateLimit(t *testing.T) {
 	t.Parallel()
 	const lasts = longestOutage * 3 / 2
 	for _, seconds := range []int{1, 8, 30, 60} {
@@ -266,16 +266,16 @@ func TestLimitThatLasts(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				wait := time.Duration(seconds) * time.Second
-				f, built := inOutage(t, sim.Fault{
+				f, built := newOutageFixture(t, sim.Fault{
 					Operation: "listUsers", Kind: sim.FaultStatus, Status: http.StatusTooManyRequests,
 					Header: http.Header{"Retry-After": {fmt.Sprint(seconds)}},
 				})
 				time.AfterFunc(lasts, f.sim.ClearFaults)
-				took, rows, err := persist(t, built, syncedReads()["listUsers"])
+				took, rows, err := readWithRetries(t, built, readsOfASync()["listUsers"])
 				if err != nil || rows == 0 || took < lasts || took > lasts+wait {
 					t.Errorf("%d rows after %s: %v", rows, took, err)
 				}
-				if n := f.requests()["listUsers"]; n > int(took/wait)+1 {
+				if n := f.requestCounts()["listUsers"]; n > int(took/wait)+1 {
 					t.Errorf("%d requests in %s", n, took)
 				}
 			})

@@ -18,7 +18,7 @@ import (
 
 // A list whose cursors run in a circle must end in an error, whatever the size
 // of the circle and of the way to it; a list of different cursors must not.
-func TestFollowFindsEveryCircle(t *testing.T) {
+func TestPageToken_CyclicCursors(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		pages := rapid.SliceOfNDistinct(rapid.StringN(1, 8, -1), 1, 60, rapid.ID[string]).Draw(t, "cursors")
@@ -44,10 +44,10 @@ func TestFollowFindsEveryCircle(t *testing.T) {
 }
 
 // Cursors that lead back would keep a sync busy for ever.
-func TestCirclesOfPagesEnd(t *testing.T) {
+func TestList_CyclicCursors(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, full())
-	withoutRoles(t, f)
+	listAllButRoles(t, f)
 	page := func(cursor, next string) sim.Fault {
 		return sim.Fault{Operation: "listRoles", Query: cursor, Kind: sim.FaultStatus, Status: http.StatusOK,
 			Body: `{"data":{"roles":[],"pagination":{"current":"` + cursor + `","next":"` + next + `"}}}`}
@@ -56,7 +56,7 @@ func TestCirclesOfPagesEnd(t *testing.T) {
 	for _, fault := range []sim.Fault{page("one", "two"), page("two", "three"), page("three", "one"), page("", "one")} {
 		f.inject(t, fault)
 	}
-	if rows, err := f.static(t); status.Code(err) != codes.Internal {
+	if rows, err := f.staticEntitlements(t); status.Code(err) != codes.Internal {
 		t.Errorf("static entitlements: %v, %v", rows, err)
 	}
 	if rows, err := f.listType(t.Context(), typeRole); status.Code(err) != codes.Internal {
@@ -66,7 +66,7 @@ func TestCirclesOfPagesEnd(t *testing.T) {
 
 // A sync that is taken up goes on from the cursor that was refused, so whoever
 // reads the message has to start afresh.
-func TestRefusedCursor(t *testing.T) {
+func TestList_RefusedCursor(t *testing.T) {
 	t.Parallel()
 	for operation, read := range map[string]func(*fixture) error{
 		"listUsers": func(f *fixture) error { return readList(f, syncerOf[*userSyncer](f, typeUser).List) },
@@ -80,7 +80,7 @@ func TestRefusedCursor(t *testing.T) {
 	} {
 		t.Run(operation, func(t *testing.T) {
 			t.Parallel()
-			f := paged(t, full(), 1)
+			f := newPagedFixture(t, full(), 1)
 			f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultExpiredCursor})
 			err := read(f)
 			if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), operation) || !strings.Contains(err.Error(), "start afresh, with a new file") {
@@ -92,7 +92,7 @@ func TestRefusedCursor(t *testing.T) {
 
 // readList reads a list as far as it goes.
 func readList(f *fixture, list func(context.Context, *v2.ResourceId, rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error)) error {
-	_, err := pages(f, func(o rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
+	_, err := allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
 		return list(context.Background(), nil, o)
 	})
 	return err

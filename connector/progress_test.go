@@ -27,14 +27,14 @@ import (
 
 // unhurried is a fixture whose users and groups take a while each time that they
 // are asked for.
-func unhurried(t *testing.T, ws *sim.Workspace, delay time.Duration, opts ...sim.Option) *fixture {
+func newDelayedFixture(t *testing.T, ws *sim.Workspace, delay time.Duration, opts ...sim.Option) *fixture {
 	t.Helper()
-	f := timeless(t, ws, opts...)
-	f.slow(t, delay)
+	f := newInMemoryFixture(t, ws, opts...)
+	f.delayDetails(t, delay)
 	return f
 }
 
-func (f *fixture) slow(t *testing.T, delay time.Duration) {
+func (f *fixture) delayDetails(t *testing.T, delay time.Duration) {
 	t.Helper()
 	f.sim.ClearFaults()
 	for _, operation := range []string{"getUser", "getUserGroup", "listUsersFromUserGroup", "listInvitesFromUserGroup"} {
@@ -44,13 +44,13 @@ func (f *fixture) slow(t *testing.T, delay time.Duration) {
 
 func checkProgress(t *testing.T, logs *observer.ObservedLogs, began time.Time, want ...string) {
 	t.Helper()
-	if diff := cmp.Diff(want, progressOf(logs, began)); diff != "" {
+	if diff := cmp.Diff(want, progressLines(logs, began)); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}
 }
 
 // progressOf is each line in words, after how many seconds since began.
-func progressOf(logs *observer.ObservedLogs, began time.Time) []string {
+func progressLines(logs *observer.ObservedLogs, began time.Time) []string {
 	var lines []string
 	for _, e := range logs.FilterMessage("reading users and groups").All() {
 		words := []string{fmt.Sprintf("%gs", e.Time.Sub(began).Seconds())}
@@ -70,7 +70,7 @@ func progressOf(logs *observer.ObservedLogs, began time.Time) []string {
 // there is, as far as they do, and after a minute how long the rest will take.
 func TestProgress(t *testing.T) {
 	t.Parallel()
-	withoutInvites := crowd(2, 2)
+	withoutInvites := usersAndEmptyGroups(2, 2)
 	withoutInvites.Invites = nil
 	for name, c := range map[string]struct {
 		ws    *sim.Workspace
@@ -80,7 +80,7 @@ func TestProgress(t *testing.T) {
 		store sessions.SessionStore
 		want  []string
 	}{
-		"all": {ws: crowd(2, 1), delay: 20 * time.Second, want: []string{
+		"all": {ws: usersAndEmptyGroups(2, 1), delay: 20 * time.Second, want: []string{
 			"40s done=2 total=5 per_minute=3",
 			"60s done=3 total=5 per_minute=3",
 			"80s done=4 total=5 per_minute=3 left=20s",
@@ -93,7 +93,7 @@ func TestProgress(t *testing.T) {
 			"100s done=5 total=6 per_minute=3 left=20s",
 			"120s done=6 total=6 per_minute=3 left=0s",
 		}},
-		"users only": {ws: crowd(4, 2), delay: 20 * time.Second, types: []string{typeUser}, want: []string{
+		"users only": {ws: usersAndEmptyGroups(4, 2), delay: 20 * time.Second, types: []string{typeUser}, want: []string{
 			"40s done=2 total=4 per_minute=3",
 			"60s done=3 total=4 per_minute=3",
 			"80s done=4 total=4 per_minute=3 left=0s",
@@ -106,43 +106,43 @@ func TestProgress(t *testing.T) {
 			"100s done=5 total=6 per_minute=3 left=20s",
 			"120s done=6 total=6 per_minute=3 left=0s",
 		}},
-		"details in the lists": {ws: crowd(90, 2), delay: 20 * time.Second, opts: []sim.Option{sim.WithPermissionsInLists()}, want: []string{
+		"details in the lists": {ws: usersAndEmptyGroups(90, 2), delay: 20 * time.Second, opts: []sim.Option{sim.WithPermissionsInLists()}, want: []string{
 			"40s done=94 total=96 per_minute=3",
 			"60s done=95 total=96 per_minute=3",
 			"80s done=96 total=96 per_minute=3 left=0s",
 		}},
 		// Nothing is kept, so every detail is asked for twice.
-		"no store": {ws: crowd(1, 1), delay: 20 * time.Second, store: &sdksession.NoOpSessionStore{}, want: []string{
+		"no store": {ws: usersAndEmptyGroups(1, 1), delay: 20 * time.Second, store: &sdksession.NoOpSessionStore{}, want: []string{
 			"40s done=2 per_minute=3",
 			"60s done=3 per_minute=3",
 			"80s done=4 per_minute=3",
 			"100s done=5 per_minute=3",
 			"120s done=6 per_minute=3",
 		}},
-		"fast": {ws: crowd(20, 1), delay: time.Second, want: []string{
+		"fast": {ws: usersAndEmptyGroups(20, 1), delay: time.Second, want: []string{
 			"11s done=11 total=23 per_minute=60",
 			"21s done=21 total=23 per_minute=60",
 		}},
 		// Ten seconds have passed, though not since the first answer.
-		"short": {ws: crowd(4, 2), delay: time.Second},
+		"short": {ws: usersAndEmptyGroups(4, 2), delay: time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := unhurried(t, c.ws, c.delay, c.opts...)
+				f := newDelayedFixture(t, c.ws, c.delay, c.opts...)
 				if c.store != nil {
 					f.session = c.store
 				}
-				ctx, logs := logged(t)
+				ctx, logs := withObservedLog(t)
 				rows := map[string][]*v2.Resource{}
 				if c.types == nil {
-					rows = f.listIn(ctx, t)
+					rows = f.listAllIn(ctx, t)
 				}
 				for _, typeID := range c.types {
 					rows[typeID] = must(f.listType(ctx, typeID))(t)
 				}
 				began := time.Now()
-				f.read(ctx, t, subjectsOf(rows))
+				f.readEntitlementsAndGrants(ctx, t, usersAndGroups(rows))
 				checkProgress(t, logs, began, c.want...)
 			})
 		})
@@ -150,17 +150,17 @@ func TestProgress(t *testing.T) {
 }
 
 // In a targeted sync no list is read.
-func TestProgressOfATargetedSync(t *testing.T) {
+func TestProgress_TargetedSync(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := unhurried(t, crowd(5, 0), 20*time.Second)
-		ctx, logs := logged(t)
+		f := newDelayedFixture(t, usersAndEmptyGroups(5, 0), 20*time.Second)
+		ctx, logs := withObservedLog(t)
 		var rows []*v2.Resource
 		for i := range 5 {
 			rows = append(rows, stub(typeUser, fmt.Sprintf("u%03d", i)))
 		}
 		began := time.Now()
-		f.detail(ctx, t, rows)
+		f.readEntitlements(ctx, t, rows)
 		checkProgress(t, logs, began,
 			"40s done=2 per_minute=3",
 			"60s done=3 per_minute=3",
@@ -171,13 +171,13 @@ func TestProgressOfATargetedSync(t *testing.T) {
 }
 
 // However many workers there are, they say it once in ten seconds.
-func TestProgressOfManyWorkers(t *testing.T) {
+func TestProgress_ManyWorkers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const workers, each = 8, 81
-		f := unhurried(t, crowd(workers*each, 0), time.Second)
-		ctx, logs := logged(t)
-		rows := f.listIn(ctx, t)[typeUser]
+		f := newDelayedFixture(t, usersAndEmptyGroups(workers*each, 0), time.Second)
+		ctx, logs := withObservedLog(t)
+		rows := f.listAllIn(ctx, t)[typeUser]
 		began := time.Now()
 		var group sync.WaitGroup
 		for share := range slices.Chunk(rows, each) {
@@ -205,20 +205,20 @@ func TestProgressOfManyWorkers(t *testing.T) {
 
 // A process that resumes a sync counts what it does itself. It knows a total only
 // if it reads the lists again.
-func TestProgressAfterAResume(t *testing.T) {
+func TestProgress_ResumedSync(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := unhurried(t, crowd(30, 0), 4*time.Second)
-		ctx, logs := logged(t)
-		rows := f.listIn(ctx, t)[typeUser]
+		f := newDelayedFixture(t, usersAndEmptyGroups(30, 0), 4*time.Second)
+		ctx, logs := withObservedLog(t)
+		rows := f.listAllIn(ctx, t)[typeUser]
 		began := time.Now()
-		f.detail(ctx, t, rows[:9])
-		f = f.another()
-		f.slow(t, 15*time.Second)
-		f.detail(ctx, t, rows[9:15])
-		f = f.another()
-		f.listIn(ctx, t)
-		f.detail(ctx, t, rows[:3])
+		f.readEntitlements(ctx, t, rows[:9])
+		f = f.inAnotherProcess()
+		f.delayDetails(t, 15*time.Second)
+		f.readEntitlements(ctx, t, rows[9:15])
+		f = f.inAnotherProcess()
+		f.listAllIn(ctx, t)
+		f.readEntitlements(ctx, t, rows[:3])
 		checkProgress(t, logs, began,
 			"16s done=4 total=30 per_minute=15",
 			"28s done=7 total=30 per_minute=15",
@@ -235,16 +235,16 @@ func TestProgressAfterAResume(t *testing.T) {
 
 // After a checkpoint some lists are asked for again. There is never more done
 // than there is to do.
-func TestProgressOfWhatIsDoneAgain(t *testing.T) {
+func TestProgress_RepeatedAfterACheckpoint(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ws := crowd(0, 2)
+		ws := usersAndEmptyGroups(0, 2)
 		ws.Invites = nil
-		f := unhurried(t, ws, 20*time.Second)
-		ctx, logs := logged(t)
-		groups := f.listIn(ctx, t)[typeGroup]
+		f := newDelayedFixture(t, ws, 20*time.Second)
+		ctx, logs := withObservedLog(t)
+		groups := f.listAllIn(ctx, t)[typeGroup]
 		began := time.Now()
-		f.read(ctx, t, groups)
+		f.readEntitlementsAndGrants(ctx, t, groups)
 		for _, g := range groups { // From a checkpoint before the members.
 			must(f.grants(ctx, g))(t)
 		}
@@ -259,16 +259,16 @@ func TestProgressOfWhatIsDoneAgain(t *testing.T) {
 }
 
 // A process may serve one sync after another, and one again after a pause.
-func TestProgressOfOneSyncAfterAnother(t *testing.T) {
+func TestProgress_NextSync(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := unhurried(t, crowd(12, 0), 20*time.Second)
-		ctx, logs := logged(t)
-		rows := f.listIn(ctx, t)[typeUser]
+		f := newDelayedFixture(t, usersAndEmptyGroups(12, 0), 20*time.Second)
+		ctx, logs := withObservedLog(t)
+		rows := f.listAllIn(ctx, t)[typeUser]
 		began := time.Now()
-		f.detail(ctx, t, rows[:4])
+		f.readEntitlements(ctx, t, rows[:4])
 		<-time.After(longestOutage)
-		f.detail(ctx, t, rows[4:6])
+		f.readEntitlements(ctx, t, rows[4:6])
 		f.session = statetest.New()
 		for _, r := range rows[:2] {
 			if _, _, err := f.syncer(r).Entitlements(ctx, r, rs.SyncOpAttrs{Session: f.session, SyncID: "another"}); err != nil {
@@ -286,19 +286,19 @@ func TestProgressOfOneSyncAfterAnother(t *testing.T) {
 }
 
 // A list of several pages is several requests, and one thing that is done.
-func TestProgressOfLongMemberLists(t *testing.T) {
+func TestProgress_LongMemberLists(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ws := crowd(8, 2)
+		ws := usersAndEmptyGroups(8, 2)
 		for _, u := range ws.Users {
 			ws.Groups[0].Members = append(ws.Groups[0].Members, u.Email)
 		}
-		f := unhurried(t, ws, 20*time.Second)
-		ctx, logs := logged(t)
-		groups := f.listIn(ctx, t)[typeGroup]
+		f := newDelayedFixture(t, ws, 20*time.Second)
+		ctx, logs := withObservedLog(t)
+		groups := f.listAllIn(ctx, t)[typeGroup]
 		f.client = must(segmentapi.New(f.sim.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: f.sim.RoundTripper()}), segmentapi.WithPageSize(2)))(t)
 		began := time.Now()
-		f.read(ctx, t, groups)
+		f.readEntitlementsAndGrants(ctx, t, groups)
 		checkProgress(t, logs, began,
 			"40s done=2 total=14 per_minute=3",
 			"60s done=2 total=14 per_minute=3",
@@ -314,15 +314,15 @@ func TestProgressOfLongMemberLists(t *testing.T) {
 
 // A limit lets requests through in bursts. After the first minute the estimate is
 // right all the same, in whatever part of a minute it is made.
-func TestProgressUnderALimit(t *testing.T) {
+func TestProgress_RateLimit(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []int64{60, 600} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := timeless(t, crowd(int(12*limit), 0), sim.WithLimit(int(limit)))
-				f.slow(t, 50*time.Millisecond)
-				ctx, logs := logged(t)
+				f := newInMemoryFixture(t, usersAndEmptyGroups(int(12*limit), 0), sim.WithLimit(int(limit)))
+				f.delayDetails(t, 50*time.Millisecond)
+				ctx, logs := withObservedLog(t)
 				for _, r := range must(f.listType(ctx, typeUser))(t) {
 					for {
 						_, err := f.entitlements(ctx, r)
@@ -358,18 +358,18 @@ func TestProgressUnderALimit(t *testing.T) {
 }
 
 // A rate that changes for good shows in a while.
-func TestProgressWhenTheRateChanges(t *testing.T) {
+func TestProgress_RateChanges(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := unhurried(t, crowd(6000, 0), time.Second)
-		ctx, logs := logged(t)
+		f := newDelayedFixture(t, usersAndEmptyGroups(6000, 0), time.Second)
+		ctx, logs := withObservedLog(t)
 		rows := must(f.listType(ctx, typeUser))(t)
-		f.detail(ctx, t, rows[:1800]) // Half an hour.
-		f.slow(t, time.Second/4)
+		f.readEntitlements(ctx, t, rows[:1800]) // Half an hour.
+		f.delayDetails(t, time.Second/4)
 		began := time.Now()
-		f.detail(ctx, t, rows[1800:])
+		f.readEntitlements(ctx, t, rows[1800:])
 		var got []string
-		for _, line := range progressOf(logs, began) {
+		for _, line := range progressLines(logs, began) {
 			for _, at := range []string{"-9s", "291s", "591s", "891s"} {
 				if strings.HasPrefix(line, at+" ") {
 					got = append(got, line)

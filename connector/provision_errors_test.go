@@ -19,7 +19,7 @@ import (
 )
 
 // everyWrite is one attempt for each operation that changes something.
-func everyWrite() map[string]attempt {
+func oneAttemptPerOperation() map[string]attempt {
 	return map[string]attempt{
 		"addPermissionsToUser":           granting("function:f1:fn", "user:u4"),
 		"addPermissionsToUserGroup":      granting("label:env=prod:src", "group:g2"),
@@ -37,7 +37,7 @@ func everyWrite() map[string]attempt {
 
 // No failure of a write passes for a success, and the code says who is to do
 // something about it. The SDK tries Unavailable again and nothing else.
-func TestWritesThatFail(t *testing.T) {
+func TestProvisioning_Errors(t *testing.T) {
 	t.Parallel()
 	bare := func(status int) sim.Fault { return sim.Fault{Kind: sim.FaultHTML, Status: status} }
 	segment := func(status int) sim.Fault { return sim.Fault{Kind: sim.FaultStatus, Status: status} }
@@ -63,11 +63,11 @@ func TestWritesThatFail(t *testing.T) {
 		{"empty", sim.Fault{Kind: sim.FaultEmpty}, codes.Internal, ""},
 		{"broken connection", sim.Fault{Kind: sim.FaultReset}, codes.Unavailable, "network"},
 	} {
-		for operation, do := range everyWrite() {
+		for operation, do := range oneAttemptPerOperation() {
 			t.Run(operation+" "+c.name, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					f := timeless(t, crowded())
+					f := newInMemoryFixture(t, writableWithHoldings())
 					fault := c.fault
 					fault.Operation = operation
 					f.inject(t, fault)
@@ -103,9 +103,9 @@ func TestWritesThatFail(t *testing.T) {
 
 // For a short time the client waits itself, for a longer one the SDK, but not
 // where the SDK would not come back.
-func TestWhoWaits(t *testing.T) {
+func TestProvisioning_RateLimitWait(t *testing.T) {
 	t.Parallel()
-	all := everyWrite()
+	all := oneAttemptPerOperation()
 	all["deleteUsers directly"] = deleting("user:u4")
 	for name, do := range all {
 		operation, _, _ := strings.Cut(name, " ")
@@ -116,7 +116,7 @@ func TestWhoWaits(t *testing.T) {
 				longest = 65 * time.Second
 			}
 			synctest.Test(t, func(t *testing.T) {
-				f := timeless(t, crowded())
+				f := newInMemoryFixture(t, writableWithHoldings())
 				f.inject(t, sim.Fault{
 					Operation: operation, Ordinal: 1, Kind: sim.FaultStatus, Status: http.StatusTooManyRequests,
 					Header: http.Header{"Retry-After": {fmt.Sprint(wait.Seconds())}},
@@ -137,14 +137,14 @@ func TestWhoWaits(t *testing.T) {
 
 // What was done although the answer says otherwise, or was lost, is a success,
 // and not done twice.
-func TestWritesWhoseAnswerIsLost(t *testing.T) {
+func TestProvisioning_LostAnswer(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []sim.Fault{{Kind: sim.FaultDrop}, {Kind: sim.FaultLateStatus}, {Kind: sim.FaultLateStatus, Status: 503}, {Kind: sim.FaultTruncate}} {
-		for operation, do := range everyWrite() {
+		for operation, do := range oneAttemptPerOperation() {
 			t.Run(operation+" "+string(fault.Kind), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					f, undisturbed := timeless(t, crowded()), timeless(t, crowded())
+					f, undisturbed := newInMemoryFixture(t, writableWithHoldings()), newInMemoryFixture(t, writableWithHoldings())
 					f.inject(t, sim.Fault{Operation: operation, Ordinal: 1, Kind: fault.Kind, Status: fault.Status})
 					annos, err := do(t.Context(), f)
 					if _, wanted := do(t.Context(), undisturbed); err != nil || wanted != nil || len(annos) > 0 {
@@ -163,7 +163,7 @@ func TestWritesWhoseAnswerIsLost(t *testing.T) {
 }
 
 // "Already revoked" is never said because a request has failed.
-func TestAlreadyRevokedIsCertain(t *testing.T) {
+func TestProvisioning_FailedReadIsAnError(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		do    attempt
@@ -190,7 +190,7 @@ func TestAlreadyRevokedIsCertain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := timeless(t, writable())
+				f := newInMemoryFixture(t, writable())
 				if c.fault.Kind == "" {
 					c.fault.Kind = sim.FaultStatus
 				}
@@ -209,7 +209,7 @@ func TestAlreadyRevokedIsCertain(t *testing.T) {
 }
 
 // Gone between the read and the write: revoked already.
-func TestGoneMeanwhile(t *testing.T) {
+func TestRevoke_PrincipalDeletedMeanwhile(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		operation string
@@ -223,7 +223,7 @@ func TestGoneMeanwhile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := timeless(t, crowded())
+				f := newInMemoryFixture(t, writableWithHoldings())
 				if err := f.sim.Before(c.operation, 1, c.edit); err != nil {
 					t.Fatal(err)
 				}
@@ -236,10 +236,10 @@ func TestGoneMeanwhile(t *testing.T) {
 }
 
 // A caller who leaves is not kept.
-func TestCallerWhoLeaves(t *testing.T) {
+func TestProvisioning_CanceledContext(t *testing.T) {
 	t.Parallel()
-	for operation, do := range everyWrite() {
-		f := newFixture(t, crowded())
+	for operation, do := range oneAttemptPerOperation() {
+		f := newFixture(t, writableWithHoldings())
 		before := f.state()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -253,10 +253,10 @@ func TestCallerWhoLeaves(t *testing.T) {
 }
 
 // Who leaves does not wait for an answer that somebody else has asked for.
-func TestLeavingWhileTheWorkspaceIsRead(t *testing.T) {
+func TestGrant_ContextEndsWhileTheWorkspaceIsRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := timeless(t, writable())
+		f := newInMemoryFixture(t, writable())
 		f.inject(t, sim.Fault{Operation: "getWorkspace", Ordinal: 1, Kind: sim.FaultDelay, Delay: time.Minute})
 		first := make(chan error, 1)
 		go func() {

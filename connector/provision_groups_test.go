@@ -15,14 +15,14 @@ import (
 )
 
 // The row of a group that is made is that of a sync.
-func TestCreateGroup(t *testing.T) {
+func TestCreate_Group(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, writable())
 	created, annos, err := syncerOf[*groupSyncer](f, typeGroup).Create(t.Context(), v2.Resource_builder{DisplayName: "Newcomers"}.Build())
 	if err != nil || len(annos) > 0 {
 		t.Fatal(annos, err)
 	}
-	listed := find(t, f.list(t)[typeGroup], created.GetId().GetResource())
+	listed := rowWithID(t, f.listAll(t)[typeGroup], created.GetId().GetResource())
 	if created.GetDisplayName() != "Newcomers" || !proto.Equal(listed, created) {
 		t.Errorf("%v, listed as %v", created, listed)
 	}
@@ -35,11 +35,11 @@ func TestCreateGroup(t *testing.T) {
 }
 
 // An invite is known by the address as Segment writes it.
-func TestInviteInAnotherCase(t *testing.T) {
+func TestGrant_InviteInOtherCase(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, writable())
 	grants, annos, err := f.grantTo(t.Context(), "group:g2:member", "invite:NEW@Example.com")
-	if grant, _ := granted(t, grants, annos, err); grant.GetId() != "group:g2:member:invite:new@example.com" {
+	if grant, _ := onlyGrant(t, grants, annos, err); grant.GetId() != "group:g2:member:invite:new@example.com" {
 		t.Errorf("granted %s", grant.GetId())
 	}
 	if diff := cmp.Diff([]string{"cy@example.com", "new@example.com"}, f.state()["members of g2"]); diff != "" {
@@ -49,21 +49,21 @@ func TestInviteInAnotherCase(t *testing.T) {
 
 // Of two invites that differ in nothing but case, the one that is asked for
 // is named in the grant.
-func TestOneOfTwoSpellings(t *testing.T) {
+func TestGrant_InvitesThatDifferInCase(t *testing.T) {
 	t.Parallel()
 	for _, email := range []string{"TWO@example.com", "Two@example.com", "two@example.com"} {
 		ws := writable()
 		ws.Invites = append(ws.Invites, sim.Invite{Email: "TWO@example.com"}, sim.Invite{Email: "Two@example.com"}, sim.Invite{Email: "two@example.com"})
 		f := newFixture(t, ws)
 		grants, annos, err := f.grantTo(t.Context(), "group:g2:member", "invite:"+email)
-		if grant, already := granted(t, grants, annos, err); already || grant.GetId() != "group:g2:member:invite:"+email {
+		if grant, already := onlyGrant(t, grants, annos, err); already || grant.GetId() != "group:g2:member:invite:"+email {
 			t.Errorf("granted %s, already %v", grant.GetId(), already)
 		}
 	}
 }
 
 // Who has accepted and is still listed as invited counts as the user.
-func TestMemberWhoseInviteIsStillListed(t *testing.T) {
+func TestGrantAndRevoke_MemberStillInvited(t *testing.T) {
 	t.Parallel()
 	joined := func(ws *sim.Workspace) {
 		ws.Users = append(ws.Users, sim.User{ID: "u5", Email: "New@example.com", Permissions: []sim.Permission{role("member")}})
@@ -75,7 +75,7 @@ func TestMemberWhoseInviteIsStillListed(t *testing.T) {
 			joined(ws)
 			f := newFixture(t, ws)
 			grants, annos, err := f.grantTo(t.Context(), "group:g1:member", principal)
-			if _, already := granted(t, grants, annos, err); !already {
+			if _, already := onlyGrant(t, grants, annos, err); !already {
 				t.Error("granted, although a member")
 			}
 			if annos, err = f.revokeFrom(t.Context(), "group:g1:member", principal); err != nil || len(annos) > 0 {
@@ -93,7 +93,7 @@ func TestMemberWhoseInviteIsStillListed(t *testing.T) {
 
 // Who was invited when the file was synced has joined since: the membership is
 // the same, and goes.
-func TestMemberWhoHasAcceptedSince(t *testing.T) {
+func TestRevoke_MemberJoinedSince(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, writable())
 	f.sim.Update(func(ws *sim.Workspace) {
@@ -114,7 +114,7 @@ func TestMemberWhoHasAcceptedSince(t *testing.T) {
 }
 
 // A twin who is in no group must not be made a member in another's place.
-func TestTwinOutsideTheGroup(t *testing.T) {
+func TestGrant_MemberHasTheSameEmail(t *testing.T) {
 	t.Parallel()
 	ws := writable()
 	ws.Users = append(ws.Users, sim.User{ID: "u4", Email: "CY@example.com"})
@@ -127,7 +127,7 @@ func TestTwinOutsideTheGroup(t *testing.T) {
 }
 
 // A list of groups that changes while it is read has some of them twice.
-func TestGroupThatComesTwiceIsNamedOnce(t *testing.T) {
+func TestRevoke_GroupListedTwice(t *testing.T) {
 	t.Parallel()
 	ws := writable()
 	ws.Groups[1].Permissions = []sim.Permission{{RoleID: "src", Resources: []sim.Resource{{ID: "src", Type: "SOURCE"}}}}
@@ -140,7 +140,7 @@ func TestGroupThatComesTwiceIsNamedOnce(t *testing.T) {
 }
 
 // A group that goes while a user's groups are looked at gives nothing.
-func TestGroupThatGoesWhileLookedAt(t *testing.T) {
+func TestRevoke_GroupDeletedMeanwhile(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, writable())
 	f.sim.Update(func(ws *sim.Workspace) {
@@ -154,7 +154,7 @@ func TestGroupThatGoesWhileLookedAt(t *testing.T) {
 	if err != nil || !annos.Contains(&v2.GrantAlreadyRevoked{}) {
 		t.Errorf("%v, %v", annos, err)
 	}
-	if f.requests()["getUserGroup"] != 1 {
+	if f.requestCounts()["getUserGroup"] != 1 {
 		t.Error("the group was not read")
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 // Labels that are too long for an id are known by a checksum: it is enough to
 // find what is held, and not to grant it to somebody else.
-func TestLabelsByTheirChecksum(t *testing.T) {
+func TestGrantAndRevoke_LabelChecksum(t *testing.T) {
 	t.Parallel()
 	labels := []sim.Label{{Key: "k", Value: strings.Repeat("x", access.MaxLabelID)}}
 	ws := writable()
@@ -26,11 +26,11 @@ func TestLabelsByTheirChecksum(t *testing.T) {
 	f := newFixture(t, ws)
 	ctx := t.Context()
 	id := "label:" + access.LabelID([]segmentapi.Label{{Key: labels[0].Key, Value: labels[0].Value}}) + ":src"
-	if f.shown(ctx, t, "user:u3")[id+":user:u3"] == nil || !strings.Contains(id, "sha256-") {
+	if f.grantsInANewSync(ctx, t, "user:u3")[id+":user:u3"] == nil || !strings.Contains(id, "sha256-") {
 		t.Fatalf("%s is not shown", id)
 	}
 	grants, annos, err := f.grantTo(ctx, id, "user:u3")
-	if grant, already := granted(t, grants, annos, err); !already || grant.GetId() != id+":user:u3" {
+	if grant, already := onlyGrant(t, grants, annos, err); !already || grant.GetId() != id+":user:u3" {
 		t.Errorf("already %v, %s", already, grant.GetId())
 	}
 	if _, _, err = f.grantTo(ctx, id, "group:g2"); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "grant the role in Segment") {
@@ -48,7 +48,7 @@ func TestLabelsByTheirChecksum(t *testing.T) {
 }
 
 // What is the id of nothing is not "already revoked".
-func TestRevokeOfLabelsThatAreNone(t *testing.T) {
+func TestRevoke_InvalidLabelID(t *testing.T) {
 	t.Parallel()
 	ws := writable()
 	ws.Users[2].Permissions = append(ws.Users[2].Permissions, sim.Permission{RoleID: "src", Resources: []sim.Resource{
@@ -61,18 +61,18 @@ func TestRevokeOfLabelsThatAreNone(t *testing.T) {
 }
 
 // A space is sent in the form that the list has, whatever others hold.
-func TestFormsOfSpaces(t *testing.T) {
+func TestGrantAndRevoke_SpaceIDForms(t *testing.T) {
 	t.Parallel()
 	for entitlementID, want := range map[string]string{"space:2:uni": "uni on SPACE 2 []", "space:spa_1:uni": "uni on SPACE spa_1 []"} {
 		ws := writable()
 		ws.Users[2].Permissions = []sim.Permission{{RoleID: "uni", Resources: []sim.Resource{{ID: "spa_2", Type: "SPACE"}, {ID: "1", Type: "SPACE"}}}}
 		f := newFixture(t, ws)
 		grants, annos, err := f.grantTo(t.Context(), entitlementID, "user:u3")
-		if _, already := granted(t, grants, annos, err); !already {
+		if _, already := onlyGrant(t, grants, annos, err); !already {
 			t.Errorf("%s: held in another form, and granted once more", entitlementID)
 		}
 		grants, annos, err = f.grantTo(t.Context(), entitlementID, "user:u2")
-		granted(t, grants, annos, err)
+		onlyGrant(t, grants, annos, err)
 		if held := f.state()["user:u2"]; !slices.Contains(held, want) {
 			t.Errorf("%s: holds %v", entitlementID, held)
 		}
@@ -86,7 +86,7 @@ func TestFormsOfSpaces(t *testing.T) {
 }
 
 // Things of two types may have one id, and a role on one is none on the other.
-func TestOneIDOfSeveralTypes(t *testing.T) {
+func TestGrantAndRevoke_SameIDInSeveralTypes(t *testing.T) {
 	t.Parallel()
 	ws := writable()
 	ws.Sources = append(ws.Sources, sim.Source{ID: "same", Slug: "same"})
@@ -102,13 +102,13 @@ func TestOneIDOfSeveralTypes(t *testing.T) {
 			ws.Users[1].Permissions = append(slices.Clone(held), sim.Permission{RoleID: "src", Resources: slices.Delete(slices.Clone(all), i, i+1)})
 		})
 		grants, annos, err := f.grantTo(ctx, id, "user:u2")
-		if _, already := granted(t, grants, annos, err); already {
+		if _, already := onlyGrant(t, grants, annos, err); already {
 			t.Errorf("%s: said to be held already", id)
 		}
 		if annos, err = f.revokeFrom(ctx, id, "user:u2"); err != nil || len(annos) > 0 {
 			t.Errorf("%s: %v, %v", id, annos, err)
 		}
-		want := slices.Sorted(slices.Values(holdings(append(slices.Clone(held), sim.Permission{RoleID: "src", Resources: slices.Delete(slices.Clone(all), i, i+1)}))))
+		want := slices.Sorted(slices.Values(holdingLines(append(slices.Clone(held), sim.Permission{RoleID: "src", Resources: slices.Delete(slices.Clone(all), i, i+1)}))))
 		if diff := cmp.Diff(want, f.state()["user:u2"]); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", id, diff)
 		}

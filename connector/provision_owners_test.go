@@ -18,18 +18,18 @@ import (
 )
 
 // revokeThrough revokes as the SDK does, with its retries.
-func revokeThrough(ctx context.Context, t *testing.T, f *fixture, entitlementID, principal string) (annotations.Annotations, error) {
+func revokeWithRetries(ctx context.Context, t *testing.T, f *fixture, entitlementID, principal string) (annotations.Annotations, error) {
 	t.Helper()
 	server := must(connectorbuilder.NewConnector(ctx, f.Connector))(t)
 	on := must(parseEntitlementID(entitlementID))(t)
 	e := v2.Entitlement_builder{Id: entitlementID, Resource: stub(on.typeID, on.id)}.Build()
 	res, err := server.Revoke(ctx, v2.GrantManagerServiceRevokeRequest_builder{
-		Grant: v2.Grant_builder{Entitlement: e, Principal: who(principal)}.Build(),
+		Grant: v2.Grant_builder{Entitlement: e, Principal: principalOf(principal)}.Build(),
 	}.Build())
 	return res.GetAnnotations(), err
 }
 
-func (f *fixture) owned() bool {
+func (f *fixture) hasOwner() bool {
 	for _, held := range f.state() {
 		if slices.Contains(held, "owner on WORKSPACE wksp []") {
 			return true
@@ -39,7 +39,7 @@ func (f *fixture) owned() bool {
 }
 
 // An owner may go as long as another is left.
-func TestOwnersButTheLast(t *testing.T) {
+func TestProvisioning_OneOfSeveralOwners(t *testing.T) {
 	t.Parallel()
 	for name, do := range map[string]attempt{
 		"role":             revoking("role:owner:assigned", "user:u1"),
@@ -55,7 +55,7 @@ func TestOwnersButTheLast(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ws := writable()
 				ws.Groups[0].Permissions = append(ws.Groups[0].Permissions, role("member"))
-				f := timeless(t, ws)
+				f := newInMemoryFixture(t, ws)
 				before := f.state()
 				if annos, err := do(t.Context(), f); err != nil || len(annos) > 0 {
 					t.Errorf("%v, %v", annos, err)
@@ -69,14 +69,14 @@ func TestOwnersButTheLast(t *testing.T) {
 }
 
 // A removal that Segment refuses leaves everything as it was.
-func TestRemovalThatIsRefused(t *testing.T) {
+func TestDelete_Refused(t *testing.T) {
 	t.Parallel()
 	for resource, operation := range map[string]string{"user:u1": "deleteUsers", "user:u2": "deleteUsers", "group:g1": "deleteUserGroup"} {
 		for _, code := range []int{403, 422, 429, 500, 503} {
 			t.Run(resource+" "+http.StatusText(code), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					f := timeless(t, writable())
+					f := newInMemoryFixture(t, writable())
 					f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: code, Header: http.Header{"Retry-After": {"30"}}})
 					before := f.state()
 					_, err := deleting(resource)(t.Context(), f)
@@ -91,16 +91,16 @@ func TestRemovalThatIsRefused(t *testing.T) {
 
 // The removal is put off by the rate limit, and the other owner goes while
 // the SDK waits. When it comes back somebody must look again.
-func TestRemovalThatIsPutOff(t *testing.T) {
+func TestRevoke_OtherOwnerGoneDuringRateLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := timeless(t, twoOwners())
+		f := newInMemoryFixture(t, twoOwners())
 		f.inject(t, sim.Fault{Operation: "deleteUsers", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"30"}}})
-		if err := f.sim.Before("deleteUsers", 1, demoteOther); err != nil {
+		if err := f.sim.Before("deleteUsers", 1, demoteSecondUser); err != nil {
 			t.Fatal(err)
 		}
-		_, err := revokeThrough(t.Context(), t, f, "workspace:wksp:member", "user:u1")
-		if !f.owned() {
+		_, err := revokeWithRetries(t.Context(), t, f, "workspace:wksp:member", "user:u1")
+		if !f.hasOwner() {
 			t.Errorf("nobody owns the workspace: %v, wrote %v", err, f.writes())
 		}
 	})
@@ -108,21 +108,21 @@ func TestRemovalThatIsPutOff(t *testing.T) {
 
 // What was taken and could not be given back is not tried again, and does
 // not pass for a success.
-func TestOwnershipThatIsNotGivenBack(t *testing.T) {
+func TestRevoke_OwnershipNotRestored(t *testing.T) {
 	t.Parallel()
 	for entitlementID, first := range map[string]int{"role:owner:assigned": 5, "workspace:wksp:member": 6} {
 		t.Run(entitlementID, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := timeless(t, twoOwners())
+				f := newInMemoryFixture(t, twoOwners())
 				for i := range 6 { // From the proof after the write until the end of the undoing.
 					f.inject(t, sim.Fault{Operation: "getUser", Ordinal: first + i, Kind: sim.FaultStatus, Status: 503})
 				}
-				if err := f.sim.Before("getUser", first, demoteOther); err != nil {
+				if err := f.sim.Before("getUser", first, demoteSecondUser); err != nil {
 					t.Fatal(err)
 				}
-				annos, err := revokeThrough(t.Context(), t, f, entitlementID, "user:u1")
-				if !f.owned() && (err == nil || status.Code(err) == codes.Unavailable) {
+				annos, err := revokeWithRetries(t.Context(), t, f, entitlementID, "user:u1")
+				if !f.hasOwner() && (err == nil || status.Code(err) == codes.Unavailable) {
 					t.Errorf("nobody owns the workspace: %v, %v, wrote %v", annos, err, f.writes())
 				}
 			})
@@ -131,13 +131,13 @@ func TestOwnershipThatIsNotGivenBack(t *testing.T) {
 }
 
 // The groups of a user that cannot be read to their end are no groups at all.
-func TestOwnerGroupsThatBreakOff(t *testing.T) {
+func TestDelete_OwnerGroupsNotReadToTheEnd(t *testing.T) {
 	t.Parallel()
 	ws := writable()
 	ws.Users[0].Permissions, ws.Users[2].Permissions = []sim.Permission{role("member")}, []sim.Permission{role("member")}
 	ws.Groups[0].Permissions = []sim.Permission{role("owner")}
 	ws.Groups[0].Members, ws.Groups[1].Members = []string{"bo@example.com"}, []string{"bo@example.com"}
-	f := paged(t, ws, 1)
+	f := newPagedFixture(t, ws, 1)
 	f.inject(t, sim.Fault{Operation: "listUserGroupsFromUser", Ordinal: 2, Kind: sim.FaultStatus, Status: 400})
 	if _, err := deleting("user:u2")(t.Context(), f); err == nil {
 		t.Errorf("the last owner is gone: %v", f.state())

@@ -18,7 +18,7 @@ import (
 )
 
 // What is missing altogether is refused before any request.
-func TestNothingAtAll(t *testing.T) {
+func TestProvisioning_MissingArguments(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, writable())
 	ctx := t.Context()
@@ -35,17 +35,17 @@ func TestNothingAtAll(t *testing.T) {
 			if slug == "" {
 				slug = "src"
 			}
-			known := entitled(typeID + ":x:" + slug)
+			known := bareEntitlement(typeID + ":x:" + slug)
 			for _, principal := range []*v2.Resource{nil, {}, {Id: &v2.ResourceId{}}, {Id: &v2.ResourceId{ResourceType: typeUser}}, {Id: &v2.ResourceId{Resource: "u2"}}} {
 				_, _, err := p.Grant(ctx, principal, known)
 				refused(typeID+" grant", err)
 				_, err = p.Revoke(ctx, v2.Grant_builder{Entitlement: known, Principal: principal}.Build())
 				refused(typeID+" revoke", err)
 			}
-			for _, e := range []*v2.Entitlement{nil, {}, {Resource: who(typeID + ":x")}, {Slug: slug, Resource: who(typeID + ":x")}} {
-				_, _, err := p.Grant(ctx, who("user:u2"), e)
+			for _, e := range []*v2.Entitlement{nil, {}, {Resource: principalOf(typeID + ":x")}, {Slug: slug, Resource: principalOf(typeID + ":x")}} {
+				_, _, err := p.Grant(ctx, principalOf("user:u2"), e)
 				refused(typeID+" grant", err)
-				_, err = p.Revoke(ctx, v2.Grant_builder{Entitlement: e, Principal: who("user:u2")}.Build())
+				_, err = p.Revoke(ctx, v2.Grant_builder{Entitlement: e, Principal: principalOf("user:u2")}.Build())
 				refused(typeID+" revoke", err)
 			}
 			for _, g := range []*v2.Grant{nil, {}, {Id: typeID + ":x:" + slug + ":user:u2"}} {
@@ -67,19 +67,19 @@ func TestNothingAtAll(t *testing.T) {
 		}
 	}
 	for _, info := range []*v2.AccountInfo{nil, {}, {Emails: []*v2.AccountInfo_Email{nil}}} {
-		_, err := f.create(ctx, info)
+		_, err := f.createAccount(ctx, info)
 		refused("create account", err)
 	}
-	if requests := f.requests(); len(requests) > 0 {
+	if requests := f.requestCounts(); len(requests) > 0 {
 		t.Errorf("requests: %v", requests)
 	}
 }
 
 // Each refusal says in one sentence what is wrong and what to do instead, and
 // leaves everything as it is.
-func TestRefusals(t *testing.T) {
+func TestProvisioning_Refusals(t *testing.T) {
 	t.Parallel()
-	sum := "label:" + access.LabelID([]segmentapi.Label{{Key: longest(""), Value: "x"}}) + ":src"
+	sum := "label:" + access.LabelID([]segmentapi.Label{{Key: padToMaxLabelID(""), Value: "x"}}) + ":src"
 	held := func(principal string, permissions ...sim.Permission) func(*sim.Workspace) {
 		return func(ws *sim.Workspace) {
 			for i := range ws.Users {
@@ -214,7 +214,7 @@ func TestRefusals(t *testing.T) {
 				if c.edit != nil {
 					c.edit(ws)
 				}
-				f := timeless(t, ws)
+				f := newInMemoryFixture(t, ws)
 				before := f.state()
 				annos, err := c.do(t.Context(), f)
 				if got := status.Convert(err); got.Code() != c.code || got.Message() != c.says || len(annos) > 0 {
@@ -229,7 +229,7 @@ func TestRefusals(t *testing.T) {
 }
 
 // That nobody can tell now what the least role is, is not that there is none.
-func TestLastPermissionInAnOutage(t *testing.T) {
+func TestRevoke_LastPermissionInAnOutage(t *testing.T) {
 	t.Parallel()
 	for _, operation := range []string{"listRoles", "getWorkspace"} {
 		for code, want := range map[int]codes.Code{401: codes.Unauthenticated, 403: codes.PermissionDenied, 500: codes.Internal, 503: codes.Unavailable} {
@@ -238,7 +238,7 @@ func TestLastPermissionInAnOutage(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					ws := writable()
 					ws.Users[1].Permissions = []sim.Permission{{RoleID: "src", Resources: []sim.Resource{{ID: "src", Type: "SOURCE"}}}}
-					f := timeless(t, ws)
+					f := newInMemoryFixture(t, ws)
 					f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: code})
 					if _, err := f.revokeFrom(t.Context(), "source:src:src", "user:u2"); status.Code(err) != want {
 						t.Errorf("%v, want %s", err, want)
@@ -250,14 +250,14 @@ func TestLastPermissionInAnOutage(t *testing.T) {
 }
 
 // A refusal says what to do instead.
-func TestRefusedWritesGiveAdvice(t *testing.T) {
+func TestProvisioning_RefusalsGiveAdvice(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{400, 409, 413, 422} {
-		for operation, do := range everyWrite() {
+		for operation, do := range oneAttemptPerOperation() {
 			t.Run(operation+" "+http.StatusText(code), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					f := timeless(t, crowded())
+					f := newInMemoryFixture(t, writableWithHoldings())
 					f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: code})
 					if _, err := do(t.Context(), f); strings.HasSuffix(status.Convert(err).Message(), "Injected by a fault plan") {
 						t.Errorf("no advice: %v", err)

@@ -35,22 +35,22 @@ func (f *fixture) provisioner(ctx context.Context, typeID string) connectorbuild
 }
 
 // entitled is an entitlement as bare as can be.
-func entitled(id string) *v2.Entitlement { return v2.Entitlement_builder{Id: id}.Build() }
+func bareEntitlement(id string) *v2.Entitlement { return v2.Entitlement_builder{Id: id}.Build() }
 
 // who reads type:id.
-func who(principal string) *v2.Resource {
+func principalOf(principal string) *v2.Resource {
 	typeID, id, _ := strings.Cut(principal, ":")
 	return stub(typeID, id)
 }
 
 func (f *fixture) grantTo(ctx context.Context, entitlementID, principal string) ([]*v2.Grant, annotations.Annotations, error) {
 	typeID, _, _ := strings.Cut(entitlementID, ":")
-	return f.provisioner(ctx, typeID).Grant(ctx, who(principal), entitled(entitlementID))
+	return f.provisioner(ctx, typeID).Grant(ctx, principalOf(principal), bareEntitlement(entitlementID))
 }
 
 func (f *fixture) revokeFrom(ctx context.Context, entitlementID, principal string) (annotations.Annotations, error) {
 	typeID, _, _ := strings.Cut(entitlementID, ":")
-	return f.provisioner(ctx, typeID).Revoke(ctx, v2.Grant_builder{Entitlement: entitled(entitlementID), Principal: who(principal)}.Build())
+	return f.provisioner(ctx, typeID).Revoke(ctx, v2.Grant_builder{Entitlement: bareEntitlement(entitlementID), Principal: principalOf(principal)}.Build())
 }
 
 // state is who holds what, who is in what, and who is invited, as sets.
@@ -59,10 +59,10 @@ func (f *fixture) state() map[string][]string {
 	all := map[string][]string{}
 	add := func(key string, rows []string) { all[key] = slices.Compact(slices.Sorted(slices.Values(rows))) }
 	for _, u := range ws.Users {
-		add("user:"+u.ID, holdings(u.Permissions))
+		add("user:"+u.ID, holdingLines(u.Permissions))
 	}
 	for _, g := range ws.Groups {
-		add("group:"+g.ID, holdings(g.Permissions))
+		add("group:"+g.ID, holdingLines(g.Permissions))
 		add("members of "+g.ID, g.Members)
 	}
 	var invites []string
@@ -73,7 +73,7 @@ func (f *fixture) state() map[string][]string {
 	return all
 }
 
-func holdings(permissions []sim.Permission) []string {
+func holdingLines(permissions []sim.Permission) []string {
 	var all []string
 	for _, p := range permissions {
 		for _, r := range p.Resources {
@@ -89,12 +89,12 @@ func holdings(permissions []sim.Permission) []string {
 }
 
 // shown are the grants of one principal in a sync that begins now, by id.
-func (f *fixture) shown(ctx context.Context, t *testing.T, principal string) map[string]*v2.Grant {
+func (f *fixture) grantsInANewSync(ctx context.Context, t *testing.T, principal string) map[string]*v2.Grant {
 	t.Helper()
 	f.session = statetest.New()
-	rows := f.listIn(ctx, t)
+	rows := f.listAllIn(ctx, t)
 	shown := map[string]*v2.Grant{}
-	subjects := []*v2.Resource{who(principal)}
+	subjects := []*v2.Resource{principalOf(principal)}
 	if subjects[0].GetId().GetResourceType() != typeGroup {
 		subjects = append(subjects, rows[typeGroup]...)
 	}
@@ -114,7 +114,7 @@ func (f *fixture) shown(ctx context.Context, t *testing.T, principal string) map
 }
 
 // granted is the only grant, whose annotations a successful Grant has.
-func granted(t *testing.T, grants []*v2.Grant, annos annotations.Annotations, err error) (*v2.Grant, bool) {
+func onlyGrant(t *testing.T, grants []*v2.Grant, annos annotations.Annotations, err error) (*v2.Grant, bool) {
 	t.Helper()
 	if err != nil || len(grants) != 1 {
 		t.Fatalf("granted %v, %v", grants, err)
@@ -149,7 +149,7 @@ func creatingGroup(name string) attempt {
 
 func deleting(resource string) attempt {
 	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
-		id := who(resource).GetId()
+		id := principalOf(resource).GetId()
 		for _, s := range f.ResourceSyncers(ctx) {
 			if d, ok := s.(connectorbuilder.ResourceDeleterV2Limited); ok && s.ResourceType(ctx).GetId() == id.GetResourceType() {
 				return d.Delete(ctx, id, nil)
@@ -161,7 +161,7 @@ func deleting(resource string) attempt {
 
 func inviting(email string) attempt {
 	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
-		_, _, annos, err := syncerOf[*inviteSyncer](f, typeInvite).CreateAccount(ctx, account(map[string]any{"email": email}), nil)
+		_, _, annos, err := syncerOf[*inviteSyncer](f, typeInvite).CreateAccount(ctx, accountInfo(map[string]any{"email": email}), nil)
 		return annos, err
 	}
 }
@@ -193,11 +193,11 @@ func TestGrantAndRevoke(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					ctx := t.Context()
-					f := timeless(t, writable())
-					before, rows := f.state(), f.shown(ctx, t, principal)
+					f := newInMemoryFixture(t, writable())
+					before, rows := f.state(), f.grantsInANewSync(ctx, t, principal)
 
 					grants, annos, err := f.grantTo(ctx, entitlementID, principal)
-					grant, already := granted(t, grants, annos, err)
+					grant, already := onlyGrant(t, grants, annos, err)
 					if already || len(f.writes()) != 1 {
 						t.Errorf("already granted: %v", already)
 					}
@@ -212,7 +212,7 @@ func TestGrantAndRevoke(t *testing.T) {
 							t.Errorf("the workspace (-want +got):\n%s", diff)
 						}
 					}
-					now := f.shown(ctx, t, principal)
+					now := f.grantsInANewSync(ctx, t, principal)
 					if row := now[grant.GetId()].GetEntitlement(); row != nil { // Its own row describes the resource.
 						row.SetResource(v2.Resource_builder{Id: row.GetResource().GetId()}.Build())
 					}
@@ -224,7 +224,7 @@ func TestGrantAndRevoke(t *testing.T) {
 					}
 
 					grants, annos, err = f.grantTo(ctx, entitlementID, principal)
-					again, already := granted(t, grants, annos, err)
+					again, already := onlyGrant(t, grants, annos, err)
 					if diff := cmp.Diff(grant, again, protocmp.Transform()); diff != "" || !already {
 						t.Errorf("granted again: already %v, %s", already, diff)
 					}
@@ -238,7 +238,7 @@ func TestGrantAndRevoke(t *testing.T) {
 					if diff := cmp.Diff(before, f.state()); diff != "" {
 						t.Errorf("the workspace is not as it was (-want +got):\n%s", diff)
 					}
-					if diff := cmp.Diff(rows, f.shown(ctx, t, principal), protocmp.Transform()); diff != "" {
+					if diff := cmp.Diff(rows, f.grantsInANewSync(ctx, t, principal), protocmp.Transform()); diff != "" {
 						t.Errorf("the grants are not what they were (-want +got):\n%s", diff)
 					}
 					if annos, err := f.revokeFrom(ctx, entitlementID, principal); err != nil || !annos.Contains(&v2.GrantAlreadyRevoked{}) {
@@ -256,7 +256,7 @@ func TestGrantAndRevoke(t *testing.T) {
 // Whatever a sync shows can be revoked, with everything that it is shown for
 // and nothing else: repeated roles, sets of labels in any order, both forms of
 // a space, roles and resources that no list has.
-func TestWhateverIsShownCanBeRevoked(t *testing.T) {
+func TestRevoke_EveryShownGrant(t *testing.T) {
 	t.Parallel()
 	var principals []string
 	for _, u := range sim.Hostile().Users {
@@ -268,9 +268,9 @@ func TestWhateverIsShownCanBeRevoked(t *testing.T) {
 	tried := 0
 	for _, principal := range principals {
 		synctest.Test(t, func(t *testing.T) {
-			f := timeless(t, hostileWithSpare())
+			f := newInMemoryFixture(t, hostileWithSpare())
 			ctx := t.Context()
-			rows := f.shown(ctx, t, principal)
+			rows := f.grantsInANewSync(ctx, t, principal)
 			for _, id := range slices.Sorted(maps.Keys(rows)) {
 				entitlementID := rows[id].GetEntitlement().GetId()
 				typeID, _, _ := strings.Cut(entitlementID, ":")
@@ -292,7 +292,7 @@ func TestWhateverIsShownCanBeRevoked(t *testing.T) {
 					t.Errorf("%s: %v, %v", id, annos, err)
 					continue
 				}
-				after := f.shown(ctx, t, principal)
+				after := f.grantsInANewSync(ctx, t, principal)
 				want := maps.Clone(rows)
 				delete(want, id)
 				minimal := "role:1aEWAcU0fArxScocwH9xxLgW7r3:assigned:" + principal
@@ -318,7 +318,7 @@ func TestWhateverIsShownCanBeRevoked(t *testing.T) {
 
 // Names, addresses, parents, slugs and annotations are of the day on which a
 // caller read them, or made up. Only ids count.
-func TestNothingButIDsCounts(t *testing.T) {
+func TestGrantAndRevoke_OnlyIDsCount(t *testing.T) {
 	t.Parallel()
 	for entitlementID, principal := range map[string]string{
 		"source:src:src":        "user:u2",
@@ -332,8 +332,8 @@ func TestNothingButIDsCounts(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				ctx := t.Context()
-				plain, edited := timeless(t, writable()), timeless(t, writable())
-				person := who(principal)
+				plain, edited := newInMemoryFixture(t, writable()), newInMemoryFixture(t, writable())
+				person := principalOf(principal)
 				// The address of another, who must not be touched.
 				lie := must(userResource(segmentapi.User{ID: "u3", Name: "Cy", Email: "cy@example.com"}))(t)
 				lie.SetId(person.GetId())
@@ -374,7 +374,7 @@ func TestNothingButIDsCounts(t *testing.T) {
 }
 
 // What is done already is a success that writes nothing.
-func TestDoneAlready(t *testing.T) {
+func TestProvisioning_NothingToDo(t *testing.T) {
 	t.Parallel()
 	exists, revoked, gone := &v2.GrantAlreadyExists{}, &v2.GrantAlreadyRevoked{}, &v2.ResourceDoesNotExist{}
 	for name, c := range map[string]struct {
@@ -425,14 +425,14 @@ func TestDoneAlready(t *testing.T) {
 }
 
 // A warehouse can be shown and not granted, which the SDK says.
-func TestWarehousesCannotBeGranted(t *testing.T) {
+func TestGrantAndRevoke_Warehouse(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, writable())
 	server := must(connectorbuilder.NewConnector(t.Context(), f.Connector))(t)
 	e := v2.Entitlement_builder{Id: "warehouse:w1:wh", Resource: stub(typeWarehouse, "w1")}.Build()
-	_, granted := server.Grant(t.Context(), v2.GrantManagerServiceGrantRequest_builder{Entitlement: e, Principal: who("user:u2")}.Build())
+	_, granted := server.Grant(t.Context(), v2.GrantManagerServiceGrantRequest_builder{Entitlement: e, Principal: principalOf("user:u2")}.Build())
 	_, revoked := server.Revoke(t.Context(), v2.GrantManagerServiceRevokeRequest_builder{
-		Grant: v2.Grant_builder{Entitlement: e, Principal: who("user:u2")}.Build(),
+		Grant: v2.Grant_builder{Entitlement: e, Principal: principalOf("user:u2")}.Build(),
 	}.Build())
 	for _, err := range []error{granted, revoked} {
 		if status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), "warehouse") {
@@ -440,23 +440,23 @@ func TestWarehousesCannotBeGranted(t *testing.T) {
 		}
 	}
 	// Nor by another type's door.
-	_, _, err := syncerOf[*grantableCatalog[segmentapi.Source]](f, typeSource).Grant(t.Context(), who("user:u2"), entitled("warehouse:w1:wh"))
+	_, _, err := syncerOf[*grantableCatalog[segmentapi.Source]](f, typeSource).Grant(t.Context(), principalOf("user:u2"), bareEntitlement("warehouse:w1:wh"))
 	if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "warehouse:w1:wh") {
 		t.Errorf("%v", err)
 	}
-	if requests := f.requests(); len(requests) > 0 {
+	if requests := f.requestCounts(); len(requests) > 0 {
 		t.Errorf("requests: %v", requests)
 	}
 }
 
 // In the place of the last permission stands the least that Segment has, which
 // the log says; the SDK is told of the grant that is gone and nothing else.
-func TestLastPermission(t *testing.T) {
+func TestRevoke_LastPermission(t *testing.T) {
 	t.Parallel()
 	ws := writable()
 	ws.Users[1].Permissions = []sim.Permission{{RoleID: "src", Resources: []sim.Resource{{ID: "src", Type: "SOURCE"}}}}
 	f := newFixture(t, ws)
-	ctx, logs := logged(t)
+	ctx, logs := withObservedLog(t)
 	annos, err := f.revokeFrom(ctx, "source:src:src", "user:u2")
 	if err != nil || len(annos) > 0 {
 		t.Errorf("%v, %v", annos, err)
@@ -471,21 +471,21 @@ func TestLastPermission(t *testing.T) {
 }
 
 // Who or what is deleted is gone from a sync, and gone for good.
-func TestDeleteTwice(t *testing.T) {
+func TestDelete_Twice(t *testing.T) {
 	t.Parallel()
 	for _, resource := range []string{"user:u3", "invite:new@example.com", "invite:NEWER@example.com", "group:g2"} {
 		t.Run(resource, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				ctx := t.Context()
-				f := timeless(t, writable())
-				id := who(resource).GetId()
-				rows := len(f.list(t)[id.GetResourceType()])
+				f := newInMemoryFixture(t, writable())
+				id := principalOf(resource).GetId()
+				rows := len(f.listAll(t)[id.GetResourceType()])
 				if annos, err := deleting(resource)(ctx, f); err != nil || len(annos) > 0 {
 					t.Errorf("%v, %v", annos, err)
 				}
 				f.writes()
-				if left := f.list(t)[id.GetResourceType()]; len(left) != rows-1 {
+				if left := f.listAll(t)[id.GetResourceType()]; len(left) != rows-1 {
 					t.Errorf("%d rows became %d", rows, len(left))
 				}
 				if annos, err := deleting(resource)(ctx, f); err != nil || !annos.Contains(&v2.ResourceDoesNotExist{}) {
@@ -507,7 +507,7 @@ func TestDeleteTwice(t *testing.T) {
 }
 
 // Who is a member is one already.
-func TestMemberOfTheWorkspaceAlready(t *testing.T) {
+func TestGrant_WorkspaceMember(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, writable())
 	if _, annos, err := f.grantTo(t.Context(), "workspace:wksp:member", "user:u3"); err != nil || !annos.Contains(&v2.GrantAlreadyExists{}) {

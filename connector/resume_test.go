@@ -16,14 +16,14 @@ import (
 
 // A sync that was broken off is taken up in the same file, up to a week later.
 // What it had learned must not pass for the present.
-func TestListsReadAgainMakeOldAnswersWorthless(t *testing.T) {
+func TestList_ReadAgainDropsDetails(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())
-	user := find(t, f.list(t)[typeUser], "u1")
+	user := rowWithID(t, f.listAll(t)[typeUser], "u1")
 	must(f.entitlements(t.Context(), user))(t)
 	f.sim.Update(func(ws *sim.Workspace) { ws.Users[0].Permissions = []sim.Permission{role("member")} })
 
-	f.list(t)
+	f.listAll(t)
 	must(f.entitlements(t.Context(), user))(t)
 	want := []string{"role:member:assigned:user:u1", "workspace:" + workspaceID + ":member:user:u1"}
 	if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), user))(t))); diff != "" {
@@ -32,17 +32,17 @@ func TestListsReadAgainMakeOldAnswersWorthless(t *testing.T) {
 }
 
 // An address of an older reading belongs to nobody, and stands in nobody's way.
-func TestAddressesOfAnOlderReading(t *testing.T) {
+func TestList_ReadAgainDropsEmails(t *testing.T) {
 	t.Parallel()
 	ws := small()
 	ws.Users = append(ws.Users, sim.User{ID: "old", Email: "twin@example.com"}, sim.User{ID: "mover", Email: "before@example.com"})
 	f := newFixture(t, ws)
-	f.list(t)
+	f.listAll(t)
 	f.sim.Update(func(ws *sim.Workspace) {
 		ws.Users[3] = sim.User{ID: "new", Email: "TWIN@example.com"}
 		ws.Users[4].Email = "after@example.com"
 	})
-	group := find(t, f.list(t)[typeGroup], "g2")
+	group := rowWithID(t, f.listAll(t)[typeGroup], "g2")
 	f.inject(t, sim.Fault{Operation: "listInvitesFromUserGroup", Kind: sim.FaultStatus, Status: 200,
 		Body: `{"data":{"emails":["twin@example.com","before@example.com"],"pagination":{"current":"MA=="}}}`})
 	want := []string{"group:g2:member:user:u3", "group:g2:member:user:new"}
@@ -53,21 +53,21 @@ func TestAddressesOfAnOlderReading(t *testing.T) {
 
 // The rows of a list that was read before the sync was broken off are not those
 // of the list that is read now, nor are the addresses of the people in it.
-func TestRowsOfAnOlderReading(t *testing.T) {
+func TestList_ReadAgainDropsRows(t *testing.T) {
 	t.Parallel()
 	ws := small()
 	ws.Users[1].Permissions = []sim.Permission{{RoleID: "owner", Resources: []sim.Resource{{ID: "src", Type: "SOURCE"}, {ID: workspaceID, Type: "WORKSPACE"}}}}
 	f := newFixture(t, ws)
-	f.list(t)
+	f.listAll(t)
 	f.sim.Update(func(ws *sim.Workspace) {
 		ws.Sources, ws.Roles = nil, ws.Roles[1:]
 		ws.Users = ws.Users[1:]
 		ws.Invites = append(ws.Invites, sim.Invite{Email: "Ada@Example.com"})
 	})
-	rows := f.list(t)
-	user := find(t, rows[typeUser], "u2")
+	rows := f.listAll(t)
+	user := rowWithID(t, rows[typeUser], "u2")
 	must(f.entitlements(t.Context(), user))(t)
-	must(pages(f, func(o rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
+	must(allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
 		page, res, err := f.syncer(user).Grants(t.Context(), user, o)
 		for _, g := range page {
 			if kind := g.GetEntitlement().GetResource().GetId().GetResourceType(); kind != typeWorkspace && !res.Annotations.Contains(&v2.InsertResourceGrants{}) {
@@ -77,7 +77,7 @@ func TestRowsOfAnOlderReading(t *testing.T) {
 		return page, res, err
 	}))(t)
 	want := []string{"group:g1:member:user:u2", "group:g1:member:invite:Ada@Example.com", "group:g1:member:invite:new@example.com", "role:owner:assigned:group:g1"}
-	got := grantIDs(must(f.grants(t.Context(), find(t, rows[typeGroup], "g1")))(t))
+	got := grantIDs(must(f.grants(t.Context(), rowWithID(t, rows[typeGroup], "g1")))(t))
 	slices.Sort(want)
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -87,14 +87,14 @@ func TestRowsOfAnOlderReading(t *testing.T) {
 
 // A sync that was broken off may be taken up by another process, which this one
 // is not told. What it asked for before is in the file, and has to be granted.
-func TestSyncThatIsTakenUpElsewhere(t *testing.T) {
+func TestEntitlements_SyncResumedByAnotherProcess(t *testing.T) {
 	t.Parallel()
 	ws := small()
 	ws.Users[1].Permissions = []sim.Permission{{RoleID: "owner", Resources: []sim.Resource{{ID: "gone", Type: "SOURCE"}}}}
 	f := newFixture(t, ws)
-	user := find(t, f.list(t)[typeUser], "u2")
+	user := rowWithID(t, f.listAll(t)[typeUser], "u2")
 	must(f.entitlements(t.Context(), user))(t)
-	must(f.another().Validate(t.Context()))(t)
+	must(f.inAnotherProcess().Validate(t.Context()))(t)
 	f.sim.Update(func(ws *sim.Workspace) { ws.Users[1].Permissions = nil })
 	must(f.entitlements(t.Context(), user))(t)
 	want := []string{"workspace:" + workspaceID + ":member:user:u2", "source:gone:owner:user:u2"}
@@ -106,10 +106,10 @@ func TestSyncThatIsTakenUpElsewhere(t *testing.T) {
 // Who runs the connector may give up on a call and make it again, in another
 // process, while the first still waits for Segment. Whichever comes last, the
 // rows are those of the list.
-func TestListThatIsOvertaken(t *testing.T) {
+func TestList_LateAnswerOfAnAbandonedCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := timeless(t, small())
+		f := newInMemoryFixture(t, small())
 		f.inject(t, sim.Fault{Operation: "listUsers", Ordinal: 1, Kind: sim.FaultDelay, Delay: time.Minute})
 		late := make(chan error, 1)
 		first, opts := syncerOf[*userSyncer](f, typeUser), f.opts()
@@ -118,25 +118,25 @@ func TestListThatIsOvertaken(t *testing.T) {
 			late <- err
 		}()
 		<-time.After(time.Second) // It waits for Segment.
-		other := f.another()
-		rows := other.list(t)
+		other := f.inAnotherProcess()
+		rows := other.listAll(t)
 		if err := <-late; err != nil {
 			t.Fatal(err)
 		}
 		want := []string{"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:invite:new@example.com", "role:owner:assigned:group:g1"}
-		if diff := cmp.Diff(want, grantIDs(must(other.grants(t.Context(), find(t, rows[typeGroup], "g1")))(t))); diff != "" {
+		if diff := cmp.Diff(want, grantIDs(must(other.grants(t.Context(), rowWithID(t, rows[typeGroup], "g1")))(t))); diff != "" {
 			t.Errorf("grants (-want +got):\n%s", diff)
 		}
 	})
 }
 
 // The same of the roles, where a sync leaves their type out.
-func TestRolesThatAreOvertaken(t *testing.T) {
+func TestStaticEntitlements_LateAnswerOfAnAbandonedCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := timeless(t, full())
+		f := newInMemoryFixture(t, full())
 		static := func(f *fixture, typeID string) ([]*v2.Entitlement, error) {
-			return pages(f, func(o rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+			return allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
 				return typed{c: f.Connector, kind: kindOf(typeID)}.StaticEntitlements(t.Context(), o)
 			})
 		}
@@ -147,7 +147,7 @@ func TestRolesThatAreOvertaken(t *testing.T) {
 		}
 		f.inject(t, sim.Fault{Operation: "listRoles", Ordinal: 1, Kind: sim.FaultDelay, Delay: time.Minute})
 		late := make(chan error, 1)
-		first := f.another()
+		first := f.inAnotherProcess()
 		go func() {
 			_, err := static(first, typeSource)
 			late <- err
@@ -165,10 +165,10 @@ func TestRolesThatAreOvertaken(t *testing.T) {
 
 // What a sync was broken off with may be of another workspace. That must not
 // reach the next sync of the process.
-func TestWorkspaceOfAnotherSync(t *testing.T) {
+func TestWorkspaceID_OfAnotherSync(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())
-	before := f.another()
+	before := f.inAnotherProcess()
 	before.session = statetest.New()
 	s := before.tracker.Open(before.opts())
 	if err := s.SetWorkspace(t.Context(), "other"); err != nil {
@@ -177,7 +177,7 @@ func TestWorkspaceOfAnotherSync(t *testing.T) {
 	if id := must(f.workspaceID(t.Context(), s))(t); id != "other" {
 		t.Errorf("the sync that is taken up has the workspace %s", id)
 	}
-	user := find(t, f.list(t)[typeUser], "u2")
+	user := rowWithID(t, f.listAll(t)[typeUser], "u2")
 	want := []string{"workspace:" + workspaceID + ":member:user:u2"}
 	if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), user))(t))); diff != "" {
 		t.Errorf("grants (-want +got):\n%s", diff)

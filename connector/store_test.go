@@ -18,7 +18,7 @@ import (
 
 // counting is a store that counts the calls it gets. Those that ask for
 // something that is not there go on to another process in a sync.
-type counting struct {
+type countingStore struct {
 	*statetest.Memory
 	calls  sync.Mutex
 	gets   int
@@ -26,7 +26,7 @@ type counting struct {
 	missed []string
 }
 
-func (c *counting) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
+func (c *countingStore) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
 	found, rest, err := c.Memory.GetMany(ctx, keys, opts...)
 	c.calls.Lock()
 	defer c.calls.Unlock()
@@ -41,7 +41,7 @@ func (c *counting) GetMany(ctx context.Context, keys []string, opts ...sessions.
 	return found, rest, err
 }
 
-func (c *counting) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
+func (c *countingStore) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
 	c.calls.Lock()
 	c.sets++
 	c.calls.Unlock()
@@ -50,12 +50,12 @@ func (c *counting) SetMany(ctx context.Context, values map[string][]byte, opts .
 
 // Calls of the store go to the process that has it, and a sync makes some for each
 // user. The bounds are for one worker: several share calls.
-func TestStoreCalls(t *testing.T) {
+func TestSync_StoreCalls(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, sim.Sized(sim.Size{Users: 200, Sources: 20, Functions: 5, Spaces: 5, Labels: 12, Warehouses: 1}))
-	store := &counting{Memory: statetest.New()}
+	store := &countingStore{Memory: statetest.New()}
 	f.session = store
-	users := f.list(t)[typeUser]
+	users := f.listAll(t)[typeUser]
 	store.gets, store.sets, store.missed = 0, 0, nil
 	rows := 0
 	for _, r := range users {
@@ -81,7 +81,7 @@ func TestStoreCalls(t *testing.T) {
 }
 
 // Without a session store everything is asked for, and found.
-func TestWithoutASessionStore(t *testing.T) {
+func TestSync_WithoutASessionStore(t *testing.T) {
 	t.Parallel()
 	for name, without := range map[string]func(*fixture){
 		"nil":      func(f *fixture) { f.session = nil },
@@ -91,9 +91,9 @@ func TestWithoutASessionStore(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, small())
 			without(f)
-			rows := f.list(t)
-			f.requests()
-			user := find(t, rows[typeUser], "u1")
+			rows := f.listAll(t)
+			f.requestCounts()
+			user := rowWithID(t, rows[typeUser], "u1")
 			if extra := must(f.entitlements(t.Context(), user))(t); len(extra) != 0 {
 				t.Errorf("entitlements: %v", extra)
 			}
@@ -101,7 +101,7 @@ func TestWithoutASessionStore(t *testing.T) {
 			if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), user))(t))); diff != "" {
 				t.Errorf("grants (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(map[string]int{"getUser": 2}, f.requests()); diff != "" {
+			if diff := cmp.Diff(map[string]int{"getUser": 2}, f.requestCounts()); diff != "" {
 				t.Errorf("requests (-want +got):\n%s", diff)
 			}
 		})
@@ -110,46 +110,46 @@ func TestWithoutASessionStore(t *testing.T) {
 
 // apart is a store that keeps prefixes apart from keys, as the service may that
 // several processes share.
-type apart struct{ *statetest.Memory }
+type separatePrefixStore struct{ *statetest.Memory }
 
-func (apart) split(opts []sessions.SessionStoreOption) []sessions.SessionStoreOption {
+func (separatePrefixStore) split(opts []sessions.SessionStoreOption) []sessions.SessionStoreOption {
 	return append(opts, func(_ context.Context, bag *sessions.SessionStoreBag) error {
 		bag.Prefix += "\x00"
 		return nil
 	})
 }
 
-func (a apart) Get(ctx context.Context, key string, opts ...sessions.SessionStoreOption) ([]byte, bool, error) {
+func (a separatePrefixStore) Get(ctx context.Context, key string, opts ...sessions.SessionStoreOption) ([]byte, bool, error) {
 	return a.Memory.Get(ctx, key, a.split(opts)...)
 }
 
-func (a apart) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
+func (a separatePrefixStore) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
 	return a.Memory.GetMany(ctx, keys, a.split(opts)...)
 }
 
-func (a apart) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
+func (a separatePrefixStore) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
 	return a.Memory.SetMany(ctx, values, a.split(opts)...)
 }
 
-func (a apart) Delete(ctx context.Context, key string, opts ...sessions.SessionStoreOption) error {
+func (a separatePrefixStore) Delete(ctx context.Context, key string, opts ...sessions.SessionStoreOption) error {
 	return a.Memory.Delete(ctx, key, a.split(opts)...)
 }
 
-func (a apart) Clear(ctx context.Context, opts ...sessions.SessionStoreOption) error {
+func (a separatePrefixStore) Clear(ctx context.Context, opts ...sessions.SessionStoreOption) error {
 	return a.Memory.Clear(ctx, a.split(opts)...)
 }
 
-func (a apart) GetAll(ctx context.Context, token string, opts ...sessions.SessionStoreOption) (map[string][]byte, string, error) {
+func (a separatePrefixStore) GetAll(ctx context.Context, token string, opts ...sessions.SessionStoreOption) (map[string][]byte, string, error) {
 	return a.Memory.GetAll(ctx, token, a.split(opts)...)
 }
 
 // A prefix and a key are put together by the SDK's own stores, which says
 // nothing of others.
-func TestStoreThatKeepsPrefixesApart(t *testing.T) {
+func TestSync_StoreWithSeparatePrefixes(t *testing.T) {
 	t.Parallel()
 	rows := func(f *fixture) []string {
-		listed := f.list(t)
-		static := must(f.static(t))(t)
+		listed := f.listAll(t)
+		static := must(f.staticEntitlements(t))(t)
 		var ids []string
 		for _, typeID := range slices.Sorted(maps.Keys(static)) {
 			ids = append(ids, static[typeID]...)
@@ -163,8 +163,8 @@ func TestStoreThatKeepsPrefixesApart(t *testing.T) {
 		return ids
 	}
 	together, split := newFixture(t, full()), newFixture(t, full())
-	split.session = apart{statetest.New()}
+	split.session = separatePrefixStore{statetest.New()}
 	if diff := cmp.Diff(rows(together), rows(split)); diff != "" {
-		t.Errorf("rows (-together +apart):\n%s", diff)
+		t.Errorf("rows (-together +separatePrefixStore):\n%s", diff)
 	}
 }

@@ -24,9 +24,9 @@ func TestGrants(t *testing.T) {
 	for _, size := range []int{1, 2, 1000} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			t.Parallel()
-			f := paged(t, small(), size)
-			rows := f.list(t)
-			f.requests()
+			f := newPagedFixture(t, small(), size)
+			rows := f.listAll(t)
+			f.requestCounts()
 			got := map[string][]string{}
 			var extra []string
 			for _, r := range slices.Concat(rows[typeUser], rows[typeGroup]) {
@@ -38,7 +38,7 @@ func TestGrants(t *testing.T) {
 			if diff := cmp.Diff([]string{"source:src:owner", "label:env=prod:owner"}, extra); diff != "" {
 				t.Errorf("entitlements that no list foretold (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(map[string]int{"getUser": 3, "getUserGroup": 2}, f.requests()); diff != "" {
+			if diff := cmp.Diff(map[string]int{"getUser": 3, "getUserGroup": 2}, f.requestCounts()); diff != "" {
 				t.Errorf("requests for entitlements (-want +got):\n%s", diff)
 			}
 			for _, r := range slices.Concat(rows[typeUser], rows[typeGroup]) {
@@ -56,7 +56,7 @@ func TestGrants(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("grants (-want +got):\n%s", diff)
 			}
-			if got := f.requests(); got["getUser"]+got["getUserGroup"]+got["getWorkspace"] != 0 {
+			if got := f.requestCounts(); got["getUser"]+got["getUserGroup"]+got["getWorkspace"] != 0 {
 				t.Errorf("grants asked again for what was known: %v", got)
 			}
 		})
@@ -65,12 +65,12 @@ func TestGrants(t *testing.T) {
 
 // Segment may start to send permissions in lists. Then only who has none there
 // is asked about: u2 and g2. An empty list may be a list that does not say.
-func TestPermissionsInListsSaveTheDetailRequests(t *testing.T) {
+func TestEntitlements_PermissionsInLists(t *testing.T) {
 	t.Parallel()
 	plain, generous := newFixture(t, small()), newFixture(t, small(), sim.WithPermissionsInLists())
 	grants := func(f *fixture) []string {
 		var ids []string
-		rows := f.list(t)
+		rows := f.listAll(t)
 		for _, r := range slices.Concat(rows[typeUser], rows[typeGroup]) {
 			must(f.entitlements(t.Context(), r))(t)
 			ids = append(ids, grantIDs(must(f.grants(t.Context(), r))(t))...)
@@ -80,7 +80,7 @@ func TestPermissionsInListsSaveTheDetailRequests(t *testing.T) {
 	if diff := cmp.Diff(grants(plain), grants(generous)); diff != "" {
 		t.Errorf("grants (-plain +generous):\n%s", diff)
 	}
-	want, got := plain.requests(), generous.requests()
+	want, got := plain.requestCounts(), generous.requestCounts()
 	want["getUser"], want["getUserGroup"] = 1, 1
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
@@ -112,13 +112,13 @@ func TestEntitlements_StoredDetailIsNotAskedForAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, small())
-			user := find(t, f.list(t)[typeUser], "u1")
+			user := rowWithID(t, f.listAll(t)[typeUser], "u1")
 			must(f.entitlements(t.Context(), user))(t)
 			before(t, f)
-			f.requests()
+			f.requestCounts()
 			must(f.entitlements(t.Context(), user))(t)
 			must(f.grants(t.Context(), user))(t)
-			if n := f.requests()["getUser"]; n != 0 {
+			if n := f.requestCounts()["getUser"]; n != 0 {
 				t.Errorf("%d requests for what is stored", n)
 			}
 		})
@@ -130,19 +130,19 @@ func TestEntitlements_StoredDetailIsNotAskedForAgain(t *testing.T) {
 func TestEntitlements_NotFoundIsRechecked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := timeless(t, crowd(5, 2))
-		rows := f.list(t)
+		f := newInMemoryFixture(t, usersAndEmptyGroups(5, 2))
+		rows := f.listAll(t)
 		for _, r := range []*v2.Resource{rows[typeUser][0], rows[typeGroup][0]} {
 			for _, operation := range []string{"getUser", "getUserGroup", "listUsersFromUserGroup", "listInvitesFromUserGroup"} {
 				f.inject(t, sim.Fault{Operation: operation, Ordinal: 1, Kind: sim.FaultStatus, Status: http.StatusNotFound})
 			}
 			began := time.Now()
-			f.requests()
+			f.requestCounts()
 			must(f.entitlements(t.Context(), r))(t)
 			if grants := must(f.grants(t.Context(), r))(t); len(grants) == 0 {
 				t.Errorf("%s has no grants", r.GetId().GetResource())
 			}
-			requests := f.requests()
+			requests := f.requestCounts()
 			for operation, n := range requests {
 				if n != 2 {
 					t.Errorf("%s: %d requests %s, want 2", r.GetId().GetResource(), n, operation)
@@ -161,16 +161,16 @@ func TestEntitlements_NotFoundIsRechecked(t *testing.T) {
 func TestEntitlements_GoneStaysGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := timeless(t, crowd(200, 200))
-		rows := f.list(t)
-		ctx, logs := logged(t)
+		f := newInMemoryFixture(t, usersAndEmptyGroups(200, 200))
+		rows := f.listAll(t)
+		ctx, logs := withObservedLog(t)
 		for _, r := range []*v2.Resource{rows[typeUser][0], rows[typeGroup][0]} {
 			f.inject(t, sim.Fault{Operation: "getUser", Kind: sim.FaultStatus, Status: http.StatusNotFound})
 			f.inject(t, sim.Fault{Operation: "getUserGroup", Kind: sim.FaultStatus, Status: http.StatusNotFound})
 			must(f.entitlements(ctx, r))(t)
 			f.sim.ClearFaults()
-			f.requests()
-			for _, in := range []*fixture{f, f.another()} {
+			f.requestCounts()
+			for _, in := range []*fixture{f, f.inAnotherProcess()} {
 				if extra := must(in.entitlements(ctx, r))(t); len(extra) != 0 {
 					t.Errorf("%s has the entitlements %v", r.GetId().GetResource(), extra)
 				}
@@ -178,7 +178,7 @@ func TestEntitlements_GoneStaysGone(t *testing.T) {
 					t.Errorf("%s has the grants %v", r.GetId().GetResource(), grantIDs(grants))
 				}
 			}
-			if requests := f.requests(); len(requests) != 0 {
+			if requests := f.requestCounts(); len(requests) != 0 {
 				t.Errorf("%s was asked for again: %v", r.GetId().GetResource(), requests)
 			}
 		}
@@ -186,7 +186,7 @@ func TestEntitlements_GoneStaysGone(t *testing.T) {
 			t.Errorf("%d warnings", n)
 		}
 		// The list is read again: so are they.
-		f.list(t)
+		f.listAll(t)
 		for _, r := range []*v2.Resource{rows[typeUser][0], rows[typeGroup][0]} {
 			must(f.entitlements(ctx, r))(t)
 			if grants := must(f.grants(ctx, r))(t); len(grants) == 0 {
@@ -197,11 +197,11 @@ func TestEntitlements_GoneStaysGone(t *testing.T) {
 }
 
 // A caller that leaves during the second of waiting is not kept.
-func TestEntitlements_CallerLeavesDuringRecheck(t *testing.T) {
+func TestEntitlements_ContextEndsDuringRecheck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := timeless(t, crowd(3, 0))
-		user := f.list(t)[typeUser][0]
+		f := newInMemoryFixture(t, usersAndEmptyGroups(3, 0))
+		user := f.listAll(t)[typeUser][0]
 		f.inject(t, sim.Fault{Operation: "getUser", Kind: sim.FaultStatus, Status: http.StatusNotFound})
 		ctx, cancel := context.WithTimeout(t.Context(), recheckAfter/2)
 		defer cancel()
@@ -215,7 +215,7 @@ func TestEntitlements_CallerLeavesDuringRecheck(t *testing.T) {
 
 // People leave while a sync runs. A few get no grants; more than one in a
 // hundred users and groups are an error.
-func TestUsersAndGroupsThatVanish(t *testing.T) {
+func TestEntitlements_TooManyGone(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		users, groups         int
@@ -233,12 +233,12 @@ func TestUsersAndGroupsThatVanish(t *testing.T) {
 	} {
 		for _, storeless := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
-				f := timeless(t, crowd(c.users, c.groups))
+				f := newInMemoryFixture(t, usersAndEmptyGroups(c.users, c.groups))
 				if storeless {
 					f.session = nil
 				}
-				rows := f.list(t)
-				f.requests()
+				rows := f.listAll(t)
+				f.requestCounts()
 				f.sim.Update(func(ws *sim.Workspace) { ws.Users, ws.Groups = ws.Users[c.goneUsers:], ws.Groups[c.goneGroups:] })
 				var err error
 				for _, r := range slices.Concat(rows[typeUser][:c.goneUsers], rows[typeGroup][:c.goneGroups]) {
@@ -261,7 +261,7 @@ func TestUsersAndGroupsThatVanish(t *testing.T) {
 						want -= 2
 					}
 				}
-				if got := f.requests(); got["getUser"]+got["getUserGroup"] != want {
+				if got := f.requestCounts(); got["getUser"]+got["getUserGroup"] != want {
 					t.Errorf("%+v, without a store %t: requests %v, want %d", c, storeless, got, want)
 				}
 			})
@@ -270,7 +270,7 @@ func TestUsersAndGroupsThatVanish(t *testing.T) {
 }
 
 // Below a subject only 404 means that it has gone, and only if Segment says so.
-func TestDetailRequestsThatFail(t *testing.T) {
+func TestEntitlements_OtherErrorsFail(t *testing.T) {
 	t.Parallel()
 	for fault, want := range map[*sim.Fault]codes.Code{
 		{Kind: sim.FaultStatus, Status: http.StatusBadRequest}:          codes.InvalidArgument,
@@ -282,8 +282,8 @@ func TestDetailRequestsThatFail(t *testing.T) {
 		t.Run(http.StatusText(fault.Status), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := timeless(t, small())
-				rows := f.list(t)
+				f := newInMemoryFixture(t, small())
+				rows := f.listAll(t)
 				for _, operation := range []string{"getUser", "listUsersFromUserGroup"} {
 					fault.Operation = operation
 					f.inject(t, *fault)
@@ -302,7 +302,7 @@ func TestDetailRequestsThatFail(t *testing.T) {
 }
 
 // One message must not have to hold everything that a subject has.
-func TestPagesOfASubjectThatHoldsMuch(t *testing.T) {
+func TestGrants_ManyHoldings(t *testing.T) {
 	t.Parallel()
 	const listed, unlisted = 2*maxRows + 7, maxRows + 3
 	ws := small()
@@ -317,8 +317,8 @@ func TestPagesOfASubjectThatHoldsMuch(t *testing.T) {
 	ws.Users[1].Permissions = []sim.Permission{held}
 	ws.Groups[1].Permissions = []sim.Permission{held}
 	f := newFixture(t, ws)
-	rows := f.list(t)
-	for _, r := range []*v2.Resource{find(t, rows[typeUser], "u2"), find(t, rows[typeGroup], "g2")} {
+	rows := f.listAll(t)
+	for _, r := range []*v2.Resource{rowWithID(t, rows[typeUser], "u2"), rowWithID(t, rows[typeGroup], "g2")} {
 		syncer := f.syncer(r)
 		var entitlements, grants []string
 		check := func(page int) {
@@ -326,7 +326,7 @@ func TestPagesOfASubjectThatHoldsMuch(t *testing.T) {
 				t.Errorf("%v: a page of %d rows", r.GetId(), page)
 			}
 		}
-		must(pages(f, func(o rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+		must(allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
 			page, res, err := syncer.Entitlements(t.Context(), r, o)
 			for _, e := range page {
 				entitlements = append(entitlements, e.GetId())
@@ -334,7 +334,7 @@ func TestPagesOfASubjectThatHoldsMuch(t *testing.T) {
 			check(len(page))
 			return page, res, err
 		}))(t)
-		must(pages(f, func(o rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
+		must(allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
 			page, res, err := syncer.Grants(t.Context(), r, o)
 			inserts := res.Annotations.Contains(&v2.InsertResourceGrants{})
 			for _, g := range page {
@@ -354,14 +354,14 @@ func TestPagesOfASubjectThatHoldsMuch(t *testing.T) {
 			t.Errorf("%v: %d grants on %d entitlements, want %d", r.GetId(), len(grants), len(entitlements), listed+unlisted)
 		}
 	}
-	if got := f.requests(); got["getUser"]+got["getUserGroup"] != 2 {
+	if got := f.requestCounts(); got["getUser"]+got["getUserGroup"] != 2 {
 		t.Errorf("requests: %v", got)
 	}
 }
 
 // Without a session store each page reads the subject anew, and what it holds
 // may have changed.
-func TestPagesOfASubjectThatChanges(t *testing.T) {
+func TestGrants_HoldingsChangeBetweenPages(t *testing.T) {
 	t.Parallel()
 	ws := small()
 	held := sim.Permission{RoleID: "owner"}

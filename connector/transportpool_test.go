@@ -13,7 +13,7 @@ import (
 
 // The SDK's transport keeps two idle connections to a host, however many
 // workers there are.
-func TestConnectionsAreKept(t *testing.T) {
+func TestTransportPool_ReusesConnections(t *testing.T) {
 	t.Parallel()
 	const workers, rounds = 8, 20
 	s := sim.New(small())

@@ -8,10 +8,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestUserProfile(t *testing.T) {
+func TestList_User(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())
-	user := find(t, f.list(t)[typeUser], "u1")
+	user := rowWithID(t, f.listAll(t)[typeUser], "u1")
 	want := map[string]any{"user_id": "u1", "email": "Ada@Example.com", "first_name": "Ada", "last_name": "Lovelace King"}
 	if diff := cmp.Diff(want, user.GetProfile().AsMap()); diff != "" {
 		t.Errorf("profile (-want +got):\n%s", diff)

@@ -61,7 +61,7 @@ func writable() *sim.Workspace {
 }
 
 // crowded is writable with what each kind of write needs.
-func crowded() *sim.Workspace {
+func writableWithHoldings() *sim.Workspace {
 	ws := writable()
 	onSource := sim.Permission{RoleID: "src", Resources: []sim.Resource{{ID: "src", Type: "SOURCE"}}}
 	ws.Users = append(ws.Users, sim.User{ID: "u4", Name: "Di", Email: "di@example.com", Permissions: []sim.Permission{role("member"), onSource}})
@@ -70,7 +70,7 @@ func crowded() *sim.Workspace {
 }
 
 // crowd is a workspace of users who hold one role each, and of empty groups.
-func crowd(users, groups int) *sim.Workspace {
+func usersAndEmptyGroups(users, groups int) *sim.Workspace {
 	ws := small()
 	ws.Groups, ws.Users = nil, nil
 	for i := range users {
@@ -101,4 +101,4 @@ func twoOwners() *sim.Workspace {
 	return ws
 }
 
-func demoteOther(ws *sim.Workspace) { ws.Users[1].Permissions = []sim.Permission{role("member")} }
+func demoteSecondUser(ws *sim.Workspace) { ws.Users[1].Permissions = []sim.Permission{role("member")} }
