@@ -21,7 +21,7 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// account is what an account is to be created from.
+// accountInfo is the request for an account with this profile.
 func accountInfo(profile map[string]any) *v2.AccountInfo {
 	fields, err := structpb.NewStruct(profile)
 	if err != nil {
@@ -30,7 +30,7 @@ func accountInfo(profile map[string]any) *v2.AccountInfo {
 	return v2.AccountInfo_builder{Profile: fields}.Build()
 }
 
-// create creates an account as the SDK's command line asks for it.
+// createAccount creates an account as the SDK's command line does.
 func (f *fixture) createAccount(ctx context.Context, info *v2.AccountInfo) (connectorbuilder.CreateAccountResponse, error) {
 	password := v2.LocalCredentialOptions_builder{RandomPassword: v2.LocalCredentialOptions_RandomPassword_builder{Length: 20}.Build()}.Build()
 	got, secrets, _, err := syncerOf[*inviteSyncer](f, typeInvite).CreateAccount(ctx, info, password)
@@ -40,7 +40,8 @@ func (f *fixture) createAccount(ctx context.Context, info *v2.AccountInfo) (conn
 	return got, err
 }
 
-// outcome tells the kind of an answer, whom it is about, and its message.
+// accountOutcome returns the kind of an answer and the row in it, in words, and
+// the row.
 func accountOutcome(t *testing.T, r connectorbuilder.CreateAccountResponse) (string, *v2.Resource) {
 	t.Helper()
 	describe := func(kind string, is bool, row *v2.Resource) (string, *v2.Resource) {
@@ -63,6 +64,8 @@ func accountOutcome(t *testing.T, r connectorbuilder.CreateAccountResponse) (str
 	return fmt.Sprintf("%T", r), nil
 }
 
+// CreateAccount sends at most one invite, with the role and the groups of the
+// profile, and returns the row that a sync has.
 func TestCreateAccount(t *testing.T) {
 	t.Parallel()
 	accepted := func(ws *sim.Workspace) { ws.Accept("eve@example.com", "u9") }
@@ -167,7 +170,7 @@ func TestCreateAccount(t *testing.T) {
 	}
 }
 
-// A profile that is not understood sends nothing.
+// An invalid profile is refused, and nothing is sent.
 func TestCreateAccount_InvalidProfile(t *testing.T) {
 	t.Parallel()
 	eve := func(field string, value any) *v2.AccountInfo {
@@ -221,7 +224,8 @@ func TestCreateAccount_InvalidProfile(t *testing.T) {
 	}
 }
 
-// An id outweighs the same text as the name of another.
+// If a value is the id of one role or group and the name of another, the id
+// counts.
 func TestCreateAccount_NameIsTheIDOfAnother(t *testing.T) {
 	t.Parallel()
 	for _, first := range []bool{true, false} {
@@ -246,7 +250,8 @@ func TestCreateAccount_NameIsTheIDOfAnother(t *testing.T) {
 	}
 }
 
-// Nobody else waits for CreateAccount, whichever request is held back.
+// CreateAccount waits for the rate limit in each of its requests, because the
+// SDK does not retry it.
 func TestCreateAccount_WaitsForTheRateLimit(t *testing.T) {
 	t.Parallel()
 	for _, operation := range []string{"getWorkspace", "listRoles", "listUserGroups", "listUsers", "listInvites", "getUserGroup", "createInvites", "addUsersToUserGroup"} {
@@ -263,7 +268,7 @@ func TestCreateAccount_WaitsForTheRateLimit(t *testing.T) {
 	}
 }
 
-// An error names no more candidates than somebody reads.
+// An error names twenty candidates at most.
 func TestChoose_ErrorNamesFewCandidates(t *testing.T) {
 	t.Parallel()
 	var names []string

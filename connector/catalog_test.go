@@ -17,7 +17,7 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// foretold are the static entitlements of full.
+// wantStaticEntitlements are the static entitlements of full.
 func wantStaticEntitlements() map[string][]string {
 	return map[string][]string{
 		typeWorkspace: {`member "Member" to user`},
@@ -31,7 +31,7 @@ func wantStaticEntitlements() map[string][]string {
 	}
 }
 
-// withoutRoles lists all types but the roles.
+// listAllButRoles lists all types but the roles.
 func listAllButRoles(t *testing.T, f *fixture) {
 	for typeID := range wantStaticEntitlements() {
 		if typeID != typeRole {
@@ -40,8 +40,8 @@ func listAllButRoles(t *testing.T, f *fixture) {
 	}
 }
 
-// Roles say what can be held on each type. They are asked for once in a sync,
-// also in one that leaves the type out.
+// The static entitlements of a type are the roles that apply to it. The roles
+// are read once in a sync, even if it leaves out their type.
 func TestStaticEntitlements(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -77,7 +77,8 @@ func TestStaticEntitlements(t *testing.T) {
 	}
 }
 
-// Half of the roles would look like all of them.
+// If the roles cannot be read to the end, the call fails, and the next one reads
+// them from the start: some roles would pass for all.
 func TestStaticEntitlements_RolesNotReadToTheEnd(t *testing.T) {
 	t.Parallel()
 	for want, fault := range map[codes.Code]sim.Fault{
@@ -100,6 +101,7 @@ func TestStaticEntitlements_RolesNotReadToTheEnd(t *testing.T) {
 	}
 }
 
+// Get returns the same row as List, with one request.
 func TestGet_ReturnsTheListedRow(t *testing.T) {
 	t.Parallel()
 	for name, ws := range map[string]*sim.Workspace{"full": full(), "demo": sim.Demo(), "hostile": sim.Hostile()} {
@@ -133,7 +135,8 @@ func TestGet_ReturnsTheListedRow(t *testing.T) {
 	}
 }
 
-// What is not there is left out of a targeted sync; every refusal fails it.
+// A row that does not exist is NotFound, which a targeted sync leaves out. Every
+// other error fails it.
 func TestGet_Errors(t *testing.T) {
 	t.Parallel()
 	for typeID, operation := range getOperations() {
@@ -162,7 +165,8 @@ func TestGet_Errors(t *testing.T) {
 	}
 }
 
-// In a targeted sync nobody else waits for the rate limit.
+// Get waits for the rate limit itself, because the SDK does not try again in a
+// targeted sync.
 func TestGet_WaitsForTheRateLimit(t *testing.T) {
 	t.Parallel()
 	ids := map[string]string{

@@ -96,8 +96,8 @@ func TestValidate_ErrorsNameWhatToCheck(t *testing.T) {
 	}
 }
 
-// A certificate that is not trusted now will not be in ten minutes. Whoever is at
-// the other end, no version older than TLS 1.2 is offered.
+// An untrusted certificate is FailedPrecondition, because it will not be trusted
+// after another try. TLS 1.2 is the oldest version offered.
 func TestValidate_UntrustedCertificate(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -119,8 +119,8 @@ func TestValidate_UntrustedCertificate(t *testing.T) {
 	}
 }
 
-// The token reaches no error and no log, not even at debug level with the
-// SDK's switch for bodies on.
+// The token is in no error and no log, even at debug level with the SDK's
+// logging of bodies switched on.
 func TestValidate_TokenStaysOutOfLogsAndErrors(t *testing.T) {
 	t.Setenv("BATON_DEBUG_PRINT_RESPONSE_BODY", "1")
 	for _, fault := range []sim.Fault{
@@ -155,8 +155,8 @@ func TestValidate_TokenStaysOutOfLogsAndErrors(t *testing.T) {
 	}
 }
 
-// What is no HTTP would be logged by the SDK's client as it came, and may be
-// what was sent.
+// An answer that is not HTTP stays out of the log: it may repeat the request,
+// and Go's HTTP client logs such answers as they come.
 func TestValidate_TokenStaysOutOfTheLogOfMalformedAnswers(t *testing.T) {
 	t.Parallel()
 	var listening net.ListenConfig
@@ -198,7 +198,8 @@ func TestValidate_TokenStaysOutOfTheLogOfMalformedAnswers(t *testing.T) {
 	<-ended
 }
 
-// What a workspace keeps secret gets into no row, no session store and no log.
+// Secrets of a workspace, such as the settings of a warehouse, are in no row, no
+// session store and no log.
 func TestSync_SecretsStayOut(t *testing.T) {
 	t.Setenv("BATON_DEBUG_PRINT_RESPONSE_BODY", "1")
 	for name, ws := range map[string]*sim.Workspace{"demo": sim.Demo(), "hostile": sim.Hostile()} {
@@ -235,7 +236,7 @@ func TestSync_SecretsStayOut(t *testing.T) {
 	}
 }
 
-// What the forms of other programs are made of.
+// The schema describes each field. Other programs make forms of it.
 func TestMetadata_AccountCreationSchema(t *testing.T) {
 	t.Parallel()
 	metadata := must((&Connector{}).Metadata(t.Context()))(t)

@@ -7,6 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
+// Clipped text is valid UTF-8, no longer than the limit and as long as that
+// allows.
 func TestClip(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

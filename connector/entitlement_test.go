@@ -17,7 +17,7 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
-// The id of an entitlement is read as what it was made of.
+// An entitlement id is parsed into the parts that it was made from.
 func TestParseEntitlementID(t *testing.T) {
 	t.Parallel()
 	types := append(scopedTypes(), typeRole, typeGroup, typeWorkspace)
@@ -45,7 +45,7 @@ func TestParseEntitlementID(t *testing.T) {
 	})
 }
 
-// What is read can be written again; everything else is refused.
+// A parsed id can be formatted again. Every other id is refused.
 func TestParseEntitlementID_Invalid(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -83,7 +83,7 @@ func TestParseEntitlementID_Invalid(t *testing.T) {
 	}
 }
 
-// Of all that syncs show, the id says what it is on.
+// The id of every entitlement in a sync has the type and id of its resource.
 func TestParseEntitlementID_EveryGrantOfASync(t *testing.T) {
 	t.Parallel()
 	for name, ws := range map[string]*sim.Workspace{"demo": sim.Demo(), "hostile": sim.Hostile()} {
@@ -110,6 +110,7 @@ func TestParseEntitlementID_EveryGrantOfASync(t *testing.T) {
 	}
 }
 
+// An entitlement whose resource is not the one in its id is refused.
 func TestReadEntitlement_OtherResource(t *testing.T) {
 	t.Parallel()
 	for _, id := range []*v2.ResourceId{resourceID(typeSource, "other"), resourceID(typeSpace, "s1"), resourceID("", "s1"), {}} {

@@ -19,8 +19,8 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// The table of what an answer on a top-level list means. The zero code is a
-// type that is skipped.
+// Each error of a list has the code of the table in the design. OK means that
+// the type is skipped.
 func TestList_Errors(t *testing.T) {
 	t.Parallel()
 	bare := func(status int) sim.Fault { return sim.Fault{Kind: sim.FaultHTML, Status: status} }
@@ -89,8 +89,8 @@ func TestList_Errors(t *testing.T) {
 	}
 }
 
-// A plan that lacks something says so on the first page, and Segment itself
-// does. Later, or from somewhere else, it would cut the list short.
+// A type is skipped only for Segment's own answer to its first page. A later
+// answer, or one of a proxy, would truncate the list.
 func TestList_ErrorsThatAreNoPlanGate(t *testing.T) {
 	t.Parallel()
 	for _, typeID := range []string{typeGroup, typeWarehouse, typeSpace, typeFunction} {
@@ -119,7 +119,8 @@ func TestList_ErrorsThatAreNoPlanGate(t *testing.T) {
 	}
 }
 
-// The SDK must wait until the client's own limiter opens, and no longer.
+// The error of a rate limit has the time at which the client's own limiter
+// opens, so that the SDK waits that long.
 func TestList_RateLimitDetail(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())
@@ -142,8 +143,8 @@ func TestList_RateLimitDetail(t *testing.T) {
 	}
 }
 
-// Whoever waits, the client for little and the SDK for more: together they wait
-// for as long as Segment says.
+// The client waits for short limits and the SDK for longer ones. Together they
+// wait as long as Segment says.
 func TestList_RateLimitWait(t *testing.T) {
 	t.Parallel()
 	for _, seconds := range []int{1, 9, 11, 30, 59} {
@@ -169,8 +170,8 @@ func TestList_RateLimitWait(t *testing.T) {
 	}
 }
 
-// An edit that was given back for want of an owner is not tried again, although
-// it met the rate limit on the way.
+// An edit that was undone because no owner was left is FailedPrecondition, even
+// if it met the rate limit: it must not be tried again.
 func TestTranslate_LastOwnerAfterARateLimit(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, writable())

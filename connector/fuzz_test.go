@@ -26,8 +26,8 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
-// An id of an entitlement and what it is made of are the same, and nothing else
-// is one.
+// An entitlement id and its parts convert to each other. Every other string is
+// refused.
 func FuzzEntitlementID(f *testing.F) {
 	slugs := map[string]string{"workspace": "member", "group": "member", "role": "assigned", "source": "", "warehouse": "", "function": "", "space": "", "label": ""}
 	for _, id := range []string{
@@ -69,7 +69,8 @@ func FuzzEntitlementID(f *testing.F) {
 	})
 }
 
-// The id of a set of labels is enough to get it: no list has such sets.
+// The resource of a set of labels is made from its id alone, because no list has
+// it.
 func FuzzLabelResource(f *testing.F) {
 	for _, id := range []string{
 		"", "=", "a=b", "a=b,c=d", "c=d,a=b", "a=b,a=b", "a=b,", ",", "a", "a=b=c", "a=%3D,b=", "a=%3d,b=", "a=%25,b=c", "%2C=%3A,a=b", "sha256-" + strings.Repeat("0", 64),
@@ -90,8 +91,8 @@ func FuzzLabelResource(f *testing.F) {
 	})
 }
 
-// A pageCall is one call of the SDK that takes a page token, and returns the ids
-// of rows.
+// A pageCall is a call of the SDK that takes a page token. It returns the ids of
+// rows.
 type pageCall struct {
 	name   string
 	phases []string
@@ -138,6 +139,7 @@ func pageCalls(f *fixture, ws *sim.Workspace) []pageCall {
 	return calls
 }
 
+// rowIDs returns the id of each row.
 func rowIDs[T any](rows []T, id func(T) string) []string {
 	var ids []string
 	for _, row := range rows {
@@ -146,8 +148,8 @@ func rowIDs[T any](rows []T, id func(T) string) []string {
 	return ids
 }
 
-// A page token that is none is refused; whatever is taken for one leads to rows
-// of what was asked for and to an end.
+// An invalid page token is refused. A valid one leads only to rows of the call,
+// and to an end.
 func FuzzPageToken(f *testing.F) {
 	ws := full()
 	ws.Users[0].Permissions = append(ws.Users[0].Permissions, sim.Permission{RoleID: "src", Resources: []sim.Resource{{ID: "gone", Type: "SOURCE"}, {ID: "src", Type: "SOURCE"}}})
@@ -223,8 +225,8 @@ func FuzzPageToken(f *testing.F) {
 	})
 }
 
-// sound reports that a text may be a page token of a call with these phases:
-// its counts are such, and its phase is one.
+// validPageToken reports that a string may be a page token of a call with these
+// phases.
 func validPageToken(text string, phases []string) bool {
 	if text == "" {
 		return true
@@ -249,8 +251,8 @@ func validPageToken(text string, phases []string) bool {
 	return true
 }
 
-// A profile is refused before anything is written, or one person gets one
-// invite, of the address, the role and the groups that it names.
+// A profile is either refused before anything is written, or one person gets one
+// invite with the address, the role and the groups in it.
 func FuzzAccountProfile(f *testing.F) {
 	for _, profile := range []string{
 		`{}`, `{"email":"eve@example.com"}`, `{"email":" eve@example.com\n","role":"source ADMIN","groups":["owners","g2"]}`, `{"email":"eve@example.com","groups":"g2, Owners,"}`,
@@ -333,8 +335,7 @@ func FuzzAccountProfile(f *testing.F) {
 	})
 }
 
-// What is configured makes a connector or an error, and no secret is in the
-// error.
+// Options make a connector or an error, and no secret is in the error.
 func FuzzConfig(f *testing.F) {
 	const secret = "hunter2"
 	for _, token := range []string{"", "abc", "\n", " x", "a b", "\x00", "a\u00a0b", "é", "\xff", "a\r\nX-Header: b"} {

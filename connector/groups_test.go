@@ -17,7 +17,8 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// grantPages is what each page of a subject's grants asked for and returned.
+// grantPages returns a line for each page of grants: the requests it made and
+// the grants it has.
 func (f *fixture) grantPages(t *testing.T, r *v2.Resource) []string {
 	t.Helper()
 	var all []string
@@ -35,8 +36,8 @@ func (f *fixture) grantPages(t *testing.T, r *v2.Resource) []string {
 	return all
 }
 
-// The grants of a group come in an order that asks for as little as can be: its
-// users, its invites unless the workspace is known to have none, what it holds.
+// The pages of a group's grants are its users, its invites unless the workspace
+// has none, and what it holds. Each makes one request at most.
 func TestGrants_GroupPages(t *testing.T) {
 	t.Parallel()
 	const users, invites = "group:g1:member:user:u1 group:g1:member:user:u2", "group:g1:member:invite:new@example.com"
@@ -100,6 +101,7 @@ func TestGrants_GroupPages(t *testing.T) {
 	}
 }
 
+// What a group holds expands to its users.
 func TestGrants_GroupPermissionsExpandToUsers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())
@@ -120,8 +122,9 @@ func TestGrants_GroupPermissionsExpandToUsers(t *testing.T) {
 	}
 }
 
-// A group that has gone by one of the requests, asked for twice, holds nothing. It
-// asks for nothing more, and returns only the resources that its entitlements need.
+// If a request of a group is not found twice, the group holds nothing and no
+// more requests are made. The page for unlisted resources remains, because the
+// entitlements on them are in the file.
 func TestGrants_GroupGone(t *testing.T) {
 	t.Parallel()
 	const users = "group:g1:member:user:u1 group:g1:member:user:u2"
@@ -158,8 +161,7 @@ func TestGrants_GroupGone(t *testing.T) {
 	})
 }
 
-// The same of a group that goes while its members are read: it is asked for
-// nothing more.
+// A group that is gone when its members are read is not asked for again.
 func TestGrants_GroupGoneStaysGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -177,9 +179,9 @@ func TestGrants_GroupGoneStaysGone(t *testing.T) {
 	})
 }
 
-// Segment lists an invite for a while after it was accepted, and keeps the
-// capitals that each address was written with. A user comes before an invite,
-// the same spelling before another. Who is in no list at all has no row.
+// A pending member is a user if the e-mail is that of one: Segment lists an
+// invite for a while after it was accepted. The same spelling is preferred to
+// one that differs in case. An e-mail that no list has gets no grant.
 func TestGrants_PendingMembers(t *testing.T) {
 	t.Parallel()
 	ws := small()
@@ -230,8 +232,8 @@ func TestGrants_PendingMembers(t *testing.T) {
 	}
 }
 
-// Users of a group whom the list of users does not have are left out; where
-// nobody was listed, nobody is missing.
+// Members who are not in the list of users or invites are left out, unless that
+// list was not read.
 func TestGrants_UnlistedMembers(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string][]string{
@@ -276,7 +278,7 @@ func TestGrants_PendingMemberInATargetedSync(t *testing.T) {
 	}
 }
 
-// A refusal on any page fails the sync: members must not go missing.
+// An error on any page of a group fails the sync, so that no member is missing.
 func TestGrants_GroupErrors(t *testing.T) {
 	t.Parallel()
 	for _, operation := range []string{"getUserGroup", "listUsersFromUserGroup", "listInvitesFromUserGroup"} {

@@ -18,8 +18,8 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// The lists decide under which id a space is shown, whether a resource is listed,
-// and whether a role is meant for its type.
+// The lists decide which id a space has, whether a resource is listed, and
+// whether a role applies to its type.
 func TestLocate(t *testing.T) {
 	t.Parallel()
 	permission := func(role, name string, kind segmentapi.ScopeType, ids ...string) segmentapi.Permission {
@@ -101,9 +101,9 @@ func TestLocate(t *testing.T) {
 	}
 }
 
-// What no list foretold is access all the same. A role on what it is not meant
-// for gets an entitlement; what no list returned gets one and, on a page of
-// grants of its own, a row.
+// A role on a type that it does not apply to gets an entitlement. So does a role
+// or resource that no list returned, whose grants are on a page of their own
+// that carries its row.
 func TestGrants_UnlistedRolesAndResources(t *testing.T) {
 	t.Parallel()
 	on := func(role, kind, id string, labels ...sim.Label) sim.Permission {
@@ -175,8 +175,8 @@ func TestGrants_UnlistedRolesAndResources(t *testing.T) {
 	}
 }
 
-// In a targeted or filtered sync the lists were not read, and what is
-// referenced counts as listed.
+// In a targeted or filtered sync some lists were not read. Then a resource that
+// is referred to counts as listed.
 func TestGrants_UnreadLists(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())
@@ -202,8 +202,8 @@ func TestGrants_UnreadLists(t *testing.T) {
 	}
 }
 
-// A targeted sync lists nothing, so the first permission on a space reads the
-// ids of all, or a space would get two.
+// A targeted sync reads the list of spaces once, for the first permission on a
+// space. Otherwise one space could get two ids.
 func TestGrants_SpacesInATargetedSync(t *testing.T) {
 	t.Parallel()
 	spaces := func(ids ...string) []sim.Permission {

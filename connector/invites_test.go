@@ -8,7 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// An invite is of nobody yet, and is recognized by the address alone.
+// The row of an invite has only the address, which is all that is known of the
+// person.
 func TestList_Invite(t *testing.T) {
 	t.Parallel()
 	invite := rowWithID(t, newFixture(t, small()).listAll(t)[typeInvite], "new@example.com")

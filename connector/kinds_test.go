@@ -12,7 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Static entitlements and the zero connector are what `capabilities` shows.
+// The zero connector lists its types and its metadata: the capabilities file is
+// made from it.
 func TestResourceSyncers_ZeroConnector(t *testing.T) {
 	t.Parallel()
 	var got []string
@@ -30,7 +31,8 @@ func TestResourceSyncers_ZeroConnector(t *testing.T) {
 	}
 }
 
-// What the SDK derives from the syncers.
+// The SDK derives the capabilities from the interfaces that each syncer
+// implements.
 func TestCapabilities(t *testing.T) {
 	t.Parallel()
 	server := must(connectorbuilder.NewConnector(t.Context(), &Connector{}))(t)
@@ -94,7 +96,8 @@ func TestList_RowsOfEachType(t *testing.T) {
 	}
 }
 
-// A row that Baton would refuse fails a whole sync.
+// Every row passes the validation of the SDK, whatever Segment returns, because
+// one row that fails ends a sync.
 func TestList_RowsPassValidation(t *testing.T) {
 	t.Parallel()
 	ws := small()

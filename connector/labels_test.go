@@ -13,9 +13,11 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
-// longest fills the id of a label up to its maximum.
+// padToMaxLabelID returns the text that makes an id which begins like this as
+// long as it may be.
 func padToMaxLabelID(begin string) string { return strings.Repeat("x", access.MaxLabelID-len(begin)) }
 
+// Labels in a profile are sorted, and each is there once.
 func TestLabelProfile(t *testing.T) {
 	t.Parallel()
 	if got := labelProfile([]segmentapi.Label{{Key: "b", Value: "1"}, {Key: "a=", Value: "1"}, {Key: "b", Value: "1"}}); !slices.Equal(got, []any{"a%3D=1", "b=1"}) {
@@ -23,7 +25,7 @@ func TestLabelProfile(t *testing.T) {
 	}
 }
 
-// A set of labels is in no list; its id says all.
+// A set of labels is read from its id without a request, because no list has it.
 func TestGet_LabelSet(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, full())

@@ -18,8 +18,8 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// What a plan lacks is named in a warning as soon as it is known, and in the
-// last one. A type of function that the workspace does not know is not lacking.
+// A type that the plan lacks is in a warning when it is skipped and in the last
+// warning. An unknown type of function is in none.
 func TestReport_SkippedTypes(t *testing.T) {
 	t.Parallel()
 	functions := func(httpStatus int, kinds ...string) []sim.Fault {
@@ -70,6 +70,8 @@ func TestReport_SkippedTypes(t *testing.T) {
 	}
 }
 
+// Scopes that cannot be shown are reported once each, with a count, whatever the
+// number of workers.
 func TestReport_UnknownScopes(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]sim.Option{"plain": nil, "generous": {sim.WithPermissionsInLists()}} {
@@ -110,13 +112,13 @@ func TestReport_UnknownScopes(t *testing.T) {
 	}
 }
 
-// An intruder is a store where something happens while a value is read.
+// A hookedStore is a store that runs a function during the next call of GetAll.
 type hookedStore struct {
 	*statetest.Memory
 	meanwhile func()
 }
 
-// GetAll is what the report asks for its totals.
+// GetAll is the call by which the report reads its totals.
 func (i *hookedStore) GetAll(ctx context.Context, token string, opts ...sessions.SessionStoreOption) (map[string][]byte, string, error) {
 	if meanwhile := i.meanwhile; meanwhile != nil {
 		i.meanwhile = nil
@@ -125,8 +127,8 @@ func (i *hookedStore) GetAll(ctx context.Context, token string, opts ...sessions
 	return i.Memory.GetAll(ctx, token, opts...)
 }
 
-// Neither another worker in the middle of the report nor another process that
-// takes up the sync says it again.
+// The report is made once: not again by another worker in the middle of it, and
+// not by another process that resumes the sync.
 func TestReport_Once(t *testing.T) {
 	t.Parallel()
 	ws := small()
@@ -147,7 +149,8 @@ func TestReport_Once(t *testing.T) {
 	}
 }
 
-// Without a session store there is no total; it must be said all the same.
+// Without a session store there are no totals, and each user or group has a
+// warning of its own.
 func TestReport_UnknownScopesWithoutAStore(t *testing.T) {
 	t.Parallel()
 	ws := small()
@@ -162,8 +165,8 @@ func TestReport_UnknownScopesWithoutAStore(t *testing.T) {
 	}
 }
 
-// Each change leaves one line in the log that says what has changed, and no
-// secret.
+// Each change has one log line with the subject and the change, and without
+// secrets.
 func TestAuditLog_OneLinePerChange(t *testing.T) {
 	t.Parallel()
 	for operation, want := range map[string][2]string{

@@ -36,11 +36,14 @@ type fixture struct {
 	session sessions.SessionStore
 }
 
+// newFixture returns a connector that New makes, against a workspace that is
+// served over HTTP.
 func newFixture(t *testing.T, ws *sim.Workspace, opts ...sim.Option) *fixture {
 	t.Helper()
 	return newPagedFixture(t, ws, 0, opts...)
 }
 
+// newPagedFixture is newFixture with a page size. Zero means the default.
 func newPagedFixture(t *testing.T, ws *sim.Workspace, pageSize int, opts ...sim.Option) *fixture {
 	t.Helper()
 	s := sim.New(ws, opts...)
@@ -53,7 +56,8 @@ func newPagedFixture(t *testing.T, ws *sim.Workspace, pageSize int, opts ...sim.
 	return &fixture{Connector: c, sim: s, session: statetest.New()}
 }
 
-// timeless is a fixture without a network, for the fake time of synctest.
+// newInMemoryFixture returns a connector whose requests reach the workspace
+// without a network, as the fake time of synctest requires.
 func newInMemoryFixture(t *testing.T, ws *sim.Workspace, opts ...sim.Option) *fixture {
 	t.Helper()
 	s := sim.New(ws, opts...)
@@ -62,8 +66,8 @@ func newInMemoryFixture(t *testing.T, ws *sim.Workspace, opts ...sim.Option) *fi
 	return &fixture{Connector: &Connector{client: client, patient: patient}, sim: s, session: statetest.New()}
 }
 
-// inProcess is a fixture without a network, that sends each request once and
-// does not pace.
+// newUnpacedFixture returns a connector without a network that sends each
+// request once and waits for no write limit, for fuzzing in real time.
 func newUnpacedFixture(t testing.TB, ws *sim.Workspace) *fixture {
 	t.Helper()
 	s := sim.New(ws)
@@ -75,14 +79,16 @@ func newUnpacedFixture(t testing.TB, ws *sim.Workspace) *fixture {
 	return &fixture{Connector: &Connector{client: client, patient: client}, sim: s, session: statetest.New()}
 }
 
-// another is the fixture in another process, with the same session store.
+// inAnotherProcess returns the connector of another process in the same sync: it
+// shares the session store and no memory.
 func (f *fixture) inAnotherProcess() *fixture {
 	return &fixture{Connector: &Connector{client: f.client, patient: f.patient}, sim: f.sim, session: f.session}
 }
 
+// opts are those of every call in the sync.
 func (f *fixture) opts() rs.SyncOpAttrs { return rs.SyncOpAttrs{Session: f.session, SyncID: "sync"} }
 
-// lists is the request that lists each type.
+// listOperations has the operation that lists each type.
 func listOperations() map[string]string {
 	return map[string]string{
 		typeWorkspace: "getWorkspace", typeUser: "listUsers", typeInvite: "listInvites", typeGroup: "listUserGroups",
@@ -91,7 +97,7 @@ func listOperations() map[string]string {
 	}
 }
 
-// gets is the request that reads one row of each type.
+// getOperations has the operation that reads one row of each type.
 func getOperations() map[string]string {
 	all := listOperations()
 	maps.Copy(all, map[string]string{
@@ -101,7 +107,7 @@ func getOperations() map[string]string {
 	return all
 }
 
-// requests counts the journal by operation, and empties it.
+// requestCounts counts the requests since the last call, by operation.
 func (f *fixture) requestCounts() map[string]int {
 	counts := map[string]int{}
 	for _, r := range f.sim.Journal() {
@@ -111,7 +117,8 @@ func (f *fixture) requestCounts() map[string]int {
 	return counts
 }
 
-// writes are the requests that could change something, and empties the journal.
+// writes returns the operations of the requests since the last call that can
+// change something.
 func (f *fixture) writes() []string {
 	var all []string
 	for _, r := range f.sim.Journal() {
@@ -123,7 +130,7 @@ func (f *fixture) writes() []string {
 	return all
 }
 
-// inject makes an operation go wrong, every time.
+// inject makes requests fail or wait as the fault says.
 func (f *fixture) inject(t *testing.T, fault sim.Fault) {
 	t.Helper()
 	if err := f.sim.Inject(fault); err != nil {
@@ -131,13 +138,14 @@ func (f *fixture) inject(t *testing.T, fault sim.Fault) {
 	}
 }
 
-// list lists all types and asks for their static entitlements, as the first
+// listAll lists all types and reads their static entitlements, as the first
 // phases of a sync do.
 func (f *fixture) listAll(t *testing.T) map[string][]*v2.Resource {
 	t.Helper()
 	return f.listAllIn(t.Context(), t)
 }
 
+// listAllIn is listAll with a context.
 func (f *fixture) listAllIn(ctx context.Context, t *testing.T) map[string][]*v2.Resource {
 	t.Helper()
 	rows := map[string][]*v2.Resource{}
@@ -150,6 +158,7 @@ func (f *fixture) listAllIn(ctx context.Context, t *testing.T) map[string][]*v2.
 	return rows
 }
 
+// listType lists one type.
 func (f *fixture) listType(ctx context.Context, typeID string) ([]*v2.Resource, error) {
 	for _, s := range f.ResourceSyncers(ctx) {
 		if s.ResourceType(ctx).GetId() == typeID {
@@ -159,7 +168,8 @@ func (f *fixture) listType(ctx context.Context, typeID string) ([]*v2.Resource, 
 	return nil, nil
 }
 
-// static are the entitlements that all resources of a type have.
+// staticEntitlements reads the static entitlements of all types, a line of text
+// for each.
 func (f *fixture) staticEntitlements(t *testing.T) (map[string][]string, error) {
 	t.Helper()
 	all := map[string][]string{}
@@ -192,21 +202,21 @@ func (f *fixture) staticEntitlements(t *testing.T) (map[string][]string, error) 
 	return all, nil
 }
 
-// entitlements and grants of one subject.
+// entitlements reads all pages of the entitlements of a user or group.
 func (f *fixture) entitlements(ctx context.Context, r *v2.Resource) ([]*v2.Entitlement, error) {
 	return allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
 		return f.syncer(r).Entitlements(ctx, r, o)
 	})
 }
 
+// grants reads all pages of the grants of a user or group.
 func (f *fixture) grants(ctx context.Context, r *v2.Resource) ([]*v2.Grant, error) {
 	return allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
 		return f.syncer(r).Grants(ctx, r, o)
 	})
 }
 
-// detail asks for the entitlements of rows, one by one, and read for their grants
-// as well.
+// readEntitlements reads the entitlements of each row in turn.
 func (f *fixture) readEntitlements(ctx context.Context, t *testing.T, rows []*v2.Resource) {
 	t.Helper()
 	for _, r := range rows {
@@ -214,6 +224,8 @@ func (f *fixture) readEntitlements(ctx context.Context, t *testing.T, rows []*v2
 	}
 }
 
+// readEntitlementsAndGrants reads the entitlements of all rows, then the grants,
+// as a sync does.
 func (f *fixture) readEntitlementsAndGrants(ctx context.Context, t *testing.T, rows []*v2.Resource) {
 	t.Helper()
 	f.readEntitlements(ctx, t, rows)
@@ -222,11 +234,12 @@ func (f *fixture) readEntitlementsAndGrants(ctx context.Context, t *testing.T, r
 	}
 }
 
+// usersAndGroups are the rows whose entitlements and grants a sync reads.
 func usersAndGroups(rows map[string][]*v2.Resource) []*v2.Resource {
 	return slices.Concat(rows[typeUser], rows[typeGroup])
 }
 
-// get is what a targeted sync calls.
+// get reads one row as a targeted sync does.
 func (c *Connector) get(ctx context.Context, typeID, id string) (*v2.Resource, error) {
 	for _, s := range c.ResourceSyncers(ctx) {
 		if s.ResourceType(ctx).GetId() != typeID {
@@ -240,12 +253,13 @@ func (c *Connector) get(ctx context.Context, typeID, id string) (*v2.Resource, e
 	return nil, errors.New("no such type")
 }
 
-// syncerOf returns the fixture's syncer of a type.
+// syncerOf returns the syncer of a type.
 func syncerOf[S connectorbuilder.ResourceSyncerV2](f *fixture, typeID string) S {
 	k := kindOf(typeID)
 	return k.syncer(f.Connector, k).(S) //nolint:errcheck // A wrong type is a mistake in the test.
 }
 
+// A syncer is the part of a syncer that users and groups have in common.
 type syncer interface {
 	Entitlements(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error)
 	Grants(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error)
@@ -258,7 +272,7 @@ func (f *fixture) syncer(r *v2.Resource) syncer {
 	return syncerOf[*userSyncer](f, typeUser)
 }
 
-// pages follows the page tokens of a call to the end.
+// allPages follows the page tokens of a call to the end.
 func allPages[T any](f *fixture, call func(rs.SyncOpAttrs) ([]T, *rs.SyncOpResults, error)) ([]T, error) {
 	var all []T
 	opts := rs.SyncOpAttrs{Session: f.session, SyncID: "sync"}
@@ -275,6 +289,7 @@ func allPages[T any](f *fixture, call func(rs.SyncOpAttrs) ([]T, *rs.SyncOpResul
 	}
 }
 
+// must fails the test if there is an error.
 func must[T any](v T, err error) func(*testing.T) T {
 	return func(t *testing.T) T {
 		t.Helper()
@@ -285,6 +300,7 @@ func must[T any](v T, err error) func(*testing.T) T {
 	}
 }
 
+// rowWithID returns the row with an id. Without one the test fails.
 func rowWithID(t *testing.T, rows []*v2.Resource, id string) *v2.Resource {
 	t.Helper()
 	for _, r := range rows {
@@ -310,7 +326,7 @@ func immutable(row interface{ GetAnnotations() []*anypb.Any }) bool {
 	return annos.ContainsAny(&v2.EntitlementImmutable{}, &v2.GrantImmutable{})
 }
 
-// logged returns a context whose log is kept, at debug level.
+// withObservedLog returns a context whose log is kept, at debug level.
 func withObservedLog(t *testing.T) (context.Context, *observer.ObservedLogs) {
 	core, logs := observer.New(zapcore.DebugLevel)
 	return ctxzap.ToContext(t.Context(), zap.New(core)), logs

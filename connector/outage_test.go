@@ -20,6 +20,8 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
+// An outage begins with the first failure, and ends with a success or a pause as
+// long as the longest outage.
 func TestOutage_Failed(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2025, 1, 14, 9, 0, 0, 0, time.UTC)
@@ -50,8 +52,8 @@ func TestOutage_Failed(t *testing.T) {
 	}
 }
 
-// The SDK tries again for ever after Unavailable, so a long outage ends as
-// something else.
+// After a long outage the code is Internal, because the SDK tries again for ever
+// after Unavailable.
 func TestTranslate_LongOutage(t *testing.T) {
 	t.Parallel()
 	down := &segmentapi.Error{Operation: "listUsers", StatusCode: http.StatusServiceUnavailable}
@@ -64,7 +66,7 @@ func TestTranslate_LongOutage(t *testing.T) {
 	}
 }
 
-// transient are the faults after which the SDK tries again, for ever if the
+// transientFaults are those after which the SDK tries again, for ever if the
 // connector let it.
 func transientFaults() map[string]sim.Fault {
 	return map[string]sim.Fault{
@@ -80,12 +82,12 @@ func transientFaults() map[string]sim.Fault {
 	}
 }
 
-// requestTimeout is shorter than the SDK's, which three attempts make longer
+// requestTimeout is shorter than the SDK's: three attempts of that take longer
 // than the longest outage.
 const requestTimeout = 20 * time.Second
 
-// An outage that lasts ends the sync after ten minutes, and not before; one of
-// five minutes costs nothing but the time.
+// A lasting outage ends the sync after ten minutes, not before. One of five
+// minutes only delays it.
 func TestOutage_EveryRead(t *testing.T) {
 	t.Parallel()
 	for name, fault := range transientFaults() {
@@ -116,7 +118,7 @@ func TestOutage_EveryRead(t *testing.T) {
 	}
 }
 
-// outlive reads while a fault strikes, which goes after a while, or never.
+// readDuringOutage reads while a fault lasts. Zero means that it never ends.
 func readDuringOutage(t *testing.T, fault sim.Fault, lasts time.Duration, read func(context.Context, types.ConnectorServer) (int, error)) (time.Duration, int, error) {
 	t.Helper()
 	f, built := newOutageFixture(t, fault)
@@ -126,8 +128,8 @@ func readDuringOutage(t *testing.T, fault sim.Fault, lasts time.Duration, read f
 	return readWithRetries(t, built, read)
 }
 
-// persist reads as the SDK's syncer does, until there are rows or an error that
-// it does not try again after.
+// readWithRetries reads with the retries of the SDK's syncer, until there are
+// rows or an error that is not retried.
 func readWithRetries(t *testing.T, built types.ConnectorServer, read func(context.Context, types.ConnectorServer) (int, error)) (time.Duration, int, error) {
 	t.Helper()
 	// As in pkg/sync.
@@ -142,7 +144,8 @@ func readWithRetries(t *testing.T, built types.ConnectorServer, read func(contex
 	}
 }
 
-// inOutage is a connector whose requests meet the fault, and time out.
+// newOutageFixture returns a connector whose requests meet the fault, and have a
+// timeout.
 func newOutageFixture(t *testing.T, fault sim.Fault) (*fixture, types.ConnectorServer) {
 	t.Helper()
 	f := newInMemoryFixture(t, full())
@@ -153,8 +156,8 @@ func newOutageFixture(t *testing.T, fault sim.Fault) (*fixture, types.ConnectorS
 	return f, built
 }
 
-// syncedReads are all operations that a sync reads, each with the call of the
-// SDK that asks for it first.
+// readsOfASync has, for each operation of a sync, the call of the SDK that makes
+// it first.
 func readsOfASync() map[string]func(context.Context, types.ConnectorServer) (int, error) {
 	reads := map[string]func(context.Context, types.ConnectorServer) (int, error){
 		"getUser": readGrants(typeUser, "u1", ""),
@@ -180,6 +183,7 @@ func readsOfASync() map[string]func(context.Context, types.ConnectorServer) (int
 	return reads
 }
 
+// readGrants reads one page of the grants of a user or group.
 func readGrants(typeID, id, token string) func(context.Context, types.ConnectorServer) (int, error) {
 	return func(ctx context.Context, c types.ConnectorServer) (int, error) {
 		r, err := c.ListGrants(ctx, v2.GrantsServiceListGrantsRequest_builder{Resource: stub(typeID, id), PageToken: token}.Build())
@@ -187,8 +191,8 @@ func readGrants(typeID, id, token string) func(context.Context, types.ConnectorS
 	}
 }
 
-// The SDK makes a change three times at most, so no outage keeps one for ever,
-// although what is read before may answer.
+// A change ends during an outage: the SDK tries it three times at most, even if
+// the reads before it succeed.
 func TestOutage_Revoke(t *testing.T) {
 	t.Parallel()
 	given := v2.Grant_builder{
@@ -211,7 +215,7 @@ func TestOutage_Revoke(t *testing.T) {
 	}
 }
 
-// One success is enough to begin anew, of whatever is asked.
+// One success of any operation ends an outage.
 func TestOutage_EndedBySuccess(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -236,7 +240,7 @@ func TestOutage_EndedBySuccess(t *testing.T) {
 	})
 }
 
-// Where Segment refuses something it has answered, and the outage is over.
+// A refusal ends an outage, because Segment has answered.
 func TestOutage_EndedByRefusal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -256,8 +260,8 @@ func TestOutage_EndedByRefusal(t *testing.T) {
 	})
 }
 
-// A limit is no outage, however long it lasts, and nobody asks before the time
-// has come.
+// A rate limit is no outage, however long it lasts, and no request is made
+// before it opens.
 func TestOutage_LongRateLimit(t *testing.T) {
 	t.Parallel()
 	const lasts = longestOutage * 3 / 2

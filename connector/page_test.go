@@ -16,8 +16,8 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// A list whose cursors run in a circle must end in an error, whatever the size
-// of the circle and of the way to it; a list of different cursors must not.
+// Cursors that repeat end in an error, however long the cycle and the way to it.
+// Different cursors do not.
 func TestPageToken_CyclicCursors(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -43,7 +43,8 @@ func TestPageToken_CyclicCursors(t *testing.T) {
 	})
 }
 
-// Cursors that lead back would keep a sync busy for ever.
+// A list whose cursors repeat ends in an error. Otherwise the sync would never
+// end.
 func TestList_CyclicCursors(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, full())
@@ -64,8 +65,8 @@ func TestList_CyclicCursors(t *testing.T) {
 	}
 }
 
-// A sync that is taken up goes on from the cursor that was refused, so whoever
-// reads the message has to start afresh.
+// If Segment refuses a cursor, the error advises a new file: a resumed sync
+// would send the same cursor.
 func TestList_RefusedCursor(t *testing.T) {
 	t.Parallel()
 	for operation, read := range map[string]func(*fixture) error{
@@ -90,7 +91,7 @@ func TestList_RefusedCursor(t *testing.T) {
 	}
 }
 
-// readList reads a list as far as it goes.
+// readList reads a list to its end.
 func readList(f *fixture, list func(context.Context, *v2.ResourceId, rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error)) error {
 	_, err := allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
 		return list(context.Background(), nil, o)

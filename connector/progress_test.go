@@ -25,8 +25,8 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// unhurried is a fixture whose users and groups take a while each time that they
-// are asked for.
+// newDelayedFixture returns a connector whose requests for users and groups each
+// take a while.
 func newDelayedFixture(t *testing.T, ws *sim.Workspace, delay time.Duration, opts ...sim.Option) *fixture {
 	t.Helper()
 	f := newInMemoryFixture(t, ws, opts...)
@@ -34,6 +34,7 @@ func newDelayedFixture(t *testing.T, ws *sim.Workspace, delay time.Duration, opt
 	return f
 }
 
+// delayDetails makes each request for a user or group take a while.
 func (f *fixture) delayDetails(t *testing.T, delay time.Duration) {
 	t.Helper()
 	f.sim.ClearFaults()
@@ -49,7 +50,8 @@ func checkProgress(t *testing.T, logs *observer.ObservedLogs, began time.Time, w
 	}
 }
 
-// progressOf is each line in words, after how many seconds since began.
+// progressLines are the lines of progress in the log, each with the seconds
+// since began.
 func progressLines(logs *observer.ObservedLogs, began time.Time) []string {
 	var lines []string
 	for _, e := range logs.FilterMessage("reading users and groups").All() {
@@ -66,8 +68,8 @@ func progressLines(logs *observer.ObservedLogs, began time.Time) []string {
 	return lines
 }
 
-// A long sync says now and then how far it has come, of what the lists say that
-// there is, as far as they do, and after a minute how long the rest will take.
+// A sync logs every ten seconds how much is done, the total if the lists were
+// read, and the time left after the first minute.
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	withoutInvites := usersAndEmptyGroups(2, 2)
@@ -149,7 +151,7 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// In a targeted sync no list is read.
+// A targeted sync reads no list, so its total is unknown.
 func TestProgress_TargetedSync(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -170,7 +172,7 @@ func TestProgress_TargetedSync(t *testing.T) {
 	})
 }
 
-// However many workers there are, they say it once in ten seconds.
+// Several workers together log once in ten seconds.
 func TestProgress_ManyWorkers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -203,8 +205,8 @@ func TestProgress_ManyWorkers(t *testing.T) {
 	})
 }
 
-// A process that resumes a sync counts what it does itself. It knows a total only
-// if it reads the lists again.
+// A process that resumes a sync counts from zero. It knows a total only if it
+// reads the lists again.
 func TestProgress_ResumedSync(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -233,8 +235,8 @@ func TestProgress_ResumedSync(t *testing.T) {
 	})
 }
 
-// After a checkpoint some lists are asked for again. There is never more done
-// than there is to do.
+// Requests that are repeated after a checkpoint are counted again, and done
+// never exceeds the total.
 func TestProgress_RepeatedAfterACheckpoint(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -258,7 +260,8 @@ func TestProgress_RepeatedAfterACheckpoint(t *testing.T) {
 	})
 }
 
-// A process may serve one sync after another, and one again after a pause.
+// Progress starts anew with the next sync, and the rate starts anew after a
+// pause.
 func TestProgress_NextSync(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -285,7 +288,7 @@ func TestProgress_NextSync(t *testing.T) {
 	})
 }
 
-// A list of several pages is several requests, and one thing that is done.
+// A list of several pages is several requests and counts as done once.
 func TestProgress_LongMemberLists(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -312,8 +315,8 @@ func TestProgress_LongMemberLists(t *testing.T) {
 	})
 }
 
-// A limit lets requests through in bursts. After the first minute the estimate is
-// right all the same, in whatever part of a minute it is made.
+// A rate limit lets requests through in bursts. After the first minute the
+// estimate is right in every part of a minute.
 func TestProgress_RateLimit(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []int64{60, 600} {
@@ -357,7 +360,7 @@ func TestProgress_RateLimit(t *testing.T) {
 	}
 }
 
-// A rate that changes for good shows in a while.
+// The estimate follows a rate that changes for good.
 func TestProgress_RateChanges(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

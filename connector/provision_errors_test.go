@@ -18,7 +18,8 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// everyWrite is one attempt for each operation that changes something.
+// oneAttemptPerOperation has one attempt for each operation that changes
+// something.
 func oneAttemptPerOperation() map[string]attempt {
 	return map[string]attempt{
 		"addPermissionsToUser":           granting("function:f1:fn", "user:u4"),
@@ -35,8 +36,8 @@ func oneAttemptPerOperation() map[string]attempt {
 	}
 }
 
-// No failure of a write passes for a success, and the code says who is to do
-// something about it. The SDK tries Unavailable again and nothing else.
+// No failed write passes for a success. The code says who has to act: the SDK
+// retries Unavailable and nothing else.
 func TestProvisioning_Errors(t *testing.T) {
 	t.Parallel()
 	bare := func(status int) sim.Fault { return sim.Fault{Kind: sim.FaultHTML, Status: status} }
@@ -101,8 +102,8 @@ func TestProvisioning_Errors(t *testing.T) {
 	}
 }
 
-// For a short time the client waits itself, for a longer one the SDK, but not
-// where the SDK would not come back.
+// The client waits for short limits. For longer ones the SDK does, but only in
+// calls that it tries again.
 func TestProvisioning_RateLimitWait(t *testing.T) {
 	t.Parallel()
 	all := oneAttemptPerOperation()
@@ -135,8 +136,8 @@ func TestProvisioning_RateLimitWait(t *testing.T) {
 	}
 }
 
-// What was done although the answer says otherwise, or was lost, is a success,
-// and not done twice.
+// A write whose answer was lost or wrong is a success if it was done, and is not
+// done twice.
 func TestProvisioning_LostAnswer(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []sim.Fault{{Kind: sim.FaultDrop}, {Kind: sim.FaultLateStatus}, {Kind: sim.FaultLateStatus, Status: 503}, {Kind: sim.FaultTruncate}} {
@@ -162,7 +163,7 @@ func TestProvisioning_LostAnswer(t *testing.T) {
 	}
 }
 
-// "Already revoked" is never said because a request has failed.
+// A failed read is an error, and never "already revoked" or "does not exist".
 func TestProvisioning_FailedReadIsAnError(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -208,7 +209,8 @@ func TestProvisioning_FailedReadIsAnError(t *testing.T) {
 	}
 }
 
-// Gone between the read and the write: revoked already.
+// If the principal or the group is deleted between the read and the write, the
+// grant counts as revoked.
 func TestRevoke_PrincipalDeletedMeanwhile(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -235,7 +237,7 @@ func TestRevoke_PrincipalDeletedMeanwhile(t *testing.T) {
 	}
 }
 
-// A caller who leaves is not kept.
+// A call whose context is canceled ends, and changes nothing.
 func TestProvisioning_CanceledContext(t *testing.T) {
 	t.Parallel()
 	for operation, do := range oneAttemptPerOperation() {
@@ -252,7 +254,8 @@ func TestProvisioning_CanceledContext(t *testing.T) {
 	}
 }
 
-// Who leaves does not wait for an answer that somebody else has asked for.
+// A call ends with its context, even while it waits for a request that another
+// call has made.
 func TestGrant_ContextEndsWhileTheWorkspaceIsRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -14,7 +14,8 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// The row of a group that is made is that of a sync.
+// Create returns the row that a sync has. If the plan may lack groups, the error
+// says so.
 func TestCreate_Group(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, writable())
@@ -34,7 +35,7 @@ func TestCreate_Group(t *testing.T) {
 	}
 }
 
-// An invite is known by the address as Segment writes it.
+// The grant has the e-mail of an invite as Segment writes it.
 func TestGrant_InviteInOtherCase(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, writable())
@@ -47,8 +48,8 @@ func TestGrant_InviteInOtherCase(t *testing.T) {
 	}
 }
 
-// Of two invites that differ in nothing but case, the one that is asked for
-// is named in the grant.
+// If several invites differ only in case, the grant has the one that was asked
+// for.
 func TestGrant_InvitesThatDifferInCase(t *testing.T) {
 	t.Parallel()
 	for _, email := range []string{"TWO@example.com", "Two@example.com", "two@example.com"} {
@@ -62,7 +63,7 @@ func TestGrant_InvitesThatDifferInCase(t *testing.T) {
 	}
 }
 
-// Who has accepted and is still listed as invited counts as the user.
+// A person who has accepted and is still listed as invited counts as the user.
 func TestGrantAndRevoke_MemberStillInvited(t *testing.T) {
 	t.Parallel()
 	joined := func(ws *sim.Workspace) {
@@ -91,8 +92,8 @@ func TestGrantAndRevoke_MemberStillInvited(t *testing.T) {
 	}
 }
 
-// Who was invited when the file was synced has joined since: the membership is
-// the same, and goes.
+// If an invite was accepted after the sync, its membership is revoked all the
+// same.
 func TestRevoke_MemberJoinedSince(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, writable())
@@ -113,7 +114,8 @@ func TestRevoke_MemberJoinedSince(t *testing.T) {
 	}
 }
 
-// A twin who is in no group must not be made a member in another's place.
+// A user whose e-mail differs only in case from that of a member is refused:
+// Segment might add the wrong one.
 func TestGrant_MemberHasTheSameEmail(t *testing.T) {
 	t.Parallel()
 	ws := writable()
@@ -126,7 +128,8 @@ func TestGrant_MemberHasTheSameEmail(t *testing.T) {
 	}
 }
 
-// A list of groups that changes while it is read has some of them twice.
+// A list that changes while it is read may have a group twice. The error names
+// it once.
 func TestRevoke_GroupListedTwice(t *testing.T) {
 	t.Parallel()
 	ws := writable()
@@ -139,7 +142,7 @@ func TestRevoke_GroupListedTwice(t *testing.T) {
 	}
 }
 
-// A group that goes while a user's groups are looked at gives nothing.
+// A group that is deleted while a user's groups are read gives nothing.
 func TestRevoke_GroupDeletedMeanwhile(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, writable())

@@ -14,8 +14,8 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
-// Labels that are too long for an id are known by a checksum: it is enough to
-// find what is held, and not to grant it to somebody else.
+// An id that has a checksum in place of long labels finds the labels that are
+// held. That is enough to revoke, and not to grant to another principal.
 func TestGrantAndRevoke_LabelChecksum(t *testing.T) {
 	t.Parallel()
 	labels := []sim.Label{{Key: "k", Value: strings.Repeat("x", access.MaxLabelID)}}
@@ -47,7 +47,7 @@ func TestGrantAndRevoke_LabelChecksum(t *testing.T) {
 	}
 }
 
-// What is the id of nothing is not "already revoked".
+// An invalid label id is an error and not "already revoked".
 func TestRevoke_InvalidLabelID(t *testing.T) {
 	t.Parallel()
 	ws := writable()
@@ -60,7 +60,7 @@ func TestRevoke_InvalidLabelID(t *testing.T) {
 	}
 }
 
-// A space is sent in the form that the list has, whatever others hold.
+// A space is granted by the id that the list has, whichever form others hold.
 func TestGrantAndRevoke_SpaceIDForms(t *testing.T) {
 	t.Parallel()
 	for entitlementID, want := range map[string]string{"space:2:uni": "uni on SPACE 2 []", "space:spa_1:uni": "uni on SPACE spa_1 []"} {
@@ -85,7 +85,8 @@ func TestGrantAndRevoke_SpaceIDForms(t *testing.T) {
 	}
 }
 
-// Things of two types may have one id, and a role on one is none on the other.
+// Resources of several types may have the same id. A role on one is not a role
+// on the others.
 func TestGrantAndRevoke_SameIDInSeveralTypes(t *testing.T) {
 	t.Parallel()
 	ws := writable()

@@ -17,7 +17,7 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// revokeThrough revokes as the SDK does, with its retries.
+// revokeWithRetries revokes through the SDK, which tries again.
 func revokeWithRetries(ctx context.Context, t *testing.T, f *fixture, entitlementID, principal string) (annotations.Annotations, error) {
 	t.Helper()
 	server := must(connectorbuilder.NewConnector(ctx, f.Connector))(t)
@@ -29,6 +29,7 @@ func revokeWithRetries(ctx context.Context, t *testing.T, f *fixture, entitlemen
 	return res.GetAnnotations(), err
 }
 
+// hasOwner reports whether the workspace has an owner.
 func (f *fixture) hasOwner() bool {
 	for _, held := range f.state() {
 		if slices.Contains(held, "owner on WORKSPACE wksp []") {
@@ -38,7 +39,7 @@ func (f *fixture) hasOwner() bool {
 	return false
 }
 
-// An owner may go as long as another is left.
+// Ownership can be taken away as long as another owner is left.
 func TestProvisioning_OneOfSeveralOwners(t *testing.T) {
 	t.Parallel()
 	for name, do := range map[string]attempt{
@@ -68,7 +69,7 @@ func TestProvisioning_OneOfSeveralOwners(t *testing.T) {
 	}
 }
 
-// A removal that Segment refuses leaves everything as it was.
+// If Segment refuses a removal, nothing changes.
 func TestDelete_Refused(t *testing.T) {
 	t.Parallel()
 	for resource, operation := range map[string]string{"user:u1": "deleteUsers", "user:u2": "deleteUsers", "group:g1": "deleteUserGroup"} {
@@ -89,8 +90,8 @@ func TestDelete_Refused(t *testing.T) {
 	}
 }
 
-// The removal is put off by the rate limit, and the other owner goes while
-// the SDK waits. When it comes back somebody must look again.
+// If the rate limit delays a removal and the other owner goes meanwhile, the
+// retry of the SDK checks the owners again.
 func TestRevoke_OtherOwnerGoneDuringRateLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -106,8 +107,8 @@ func TestRevoke_OtherOwnerGoneDuringRateLimit(t *testing.T) {
 	})
 }
 
-// What was taken and could not be given back is not tried again, and does
-// not pass for a success.
+// If ownership was revoked and could not be restored, the call fails with a code
+// that is not retried.
 func TestRevoke_OwnershipNotRestored(t *testing.T) {
 	t.Parallel()
 	for entitlementID, first := range map[string]int{"role:owner:assigned": 5, "workspace:wksp:member": 6} {
@@ -130,7 +131,8 @@ func TestRevoke_OwnershipNotRestored(t *testing.T) {
 	}
 }
 
-// The groups of a user that cannot be read to their end are no groups at all.
+// If the groups of a user cannot be read to the end, the user is not deleted:
+// one of them may be the last owner.
 func TestDelete_OwnerGroupsNotReadToTheEnd(t *testing.T) {
 	t.Parallel()
 	ws := writable()

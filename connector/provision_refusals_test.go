@@ -17,7 +17,7 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
-// What is missing altogether is refused before any request.
+// Missing arguments are refused before any request.
 func TestProvisioning_MissingArguments(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, writable())
@@ -75,8 +75,7 @@ func TestProvisioning_MissingArguments(t *testing.T) {
 	}
 }
 
-// Each refusal says in one sentence what is wrong and what to do instead, and
-// leaves everything as it is.
+// Each refusal has its code and message, and changes nothing.
 func TestProvisioning_Refusals(t *testing.T) {
 	t.Parallel()
 	sum := "label:" + access.LabelID([]segmentapi.Label{{Key: padToMaxLabelID(""), Value: "x"}}) + ":src"
@@ -228,7 +227,8 @@ func TestProvisioning_Refusals(t *testing.T) {
 	}
 }
 
-// That nobody can tell now what the least role is, is not that there is none.
+// If the role that replaces a last permission cannot be read, the code is that
+// of the failed read.
 func TestRevoke_LastPermissionInAnOutage(t *testing.T) {
 	t.Parallel()
 	for _, operation := range []string{"listRoles", "getWorkspace"} {
@@ -249,7 +249,7 @@ func TestRevoke_LastPermissionInAnOutage(t *testing.T) {
 	}
 }
 
-// A refusal says what to do instead.
+// An error adds advice to Segment's own words.
 func TestProvisioning_RefusalsGiveAdvice(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{400, 409, 413, 422} {

@@ -24,7 +24,7 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// provisioner is what the SDK calls for a type.
+// provisioner returns the syncer that the SDK calls for changes of a type.
 func (f *fixture) provisioner(ctx context.Context, typeID string) connectorbuilder.ResourceProvisionerV2Limited {
 	for _, s := range f.ResourceSyncers(ctx) {
 		if p, ok := s.(connectorbuilder.ResourceProvisionerV2Limited); ok && s.ResourceType(ctx).GetId() == typeID {
@@ -34,26 +34,29 @@ func (f *fixture) provisioner(ctx context.Context, typeID string) connectorbuild
 	panic("nothing can be granted on a " + typeID)
 }
 
-// entitled is an entitlement as bare as can be.
+// bareEntitlement is an entitlement with its id alone.
 func bareEntitlement(id string) *v2.Entitlement { return v2.Entitlement_builder{Id: id}.Build() }
 
-// who reads type:id.
+// principalOf returns the resource of type:id.
 func principalOf(principal string) *v2.Resource {
 	typeID, id, _ := strings.Cut(principal, ":")
 	return stub(typeID, id)
 }
 
+// grantTo grants an entitlement, by id, to a principal, as type:id.
 func (f *fixture) grantTo(ctx context.Context, entitlementID, principal string) ([]*v2.Grant, annotations.Annotations, error) {
 	typeID, _, _ := strings.Cut(entitlementID, ":")
 	return f.provisioner(ctx, typeID).Grant(ctx, principalOf(principal), bareEntitlement(entitlementID))
 }
 
+// revokeFrom revokes an entitlement, by id, from a principal, as type:id.
 func (f *fixture) revokeFrom(ctx context.Context, entitlementID, principal string) (annotations.Annotations, error) {
 	typeID, _, _ := strings.Cut(entitlementID, ":")
 	return f.provisioner(ctx, typeID).Revoke(ctx, v2.Grant_builder{Entitlement: bareEntitlement(entitlementID), Principal: principalOf(principal)}.Build())
 }
 
-// state is who holds what, who is in what, and who is invited, as sets.
+// state is what everyone holds, the members of each group, and the invites, as
+// sets.
 func (f *fixture) state() map[string][]string {
 	ws := f.sim.Workspace()
 	all := map[string][]string{}
@@ -73,6 +76,7 @@ func (f *fixture) state() map[string][]string {
 	return all
 }
 
+// holdingLines is a line for each scope of permissions.
 func holdingLines(permissions []sim.Permission) []string {
 	var all []string
 	for _, p := range permissions {
@@ -88,7 +92,7 @@ func holdingLines(permissions []sim.Permission) []string {
 	return all
 }
 
-// shown are the grants of one principal in a sync that begins now, by id.
+// grantsInANewSync returns the grants of a principal in a new sync, by id.
 func (f *fixture) grantsInANewSync(ctx context.Context, t *testing.T, principal string) map[string]*v2.Grant {
 	t.Helper()
 	f.session = statetest.New()
@@ -113,7 +117,8 @@ func (f *fixture) grantsInANewSync(ctx context.Context, t *testing.T, principal 
 	return shown
 }
 
-// granted is the only grant, whose annotations a successful Grant has.
+// onlyGrant returns the one grant of a successful Grant, and whether it existed
+// already.
 func onlyGrant(t *testing.T, grants []*v2.Grant, annos annotations.Annotations, err error) (*v2.Grant, bool) {
 	t.Helper()
 	if err != nil || len(grants) != 1 {
@@ -166,8 +171,8 @@ func inviting(email string) attempt {
 	}
 }
 
-// What is granted is what a sync shows afterwards, to the letter, and what is
-// revoked is gone; nothing else changes, and nothing is written twice.
+// After Grant a sync shows the grant exactly as Grant returned it, and after
+// Revoke it is gone. Nothing else changes, and a repeated call writes nothing.
 func TestGrantAndRevoke(t *testing.T) {
 	t.Parallel()
 	anybody := []string{"user:u2", "group:g2"}
@@ -253,9 +258,9 @@ func TestGrantAndRevoke(t *testing.T) {
 	}
 }
 
-// Whatever a sync shows can be revoked, with everything that it is shown for
-// and nothing else: repeated roles, sets of labels in any order, both forms of
-// a space, roles and resources that no list has.
+// Every grant that a sync shows can be revoked, and nothing else changes:
+// repeated roles, sets of labels in any order, both forms of a space id,
+// unlisted roles and resources.
 func TestRevoke_EveryShownGrant(t *testing.T) {
 	t.Parallel()
 	var principals []string
@@ -316,8 +321,8 @@ func TestRevoke_EveryShownGrant(t *testing.T) {
 	}
 }
 
-// Names, addresses, parents, slugs and annotations are of the day on which a
-// caller read them, or made up. Only ids count.
+// Only the ids in a request count. Names, e-mails, parents, slugs and
+// annotations may be out of date or wrong.
 func TestGrantAndRevoke_OnlyIDsCount(t *testing.T) {
 	t.Parallel()
 	for entitlementID, principal := range map[string]string{
@@ -373,7 +378,7 @@ func TestGrantAndRevoke_OnlyIDsCount(t *testing.T) {
 	}
 }
 
-// What is done already is a success that writes nothing.
+// If there is nothing to do, the call succeeds, says so and writes nothing.
 func TestProvisioning_NothingToDo(t *testing.T) {
 	t.Parallel()
 	exists, revoked, gone := &v2.GrantAlreadyExists{}, &v2.GrantAlreadyRevoked{}, &v2.ResourceDoesNotExist{}
@@ -424,7 +429,8 @@ func TestProvisioning_NothingToDo(t *testing.T) {
 	}
 }
 
-// A warehouse can be shown and not granted, which the SDK says.
+// The SDK refuses to grant or revoke a role on a warehouse, and so does the
+// syncer of another type.
 func TestGrantAndRevoke_Warehouse(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, writable())
@@ -449,8 +455,8 @@ func TestGrantAndRevoke_Warehouse(t *testing.T) {
 	}
 }
 
-// In the place of the last permission stands the least that Segment has, which
-// the log says; the SDK is told of the grant that is gone and nothing else.
+// Minimal Workspace Access replaces the last permission. The log says so; the
+// SDK learns only of the grant that is gone.
 func TestRevoke_LastPermission(t *testing.T) {
 	t.Parallel()
 	ws := writable()
@@ -470,7 +476,8 @@ func TestRevoke_LastPermission(t *testing.T) {
 	}
 }
 
-// Who or what is deleted is gone from a sync, and gone for good.
+// A deleted user, invite or group is in no later sync and in no group. A second
+// call says that there is none.
 func TestDelete_Twice(t *testing.T) {
 	t.Parallel()
 	for _, resource := range []string{"user:u3", "invite:new@example.com", "invite:NEWER@example.com", "group:g2"} {
@@ -506,7 +513,7 @@ func TestDelete_Twice(t *testing.T) {
 	}
 }
 
-// Who is a member is one already.
+// Membership of the workspace exists already for every user.
 func TestGrant_WorkspaceMember(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, writable())

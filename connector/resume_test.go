@@ -14,8 +14,8 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// A sync that was broken off is taken up in the same file, up to a week later.
-// What it had learned must not pass for the present.
+// If a list is read again, in a sync that was interrupted and resumed, stored
+// details of its rows do not count: they may be a week old.
 func TestList_ReadAgainDropsDetails(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())
@@ -31,7 +31,7 @@ func TestList_ReadAgainDropsDetails(t *testing.T) {
 	}
 }
 
-// An address of an older reading belongs to nobody, and stands in nobody's way.
+// E-mails of users who are no longer in the list belong to no one.
 func TestList_ReadAgainDropsEmails(t *testing.T) {
 	t.Parallel()
 	ws := small()
@@ -51,8 +51,8 @@ func TestList_ReadAgainDropsEmails(t *testing.T) {
 	}
 }
 
-// The rows of a list that was read before the sync was broken off are not those
-// of the list that is read now, nor are the addresses of the people in it.
+// Rows that are no longer in the list are unlisted, and e-mails of former users
+// may be those of invites.
 func TestList_ReadAgainDropsRows(t *testing.T) {
 	t.Parallel()
 	ws := small()
@@ -85,8 +85,8 @@ func TestList_ReadAgainDropsRows(t *testing.T) {
 	}
 }
 
-// A sync that was broken off may be taken up by another process, which this one
-// is not told. What it asked for before is in the file, and has to be granted.
+// A sync may be resumed by another process without notice to this one.
+// Entitlements that this one returned are in the file and must be granted.
 func TestEntitlements_SyncResumedByAnotherProcess(t *testing.T) {
 	t.Parallel()
 	ws := small()
@@ -103,9 +103,9 @@ func TestEntitlements_SyncResumedByAnotherProcess(t *testing.T) {
 	}
 }
 
-// Who runs the connector may give up on a call and make it again, in another
-// process, while the first still waits for Segment. Whichever comes last, the
-// rows are those of the list.
+// The caller may give up a call and make it again in another process, while the
+// first still waits for Segment. The rows are those of the list, whichever
+// answer is last.
 func TestList_LateAnswerOfAnAbandonedCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -130,7 +130,7 @@ func TestList_LateAnswerOfAnAbandonedCall(t *testing.T) {
 	})
 }
 
-// The same of the roles, where a sync leaves their type out.
+// The same for roles, in a sync that leaves out their type.
 func TestStaticEntitlements_LateAnswerOfAnAbandonedCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -163,8 +163,8 @@ func TestStaticEntitlements_LateAnswerOfAnAbandonedCall(t *testing.T) {
 	})
 }
 
-// What a sync was broken off with may be of another workspace. That must not
-// reach the next sync of the process.
+// The workspace of a resumed sync may be another one. The next sync of the
+// process must not use it.
 func TestWorkspaceID_OfAnotherSync(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())

@@ -16,8 +16,8 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// counting is a store that counts the calls it gets. Those that ask for
-// something that is not there go on to another process in a sync.
+// A countingStore counts its calls. In a sync, calls for a missing key go on to
+// another process.
 type countingStore struct {
 	*statetest.Memory
 	calls  sync.Mutex
@@ -48,8 +48,8 @@ func (c *countingStore) SetMany(ctx context.Context, values map[string][]byte, o
 	return c.Memory.SetMany(ctx, values, opts...)
 }
 
-// Calls of the store go to the process that has it, and a sync makes some for each
-// user. The bounds are for one worker: several share calls.
+// Calls of the store go to the process that has it, so their number for each
+// user is bounded. The bounds are for one worker: several share calls.
 func TestSync_StoreCalls(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, sim.Sized(sim.Size{Users: 200, Sources: 20, Functions: 5, Spaces: 5, Labels: 12, Warehouses: 1}))
@@ -80,7 +80,7 @@ func TestSync_StoreCalls(t *testing.T) {
 	}
 }
 
-// Without a session store everything is asked for, and found.
+// Without a session store details are read twice, and all grants are there.
 func TestSync_WithoutASessionStore(t *testing.T) {
 	t.Parallel()
 	for name, without := range map[string]func(*fixture){
@@ -108,8 +108,8 @@ func TestSync_WithoutASessionStore(t *testing.T) {
 	}
 }
 
-// apart is a store that keeps prefixes apart from keys, as the service may that
-// several processes share.
+// A separatePrefixStore keeps prefixes apart from keys, as a service that
+// several processes share may do.
 type separatePrefixStore struct{ *statetest.Memory }
 
 func (separatePrefixStore) split(opts []sessions.SessionStoreOption) []sessions.SessionStoreOption {
@@ -143,8 +143,8 @@ func (a separatePrefixStore) GetAll(ctx context.Context, token string, opts ...s
 	return a.Memory.GetAll(ctx, token, a.split(opts)...)
 }
 
-// A prefix and a key are put together by the SDK's own stores, which says
-// nothing of others.
+// The rows do not depend on whether a store joins prefix and key. The SDK's own
+// stores do; its interface does not require it.
 func TestSync_StoreWithSeparatePrefixes(t *testing.T) {
 	t.Parallel()
 	rows := func(f *fixture) []string {

@@ -19,6 +19,8 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
+// Entitlements and grants of users and groups are complete at every page size,
+// with one detail request for each user and group.
 func TestGrants(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{1, 2, 1000} {
@@ -63,8 +65,9 @@ func TestGrants(t *testing.T) {
 	}
 }
 
-// Segment may start to send permissions in lists. Then only who has none there
-// is asked about: u2 and g2. An empty list may be a list that does not say.
+// If Segment sends permissions in lists, details are read only of users and
+// groups that have none there, u2 and g2: a list without permissions may leave
+// them out.
 func TestEntitlements_PermissionsInLists(t *testing.T) {
 	t.Parallel()
 	plain, generous := newFixture(t, small()), newFixture(t, small(), sim.WithPermissionsInLists())
@@ -87,8 +90,8 @@ func TestEntitlements_PermissionsInLists(t *testing.T) {
 	}
 }
 
-// A detail that is in the store is not asked for a second time: not when a sync is
-// resumed, after another detail failed, or in another process.
+// A detail that is in the session store is not read a second time: not when a
+// sync is resumed, after another detail failed, or in another process.
 func TestEntitlements_StoredDetailIsNotAskedForAgain(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]func(*testing.T, *fixture){
@@ -125,8 +128,8 @@ func TestEntitlements_StoredDetailIsNotAskedForAgain(t *testing.T) {
 	}
 }
 
-// A user who is not found is asked for once more, a second later. "Not found" that
-// was wrong costs nobody their rows.
+// A user or group that is not found is asked for once more, a second later. If
+// it is found then, its rows are complete.
 func TestEntitlements_NotFoundIsRechecked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -155,9 +158,9 @@ func TestEntitlements_NotFoundIsRechecked(t *testing.T) {
 	})
 }
 
-// A user or group that is still not found has gone for the rest of the sync: its
-// rows would be incomplete. So it is for another process, and in a call that is
-// made again.
+// A user or group that is not found twice is gone for the rest of the sync,
+// because its rows would be incomplete. This holds in another process as well,
+// until the list is read again.
 func TestEntitlements_GoneStaysGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -196,7 +199,7 @@ func TestEntitlements_GoneStaysGone(t *testing.T) {
 	})
 }
 
-// A caller that leaves during the second of waiting is not kept.
+// The call ends with its context during the second before the recheck.
 func TestEntitlements_ContextEndsDuringRecheck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -213,8 +216,8 @@ func TestEntitlements_ContextEndsDuringRecheck(t *testing.T) {
 	})
 }
 
-// People leave while a sync runs. A few get no grants; more than one in a
-// hundred users and groups are an error.
+// Some users and groups that are gone get no grants. More than one in a hundred
+// fail the sync.
 func TestEntitlements_TooManyGone(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -269,7 +272,8 @@ func TestEntitlements_TooManyGone(t *testing.T) {
 	}
 }
 
-// Below a subject only 404 means that it has gone, and only if Segment says so.
+// Only Segment's own 404 means that a user or group is gone. Every other error
+// fails the sync and names the user or group.
 func TestEntitlements_OtherErrorsFail(t *testing.T) {
 	t.Parallel()
 	for fault, want := range map[*sim.Fault]codes.Code{
@@ -301,7 +305,8 @@ func TestEntitlements_OtherErrorsFail(t *testing.T) {
 	}
 }
 
-// One message must not have to hold everything that a subject has.
+// If a user or group holds more than fits on a page, the rest is on further
+// pages, so that no gRPC message grows too large.
 func TestGrants_ManyHoldings(t *testing.T) {
 	t.Parallel()
 	const listed, unlisted = 2*maxRows + 7, maxRows + 3
@@ -359,8 +364,8 @@ func TestGrants_ManyHoldings(t *testing.T) {
 	}
 }
 
-// Without a session store each page reads the subject anew, and what it holds
-// may have changed.
+// Without a session store each page reads the user again. If the number of rows
+// has changed, the sync fails.
 func TestGrants_HoldingsChangeBetweenPages(t *testing.T) {
 	t.Parallel()
 	ws := small()

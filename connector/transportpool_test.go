@@ -11,8 +11,8 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// The SDK's transport keeps two idle connections to a host, however many
-// workers there are.
+// Requests of many workers reuse connections, although the SDK's transport keeps
+// only two idle ones to a host.
 func TestTransportPool_ReusesConnections(t *testing.T) {
 	t.Parallel()
 	const workers, rounds = 8, 20

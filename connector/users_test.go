@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// The row of a user has the profile, the trait and the status.
 func TestList_User(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())

@@ -39,7 +39,7 @@ func small() *sim.Workspace {
 	}
 }
 
-// full is small with roles and things of every type.
+// full is small with roles and resources of every type.
 func full() *sim.Workspace {
 	ws := small()
 	ws.Roles = append(ws.Roles, sim.Role{ID: "src", Name: "Source Admin"}, sim.Role{ID: "fn", Name: "Functions Admin"},
@@ -51,7 +51,8 @@ func full() *sim.Workspace {
 	return ws
 }
 
-// writable is full, with somebody and a group who hold only what everybody may.
+// writable is full, with a user and a group who hold Minimal Workspace Access
+// alone, so that any other role can be granted to them and revoked.
 func writable() *sim.Workspace {
 	ws := full()
 	ws.Users[1].Permissions = []sim.Permission{role("member")}
@@ -69,7 +70,8 @@ func writableWithHoldings() *sim.Workspace {
 	return ws
 }
 
-// crowd is a workspace of users who hold one role each, and of empty groups.
+// usersAndEmptyGroups is a workspace of users and groups that each hold one
+// role. The groups have no members.
 func usersAndEmptyGroups(users, groups int) *sim.Workspace {
 	ws := small()
 	ws.Groups, ws.Users = nil, nil
@@ -83,14 +85,15 @@ func usersAndEmptyGroups(users, groups int) *sim.Workspace {
 	return ws
 }
 
-// hostileWithSpare has another owner, so that everybody may lose it.
+// hostileWithSpare has another owner, so that ownership can be revoked from each
+// of the others.
 func hostileWithSpare() *sim.Workspace {
 	ws := sim.Hostile()
 	ws.Users = append(ws.Users, sim.User{ID: "spare", Email: "spare@example.com", Permissions: ws.Users[0].Permissions})
 	return ws
 }
 
-// twoOwners has u1 and u3, who own the workspace directly.
+// twoOwners is a workspace of two users, u1 and u3, who own it directly.
 func twoOwners() *sim.Workspace {
 	ws := writable()
 	ws.Groups = nil
@@ -101,4 +104,5 @@ func twoOwners() *sim.Workspace {
 	return ws
 }
 
+// demoteSecondUser takes ownership from u3 of twoOwners.
 func demoteSecondUser(ws *sim.Workspace) { ws.Users[1].Permissions = []sim.Permission{role("member")} }
