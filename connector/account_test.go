@@ -75,12 +75,12 @@ func TestCreateAccount(t *testing.T) {
 	const member, src = "member on WORKSPACE wksp []", "src on WORKSPACE wksp []"
 	for name, c := range map[string]struct {
 		info *v2.AccountInfo
-		// before plans an edit for the time right after the invite was sent.
+		// meanwhile is an edit of the workspace right after the invite was sent.
 		meanwhile func(*sim.Workspace)
 		want      string
-		// holds is what the new invite, or its user, holds.
+		// holds are the permissions of the new invite, or of its user.
 		holds []string
-		// groups are those that the address is in afterwards.
+		// groups are the ids of those that have the address afterwards.
 		groups []string
 		sent   bool
 		says   string
@@ -137,7 +137,7 @@ func TestCreateAccount(t *testing.T) {
 			if said := logs.FilterMessage(c.says).FilterFieldKey("email"); said.Len() != 1 || said.All()[0].Level != zap.InfoLevel {
 				t.Errorf("the log does not say %q once: %v", c.says, logs.All())
 			}
-			// The row is the one of a sync.
+			// A sync has the same row.
 			if diff := cmp.Diff(rowWithID(t, f.listAll(t)[row.GetId().GetResourceType()], row.GetId().GetResource()), row, protocmp.Transform()); diff != "" {
 				t.Errorf("the row (-listed +returned):\n%s", diff)
 			}

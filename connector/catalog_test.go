@@ -93,7 +93,7 @@ func TestStaticEntitlements_RolesNotReadToTheEnd(t *testing.T) {
 		if rows, err := f.staticEntitlements(t); status.Code(err) != want {
 			t.Errorf("%v: %v, %v", fault.Kind, rows, err)
 		}
-		// What was read of them does not pass for the whole.
+		// Roles that were read before the error do not count.
 		f.sim.ClearFaults()
 		if diff := cmp.Diff(wantStaticEntitlements(), must(f.staticEntitlements(t))(t)); diff != "" {
 			t.Errorf("static entitlements (-want +got):\n%s", diff)
@@ -113,7 +113,7 @@ func TestGet_ReturnsTheListedRow(t *testing.T) {
 				if len(rows) == 0 {
 					t.Errorf("no %s", typeID)
 				}
-				// Of a label that is defined twice the last row is stored.
+				// If a label is defined twice, the file has the last row.
 				last := map[string]*v2.Resource{}
 				for _, r := range rows {
 					last[r.GetId().GetResource()] = r
@@ -154,7 +154,7 @@ func TestGet_Errors(t *testing.T) {
 					f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: httpStatus})
 				}
 				if httpStatus == http.StatusBadRequest && slices.Contains([]string{typeGroup, typeWarehouse, typeFunction, typeSpace, typeLabel}, typeID) {
-					want = codes.NotFound // The plan lacks it.
+					want = codes.NotFound // The plan may lack the type.
 				}
 				r, err := f.get(t.Context(), typeID, "missing")
 				if status.Code(err) != want || r != nil {
@@ -188,8 +188,7 @@ func TestGet_WaitsForTheRateLimit(t *testing.T) {
 			}
 		})
 	}
-	// The connector that New makes has this patience, too: it is still waiting
-	// when its caller has enough.
+	// The connector that New makes waits as well: until its context ends.
 	f := newFixture(t, full())
 	limit.Operation = "getUser"
 	f.inject(t, limit)

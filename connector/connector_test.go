@@ -185,7 +185,7 @@ func TestValidate_TokenStaysOutOfTheLogOfMalformedAnswers(t *testing.T) {
 		t.Error(err)
 	}
 	if logs.FilterMessage("request failed").Len() == 0 {
-		t.Error("what fails is not logged, so this shows nothing")
+		t.Error("failed requests are not logged, so this shows nothing")
 	}
 	for _, e := range logs.All() {
 		if text := fmt.Sprint(e.Message, e.ContextMap()); strings.Contains(text, sim.DefaultToken) {
@@ -228,10 +228,10 @@ func TestSync_SecretsStayOut(t *testing.T) {
 			keep(e.Message, e.ContextMap())
 		}
 		if !strings.Contains(out.String(), "spa_") || logs.Len() == 0 {
-			t.Errorf("%s: there is nothing to see", name)
+			t.Errorf("%s: the rows or the log are empty, so this shows nothing", name)
 		}
 		if i := strings.Index(out.String(), "SECRET"); i >= 0 {
-			t.Errorf("%s: a secret got out: …%s…", name, out.String()[max(0, i-200):i+100])
+			t.Errorf("%s: found a secret: …%s…", name, out.String()[max(0, i-200):i+100])
 		}
 	}
 }

@@ -55,7 +55,7 @@ func TestList_Errors(t *testing.T) {
 		for typeID, operation := range listOperations() {
 			whole := typeID == typeWorkspace || typeID == typeLabel
 			if whole && (c.fault.Kind == sim.FaultNoPagination || c.fault.Kind == sim.FaultRepeatCursor) {
-				continue // It has no pages.
+				continue // The list has no pages.
 			}
 			t.Run(operation+" "+c.name, func(t *testing.T) {
 				t.Parallel()
@@ -157,7 +157,7 @@ func TestList_RateLimitWait(t *testing.T) {
 					Header: http.Header{"Retry-After": {fmt.Sprint(seconds)}},
 				})
 				start := time.Now()
-				sdk := retry.NewRetryer(t.Context(), retry.RetryConfig{}) // That of a sync.
+				sdk := retry.NewRetryer(t.Context(), retry.RetryConfig{}) // As in a sync.
 				_, err := f.listType(t.Context(), typeUser)
 				for err != nil && sdk.ShouldWaitAndRetry(t.Context(), err) {
 					_, err = f.listType(t.Context(), typeUser)

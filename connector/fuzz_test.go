@@ -82,7 +82,7 @@ func FuzzLabelResource(f *testing.F) {
 	f.Fuzz(func(t *testing.T, id string) {
 		set, ok := access.ParseLabelID(id)
 		if !ok || len(set) < 2 || !utf8.ValidString(id) {
-			return // A single label is in a list, and protocol buffers hold no invalid text.
+			return // Lists have single labels, and protocol buffers hold valid UTF-8 only.
 		}
 		r, _, err := labels.Get(t.Context(), resourceID(typeLabel, id), nil)
 		if err != nil || r.GetId().GetResource() != id || r.GetDisplayName() == "" {
@@ -155,7 +155,7 @@ func FuzzPageToken(f *testing.F) {
 	ws.Users[0].Permissions = append(ws.Users[0].Permissions, sim.Permission{RoleID: "src", Resources: []sim.Resource{{ID: "gone", Type: "SOURCE"}, {ID: "src", Type: "SOURCE"}}})
 	fix := newUnpacedFixture(f, ws)
 	calls := pageCalls(fix, ws)
-	// What a sync has learned by the time it asks for grants, and all of its rows.
+	// The state of a sync before its grants, and all of its rows.
 	rows := map[string]map[string]bool{}
 	listed := statetest.New()
 	for _, call := range calls {
@@ -201,7 +201,7 @@ func FuzzPageToken(f *testing.F) {
 					t.Fatalf("%s with %q has no end", call.name, text)
 				}
 				ids, res, callErr := call.read(t.Context(), opts)
-				// The list of the one workspace has no second page, and takes no token.
+				// The list of the workspace has one page and ignores the token.
 				if page == 0 && call.name != typeWorkspace && !validPageToken(text, call.phases) && status.Code(callErr) != codes.InvalidArgument {
 					t.Fatalf("%s took %q: %v, %v", call.name, text, ids, callErr)
 				}
@@ -235,7 +235,7 @@ func validPageToken(text string, phases []string) bool {
 	if json.Unmarshal([]byte(text), &fields) != nil {
 		return false
 	}
-	if len(fields) != 1 { // The same name in another case may overrule it.
+	if len(fields) != 1 { // Another field may have the same name but for case, and overrule it.
 		return true
 	}
 	var phase string
@@ -245,7 +245,7 @@ func validPageToken(text string, phases []string) bool {
 	for _, name := range []string{"rows", "of", "steps", "reach"} {
 		var n json.Number
 		if json.Unmarshal(fields[name], &n) == nil && strings.ContainsAny(n.String(), "-.") {
-			return n == "-0" // Which is a count, after all.
+			return n == "-0" // Minus zero is zero.
 		}
 	}
 	return true
@@ -274,7 +274,7 @@ func FuzzAccountProfile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, profile, login, other string, primary bool) {
 		fields := &structpb.Struct{}
 		if protojson.Unmarshal([]byte(profile), fields) != nil || !utf8.ValidString(login+other) {
-			return // No profile arrives in another form.
+			return // A profile is always valid JSON and UTF-8.
 		}
 		info := v2.AccountInfo_builder{Profile: fields, Login: login, Emails: []*v2.AccountInfo_Email{v2.AccountInfo_Email_builder{Address: other, IsPrimary: primary}.Build()}}.Build()
 		fix := newUnpacedFixture(t, ws)

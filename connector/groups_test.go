@@ -63,7 +63,7 @@ func TestGrants_GroupPages(t *testing.T) {
 		"no invites": {edit: noInvites, before: list, want: []string{
 			"listUsersFromUserGroup: " + users, ": " + held, ": " + unlisted,
 		}},
-		// What no list says is listed cannot be unlisted.
+		// Without lists nothing is unlisted.
 		"nothing listed": {want: []string{
 			"listUsersFromUserGroup: " + users, "listInvitesFromUserGroup: " + invites, "getUserGroup: " + held + " " + unlisted,
 		}},
@@ -151,7 +151,7 @@ func TestGrants_GroupGone(t *testing.T) {
 	t.Run("what it holds", func(t *testing.T) {
 		t.Parallel()
 		f := newFixture(t, full())
-		f.session = nil // So that it is asked for again.
+		f.session = nil // So that the detail is read again.
 		f.inject(t, sim.Fault{Operation: "getUserGroup", Kind: sim.FaultStatus, Status: http.StatusNotFound})
 		group := must(groupResource(segmentapiGroup("g1")))(t)
 		want := []string{"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:invite:new@example.com"}
@@ -193,7 +193,7 @@ func TestGrants_PendingMembers(t *testing.T) {
 		{Email: "PAIR@example.com"}, {Email: "pair@example.com"}, {Email: "Alone@example.com"}, {Email: "mixed@example.com"}, {Email: "TWIN@EXAMPLE.com"},
 	}
 	for emails, want := range map[[2]string]string{
-		// A user, then an invite, in all spellings.
+		// A user is preferred to an invite, in every spelling.
 		{"TWIN@example.com"}:   "user:upper",
 		{"twin@example.com"}:   "user:lower",
 		{"Twin@example.com"}:   "user:lower",
@@ -209,7 +209,7 @@ func TestGrants_PendingMembers(t *testing.T) {
 		{"spaced@example.com"}: "user:spaced",
 		{"nobody@example.com"}: "",
 		{" "}:                  "",
-		// One person, twice on a page.
+		// One person is twice on a page.
 		{"Twin@example.com", "twin@example.com"}:   "user:lower",
 		{"TWIN@example.com", "twin@example.com"}:   "user:upper user:lower",
 		{"alone@example.com", "ALONE@example.com"}: "invite:Alone@example.com",
@@ -265,7 +265,8 @@ func TestGrants_UnlistedMembers(t *testing.T) {
 	}
 }
 
-// A targeted sync knows at least the users of the group itself.
+// In a targeted sync the e-mails of the group's own users are known, so that a
+// pending member who is one of them counts as the user.
 func TestGrants_PendingMemberInATargetedSync(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())

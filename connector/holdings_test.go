@@ -181,7 +181,7 @@ func TestGrants_UnreadLists(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())
 	user, group := must(userResource(segmentapiUser("u1")))(t), must(groupResource(segmentapiGroup("g1")))(t)
-	// Nobody asks for static entitlements there.
+	// The SDK asks for no static entitlements there.
 	var extra []string
 	for _, r := range []*v2.Resource{user, group} {
 		for _, e := range must(f.entitlements(t.Context(), r))(t) {
@@ -240,7 +240,7 @@ func TestGrants_SpacesInATargetedSync(t *testing.T) {
 				c.fault.Operation = "listSpaces"
 				f.inject(t, c.fault)
 			}
-			// Who holds nothing on spaces needs no list of them.
+			// A user without permissions on spaces needs no list of them.
 			must(f.grants(t.Context(), must(userResource(segmentapiUser("u3")))(t)))(t)
 			if asked := f.requestCounts()["listSpaces"]; asked != 0 {
 				t.Errorf("spaces were listed for nothing")

@@ -37,8 +37,7 @@ func TestGet_LabelSet(t *testing.T) {
 	if requests := f.requestCounts(); len(requests) != 0 {
 		t.Errorf("requests: %v", requests)
 	}
-	// In another order it is the id of nothing, as is a single label that is not
-	// defined.
+	// A set in another order, or a single label that is not defined, does not exist.
 	for _, id := range []string{"team=a,env=prod", "env=gone", "nonsense", access.LabelID([]segmentapi.Label{{Key: padToMaxLabelID("")}})} {
 		if r, err := f.get(t.Context(), typeLabel, id); status.Code(err) != codes.NotFound {
 			t.Errorf("%s: %v, %v", id, r, err)

@@ -115,16 +115,16 @@ func TestReport_UnknownScopes(t *testing.T) {
 // A hookedStore is a store that runs a function during the next call of GetAll.
 type hookedStore struct {
 	*statetest.Memory
-	meanwhile func()
+	onGetAll func()
 }
 
 // GetAll is the call by which the report reads its totals.
-func (i *hookedStore) GetAll(ctx context.Context, token string, opts ...sessions.SessionStoreOption) (map[string][]byte, string, error) {
-	if meanwhile := i.meanwhile; meanwhile != nil {
-		i.meanwhile = nil
-		meanwhile()
+func (s *hookedStore) GetAll(ctx context.Context, token string, opts ...sessions.SessionStoreOption) (map[string][]byte, string, error) {
+	if run := s.onGetAll; run != nil {
+		s.onGetAll = nil
+		run()
 	}
-	return i.Memory.GetAll(ctx, token, opts...)
+	return s.Memory.GetAll(ctx, token, opts...)
 }
 
 // The report is made once: not again by another worker in the middle of it, and
@@ -139,13 +139,13 @@ func TestReport_Once(t *testing.T) {
 	ctx, logs := withObservedLog(t)
 	users := f.listAll(t)[typeUser]
 	must(f.entitlements(ctx, rowWithID(t, users, "u2")))(t)
-	store.meanwhile = func() { must(f.grants(ctx, users[1]))(t) }
+	store.onGetAll = func() { must(f.grants(ctx, users[1]))(t) }
 	must(f.grants(ctx, users[0]))(t)
 	again := newFixture(t, ws)
 	again.session = store
 	must(again.grants(ctx, users[2]))(t)
-	if said := logs.FilterMessageSnippet("not shown: no grants").Len(); said != 1 || store.meanwhile != nil {
-		t.Errorf("it was said %d times", said)
+	if reported := logs.FilterMessageSnippet("not shown: no grants").Len(); reported != 1 || store.onGetAll != nil {
+		t.Errorf("reported %d times", reported)
 	}
 }
 

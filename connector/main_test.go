@@ -29,7 +29,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A fixture is a connector against a simulated workspace, in one sync.
+// A fixture is a connector and a simulated workspace, in one sync.
 type fixture struct {
 	*Connector
 	sim     *sim.Server
@@ -320,7 +320,7 @@ func grantIDs(grants []*v2.Grant) []string {
 	return ids
 }
 
-// immutable reports that an entitlement or a grant can be shown and not changed.
+// immutable reports whether an entitlement or a grant cannot be changed.
 func immutable(row interface{ GetAnnotations() []*anypb.Any }) bool {
 	annos := annotations.Annotations(row.GetAnnotations())
 	return annos.ContainsAny(&v2.EntitlementImmutable{}, &v2.GrantImmutable{})

@@ -38,10 +38,10 @@ func TestOutage_Failed(t *testing.T) {
 		{after: 11 * time.Minute, want: 11 * time.Minute},
 		{after: 12 * time.Minute, ok: true},
 		{after: 13 * time.Minute, want: 0},
-		// Nothing was asked for an hour: what failed then says nothing now.
+		// No request was made for an hour, so the failures before do not count.
 		{after: 73 * time.Minute, want: 0},
 		{after: 74 * time.Minute, want: time.Minute},
-		// Each takes longer to fail than an outage may last.
+		// Each request takes longer to fail than an outage may last.
 		{after: 90 * time.Minute, took: 15 * time.Minute, want: 17 * time.Minute},
 	} {
 		if step.ok {
@@ -98,7 +98,7 @@ func TestOutage_EveryRead(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					took, _, err := readDuringOutage(t, planned, 0, read)
-					// The last wait and the last attempts come on top.
+					// The last wait and the last attempts are added to it.
 					if took < longestOutage || took > longestOutage+time.Minute+3*requestTimeout+time.Minute/4 {
 						t.Errorf("it took %s", took)
 					}
@@ -132,12 +132,12 @@ func readDuringOutage(t *testing.T, fault sim.Fault, lasts time.Duration, read f
 // rows or an error that is not retried.
 func readWithRetries(t *testing.T, built types.ConnectorServer, read func(context.Context, types.ConnectorServer) (int, error)) (time.Duration, int, error) {
 	t.Helper()
-	// As in pkg/sync.
+	// As in pkg/sync of the SDK.
 	retryer := retry.NewRetryer(t.Context(), retry.RetryConfig{InitialDelay: time.Second})
 	began := time.Now()
 	for {
 		rows, err := read(t.Context(), built)
-		// What has no end would take no time, and this test for ever.
+		// A loop without an end takes no real time, so it must be stopped here.
 		if err == nil || time.Since(began) > 2*longestOutage || !retryer.ShouldWaitAndRetry(t.Context(), err) {
 			return time.Since(began), rows, err
 		}
@@ -163,7 +163,7 @@ func readsOfASync() map[string]func(context.Context, types.ConnectorServer) (int
 		"getUser": readGrants(typeUser, "u1", ""),
 		"getUserGroup": func(ctx context.Context, c types.ConnectorServer) (int, error) {
 			r, err := c.ListEntitlements(ctx, v2.EntitlementsServiceListEntitlementsRequest_builder{Resource: stub(typeGroup, "g1")}.Build())
-			return 1 + len(r.GetList()), err // It holds nothing that no list foretold.
+			return 1 + len(r.GetList()), err // The group has no entitlements of its own, so one is added.
 		},
 		"listUsersFromUserGroup":   readGrants(typeGroup, "g1", ""),
 		"listInvitesFromUserGroup": readGrants(typeGroup, "g1", `{"phase":"invites"}`),
@@ -176,7 +176,7 @@ func readsOfASync() map[string]func(context.Context, types.ConnectorServer) (int
 				if rows += len(r.GetList()); err != nil || r.GetNextPageToken() == "" {
 					return rows, err
 				}
-				token = r.GetNextPageToken() // The first type of functions has none.
+				token = r.GetNextPageToken() // The first type of function has no rows.
 			}
 		}
 	}
@@ -197,7 +197,7 @@ func TestOutage_Revoke(t *testing.T) {
 	t.Parallel()
 	given := v2.Grant_builder{
 		Entitlement: v2.Entitlement_builder{Id: "role:owner:assigned", Resource: stub(typeRole, "owner")}.Build(),
-		Principal:   stub(typeUser, "u2"), // Through a group, which must be read to say so.
+		Principal:   stub(typeUser, "u2"), // u2 holds it through a group, so groups are read.
 	}.Build()
 	for name, fault := range transientFaults() {
 		fault.Operation = "listUserGroupsFromUser"
@@ -235,7 +235,7 @@ func TestOutage_EndedBySuccess(t *testing.T) {
 			if _, err := reads[step.operation](t.Context(), built); status.Code(err) != step.want {
 				t.Errorf("%d: %v, want %s after %v", i, err, step.want, f.requestCounts())
 			}
-			<-time.After(longestOutage * 4 / 10) // A pause as long as an outage ends it, too.
+			<-time.After(longestOutage * 4 / 10) // Shorter than the pause that ends an outage.
 		}
 	})
 }
@@ -255,7 +255,7 @@ func TestOutage_EndedByRefusal(t *testing.T) {
 			if _, _, err := f.grantTo(t.Context(), "function:f1:fn", "user:u4"); status.Code(err) != want {
 				t.Errorf("%d: %v, want %s", i, err, want)
 			}
-			<-time.After(longestOutage * 4 / 10) // A pause as long as an outage ends it, too.
+			<-time.After(longestOutage * 4 / 10) // Shorter than the pause that ends an outage.
 		}
 	})
 }

@@ -53,7 +53,8 @@ func TestList_CyclicCursors(t *testing.T) {
 		return sim.Fault{Operation: "listRoles", Query: cursor, Kind: sim.FaultStatus, Status: http.StatusOK,
 			Body: `{"data":{"roles":[],"pagination":{"current":"` + cursor + `","next":"` + next + `"}}}`}
 	}
-	f.inject(t, sim.Fault{Operation: "listRoles", Ordinal: 100, Kind: sim.FaultStatus, Status: http.StatusForbidden}) // Or a failure would take for ever.
+	// Without this fault a failing test would not end.
+	f.inject(t, sim.Fault{Operation: "listRoles", Ordinal: 100, Kind: sim.FaultStatus, Status: http.StatusForbidden})
 	for _, fault := range []sim.Fault{page("one", "two"), page("two", "three"), page("three", "one"), page("", "one")} {
 		f.inject(t, fault)
 	}

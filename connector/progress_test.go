@@ -78,7 +78,7 @@ func TestProgress(t *testing.T) {
 		ws    *sim.Workspace
 		delay time.Duration
 		opts  []sim.Option
-		types []string // All, if there are none.
+		types []string // Empty means all.
 		store sessions.SessionStore
 		want  []string
 	}{
@@ -100,7 +100,7 @@ func TestProgress(t *testing.T) {
 			"60s done=3 total=4 per_minute=3",
 			"80s done=4 total=4 per_minute=3 left=0s",
 		}},
-		// Invites may be in them, as far as is known.
+		// The list of invites was not read, so groups may have some.
 		"groups only": {ws: withoutInvites, delay: 20 * time.Second, types: []string{typeGroup}, want: []string{
 			"40s done=2 total=6 per_minute=3",
 			"60s done=3 total=6 per_minute=3",
@@ -113,7 +113,7 @@ func TestProgress(t *testing.T) {
 			"60s done=95 total=96 per_minute=3",
 			"80s done=96 total=96 per_minute=3 left=0s",
 		}},
-		// Nothing is kept, so every detail is asked for twice.
+		// Without a store every detail is read twice.
 		"no store": {ws: usersAndEmptyGroups(1, 1), delay: 20 * time.Second, store: &sdksession.NoOpSessionStore{}, want: []string{
 			"40s done=2 per_minute=3",
 			"60s done=3 per_minute=3",
@@ -125,7 +125,7 @@ func TestProgress(t *testing.T) {
 			"11s done=11 total=23 per_minute=60",
 			"21s done=21 total=23 per_minute=60",
 		}},
-		// Ten seconds have passed, though not since the first answer.
+		// The first line is due ten seconds after the first answer.
 		"short": {ws: usersAndEmptyGroups(4, 2), delay: time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -247,7 +247,7 @@ func TestProgress_RepeatedAfterACheckpoint(t *testing.T) {
 		groups := f.listAllIn(ctx, t)[typeGroup]
 		began := time.Now()
 		f.readEntitlementsAndGrants(ctx, t, groups)
-		for _, g := range groups { // From a checkpoint before the members.
+		for _, g := range groups { // The checkpoint was before the members.
 			must(f.grants(ctx, g))(t)
 		}
 		checkProgress(t, logs, began,
@@ -335,7 +335,7 @@ func TestProgress_RateLimit(t *testing.T) {
 						if status.Code(err) != codes.Unavailable {
 							t.Fatal(err)
 						}
-						<-time.After(time.Second) // As the SDK does, though it knows for how long.
+						<-time.After(time.Second) // The SDK waits as well, for the time in the error.
 					}
 				}
 				ended, estimates := time.Now(), 0
@@ -381,7 +381,7 @@ func TestProgress_RateChanges(t *testing.T) {
 		}
 		if diff := cmp.Diff([]string{
 			"-9s done=1791 total=6000 per_minute=60 left=1h11m0s",
-			"291s done=2964 total=6000 per_minute=167 left=19m0s", // 13 it took,
+			"291s done=2964 total=6000 per_minute=167 left=19m0s", // It took 13m0s,
 			"591s done=4164 total=6000 per_minute=216 left=8m40s", // 7m39s,
 			"891s done=5364 total=6000 per_minute=232 left=2m50s", // and 2m39s.
 		}, got); diff != "" {

@@ -79,7 +79,7 @@ func TestProvisioning_Errors(t *testing.T) {
 					case operation == "createUserGroup" && c.fault.Status == http.StatusConflict:
 						want = codes.AlreadyExists
 					case strings.Contains(operation, "Permissions") && c.fault.Kind == sim.FaultEmpty:
-						want = codes.Aborted // It was read back and sent again, three times.
+						want = codes.Aborted // It is read back and sent again, three times.
 					}
 					if status.Code(err) != want || !strings.Contains(status.Convert(err).Message(), c.says) || len(annos) > 0 {
 						t.Errorf("%v, %v, want %s with %q", annos, err, want, c.says)
@@ -129,7 +129,7 @@ func TestProvisioning_RateLimitWait(t *testing.T) {
 				start := time.Now()
 				_, err := do(t.Context(), f)
 				if took := time.Since(start); status.Code(err) != want || want == codes.OK && took < wait || want != codes.OK && took > time.Second {
-					t.Errorf("%s, told to wait %s: %v after %s", name, wait, err, took)
+					t.Errorf("%s with Retry-After %s: %v after %s", name, wait, err, took)
 				}
 			})
 		}

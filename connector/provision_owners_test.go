@@ -116,7 +116,7 @@ func TestRevoke_OwnershipNotRestored(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				f := newInMemoryFixture(t, twoOwners())
-				for i := range 6 { // From the proof after the write until the end of the undoing.
+				for i := range 6 { // From the check after the write to the end of the restoring.
 					f.inject(t, sim.Fault{Operation: "getUser", Ordinal: first + i, Kind: sim.FaultStatus, Status: 503})
 				}
 				if err := f.sim.Before("getUser", first, demoteSecondUser); err != nil {

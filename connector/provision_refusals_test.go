@@ -103,13 +103,13 @@ func TestProvisioning_Refusals(t *testing.T) {
 	}
 	noMinimal := func(ws *sim.Workspace) { ws.Roles[1].Name = "Something else" }
 	twin := func(ws *sim.Workspace) { ws.Users = append(ws.Users, sim.User{ID: "u4", Email: "CY@example.com"}) }
-	// Nobody owns the workspace but u1, directly.
+	// The only owner is u1, directly.
 	oneOwner := func(ws *sim.Workspace) {
 		held("user:u1", role("owner"), role("member"))(ws)
 		held("user:u3", role("member"))(ws)
 		held("group:g1", role("member"))(ws)
 	}
-	// Nobody owns the workspace but u2, through g1.
+	// The only owner is u2, through g1.
 	oneMember := func(ws *sim.Workspace) {
 		held("user:u1", role("member"))(ws)
 		held("user:u3", role("member"))(ws)
@@ -121,7 +121,7 @@ func TestProvisioning_Refusals(t *testing.T) {
 		code codes.Code
 		says string
 	}{
-		// Whom something is granted to.
+		// Principals.
 		"a role to an invite": {nil, granting("source:src:src", "invite:new@example.com"), codes.FailedPrecondition,
 			`new@example.com is invited and cannot get or lose roles: Segment does not show what an invite gives; put the invite into a group, or delete it and invite anew with another role`},
 		"a role from an invite": {nil, revoking("role:src:assigned", "invite:new@example.com"), codes.FailedPrecondition,
@@ -144,7 +144,7 @@ func TestProvisioning_Refusals(t *testing.T) {
 			`gone@example.com is not invited any more: if the person has joined, sync again and grant it to the user`},
 		"a group to who has no address": {func(ws *sim.Workspace) { ws.Users[2].Email = "" }, granting("group:g1:member", "user:u3"), codes.FailedPrecondition,
 			`reading user u3: the user has no e-mail, by which Segment's groups know their members: ambiguous: make the change in Segment`},
-		// What is granted.
+		// Entitlements.
 		"the workspace": {nil, granting("workspace:wksp:member", "invite:new@example.com"), codes.FailedPrecondition,
 			`nobody can be made a member of the workspace without being asked: create an account, which sends an invite, instead`},
 		"a role that is unknown": {nil, granting("source:src:gone", "user:u3"), codes.InvalidArgument,
@@ -161,7 +161,7 @@ func TestProvisioning_Refusals(t *testing.T) {
 			`label:sha256-45ee020c910323b26db5c418fc84ba0002643389104fffce24513095d1ec4ec6:src stands for labels that are too long to be told from its id, so it can be revoked but not granted: grant the role in Segment`},
 		"an entitlement of one word": {nil, granting("source", "user:u3"), codes.InvalidArgument,
 			`"source" is not the id of an entitlement, which is type:resource:slug`},
-		// What cannot be taken.
+		// Revocations.
 		"another workspace": {nil, revoking("workspace:other:member", "user:u3"), codes.FailedPrecondition,
 			`the token is one of workspace wksp, not of workspace other: use the token that the file was synced with, or sync again`},
 		"what a group gives": {held("group:g2", onSource), revoking("source:src:src", "user:u3"), codes.FailedPrecondition,
@@ -178,7 +178,7 @@ func TestProvisioning_Refusals(t *testing.T) {
 			`adding user u4 to group g2: user u3, who is in the group, has the same address but for case: ambiguous: make the change in Segment`},
 		"another's membership": {twin, revoking("group:g2:member", "user:u4"), codes.FailedPrecondition,
 			`removing user u4 from group g2: user u3, who is in the group, has the same address but for case: ambiguous: make the change in Segment`},
-		// The last owner.
+		// The last owner of the workspace.
 		"the last owner's role": {oneOwner, revoking("role:owner:assigned", "user:u1"), codes.FailedPrecondition,
 			`revoking role:owner:assigned from user u1: segment user u1: segmentapi: no other Workspace Owner found: give the role Workspace Owner to somebody else first: a workspace without an owner can be managed by nobody`},
 		"the last owner's membership": {oneOwner, revoking("workspace:wksp:member", "user:u1"), codes.FailedPrecondition,
@@ -195,14 +195,14 @@ func TestProvisioning_Refusals(t *testing.T) {
 			`removing group g1: segment group g1: segmentapi: no other Workspace Owner found: give the role Workspace Owner to somebody else first: a workspace without an owner can be managed by nobody`},
 		"an owner, as nobody can tell": {func(ws *sim.Workspace) { ws.Roles[0].Name = "Renamed" }, revoking("role:owner:assigned", "user:u1"), codes.FailedPrecondition,
 			`revoking role:owner:assigned from user u1: segmentapi: who owns the workspace cannot be told, which an edit of workspace-wide roles needs: segment listRoles (GET /roles): not found: no role has the name "Workspace Owner"`},
-		// Groups that are made.
+		// New groups.
 		"a group of the same name": {nil, creatingGroup("owners"), codes.AlreadyExists,
 			`creating group "owners": segment createUserGroup (POST /groups): conflict: the group g1 has the name "Owners": nobody could tell two groups of one name apart`},
 		"a group without a name": {nil, creatingGroup(""), codes.InvalidArgument,
 			`a group needs a display name, which becomes its name in Segment`},
 		"a group with a space first": {nil, creatingGroup(" x"), codes.InvalidArgument,
 			`creating group " x": segmentapi: invalid argument: the group name " x" is empty, begins or ends with a space or has control characters`},
-		// Ids that are none.
+		// Invalid ids.
 		"no user to delete": {nil, deleting("user:"), codes.InvalidArgument,
 			`user "" is not the id of a user`},
 	} {

@@ -187,7 +187,7 @@ func TestGrantAndRevoke(t *testing.T) {
 		"space:2:uni":                        {anybody, "uni on SPACE 2 []"},
 		"label:env=prod:uni":                 {anybody, "uni on WORKSPACE wksp [env=prod]"},
 		"label:env=prod,team=a%2Cb:src":      {anybody, "src on WORKSPACE wksp [env=prod team=a,b]"},
-		"source:src:fn":                      {anybody, "fn on SOURCE src []"}, // No table pairs them.
+		"source:src:fn":                      {anybody, "fn on SOURCE src []"}, // The role does not apply to sources.
 		"group:g2:member":                    {[]string{"user:u2"}, "bo@example.com"},
 		"group:g2:member and a pending one":  {[]string{"invite:new@example.com"}, "new@example.com"},
 		"group:g1:member and one of another": {[]string{"invite:newer@example.com", "user:u3"}, ""},
@@ -218,7 +218,7 @@ func TestGrantAndRevoke(t *testing.T) {
 						}
 					}
 					now := f.grantsInANewSync(ctx, t, principal)
-					if row := now[grant.GetId()].GetEntitlement(); row != nil { // Its own row describes the resource.
+					if row := now[grant.GetId()].GetEntitlement(); row != nil { // The returned grant has only the id.
 						row.SetResource(v2.Resource_builder{Id: row.GetResource().GetId()}.Build())
 					}
 					if diff := cmp.Diff(now[grant.GetId()], grant, protocmp.Transform()); diff != "" {
@@ -291,7 +291,7 @@ func TestRevoke_EveryShownGrant(t *testing.T) {
 				}
 				annos, err = f.revokeFrom(ctx, entitlementID, principal)
 				if status.Code(err) == codes.FailedPrecondition && errors.Is(err, segmentapi.ErrLastPermission) {
-					continue // Nothing less than Minimal Workspace Access can be held.
+					continue // Minimal Workspace Access cannot be revoked if it is the last.
 				}
 				if err != nil || len(annos) > 0 {
 					t.Errorf("%s: %v, %v", id, annos, err)
@@ -302,7 +302,7 @@ func TestRevoke_EveryShownGrant(t *testing.T) {
 				delete(want, id)
 				minimal := "role:1aEWAcU0fArxScocwH9xxLgW7r3:assigned:" + principal
 				if _, had := want[minimal]; !had {
-					delete(after, minimal) // In the place of the last one.
+					delete(after, minimal) // It replaces the last permission.
 				}
 				if diff := cmp.Diff(want, after, protocmp.Transform()); diff != "" {
 					t.Errorf("%s (-want +got):\n%s", id, diff)
@@ -339,7 +339,7 @@ func TestGrantAndRevoke_OnlyIDsCount(t *testing.T) {
 				ctx := t.Context()
 				plain, edited := newInMemoryFixture(t, writable()), newInMemoryFixture(t, writable())
 				person := principalOf(principal)
-				// The address of another, who must not be touched.
+				// The e-mail is another user's, who must not change.
 				lie := must(userResource(segmentapi.User{ID: "u3", Name: "Cy", Email: "cy@example.com"}))(t)
 				lie.SetId(person.GetId())
 				lie.SetParentResourceId(resourceID(typeWorkspace, "other"))
@@ -445,7 +445,7 @@ func TestGrantAndRevoke_Warehouse(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
-	// Nor by another type's door.
+	// The syncer of another type refuses as well.
 	_, _, err := syncerOf[*grantableCatalog[segmentapi.Source]](f, typeSource).Grant(t.Context(), principalOf("user:u2"), bareEntitlement("warehouse:w1:wh"))
 	if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "warehouse:w1:wh") {
 		t.Errorf("%v", err)

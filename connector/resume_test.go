@@ -71,7 +71,7 @@ func TestList_ReadAgainDropsRows(t *testing.T) {
 		page, res, err := f.syncer(user).Grants(t.Context(), user, o)
 		for _, g := range page {
 			if kind := g.GetEntitlement().GetResource().GetId().GetResourceType(); kind != typeWorkspace && !res.Annotations.Contains(&v2.InsertResourceGrants{}) {
-				t.Errorf("%s passes for one on a row of the list", g.GetId())
+				t.Errorf("%s is on a page without inserts", g.GetId())
 			}
 		}
 		return page, res, err
@@ -111,16 +111,16 @@ func TestList_LateAnswerOfAnAbandonedCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newInMemoryFixture(t, small())
 		f.inject(t, sim.Fault{Operation: "listUsers", Ordinal: 1, Kind: sim.FaultDelay, Delay: time.Minute})
-		late := make(chan error, 1)
+		abandoned := make(chan error, 1)
 		first, opts := syncerOf[*userSyncer](f, typeUser), f.opts()
 		go func() {
 			_, _, err := first.List(t.Context(), nil, opts)
-			late <- err
+			abandoned <- err
 		}()
-		<-time.After(time.Second) // It waits for Segment.
+		<-time.After(time.Second) // The call waits for Segment.
 		other := f.inAnotherProcess()
 		rows := other.listAll(t)
-		if err := <-late; err != nil {
+		if err := <-abandoned; err != nil {
 			t.Fatal(err)
 		}
 		want := []string{"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:invite:new@example.com", "role:owner:assigned:group:g1"}
@@ -146,15 +146,15 @@ func TestStaticEntitlements_LateAnswerOfAnAbandonedCall(t *testing.T) {
 			}
 		}
 		f.inject(t, sim.Fault{Operation: "listRoles", Ordinal: 1, Kind: sim.FaultDelay, Delay: time.Minute})
-		late := make(chan error, 1)
+		abandoned := make(chan error, 1)
 		first := f.inAnotherProcess()
 		go func() {
 			_, err := static(first, typeSource)
-			late <- err
+			abandoned <- err
 		}()
-		<-time.After(time.Second) // It waits for Segment.
+		<-time.After(time.Second) // The call waits for Segment.
 		must(static(f, typeSource))(t)
-		if err := <-late; err != nil {
+		if err := <-abandoned; err != nil {
 			t.Fatal(err)
 		}
 		if rows := must(static(f, typeSpace))(t); len(rows) != 1 {
@@ -175,7 +175,7 @@ func TestWorkspaceID_OfAnotherSync(t *testing.T) {
 		t.Fatal(err)
 	}
 	if id := must(f.workspaceID(t.Context(), s))(t); id != "other" {
-		t.Errorf("the sync that is taken up has the workspace %s", id)
+		t.Errorf("the resumed sync has the workspace %s", id)
 	}
 	user := rowWithID(t, f.listAll(t)[typeUser], "u2")
 	want := []string{"workspace:" + workspaceID + ":member:user:u2"}

@@ -20,7 +20,7 @@ import (
 // another process.
 type countingStore struct {
 	*statetest.Memory
-	calls  sync.Mutex
+	mu     sync.Mutex
 	gets   int
 	sets   int
 	missed []string
@@ -28,8 +28,8 @@ type countingStore struct {
 
 func (c *countingStore) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
 	found, rest, err := c.Memory.GetMany(ctx, keys, opts...)
-	c.calls.Lock()
-	defer c.calls.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.gets++
 	for _, key := range keys {
 		if _, ok := found[key]; !ok {
@@ -42,9 +42,9 @@ func (c *countingStore) GetMany(ctx context.Context, keys []string, opts ...sess
 }
 
 func (c *countingStore) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
-	c.calls.Lock()
+	c.mu.Lock()
 	c.sets++
-	c.calls.Unlock()
+	c.mu.Unlock()
 	return c.Memory.SetMany(ctx, values, opts...)
 }
 
@@ -70,8 +70,8 @@ func TestSync_StoreCalls(t *testing.T) {
 	if perUser := float64(store.gets) / float64(len(users)); perUser > 2.8 || store.sets > len(users)+20 {
 		t.Errorf("with grants, %d users take %.2f calls that get for each, and %d that set", len(users), perUser, store.sets)
 	}
-	// A missing key costs most. Each user is missing once, and some hold roles on
-	// things that have been deleted.
+	// A missing key costs most. Each user is missing once, and so are the deleted
+	// resources that some hold roles on.
 	if len(store.missed) > len(users)*6/5 {
 		t.Errorf("%d times a missing key was asked for: %q", len(store.missed), slices.Compact(slices.Sorted(slices.Values(store.missed))))
 	}
@@ -165,6 +165,6 @@ func TestSync_StoreWithSeparatePrefixes(t *testing.T) {
 	together, split := newFixture(t, full()), newFixture(t, full())
 	split.session = separatePrefixStore{statetest.New()}
 	if diff := cmp.Diff(rows(together), rows(split)); diff != "" {
-		t.Errorf("rows (-together +separatePrefixStore):\n%s", diff)
+		t.Errorf("rows (-together +separate):\n%s", diff)
 	}
 }

@@ -36,7 +36,7 @@ func TestGrants(t *testing.T) {
 					extra = append(extra, e.GetId())
 				}
 			}
-			// The owner's role is not one for sources, nor for labels.
+			// The owner's role applies neither to sources nor to labels.
 			if diff := cmp.Diff([]string{"source:src:owner", "label:env=prod:owner"}, extra); diff != "" {
 				t.Errorf("entitlements that no list foretold (-want +got):\n%s", diff)
 			}
@@ -185,10 +185,10 @@ func TestEntitlements_GoneStaysGone(t *testing.T) {
 				t.Errorf("%s was asked for again: %v", r.GetId().GetResource(), requests)
 			}
 		}
-		if n := logs.FilterMessageSnippet(whyVanished).Len(); n != 1 { // The next line is due at ten.
+		if n := logs.FilterMessageSnippet(whyVanished).Len(); n != 1 { // The second warning is due for the tenth.
 			t.Errorf("%d warnings", n)
 		}
-		// The list is read again: so are they.
+		// After the list is read again, details are as well.
 		f.listAll(t)
 		for _, r := range []*v2.Resource{rows[typeUser][0], rows[typeGroup][0]} {
 			must(f.entitlements(ctx, r))(t)
@@ -255,8 +255,8 @@ func TestEntitlements_TooManyGone(t *testing.T) {
 				if status.Code(err) != c.want {
 					t.Errorf("%+v, without a store %t: %v", c, storeless, err)
 				}
-				// Each is asked about twice for the entitlements, and without a store twice
-				// more for the grants, unless it was the last of too many.
+				// Each detail is requested twice for the entitlements and, without a store,
+				// twice more for the grants, unless the sync has failed before.
 				want := 2 * (c.goneUsers + c.goneGroups)
 				if storeless {
 					want *= 2

@@ -21,7 +21,7 @@ func TestTransportPool_ReusesConnections(t *testing.T) {
 	var together sync.WaitGroup
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		together.Done()
-		together.Wait() // All of them are under way at the same time.
+		together.Wait() // All requests are under way at the same time.
 		s.ServeHTTP(w, r)
 	}))
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
@@ -33,7 +33,7 @@ func TestTransportPool_ReusesConnections(t *testing.T) {
 	t.Cleanup(server.Close)
 	c := must(New(t.Context(), Options{Token: s.Token(), BaseURL: server.URL}))(t)
 	together.Add(1)
-	must(c.client.Users.Get(t.Context(), "u1"))(t) // What Segment allows is known now.
+	must(c.client.Users.Get(t.Context(), "u1"))(t) // The first answer has the rate limit.
 	for range rounds {
 		together.Add(workers)
 		var round sync.WaitGroup
@@ -46,7 +46,7 @@ func TestTransportPool_ReusesConnections(t *testing.T) {
 		}
 		round.Wait()
 	}
-	// A request may find the connection of the one before still being read.
+	// The connection of the request before may not be idle yet.
 	if n := opened.Load(); n > 2*workers {
 		t.Errorf("%d workers open %d connections for %d requests", workers, n, workers*rounds)
 	}

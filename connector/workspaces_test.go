@@ -14,7 +14,7 @@ func role(id string) sim.Permission {
 	return sim.Permission{RoleID: id, Resources: []sim.Resource{{ID: workspaceID, Type: "WORKSPACE"}}}
 }
 
-// small is a workspace with one of everything that takes a decision.
+// small is a small workspace with owners, members, invites and groups.
 func small() *sim.Workspace {
 	web := "Web"
 	return &sim.Workspace{
@@ -61,7 +61,8 @@ func writable() *sim.Workspace {
 	return ws
 }
 
-// crowded is writable with what each kind of write needs.
+// writableWithHoldings is writable with a user and a group who hold a role on a
+// source, which can be revoked from them.
 func writableWithHoldings() *sim.Workspace {
 	ws := writable()
 	onSource := sim.Permission{RoleID: "src", Resources: []sim.Resource{{ID: "src", Type: "SOURCE"}}}
