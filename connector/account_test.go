@@ -118,54 +118,56 @@ func TestCreateAccount(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ws := writable()
-			ws.Groups = append(ws.Groups, sim.Group{ID: "g3", Name: "Sales, EMEA", Permissions: []sim.Permission{role("member")}})
-			f := newFixture(t, ws)
-			if c.meanwhile != nil {
-				if err := f.sim.Before("listInvites", 2, c.meanwhile); err != nil {
-					t.Fatal(err)
-				}
-			}
-			ctx, logs := withObservedLog(t)
-			got, row := accountOutcome(t, must(f.createAccount(ctx, c.info))(t))
-			if got != c.want {
-				t.Fatalf("%s, want %s", got, c.want)
-			}
-			if sent := f.requestCounts()["createInvites"]; sent > 1 || (sent == 1) != c.sent {
-				t.Errorf("%d invites were sent", sent)
-			}
-			if said := logs.FilterMessage(c.says).FilterFieldKey("email"); said.Len() != 1 || said.All()[0].Level != zap.InfoLevel {
-				t.Errorf("the log does not say %q once: %v", c.says, logs.All())
-			}
-			// A sync has the same row.
-			if diff := cmp.Diff(rowWithID(t, f.listAll(t)[row.GetId().GetResourceType()], row.GetId().GetResource()), row, protocmp.Transform()); diff != "" {
-				t.Errorf("the row (-listed +returned):\n%s", diff)
-			}
-			var holds, groups []string
-			after := f.sim.Workspace()
-			for _, i := range after.Invites {
-				if i.Email == "eve@example.com" {
-					holds = holdingLines(i.Permissions)
-				}
-			}
-			for _, u := range after.Users {
-				if u.ID == "u9" {
-					holds = holdingLines(u.Permissions)
-				}
-			}
-			email := strings.ToLower(row.GetProfile().GetFields()["email"].GetStringValue())
-			for _, g := range after.Groups {
-				for _, m := range g.Members {
-					if strings.EqualFold(m, email) {
-						groups = append(groups, g.ID)
+			synctest.Test(t, func(t *testing.T) {
+				ws := writable()
+				ws.Groups = append(ws.Groups, sim.Group{ID: "g3", Name: "Sales, EMEA", Permissions: []sim.Permission{role("member")}})
+				f := newInMemoryFixture(t, ws)
+				if c.meanwhile != nil {
+					if err := f.sim.Before("listInvites", 2, c.meanwhile); err != nil {
+						t.Fatal(err)
 					}
 				}
-			}
-			if c.sent || c.groups != nil {
-				if diff := cmp.Diff([][]string{c.holds, c.groups}, [][]string{holds, groups}); diff != "" {
-					t.Errorf("permissions and groups (-want +got):\n%s", diff)
+				ctx, logs := withObservedLog(t)
+				got, row := accountOutcome(t, must(f.createAccount(ctx, c.info))(t))
+				if got != c.want {
+					t.Fatalf("%s, want %s", got, c.want)
 				}
-			}
+				if sent := f.requestCounts()["createInvites"]; sent > 1 || (sent == 1) != c.sent {
+					t.Errorf("%d invites were sent", sent)
+				}
+				if said := logs.FilterMessage(c.says).FilterFieldKey("email"); said.Len() != 1 || said.All()[0].Level != zap.InfoLevel {
+					t.Errorf("the log does not say %q once: %v", c.says, logs.All())
+				}
+				// A sync has the same row.
+				if diff := cmp.Diff(rowWithID(t, f.listAll(t)[row.GetId().GetResourceType()], row.GetId().GetResource()), row, protocmp.Transform()); diff != "" {
+					t.Errorf("the row (-listed +returned):\n%s", diff)
+				}
+				var holds, groups []string
+				after := f.sim.Workspace()
+				for _, i := range after.Invites {
+					if i.Email == "eve@example.com" {
+						holds = holdingLines(i.Permissions)
+					}
+				}
+				for _, u := range after.Users {
+					if u.ID == "u9" {
+						holds = holdingLines(u.Permissions)
+					}
+				}
+				email := strings.ToLower(row.GetProfile().GetFields()["email"].GetStringValue())
+				for _, g := range after.Groups {
+					for _, m := range g.Members {
+						if strings.EqualFold(m, email) {
+							groups = append(groups, g.ID)
+						}
+					}
+				}
+				if c.sent || c.groups != nil {
+					if diff := cmp.Diff([][]string{c.holds, c.groups}, [][]string{holds, groups}); diff != "" {
+						t.Errorf("permissions and groups (-want +got):\n%s", diff)
+					}
+				}
+			})
 		})
 	}
 }
@@ -228,26 +230,28 @@ func TestCreateAccount_InvalidProfile(t *testing.T) {
 // counts.
 func TestCreateAccount_NameIsTheIDOfAnother(t *testing.T) {
 	t.Parallel()
-	for _, first := range []bool{true, false} {
-		ws := writable()
-		roles, groups := sim.Role{ID: "other", Name: "SRC"}, sim.Group{ID: "g9", Name: "G2"}
-		if first {
-			ws.Roles, ws.Groups = slices.Insert(ws.Roles, 0, roles), slices.Insert(ws.Groups, 0, groups)
-		} else {
-			ws.Roles, ws.Groups = append(ws.Roles, roles), append(ws.Groups, groups)
+	synctest.Test(t, func(t *testing.T) {
+		for _, first := range []bool{true, false} {
+			ws := writable()
+			roles, groups := sim.Role{ID: "other", Name: "SRC"}, sim.Group{ID: "g9", Name: "G2"}
+			if first {
+				ws.Roles, ws.Groups = slices.Insert(ws.Roles, 0, roles), slices.Insert(ws.Groups, 0, groups)
+			} else {
+				ws.Roles, ws.Groups = append(ws.Roles, roles), append(ws.Groups, groups)
+			}
+			f := newInMemoryFixture(t, ws)
+			if _, err := f.createAccount(t.Context(), accountInfo(map[string]any{"email": "eve@example.com", "role": "src", "groups": "g2"})); err != nil {
+				t.Fatal(err)
+			}
+			after := f.sim.Workspace()
+			if diff := cmp.Diff([]string{"src on WORKSPACE wksp []"}, holdingLines(after.Invites[len(after.Invites)-1].Permissions)); diff != "" {
+				t.Errorf("permissions (-want +got):\n%s", diff)
+			}
+			if !slices.Contains(f.state()["members of g2"], "eve@example.com") || slices.Contains(f.state()["members of g9"], "eve@example.com") {
+				t.Errorf("groups: %v", f.state())
+			}
 		}
-		f := newFixture(t, ws)
-		if _, err := f.createAccount(t.Context(), accountInfo(map[string]any{"email": "eve@example.com", "role": "src", "groups": "g2"})); err != nil {
-			t.Fatal(err)
-		}
-		after := f.sim.Workspace()
-		if diff := cmp.Diff([]string{"src on WORKSPACE wksp []"}, holdingLines(after.Invites[len(after.Invites)-1].Permissions)); diff != "" {
-			t.Errorf("permissions (-want +got):\n%s", diff)
-		}
-		if !slices.Contains(f.state()["members of g2"], "eve@example.com") || slices.Contains(f.state()["members of g9"], "eve@example.com") {
-			t.Errorf("groups: %v", f.state())
-		}
-	}
+	})
 }
 
 // CreateAccount waits for the rate limit in each of its requests, because the

@@ -150,14 +150,16 @@ func TestGrants_GroupGone(t *testing.T) {
 	}
 	t.Run("what it holds", func(t *testing.T) {
 		t.Parallel()
-		f := newFixture(t, full())
-		f.session = nil // So that the detail is read again.
-		f.inject(t, sim.Fault{Operation: "getUserGroup", Kind: sim.FaultStatus, Status: http.StatusNotFound})
-		group := must(groupResource(segmentapiGroup("g1")))(t)
-		want := []string{"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:invite:new@example.com"}
-		if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), group))(t))); diff != "" {
-			t.Errorf("grants (-want +got):\n%s", diff)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			f := newInMemoryFixture(t, full())
+			f.session = nil // So that the detail is read again.
+			f.inject(t, sim.Fault{Operation: "getUserGroup", Kind: sim.FaultStatus, Status: http.StatusNotFound})
+			group := must(groupResource(segmentapiGroup("g1")))(t)
+			want := []string{"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:invite:new@example.com"}
+			if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), group))(t))); diff != "" {
+				t.Errorf("grants (-want +got):\n%s", diff)
+			}
+		})
 	})
 }
 
@@ -192,6 +194,8 @@ func TestGrants_PendingMembers(t *testing.T) {
 	ws.Invites = []sim.Invite{
 		{Email: "PAIR@example.com"}, {Email: "pair@example.com"}, {Email: "Alone@example.com"}, {Email: "mixed@example.com"}, {Email: "TWIN@EXAMPLE.com"},
 	}
+	first := newFixture(t, ws)
+	group := rowWithID(t, first.listAll(t)[typeGroup], "g2")
 	for emails, want := range map[[2]string]string{
 		// A user is preferred to an invite, in every spelling.
 		{"TWIN@example.com"}:   "user:upper",
@@ -214,9 +218,9 @@ func TestGrants_PendingMembers(t *testing.T) {
 		{"TWIN@example.com", "twin@example.com"}:   "user:upper user:lower",
 		{"alone@example.com", "ALONE@example.com"}: "invite:Alone@example.com",
 	} {
-		f := newFixture(t, ws)
-		group := rowWithID(t, f.listAll(t)[typeGroup], "g2")
+		f := first.inAnotherProcess() // Its warnings start anew.
 		body := `{"data":{"emails":["` + strings.Join(slices.DeleteFunc(emails[:], func(s string) bool { return s == "" }), `","`) + `"],"pagination":{"current":"MA=="}}}`
+		f.sim.ClearFaults()
 		f.inject(t, sim.Fault{Operation: "listInvitesFromUserGroup", Kind: sim.FaultStatus, Status: http.StatusOK, Body: body})
 		ctx, logs := withObservedLog(t)
 		var got []string

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	"github.com/google/go-cmp/cmp"
@@ -72,22 +73,24 @@ func TestGrantAndRevoke_MemberStillInvited(t *testing.T) {
 	for name, principal := range map[string]string{"as the user": "user:u5", "as the invite": "invite:new@example.com"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ws := writable()
-			joined(ws)
-			f := newFixture(t, ws)
-			grants, annos, err := f.grantTo(t.Context(), "group:g1:member", principal)
-			if _, already := onlyGrant(t, grants, annos, err); !already {
-				t.Error("granted, although a member")
-			}
-			if annos, err = f.revokeFrom(t.Context(), "group:g1:member", principal); err != nil || len(annos) > 0 {
-				t.Errorf("%v, %v", annos, err)
-			}
-			if diff := cmp.Diff([]string{"Ada@Example.com", "bo@example.com"}, f.state()["members of g1"]); diff != "" {
-				t.Errorf("members (-want +got):\n%s", diff)
-			}
-			if annos, err = f.revokeFrom(t.Context(), "group:g1:member", principal); err != nil || !annos.Contains(&v2.GrantAlreadyRevoked{}) {
-				t.Errorf("again: %v, %v", annos, err)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				ws := writable()
+				joined(ws)
+				f := newInMemoryFixture(t, ws)
+				grants, annos, err := f.grantTo(t.Context(), "group:g1:member", principal)
+				if _, already := onlyGrant(t, grants, annos, err); !already {
+					t.Error("granted, although a member")
+				}
+				if annos, err = f.revokeFrom(t.Context(), "group:g1:member", principal); err != nil || len(annos) > 0 {
+					t.Errorf("%v, %v", annos, err)
+				}
+				if diff := cmp.Diff([]string{"Ada@Example.com", "bo@example.com"}, f.state()["members of g1"]); diff != "" {
+					t.Errorf("members (-want +got):\n%s", diff)
+				}
+				if annos, err = f.revokeFrom(t.Context(), "group:g1:member", principal); err != nil || !annos.Contains(&v2.GrantAlreadyRevoked{}) {
+					t.Errorf("again: %v, %v", annos, err)
+				}
+			})
 		})
 	}
 }

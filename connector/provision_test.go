@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -270,54 +271,59 @@ func TestRevoke_EveryShownGrant(t *testing.T) {
 	for _, g := range sim.Hostile().Groups {
 		principals = append(principals, "group:"+g.ID)
 	}
-	tried := 0
-	for _, principal := range principals {
-		synctest.Test(t, func(t *testing.T) {
-			f := newInMemoryFixture(t, hostileWithSpare())
-			ctx := t.Context()
-			rows := f.grantsInANewSync(ctx, t, principal)
-			for _, id := range slices.Sorted(maps.Keys(rows)) {
-				entitlementID := rows[id].GetEntitlement().GetId()
-				typeID, _, _ := strings.Cut(entitlementID, ":")
-				if !slices.Contains(grantableTypes(), typeID) {
-					continue
-				}
-				f.sim.Update(func(ws *sim.Workspace) { *ws = *hostileWithSpare() })
-				before := f.state()
-				tried++
-				_, annos, err := f.grantTo(ctx, entitlementID, principal)
-				if writes := f.writes(); err != nil || !annos.Contains(&v2.GrantAlreadyExists{}) || len(writes) > 0 {
-					t.Errorf("%s: granting what is shown: %v, %v, wrote %v", id, annos, err, writes)
-				}
-				annos, err = f.revokeFrom(ctx, entitlementID, principal)
-				if status.Code(err) == codes.FailedPrecondition && errors.Is(err, segmentapi.ErrLastPermission) {
-					continue // Minimal Workspace Access cannot be revoked if it is the last.
-				}
-				if err != nil || len(annos) > 0 {
-					t.Errorf("%s: %v, %v", id, annos, err)
-					continue
-				}
-				after := f.grantsInANewSync(ctx, t, principal)
-				want := maps.Clone(rows)
-				delete(want, id)
-				minimal := "role:1aEWAcU0fArxScocwH9xxLgW7r3:assigned:" + principal
-				if _, had := want[minimal]; !had {
-					delete(after, minimal) // It replaces the last permission.
-				}
-				if diff := cmp.Diff(want, after, protocmp.Transform()); diff != "" {
-					t.Errorf("%s (-want +got):\n%s", id, diff)
-				}
-				now := f.state()
-				delete(before, principal)
-				delete(now, principal)
-				if diff := cmp.Diff(before, now); diff != "" {
-					t.Errorf("%s: the others (-want +got):\n%s", id, diff)
-				}
-			}
-		})
-	}
-	if tried < 60 {
-		t.Errorf("only %d grants were tried", tried)
+	var tried atomic.Int32
+	t.Run("principals", func(t *testing.T) { // It ends once all of them have been tried.
+		for _, principal := range principals {
+			t.Run(principal, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					f := newInMemoryFixture(t, hostileWithSpare())
+					ctx := t.Context()
+					rows := f.grantsInANewSync(ctx, t, principal)
+					for _, id := range slices.Sorted(maps.Keys(rows)) {
+						entitlementID := rows[id].GetEntitlement().GetId()
+						typeID, _, _ := strings.Cut(entitlementID, ":")
+						if !slices.Contains(grantableTypes(), typeID) {
+							continue
+						}
+						f.sim.Update(func(ws *sim.Workspace) { *ws = *hostileWithSpare() })
+						before := f.state()
+						tried.Add(1)
+						_, annos, err := f.grantTo(ctx, entitlementID, principal)
+						if writes := f.writes(); err != nil || !annos.Contains(&v2.GrantAlreadyExists{}) || len(writes) > 0 {
+							t.Errorf("%s: granting what is shown: %v, %v, wrote %v", id, annos, err, writes)
+						}
+						annos, err = f.revokeFrom(ctx, entitlementID, principal)
+						if status.Code(err) == codes.FailedPrecondition && errors.Is(err, segmentapi.ErrLastPermission) {
+							continue // Minimal Workspace Access cannot be revoked if it is the last.
+						}
+						if err != nil || len(annos) > 0 {
+							t.Errorf("%s: %v, %v", id, annos, err)
+							continue
+						}
+						after := f.grantsInANewSync(ctx, t, principal)
+						want := maps.Clone(rows)
+						delete(want, id)
+						minimal := "role:1aEWAcU0fArxScocwH9xxLgW7r3:assigned:" + principal
+						if _, had := want[minimal]; !had {
+							delete(after, minimal) // It replaces the last permission.
+						}
+						if diff := cmp.Diff(want, after, protocmp.Transform()); diff != "" {
+							t.Errorf("%s (-want +got):\n%s", id, diff)
+						}
+						now := f.state()
+						delete(before, principal)
+						delete(now, principal)
+						if diff := cmp.Diff(before, now); diff != "" {
+							t.Errorf("%s: the others (-want +got):\n%s", id, diff)
+						}
+					}
+				})
+			})
+		}
+	})
+	if n := tried.Load(); n < 60 {
+		t.Errorf("only %d grants were tried", n)
 	}
 }
 
