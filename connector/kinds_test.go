@@ -96,7 +96,7 @@ func TestList_RowsOfEachType(t *testing.T) {
 	}
 }
 
-// Every row passes the validation of the SDK, whatever Segment returns, because
+// Every row passes the validation of the SDK, for any answer of Segment, because
 // one row that fails ends a sync.
 func TestList_RowsPassValidation(t *testing.T) {
 	t.Parallel()

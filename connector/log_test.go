@@ -70,7 +70,7 @@ func TestReport_SkippedTypes(t *testing.T) {
 	}
 }
 
-// Scopes that cannot be shown are reported once each, with a count, whatever the
+// Scopes that cannot be shown are reported once each, with a count, for any
 // number of workers.
 func TestReport_UnknownScopes(t *testing.T) {
 	t.Parallel()

@@ -364,13 +364,19 @@ func TestProgress_RateLimit(t *testing.T) {
 func TestProgress_RateChanges(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newDelayedFixture(t, usersAndEmptyGroups(6000, 0), time.Second)
+		var p progress
 		ctx, logs := withObservedLog(t)
-		rows := must(f.listType(ctx, typeUser))(t)
-		f.readEntitlements(ctx, t, rows[:1800]) // Half an hour.
-		f.delayDetails(t, time.Second/4)
+		p.listBegun("sync", typeUser)
+		p.listEnded("sync", typeUser, 6000)
+		answers := func(n int, each time.Duration) {
+			for range n {
+				<-time.After(each)
+				p.answered(ctx, "sync", typeUser, true)
+			}
+		}
+		answers(1800, time.Second) // Half an hour.
 		began := time.Now()
-		f.readEntitlements(ctx, t, rows[1800:])
+		answers(4200, time.Second/4)
 		var got []string
 		for _, line := range progressLines(logs, began) {
 			for _, at := range []string{"-9s", "291s", "591s", "891s"} {
