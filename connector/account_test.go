@@ -3,8 +3,11 @@ package connector
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
@@ -18,8 +21,8 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// account is what an account is to be created from.
-func account(profile map[string]any) *v2.AccountInfo {
+// accountInfo is the request for an account with this profile.
+func accountInfo(profile map[string]any) *v2.AccountInfo {
 	fields, err := structpb.NewStruct(profile)
 	if err != nil {
 		panic(err)
@@ -27,8 +30,8 @@ func account(profile map[string]any) *v2.AccountInfo {
 	return v2.AccountInfo_builder{Profile: fields}.Build()
 }
 
-// create creates an account as the SDK's command line asks for it.
-func (f *fixture) create(ctx context.Context, info *v2.AccountInfo) (connectorbuilder.CreateAccountResponse, error) {
+// createAccount creates an account as the SDK's command line does.
+func (f *fixture) createAccount(ctx context.Context, info *v2.AccountInfo) (connectorbuilder.CreateAccountResponse, error) {
 	password := v2.LocalCredentialOptions_builder{RandomPassword: v2.LocalCredentialOptions_RandomPassword_builder{Length: 20}.Build()}.Build()
 	got, secrets, _, err := syncerOf[*inviteSyncer](f, typeInvite).CreateAccount(ctx, info, password)
 	if len(secrets) > 0 {
@@ -37,8 +40,9 @@ func (f *fixture) create(ctx context.Context, info *v2.AccountInfo) (connectorbu
 	return got, err
 }
 
-// outcome tells the kind of an answer, whom it is about, and its message.
-func outcome(t *testing.T, r connectorbuilder.CreateAccountResponse) (string, *v2.Resource) {
+// accountOutcome returns the kind of an answer and the row in it, in words, and
+// the row.
+func accountOutcome(t *testing.T, r connectorbuilder.CreateAccountResponse) (string, *v2.Resource) {
 	t.Helper()
 	describe := func(kind string, is bool, row *v2.Resource) (string, *v2.Resource) {
 		if !is {
@@ -60,6 +64,8 @@ func outcome(t *testing.T, r connectorbuilder.CreateAccountResponse) (string, *v
 	return fmt.Sprintf("%T", r), nil
 }
 
+// CreateAccount sends at most one invite, with the role and the groups of the
+// profile, and returns the row that a sync has.
 func TestCreateAccount(t *testing.T) {
 	t.Parallel()
 	accepted := func(ws *sim.Workspace) { ws.Accept("eve@example.com", "u9") }
@@ -69,26 +75,26 @@ func TestCreateAccount(t *testing.T) {
 	const member, src = "member on WORKSPACE wksp []", "src on WORKSPACE wksp []"
 	for name, c := range map[string]struct {
 		info *v2.AccountInfo
-		// before plans an edit for the time right after the invite was sent.
+		// meanwhile is an edit of the workspace right after the invite was sent.
 		meanwhile func(*sim.Workspace)
 		want      string
-		// holds is what the new invite, or its user, holds.
+		// holds are the permissions of the new invite, or of its user.
 		holds []string
-		// groups are those that the address is in afterwards.
+		// groups are the ids of those that have the address afterwards.
 		groups []string
 		sent   bool
 		says   string
 	}{
-		"new": {info: account(map[string]any{"email": "eve@example.com"}),
+		"new": {info: accountInfo(map[string]any{"email": "eve@example.com"}),
 			want: "success invite:eve@example.com", holds: []string{member}, sent: true, says: "invited"},
 		"a role by its name, groups by name and id": {
-			info: account(map[string]any{"email": " eve@example.com ", "role": "source ADMIN", "groups": []any{"owners", "g2", "g1"}}),
+			info: accountInfo(map[string]any{"email": " eve@example.com ", "role": "source ADMIN", "groups": []any{"owners", "g2", "g1"}}),
 			want: "success invite:eve@example.com", holds: []string{src}, groups: []string{"g1", "g2"}, sent: true, says: "invited"},
-		"a role by its id, groups in one text": {info: account(map[string]any{"email": "eve@example.com", "role": "src", "groups": "g2, Owners,"}),
+		"a role by its id, groups in one text": {info: accountInfo(map[string]any{"email": "eve@example.com", "role": "src", "groups": "g2, Owners,"}),
 			want: "success invite:eve@example.com", holds: []string{src}, groups: []string{"g1", "g2"}, sent: true, says: "invited"},
-		"a name with a comma": {info: account(map[string]any{"email": "eve@example.com", "groups": "Sales, EMEA"}),
+		"a name with a comma": {info: accountInfo(map[string]any{"email": "eve@example.com", "groups": "Sales, EMEA"}),
 			want: "success invite:eve@example.com", holds: []string{member}, groups: []string{"g3"}, sent: true, says: "invited"},
-		"nothing for role and groups": {info: account(map[string]any{"email": "eve@example.com", "role": nil, "groups": nil, "unknown": 1.0}),
+		"nothing for role and groups": {info: accountInfo(map[string]any{"email": "eve@example.com", "role": nil, "groups": nil, "unknown": 1.0}),
 			want: "success invite:eve@example.com", holds: []string{member}, sent: true, says: "invited"},
 		"the address of the account": {info: v2.AccountInfo_builder{Login: "eve", Emails: []*v2.AccountInfo_Email{
 			mail("old@example.com", false), mail("eve@example.com", true),
@@ -97,78 +103,80 @@ func TestCreateAccount(t *testing.T) {
 			want: "success invite:eve@example.com", holds: []string{member}, sent: true, says: "invited"},
 		"its login": {info: v2.AccountInfo_builder{Login: "eve@example.com"}.Build(),
 			want: "success invite:eve@example.com", holds: []string{member}, sent: true, says: "invited"},
-		"accepted at once": {info: account(map[string]any{"email": "eve@example.com", "role": "src"}), meanwhile: accepted,
+		"accepted at once": {info: accountInfo(map[string]any{"email": "eve@example.com", "role": "src"}), meanwhile: accepted,
 			want: "success user:u9", holds: []string{src}, sent: true, says: "invited, and accepted already"},
-		"accepted at once, with a group": {info: account(map[string]any{"email": "eve@example.com", "groups": "g2"}), meanwhile: accepted,
+		"accepted at once, with a group": {info: accountInfo(map[string]any{"email": "eve@example.com", "groups": "g2"}), meanwhile: accepted,
 			want: "success user:u9", holds: []string{member}, groups: []string{"g2"}, sent: true, says: "invited, and accepted already"},
-		"a member": {info: account(map[string]any{"email": "bo@example.com", "role": "src", "groups": "g2"}),
+		"a member": {info: accountInfo(map[string]any{"email": "bo@example.com", "role": "src", "groups": "g2"}),
 			want: "already exists user:u2", says: "not invited: a user of the workspace already"},
-		"a member in other case": {info: account(map[string]any{"email": "ADA@example.COM"}),
+		"a member in other case": {info: accountInfo(map[string]any{"email": "ADA@example.COM"}),
 			want: "already exists user:u1", says: "not invited: a user of the workspace already"},
-		"invited": {info: account(map[string]any{"email": "new@example.com"}),
+		"invited": {info: accountInfo(map[string]any{"email": "new@example.com"}),
 			want: "action required invite:new@example.com", groups: []string{"g1"}, says: "not invited again: the invite is pending"},
-		"invited in other case, with a group": {info: account(map[string]any{"email": "New@Example.com", "groups": "g2"}),
+		"invited in other case, with a group": {info: accountInfo(map[string]any{"email": "New@Example.com", "groups": "g2"}),
 			want: "action required invite:new@example.com", groups: []string{"g1", "g2"}, says: "not invited again: the invite is pending"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ws := writable()
-			ws.Groups = append(ws.Groups, sim.Group{ID: "g3", Name: "Sales, EMEA", Permissions: []sim.Permission{role("member")}})
-			f := newFixture(t, ws)
-			if c.meanwhile != nil {
-				if err := f.sim.Before("listInvites", 2, c.meanwhile); err != nil {
-					t.Fatal(err)
-				}
-			}
-			ctx, logs := logged(t)
-			got, row := outcome(t, must(f.create(ctx, c.info))(t))
-			if got != c.want {
-				t.Fatalf("%s, want %s", got, c.want)
-			}
-			if sent := f.requests()["createInvites"]; sent > 1 || (sent == 1) != c.sent {
-				t.Errorf("%d invites were sent", sent)
-			}
-			if said := logs.FilterMessage(c.says).FilterFieldKey("email"); said.Len() != 1 || said.All()[0].Level != zap.InfoLevel {
-				t.Errorf("the log does not say %q once: %v", c.says, logs.All())
-			}
-			// The row is the one of a sync.
-			if diff := cmp.Diff(find(t, f.list(t)[row.GetId().GetResourceType()], row.GetId().GetResource()), row, protocmp.Transform()); diff != "" {
-				t.Errorf("the row (-listed +returned):\n%s", diff)
-			}
-			var holds, groups []string
-			after := f.sim.Workspace()
-			for _, i := range after.Invites {
-				if i.Email == "eve@example.com" {
-					holds = holdings(i.Permissions)
-				}
-			}
-			for _, u := range after.Users {
-				if u.ID == "u9" {
-					holds = holdings(u.Permissions)
-				}
-			}
-			email := strings.ToLower(row.GetProfile().GetFields()["email"].GetStringValue())
-			for _, g := range after.Groups {
-				for _, m := range g.Members {
-					if strings.EqualFold(m, email) {
-						groups = append(groups, g.ID)
+			synctest.Test(t, func(t *testing.T) {
+				ws := writable()
+				ws.Groups = append(ws.Groups, sim.Group{ID: "g3", Name: "Sales, EMEA", Permissions: []sim.Permission{role("member")}})
+				f := newInMemoryFixture(t, ws)
+				if c.meanwhile != nil {
+					if err := f.sim.Before("listInvites", 2, c.meanwhile); err != nil {
+						t.Fatal(err)
 					}
 				}
-			}
-			if c.sent || c.groups != nil {
-				if diff := cmp.Diff([][]string{c.holds, c.groups}, [][]string{holds, groups}); diff != "" {
-					t.Errorf("permissions and groups (-want +got):\n%s", diff)
+				ctx, logs := withObservedLog(t)
+				got, row := accountOutcome(t, must(f.createAccount(ctx, c.info))(t))
+				if got != c.want {
+					t.Fatalf("%s, want %s", got, c.want)
 				}
-			}
+				if sent := f.requestCounts()["createInvites"]; sent > 1 || (sent == 1) != c.sent {
+					t.Errorf("%d invites were sent", sent)
+				}
+				if said := logs.FilterMessage(c.says).FilterFieldKey("email"); said.Len() != 1 || said.All()[0].Level != zap.InfoLevel {
+					t.Errorf("the log does not say %q once: %v", c.says, logs.All())
+				}
+				// A sync has the same row.
+				if diff := cmp.Diff(rowWithID(t, f.listAll(t)[row.GetId().GetResourceType()], row.GetId().GetResource()), row, protocmp.Transform()); diff != "" {
+					t.Errorf("the row (-listed +returned):\n%s", diff)
+				}
+				var holds, groups []string
+				after := f.sim.Workspace()
+				for _, i := range after.Invites {
+					if i.Email == "eve@example.com" {
+						holds = holdingLines(i.Permissions)
+					}
+				}
+				for _, u := range after.Users {
+					if u.ID == "u9" {
+						holds = holdingLines(u.Permissions)
+					}
+				}
+				email := strings.ToLower(row.GetProfile().GetFields()["email"].GetStringValue())
+				for _, g := range after.Groups {
+					for _, m := range g.Members {
+						if strings.EqualFold(m, email) {
+							groups = append(groups, g.ID)
+						}
+					}
+				}
+				if c.sent || c.groups != nil {
+					if diff := cmp.Diff([][]string{c.holds, c.groups}, [][]string{holds, groups}); diff != "" {
+						t.Errorf("permissions and groups (-want +got):\n%s", diff)
+					}
+				}
+			})
 		})
 	}
 }
 
-// A profile that is not understood sends nothing.
-func TestCreateAccountRefuses(t *testing.T) {
+// An invalid profile is refused, and nothing is sent.
+func TestCreateAccount_InvalidProfile(t *testing.T) {
 	t.Parallel()
 	eve := func(field string, value any) *v2.AccountInfo {
-		return account(map[string]any{"email": "eve@example.com", field: value})
+		return accountInfo(map[string]any{"email": "eve@example.com", field: value})
 	}
 	for name, c := range map[string]struct {
 		info *v2.AccountInfo
@@ -178,13 +186,13 @@ func TestCreateAccountRefuses(t *testing.T) {
 	}{
 		"nothing":        {nil, nil, codes.InvalidArgument, "the profile has no email: give the address"},
 		"no address":     {v2.AccountInfo_builder{Login: "eve"}.Build(), nil, codes.InvalidArgument, "the profile has no email: give the address"},
-		"a blank one":    {account(map[string]any{"email": "  "}), nil, codes.InvalidArgument, "the profile has no email: give the address"},
-		"an invalid one": {account(map[string]any{"email": "eve"}), nil, codes.InvalidArgument, `"eve" is not an e-mail address`},
-		"with a name":    {account(map[string]any{"email": "Eve <eve@example.com>"}), nil, codes.InvalidArgument, "is not an e-mail address"},
-		"two of them":    {account(map[string]any{"email": "a@example.com,b@example.com"}), nil, codes.InvalidArgument, "is not an e-mail address"},
-		"a number":       {account(map[string]any{"email": 1.0}), nil, codes.InvalidArgument, "the field email of the profile must be a text"},
+		"a blank one":    {accountInfo(map[string]any{"email": "  "}), nil, codes.InvalidArgument, "the profile has no email: give the address"},
+		"an invalid one": {accountInfo(map[string]any{"email": "eve"}), nil, codes.InvalidArgument, `"eve" is not an e-mail address`},
+		"with a name":    {accountInfo(map[string]any{"email": "Eve <eve@example.com>"}), nil, codes.InvalidArgument, "is not an e-mail address"},
+		"two of them":    {accountInfo(map[string]any{"email": "a@example.com,b@example.com"}), nil, codes.InvalidArgument, "is not an e-mail address"},
+		"a number":       {accountInfo(map[string]any{"email": 1.0}), nil, codes.InvalidArgument, "the field email of the profile must be a text"},
 		"a number, and another address": {v2.AccountInfo_builder{
-			Login: "eve@example.com", Profile: account(map[string]any{"email": 1.0}).GetProfile(),
+			Login: "eve@example.com", Profile: accountInfo(map[string]any{"email": 1.0}).GetProfile(),
 		}.Build(), nil, codes.InvalidArgument, "the field email of the profile must be a text"},
 		"a list for a role":     {eve("role", []any{"src"}), nil, codes.InvalidArgument, "the field role of the profile must be a text"},
 		"a number for groups":   {eve("groups", 1.0), nil, codes.InvalidArgument, "the field groups of the profile must be a list of texts"},
@@ -204,7 +212,7 @@ func TestCreateAccountRefuses(t *testing.T) {
 			ws.Groups = append(ws.Groups, sim.Group{ID: "s1", Name: "Same"}, sim.Group{ID: "s2", Name: "Same"})
 			f := newFixture(t, ws, c.opts...)
 			before := f.state()
-			got, err := f.create(t.Context(), c.info)
+			got, err := f.createAccount(t.Context(), c.info)
 			if status.Code(err) != c.code || !strings.Contains(err.Error(), c.says) || got != nil {
 				t.Errorf("%v, %v\nwant %s: %s", got, err, c.code, c.says)
 			}
@@ -218,8 +226,54 @@ func TestCreateAccountRefuses(t *testing.T) {
 	}
 }
 
-// An error names no more candidates than somebody reads.
-func TestCandidatesAreFew(t *testing.T) {
+// If a value is the id of one role or group and the name of another, the id
+// counts.
+func TestCreateAccount_NameIsTheIDOfAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, first := range []bool{true, false} {
+			ws := writable()
+			roles, groups := sim.Role{ID: "other", Name: "SRC"}, sim.Group{ID: "g9", Name: "G2"}
+			if first {
+				ws.Roles, ws.Groups = slices.Insert(ws.Roles, 0, roles), slices.Insert(ws.Groups, 0, groups)
+			} else {
+				ws.Roles, ws.Groups = append(ws.Roles, roles), append(ws.Groups, groups)
+			}
+			f := newInMemoryFixture(t, ws)
+			if _, err := f.createAccount(t.Context(), accountInfo(map[string]any{"email": "eve@example.com", "role": "src", "groups": "g2"})); err != nil {
+				t.Fatal(err)
+			}
+			after := f.sim.Workspace()
+			if diff := cmp.Diff([]string{"src on WORKSPACE wksp []"}, holdingLines(after.Invites[len(after.Invites)-1].Permissions)); diff != "" {
+				t.Errorf("permissions (-want +got):\n%s", diff)
+			}
+			if !slices.Contains(f.state()["members of g2"], "eve@example.com") || slices.Contains(f.state()["members of g9"], "eve@example.com") {
+				t.Errorf("groups: %v", f.state())
+			}
+		}
+	})
+}
+
+// CreateAccount waits for the rate limit in each of its requests, because the
+// SDK does not retry it.
+func TestCreateAccount_WaitsForTheRateLimit(t *testing.T) {
+	t.Parallel()
+	for _, operation := range []string{"getWorkspace", "listRoles", "listUserGroups", "listUsers", "listInvites", "getUserGroup", "createInvites", "addUsersToUserGroup"} {
+		t.Run(operation, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newInMemoryFixture(t, writable())
+				f.inject(t, sim.Fault{Operation: operation, Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"40"}}})
+				if _, err := f.createAccount(t.Context(), accountInfo(map[string]any{"email": "eve@example.com", "role": "src", "groups": "g2"})); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// An error names twenty candidates at most.
+func TestChoose_ErrorNamesFewCandidates(t *testing.T) {
 	t.Parallel()
 	var names []string
 	for i := range 1000 {
@@ -232,33 +286,5 @@ func TestCandidatesAreFew(t *testing.T) {
 	_, err = choose(fieldGroups, "gone", nil, func(name string) (string, string) { return name, name })
 	if err == nil || !strings.HasSuffix(err.Error(), "there are: none") {
 		t.Errorf("%v", err)
-	}
-}
-
-// What the forms of other programs are made of.
-func TestAccountCreationSchema(t *testing.T) {
-	t.Parallel()
-	metadata := must((&Connector{}).Metadata(t.Context()))(t)
-	var required []string
-	orders := map[int32]bool{}
-	for name, field := range metadata.GetAccountCreationSchema().GetFieldMap() {
-		if field.GetDisplayName() == "" || field.GetDescription() == "" || field.GetPlaceholder() == "" {
-			t.Errorf("%s does not explain itself", name)
-		}
-		if field.GetRequired() {
-			required = append(required, name)
-		}
-		orders[field.GetOrder()] = true
-		if list := field.HasStringListField(); list != (name == fieldGroups) || !list && !field.HasStringField() {
-			t.Errorf("%s is of another type", name)
-		}
-	}
-	if len(orders) != 3 || len(required) != 1 || required[0] != fieldEmail {
-		t.Errorf("%d fields, of which required: %v", len(orders), required)
-	}
-	for _, word := range []string{"reads", "grants", "revokes", "invites"} {
-		if !strings.Contains(metadata.GetDescription(), word) {
-			t.Errorf("the description does not say %q", word)
-		}
 	}
 }

@@ -158,8 +158,8 @@ func (c *Connector) Validate(ctx context.Context) (annotations.Annotations, erro
 // ResourceSyncers returns one syncer for each resource type.
 func (c *Connector) ResourceSyncers(context.Context) []connectorbuilder.ResourceSyncerV2 {
 	syncers := make([]connectorbuilder.ResourceSyncerV2, len(kinds))
-	for i := range kinds {
-		syncers[i] = kinds[i].syncer(c, &kinds[i])
+	for i, k := range kinds {
+		syncers[i] = k.syncer(c, k)
 	}
 	return syncers
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
-// The id of an entitlement is read as what it was made of.
-func TestEntitlementIDs(t *testing.T) {
+// An entitlement id is parsed into the parts that it was made from.
+func TestParseEntitlementID(t *testing.T) {
 	t.Parallel()
 	types := append(scopedTypes(), typeRole, typeGroup, typeWorkspace)
 	rapid.Check(t, func(t *rapid.T) {
@@ -45,8 +45,8 @@ func TestEntitlementIDs(t *testing.T) {
 	})
 }
 
-// What is read can be written again; everything else is refused.
-func TestEntitlementIDsThatAreNone(t *testing.T) {
+// A parsed id can be formatted again. Every other id is refused.
+func TestParseEntitlementID_Invalid(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		part := rapid.OneOf(rapid.SampledFrom([]string{"", typeRole, typeSource, typeUser, typeInvite, typeGroup, slugMember, slugAssigned}), rapid.String())
@@ -83,14 +83,14 @@ func TestEntitlementIDsThatAreNone(t *testing.T) {
 	}
 }
 
-// Of all that syncs show, the id says what it is on.
-func TestEntitlementIDsOfASync(t *testing.T) {
+// The id of every entitlement in a sync has the type and id of its resource.
+func TestParseEntitlementID_EveryGrantOfASync(t *testing.T) {
 	t.Parallel()
 	for name, ws := range map[string]*sim.Workspace{"demo": sim.Demo(), "hostile": sim.Hostile()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, ws)
-			rows := f.list(t)
+			rows := f.listAll(t)
 			seen := map[string]bool{}
 			for _, r := range slices.Concat(rows[typeUser], rows[typeGroup]) {
 				must(f.entitlements(t.Context(), r))(t)
@@ -110,7 +110,8 @@ func TestEntitlementIDsOfASync(t *testing.T) {
 	}
 }
 
-func TestEntitlementThatContradictsItself(t *testing.T) {
+// An entitlement whose resource is not the one in its id is refused.
+func TestReadEntitlement_OtherResource(t *testing.T) {
 	t.Parallel()
 	for _, id := range []*v2.ResourceId{resourceID(typeSource, "other"), resourceID(typeSpace, "s1"), resourceID("", "s1"), {}} {
 		e := v2.Entitlement_builder{Id: "source:s1:r1", Resource: v2.Resource_builder{Id: id}.Build()}.Build()
@@ -124,7 +125,7 @@ func TestEntitlementThatContradictsItself(t *testing.T) {
 			t.Errorf("with %v: %+v, %v", r, got, err)
 		}
 	}
-	if _, err := readEntitlement(entitled("source:s1:r1"), typeGroup); status.Code(err) != codes.InvalidArgument {
+	if _, err := readEntitlement(bareEntitlement("source:s1:r1"), typeGroup); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("as a group's: %v", err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -27,8 +26,8 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
-// An id of an entitlement and what it is made of are the same, and nothing else
-// is one.
+// An entitlement id and its parts convert to each other. Every other string is
+// refused.
 func FuzzEntitlementID(f *testing.F) {
 	slugs := map[string]string{"workspace": "member", "group": "member", "role": "assigned", "source": "", "warehouse": "", "function": "", "space": "", "label": ""}
 	for _, id := range []string{
@@ -70,7 +69,8 @@ func FuzzEntitlementID(f *testing.F) {
 	})
 }
 
-// The id of a set of labels is enough to get it: no list has such sets.
+// The resource of a set of labels is made from its id alone, because no list has
+// it.
 func FuzzLabelResource(f *testing.F) {
 	for _, id := range []string{
 		"", "=", "a=b", "a=b,c=d", "c=d,a=b", "a=b,a=b", "a=b,", ",", "a", "a=b=c", "a=%3D,b=", "a=%3d,b=", "a=%25,b=c", "%2C=%3A,a=b", "sha256-" + strings.Repeat("0", 64),
@@ -82,7 +82,7 @@ func FuzzLabelResource(f *testing.F) {
 	f.Fuzz(func(t *testing.T, id string) {
 		set, ok := access.ParseLabelID(id)
 		if !ok || len(set) < 2 || !utf8.ValidString(id) {
-			return // A single label is in a list, and protocol buffers hold no invalid text.
+			return // Lists have single labels, and protocol buffers hold valid UTF-8 only.
 		}
 		r, _, err := labels.Get(t.Context(), resourceID(typeLabel, id), nil)
 		if err != nil || r.GetId().GetResource() != id || r.GetDisplayName() == "" {
@@ -91,21 +91,8 @@ func FuzzLabelResource(f *testing.F) {
 	})
 }
 
-// inProcess is a fixture without a network, that sends each request once and
-// does not pace.
-func inProcess(t testing.TB, ws *sim.Workspace) *fixture {
-	t.Helper()
-	s := sim.New(ws)
-	client, err := segmentapi.New(s.Token(), segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(&http.Client{Transport: s.RoundTripper()}),
-		segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}), segmentapi.WithLimits(segmentapi.Limits{WritesPerMinute: 1e9}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &fixture{Connector: &Connector{client: client, patient: client}, sim: s, session: statetest.New()}
-}
-
-// A pageCall is one call of the SDK that takes a page token, and returns the ids
-// of rows.
+// A pageCall is a call of the SDK that takes a page token. It returns the ids of
+// rows.
 type pageCall struct {
 	name   string
 	phases []string
@@ -118,7 +105,7 @@ func pageCalls(f *fixture, ws *sim.Workspace) []pageCall {
 	for _, syncer := range f.ResourceSyncers(context.Background()) {
 		call := pageCall{name: syncer.ResourceType(context.Background()).GetId(), read: func(ctx context.Context, o rs.SyncOpAttrs) ([]string, *rs.SyncOpResults, error) {
 			rows, res, err := syncer.List(ctx, nil, o)
-			return idsOf(rows, func(r *v2.Resource) string { return r.GetId().GetResourceType() + ":" + r.GetId().GetResource() }), res, err
+			return rowIDs(rows, func(r *v2.Resource) string { return r.GetId().GetResourceType() + ":" + r.GetId().GetResource() }), res, err
 		}}
 		if call.name == typeFunction {
 			for _, kind := range segmentapi.FunctionTypes() {
@@ -138,11 +125,11 @@ func pageCalls(f *fixture, ws *sim.Workspace) []pageCall {
 		name := r.GetId().GetResourceType() + " " + r.GetId().GetResource()
 		calls = append(calls, pageCall{name: "entitlements of " + name, read: func(ctx context.Context, o rs.SyncOpAttrs) ([]string, *rs.SyncOpResults, error) {
 			rows, res, err := f.syncer(r).Entitlements(ctx, r, o)
-			return idsOf(rows, (*v2.Entitlement).GetId), res, err
+			return rowIDs(rows, (*v2.Entitlement).GetId), res, err
 		}})
 		call := pageCall{name: "grants of " + name, phases: []string{"unlisted"}, read: func(ctx context.Context, o rs.SyncOpAttrs) ([]string, *rs.SyncOpResults, error) {
 			rows, res, err := f.syncer(r).Grants(ctx, r, o)
-			return idsOf(rows, (*v2.Grant).GetId), res, err
+			return rowIDs(rows, (*v2.Grant).GetId), res, err
 		}}
 		if r.GetId().GetResourceType() == typeGroup {
 			call.phases = []string{"invites", "held", "unlisted"}
@@ -152,7 +139,8 @@ func pageCalls(f *fixture, ws *sim.Workspace) []pageCall {
 	return calls
 }
 
-func idsOf[T any](rows []T, id func(T) string) []string {
+// rowIDs returns the id of each row.
+func rowIDs[T any](rows []T, id func(T) string) []string {
 	var ids []string
 	for _, row := range rows {
 		ids = append(ids, id(row))
@@ -160,19 +148,19 @@ func idsOf[T any](rows []T, id func(T) string) []string {
 	return ids
 }
 
-// A page token that is none is refused; whatever is taken for one leads to rows
-// of what was asked for and to an end.
+// An invalid page token is refused. A valid one leads only to rows of the call,
+// and to an end.
 func FuzzPageToken(f *testing.F) {
 	ws := full()
 	ws.Users[0].Permissions = append(ws.Users[0].Permissions, sim.Permission{RoleID: "src", Resources: []sim.Resource{{ID: "gone", Type: "SOURCE"}, {ID: "src", Type: "SOURCE"}}})
-	fix := inProcess(f, ws)
+	fix := newUnpacedFixture(f, ws)
 	calls := pageCalls(fix, ws)
-	// What a sync has learned by the time it asks for grants, and all of its rows.
+	// The state of a sync before its grants, and all of its rows.
 	rows := map[string]map[string]bool{}
 	listed := statetest.New()
 	for _, call := range calls {
 		rows[call.name] = map[string]bool{}
-		ids, err := pages(&fixture{session: listed}, func(o rs.SyncOpAttrs) ([]string, *rs.SyncOpResults, error) { return call.read(f.Context(), o) })
+		ids, err := allPages(&fixture{session: listed}, func(o rs.SyncOpAttrs) ([]string, *rs.SyncOpResults, error) { return call.read(f.Context(), o) })
 		if err != nil {
 			f.Fatal(call.name, err)
 		}
@@ -213,8 +201,8 @@ func FuzzPageToken(f *testing.F) {
 					t.Fatalf("%s with %q has no end", call.name, text)
 				}
 				ids, res, callErr := call.read(t.Context(), opts)
-				// The list of the one workspace has no second page, and takes no token.
-				if page == 0 && call.name != typeWorkspace && !sound(text, call.phases) && status.Code(callErr) != codes.InvalidArgument {
+				// The list of the workspace has one page and ignores the token.
+				if page == 0 && call.name != typeWorkspace && !validPageToken(text, call.phases) && status.Code(callErr) != codes.InvalidArgument {
 					t.Fatalf("%s took %q: %v, %v", call.name, text, ids, callErr)
 				}
 				if callErr != nil {
@@ -237,9 +225,9 @@ func FuzzPageToken(f *testing.F) {
 	})
 }
 
-// sound reports that a text may be a page token of a call with these phases:
-// its counts are such, and its phase is one.
-func sound(text string, phases []string) bool {
+// validPageToken reports that a string may be a page token of a call with these
+// phases.
+func validPageToken(text string, phases []string) bool {
 	if text == "" {
 		return true
 	}
@@ -247,7 +235,7 @@ func sound(text string, phases []string) bool {
 	if json.Unmarshal([]byte(text), &fields) != nil {
 		return false
 	}
-	if len(fields) != 1 { // The same name in another case may overrule it.
+	if len(fields) != 1 { // Another field may have the same name but for case, and overrule it.
 		return true
 	}
 	var phase string
@@ -257,14 +245,14 @@ func sound(text string, phases []string) bool {
 	for _, name := range []string{"rows", "of", "steps", "reach"} {
 		var n json.Number
 		if json.Unmarshal(fields[name], &n) == nil && strings.ContainsAny(n.String(), "-.") {
-			return n == "-0" // Which is a count, after all.
+			return n == "-0" // Minus zero is zero.
 		}
 	}
 	return true
 }
 
-// A profile is refused before anything is written, or one person gets one
-// invite, of the address, the role and the groups that it names.
+// A profile is either refused before anything is written, or one person gets one
+// invite with the address, the role and the groups in it.
 func FuzzAccountProfile(f *testing.F) {
 	for _, profile := range []string{
 		`{}`, `{"email":"eve@example.com"}`, `{"email":" eve@example.com\n","role":"source ADMIN","groups":["owners","g2"]}`, `{"email":"eve@example.com","groups":"g2, Owners,"}`,
@@ -286,12 +274,12 @@ func FuzzAccountProfile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, profile, login, other string, primary bool) {
 		fields := &structpb.Struct{}
 		if protojson.Unmarshal([]byte(profile), fields) != nil || !utf8.ValidString(login+other) {
-			return // No profile arrives in another form.
+			return // A profile is always valid JSON and UTF-8.
 		}
 		info := v2.AccountInfo_builder{Profile: fields, Login: login, Emails: []*v2.AccountInfo_Email{v2.AccountInfo_Email_builder{Address: other, IsPrimary: primary}.Build()}}.Build()
-		fix := inProcess(t, ws)
+		fix := newUnpacedFixture(t, ws)
 		before := fix.sim.Workspace()
-		got, err := fix.create(t.Context(), info)
+		got, err := fix.createAccount(t.Context(), info)
 		after := fix.sim.Workspace()
 		var sent []string
 		for _, operation := range fix.writes() {
@@ -347,8 +335,7 @@ func FuzzAccountProfile(f *testing.F) {
 	})
 }
 
-// What is configured makes a connector or an error, and no secret is in the
-// error.
+// Options make a connector or an error, and no secret is in the error.
 func FuzzConfig(f *testing.F) {
 	const secret = "hunter2"
 	for _, token := range []string{"", "abc", "\n", " x", "a b", "\x00", "a\u00a0b", "é", "\xff", "a\r\nX-Header: b"} {

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/annotations"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
@@ -16,12 +17,13 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// grantPages is what each page of a subject's grants asked for and returned.
+// grantPages returns a line for each page of grants: the requests it made and
+// the grants it has.
 func (f *fixture) grantPages(t *testing.T, r *v2.Resource) []string {
 	t.Helper()
 	var all []string
 	f.sim.ResetJournal()
-	must(pages(f, func(o rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
+	must(allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
 		grants, res, err := f.syncer(r).Grants(t.Context(), r, o)
 		var asked []string
 		for _, request := range f.sim.Journal() {
@@ -34,14 +36,14 @@ func (f *fixture) grantPages(t *testing.T, r *v2.Resource) []string {
 	return all
 }
 
-// The grants of a group come in an order that asks for as little as can be: its
-// users, its invites unless the workspace is known to have none, what it holds.
-func TestPagesOfAGroup(t *testing.T) {
+// The pages of a group's grants are its users, its invites unless the workspace
+// has none, and what it holds. Each makes one request at most.
+func TestGrants_GroupPages(t *testing.T) {
 	t.Parallel()
 	const users, invites = "group:g1:member:user:u1 group:g1:member:user:u2", "group:g1:member:invite:new@example.com"
 	const held, unlisted = "role:owner:assigned:group:g1", "source:gone:src:group:g1"
 	list := func(t *testing.T, f *fixture) {
-		f.list(t)
+		f.listAll(t)
 		must(f.entitlements(t.Context(), must(groupResource(segmentapiGroup("g1")))(t)))(t)
 	}
 	noInvites := func(ws *sim.Workspace) { ws.Invites = nil }
@@ -61,7 +63,7 @@ func TestPagesOfAGroup(t *testing.T) {
 		"no invites": {edit: noInvites, before: list, want: []string{
 			"listUsersFromUserGroup: " + users, ": " + held, ": " + unlisted,
 		}},
-		// What no list says is listed cannot be unlisted.
+		// Without lists nothing is unlisted.
 		"nothing listed": {want: []string{
 			"listUsersFromUserGroup: " + users, "listInvitesFromUserGroup: " + invites, "getUserGroup: " + held + " " + unlisted,
 		}},
@@ -73,7 +75,7 @@ func TestPagesOfAGroup(t *testing.T) {
 				for _, typeID := range kindIDs(func(k *kind) bool { return k.id != typeInvite }) {
 					must(f.listType(t.Context(), typeID))(t)
 				}
-				must(f.static(t))(t)
+				must(f.staticEntitlements(t))(t)
 			},
 			want: []string{"listUsersFromUserGroup: " + users, "listInvitesFromUserGroup:", "getUserGroup: " + held, ": " + unlisted},
 		},
@@ -88,7 +90,7 @@ func TestPagesOfAGroup(t *testing.T) {
 			if c.edit != nil {
 				c.edit(ws)
 			}
-			f := paged(t, ws, c.size)
+			f := newPagedFixture(t, ws, c.size)
 			if c.before != nil {
 				c.before(t, f)
 			}
@@ -99,9 +101,31 @@ func TestPagesOfAGroup(t *testing.T) {
 	}
 }
 
-// A group that has gone by one of the requests, asked for twice, holds nothing. It
-// asks for nothing more, and returns only the resources that its entitlements need.
-func TestGroupThatVanishes(t *testing.T) {
+// What a group holds expands to its users.
+func TestGrants_GroupPermissionsExpandToUsers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, small())
+	group := rowWithID(t, f.listAll(t)[typeGroup], "g1")
+	for _, g := range must(f.grants(t.Context(), group))(t) {
+		var e v2.GrantExpandable
+		annos := annotations.Annotations(g.GetAnnotations())
+		expands, err := annos.Pick(&e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if byGroup := g.GetPrincipal().GetId().GetResourceType() == typeGroup; expands != byGroup {
+			t.Errorf("%s: expands is %v", g.GetId(), expands)
+		}
+		if expands && (!slices.Equal(e.GetEntitlementIds(), []string{"group:g1:member"}) || !e.GetShallow() || !slices.Equal(e.GetResourceTypeIds(), []string{typeUser})) {
+			t.Errorf("%s expands as %v", g.GetId(), &e)
+		}
+	}
+}
+
+// If a request of a group is not found twice, the group holds nothing and no
+// more requests are made. The page for unlisted resources remains, because the
+// entitlements on them are in the file.
+func TestGrants_GroupGone(t *testing.T) {
 	t.Parallel()
 	const users = "group:g1:member:user:u1 group:g1:member:user:u2"
 	for operation, want := range map[string][]string{
@@ -114,8 +138,8 @@ func TestGroupThatVanishes(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ws := full()
 				ws.Groups[0].Permissions = append(ws.Groups[0].Permissions, sim.Permission{RoleID: "src", Resources: []sim.Resource{{ID: "gone", Type: "SOURCE"}}})
-				f := timeless(t, ws)
-				group := find(t, f.list(t)[typeGroup], "g1")
+				f := newInMemoryFixture(t, ws)
+				group := rowWithID(t, f.listAll(t)[typeGroup], "g1")
 				f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: http.StatusNotFound})
 				must(f.entitlements(t.Context(), group))(t)
 				if diff := cmp.Diff(want, f.grantPages(t, group)); diff != "" {
@@ -126,21 +150,41 @@ func TestGroupThatVanishes(t *testing.T) {
 	}
 	t.Run("what it holds", func(t *testing.T) {
 		t.Parallel()
-		f := newFixture(t, full())
-		f.session = nil // So that it is asked for again.
-		f.inject(t, sim.Fault{Operation: "getUserGroup", Kind: sim.FaultStatus, Status: http.StatusNotFound})
-		group := must(groupResource(segmentapiGroup("g1")))(t)
-		want := []string{"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:invite:new@example.com"}
-		if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), group))(t))); diff != "" {
-			t.Errorf("grants (-want +got):\n%s", diff)
+		synctest.Test(t, func(t *testing.T) {
+			f := newInMemoryFixture(t, full())
+			f.session = nil // So that the detail is read again.
+			f.inject(t, sim.Fault{Operation: "getUserGroup", Kind: sim.FaultStatus, Status: http.StatusNotFound})
+			group := must(groupResource(segmentapiGroup("g1")))(t)
+			want := []string{"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:invite:new@example.com"}
+			if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), group))(t))); diff != "" {
+				t.Errorf("grants (-want +got):\n%s", diff)
+			}
+		})
+	})
+}
+
+// A group that is gone when its members are read is not asked for again.
+func TestGrants_GroupGoneStaysGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newInMemoryFixture(t, usersAndEmptyGroups(0, 3))
+		group := f.listAll(t)[typeGroup][0]
+		must(f.entitlements(t.Context(), group))(t)
+		f.inject(t, sim.Fault{Operation: "listUsersFromUserGroup", Kind: sim.FaultStatus, Status: http.StatusNotFound})
+		f.requestCounts()
+		for range 2 {
+			must(f.grants(t.Context(), group))(t)
+		}
+		if diff := cmp.Diff(map[string]int{"listUsersFromUserGroup": 2}, f.requestCounts()); diff != "" {
+			t.Errorf("requests (-want +got):\n%s", diff)
 		}
 	})
 }
 
-// Segment lists an invite for a while after it was accepted, and keeps the
-// capitals that each address was written with. A user comes before an invite,
-// the same spelling before another. Who is in no list at all has no row.
-func TestWhoAPendingMemberIs(t *testing.T) {
+// A pending member is a user if the e-mail is that of one: Segment lists an
+// invite for a while after it was accepted. The same spelling is preferred to
+// one that differs in case. An e-mail that no list has gets no grant.
+func TestGrants_PendingMembers(t *testing.T) {
 	t.Parallel()
 	ws := small()
 	ws.Users = []sim.User{
@@ -150,8 +194,10 @@ func TestWhoAPendingMemberIs(t *testing.T) {
 	ws.Invites = []sim.Invite{
 		{Email: "PAIR@example.com"}, {Email: "pair@example.com"}, {Email: "Alone@example.com"}, {Email: "mixed@example.com"}, {Email: "TWIN@EXAMPLE.com"},
 	}
+	first := newFixture(t, ws)
+	group := rowWithID(t, first.listAll(t)[typeGroup], "g2")
 	for emails, want := range map[[2]string]string{
-		// A user, then an invite, in all spellings.
+		// A user is preferred to an invite, in every spelling.
 		{"TWIN@example.com"}:   "user:upper",
 		{"twin@example.com"}:   "user:lower",
 		{"Twin@example.com"}:   "user:lower",
@@ -167,16 +213,16 @@ func TestWhoAPendingMemberIs(t *testing.T) {
 		{"spaced@example.com"}: "user:spaced",
 		{"nobody@example.com"}: "",
 		{" "}:                  "",
-		// One person, twice on a page.
+		// One person is twice on a page.
 		{"Twin@example.com", "twin@example.com"}:   "user:lower",
 		{"TWIN@example.com", "twin@example.com"}:   "user:upper user:lower",
 		{"alone@example.com", "ALONE@example.com"}: "invite:Alone@example.com",
 	} {
-		f := newFixture(t, ws)
-		group := find(t, f.list(t)[typeGroup], "g2")
+		f := first.inAnotherProcess() // Its warnings start anew.
 		body := `{"data":{"emails":["` + strings.Join(slices.DeleteFunc(emails[:], func(s string) bool { return s == "" }), `","`) + `"],"pagination":{"current":"MA=="}}}`
+		f.sim.ClearFaults()
 		f.inject(t, sim.Fault{Operation: "listInvitesFromUserGroup", Kind: sim.FaultStatus, Status: http.StatusOK, Body: body})
-		ctx, logs := logged(t)
+		ctx, logs := withObservedLog(t)
 		var got []string
 		for _, g := range must(f.grants(ctx, group))(t) {
 			got = append(got, strings.TrimPrefix(g.GetId(), "group:g2:member:"))
@@ -190,9 +236,9 @@ func TestWhoAPendingMemberIs(t *testing.T) {
 	}
 }
 
-// Users of a group whom the list of users does not have are left out; where
-// nobody was listed, nobody is missing.
-func TestMembersThatNoListReturned(t *testing.T) {
+// Members who are not in the list of users or invites are left out, unless that
+// list was not read.
+func TestGrants_UnlistedMembers(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string][]string{
 		"listed":     {"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:invite:new@example.com"},
@@ -202,7 +248,7 @@ func TestMembersThatNoListReturned(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, small())
 			if name == "listed" {
-				f.list(t)
+				f.listAll(t)
 			}
 			f.sim.Update(func(ws *sim.Workspace) {
 				ws.Users = append(ws.Users, sim.User{ID: "late", Email: "late@example.com"})
@@ -210,7 +256,7 @@ func TestMembersThatNoListReturned(t *testing.T) {
 				ws.Groups[0].Members = append(ws.Groups[0].Members, "late@example.com", "later@example.com")
 				ws.Groups[0].Permissions = nil
 			})
-			ctx, logs := logged(t)
+			ctx, logs := withObservedLog(t)
 			got := grantIDs(must(f.grants(ctx, must(groupResource(segmentapiGroup("g1")))(t)))(t))
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("grants (-want +got):\n%s", diff)
@@ -223,8 +269,9 @@ func TestMembersThatNoListReturned(t *testing.T) {
 	}
 }
 
-// A targeted sync knows at least the users of the group itself.
-func TestPendingMemberOfATargetedGroup(t *testing.T) {
+// In a targeted sync the e-mails of the group's own users are known, so that a
+// pending member who is one of them counts as the user.
+func TestGrants_PendingMemberInATargetedSync(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())
 	f.inject(t, sim.Fault{Operation: "listInvitesFromUserGroup", Kind: sim.FaultStatus, Status: http.StatusOK,
@@ -236,8 +283,8 @@ func TestPendingMemberOfATargetedGroup(t *testing.T) {
 	}
 }
 
-// A refusal on any page fails the sync: members must not go missing.
-func TestPagesOfAGroupThatFail(t *testing.T) {
+// An error on any page of a group fails the sync, so that no member is missing.
+func TestGrants_GroupErrors(t *testing.T) {
 	t.Parallel()
 	for _, operation := range []string{"getUserGroup", "listUsersFromUserGroup", "listInvitesFromUserGroup"} {
 		for want, fault := range map[codes.Code]sim.Fault{
@@ -246,7 +293,7 @@ func TestPagesOfAGroupThatFail(t *testing.T) {
 			codes.Internal:         {Kind: sim.FaultEmpty},
 		} {
 			f := newFixture(t, full())
-			group := find(t, f.list(t)[typeGroup], "g1")
+			group := rowWithID(t, f.listAll(t)[typeGroup], "g1")
 			fault.Operation = operation
 			f.inject(t, fault)
 			if grants, err := f.grants(t.Context(), group); status.Code(err) != want || !strings.Contains(err.Error(), "group g1") || !strings.Contains(err.Error(), operation) {

@@ -88,7 +88,7 @@ type onlyEntitlement struct {
 //
 // Functions in the table must not refer to the table: Go refuses to initialize a
 // variable that depends on itself.
-var kinds = []kind{
+var kinds = []*kind{
 	{
 		resourceType: resourceType{id: typeWorkspace, name: "Workspace", trait: v2.ResourceType_TRAIT_APP},
 		only:         &onlyEntitlement{slugMember, "Member", "Belongs to the workspace.", []resourceType{userType}},
@@ -188,9 +188,9 @@ var kinds = []kind{
 
 // kindOf returns the kind with this id, or nil.
 func kindOf(typeID string) *kind {
-	for i := range kinds {
-		if kinds[i].id == typeID {
-			return &kinds[i]
+	for _, k := range kinds {
+		if k.id == typeID {
+			return k
 		}
 	}
 	return nil
@@ -199,9 +199,9 @@ func kindOf(typeID string) *kind {
 // kindIDs returns the ids of the kinds that match.
 func kindIDs(match func(*kind) bool) []string {
 	var ids []string
-	for i := range kinds {
-		if match(&kinds[i]) {
-			ids = append(ids, kinds[i].id)
+	for _, k := range kinds {
+		if match(k) {
+			ids = append(ids, k.id)
 		}
 	}
 	return ids

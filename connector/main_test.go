@@ -2,9 +2,12 @@ package connector
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
@@ -12,7 +15,11 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
 	"github.com/conductorone/baton-sdk/pkg/types/sessions"
+	"github.com/grpc-ecosystem/go-grpc-middleware/logging/zap/ctxzap"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
@@ -22,19 +29,22 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A fixture is a connector against a simulated workspace, in one sync.
+// A fixture is a connector and a simulated workspace, in one sync.
 type fixture struct {
 	*Connector
 	sim     *sim.Server
 	session sessions.SessionStore
 }
 
+// newFixture returns a connector that New makes, against a workspace that is
+// served over HTTP.
 func newFixture(t *testing.T, ws *sim.Workspace, opts ...sim.Option) *fixture {
 	t.Helper()
-	return paged(t, ws, 0, opts...)
+	return newPagedFixture(t, ws, 0, opts...)
 }
 
-func paged(t *testing.T, ws *sim.Workspace, pageSize int, opts ...sim.Option) *fixture {
+// newPagedFixture is newFixture with a page size. Zero means the default.
+func newPagedFixture(t *testing.T, ws *sim.Workspace, pageSize int, opts ...sim.Option) *fixture {
 	t.Helper()
 	s := sim.New(ws, opts...)
 	server := httptest.NewServer(s)
@@ -46,8 +56,9 @@ func paged(t *testing.T, ws *sim.Workspace, pageSize int, opts ...sim.Option) *f
 	return &fixture{Connector: c, sim: s, session: statetest.New()}
 }
 
-// timeless is a fixture without a network, for the fake time of synctest.
-func timeless(t *testing.T, ws *sim.Workspace, opts ...sim.Option) *fixture {
+// newInMemoryFixture returns a connector whose requests reach the workspace
+// without a network, as the fake time of synctest requires.
+func newInMemoryFixture(t *testing.T, ws *sim.Workspace, opts ...sim.Option) *fixture {
 	t.Helper()
 	s := sim.New(ws, opts...)
 	client := must(segmentapi.New(s.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: s.RoundTripper()}), segmentapi.WithRetry(syncRetry)))(t)
@@ -55,8 +66,30 @@ func timeless(t *testing.T, ws *sim.Workspace, opts ...sim.Option) *fixture {
 	return &fixture{Connector: &Connector{client: client, patient: patient}, sim: s, session: statetest.New()}
 }
 
-// lists is the request that lists each type.
-func lists() map[string]string {
+// newUnpacedFixture returns a connector without a network that sends each
+// request once and waits for no write limit, for fuzzing in real time.
+func newUnpacedFixture(t testing.TB, ws *sim.Workspace) *fixture {
+	t.Helper()
+	s := sim.New(ws)
+	client, err := segmentapi.New(s.Token(), segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(&http.Client{Transport: s.RoundTripper()}),
+		segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}), segmentapi.WithLimits(segmentapi.Limits{WritesPerMinute: 1e9}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &fixture{Connector: &Connector{client: client, patient: client}, sim: s, session: statetest.New()}
+}
+
+// inAnotherProcess returns the connector of another process in the same sync: it
+// shares the session store and no memory.
+func (f *fixture) inAnotherProcess() *fixture {
+	return &fixture{Connector: &Connector{client: f.client, patient: f.patient}, sim: f.sim, session: f.session}
+}
+
+// opts are those of every call in the sync.
+func (f *fixture) opts() rs.SyncOpAttrs { return rs.SyncOpAttrs{Session: f.session, SyncID: "sync"} }
+
+// listOperations has the operation that lists each type.
+func listOperations() map[string]string {
 	return map[string]string{
 		typeWorkspace: "getWorkspace", typeUser: "listUsers", typeInvite: "listInvites", typeGroup: "listUserGroups",
 		typeRole: "listRoles", typeSource: "listSources", typeWarehouse: "listWarehouses", typeFunction: "listFunctions",
@@ -64,9 +97,9 @@ func lists() map[string]string {
 	}
 }
 
-// gets is the request that reads one row of each type.
-func gets() map[string]string {
-	all := lists()
+// getOperations has the operation that reads one row of each type.
+func getOperations() map[string]string {
+	all := listOperations()
 	maps.Copy(all, map[string]string{
 		typeUser: "getUser", typeGroup: "getUserGroup", typeSource: "getSource", typeWarehouse: "getWarehouse",
 		typeFunction: "getFunction", typeSpace: "getSpace",
@@ -74,8 +107,8 @@ func gets() map[string]string {
 	return all
 }
 
-// requests counts the journal by operation, and empties it.
-func (f *fixture) requests() map[string]int {
+// requestCounts counts the requests since the last call, by operation.
+func (f *fixture) requestCounts() map[string]int {
 	counts := map[string]int{}
 	for _, r := range f.sim.Journal() {
 		counts[r.Operation]++
@@ -84,7 +117,20 @@ func (f *fixture) requests() map[string]int {
 	return counts
 }
 
-// inject makes an operation go wrong, every time.
+// writes returns the operations of the requests since the last call that can
+// change something.
+func (f *fixture) writes() []string {
+	var all []string
+	for _, r := range f.sim.Journal() {
+		if r.Method != http.MethodGet {
+			all = append(all, r.Operation)
+		}
+	}
+	f.sim.ResetJournal()
+	return all
+}
+
+// inject makes requests fail or wait as the fault says.
 func (f *fixture) inject(t *testing.T, fault sim.Fault) {
 	t.Helper()
 	if err := f.sim.Inject(fault); err != nil {
@@ -92,44 +138,128 @@ func (f *fixture) inject(t *testing.T, fault sim.Fault) {
 	}
 }
 
-// list lists all types and asks for their static entitlements, as the first
+// listAll lists all types and reads their static entitlements, as the first
 // phases of a sync do.
-func (f *fixture) list(t *testing.T) map[string][]*v2.Resource {
+func (f *fixture) listAll(t *testing.T) map[string][]*v2.Resource {
 	t.Helper()
-	return f.listIn(t.Context(), t)
+	return f.listAllIn(t.Context(), t)
 }
 
-func (f *fixture) listIn(ctx context.Context, t *testing.T) map[string][]*v2.Resource {
+// listAllIn is listAll with a context.
+func (f *fixture) listAllIn(ctx context.Context, t *testing.T) map[string][]*v2.Resource {
 	t.Helper()
 	rows := map[string][]*v2.Resource{}
 	for _, syncer := range f.ResourceSyncers(ctx) {
-		rows[syncer.ResourceType(ctx).GetId()] = must(pages(f, func(o rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
+		rows[syncer.ResourceType(ctx).GetId()] = must(allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
 			return syncer.List(ctx, nil, o)
 		}))(t)
 	}
-	must(f.static(t))(t)
+	must(f.staticEntitlements(t))(t)
 	return rows
 }
 
-// entitlements and grants of one subject.
+// listType lists one type.
+func (f *fixture) listType(ctx context.Context, typeID string) ([]*v2.Resource, error) {
+	for _, s := range f.ResourceSyncers(ctx) {
+		if s.ResourceType(ctx).GetId() == typeID {
+			return allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) { return s.List(ctx, nil, o) })
+		}
+	}
+	return nil, nil
+}
+
+// staticEntitlements reads the static entitlements of all types, a line of text
+// for each.
+func (f *fixture) staticEntitlements(t *testing.T) (map[string][]string, error) {
+	t.Helper()
+	all := map[string][]string{}
+	for _, s := range f.ResourceSyncers(t.Context()) {
+		typeID := s.ResourceType(t.Context()).GetId()
+		static, ok := s.(connectorbuilder.StaticEntitlementSyncerV2)
+		if !ok {
+			continue
+		}
+		rows, err := allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+			return static.StaticEntitlements(t.Context(), o)
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range rows {
+			row := fmt.Sprintf("%s %q to", e.GetSlug(), e.GetDisplayName())
+			for _, to := range e.GetGrantableTo() {
+				row += " " + to.GetId()
+			}
+			if immutable(e) {
+				row += ", immutable"
+			}
+			if e.GetDescription() == "" || e.GetResource() != nil || e.GetPurpose() != v2.Entitlement_PURPOSE_VALUE_ASSIGNMENT {
+				t.Errorf("%s: %v", typeID, e)
+			}
+			all[typeID] = append(all[typeID], row)
+		}
+	}
+	return all, nil
+}
+
+// entitlements reads all pages of the entitlements of a user or group.
 func (f *fixture) entitlements(ctx context.Context, r *v2.Resource) ([]*v2.Entitlement, error) {
-	return pages(f, func(o rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+	return allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
 		return f.syncer(r).Entitlements(ctx, r, o)
 	})
 }
 
+// grants reads all pages of the grants of a user or group.
 func (f *fixture) grants(ctx context.Context, r *v2.Resource) ([]*v2.Grant, error) {
-	return pages(f, func(o rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
+	return allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error) {
 		return f.syncer(r).Grants(ctx, r, o)
 	})
 }
 
-// syncerOf returns the fixture's syncer of a type.
+// readEntitlements reads the entitlements of each row in turn.
+func (f *fixture) readEntitlements(ctx context.Context, t *testing.T, rows []*v2.Resource) {
+	t.Helper()
+	for _, r := range rows {
+		must(f.entitlements(ctx, r))(t)
+	}
+}
+
+// readEntitlementsAndGrants reads the entitlements of all rows, then the grants,
+// as a sync does.
+func (f *fixture) readEntitlementsAndGrants(ctx context.Context, t *testing.T, rows []*v2.Resource) {
+	t.Helper()
+	f.readEntitlements(ctx, t, rows)
+	for _, r := range rows {
+		must(f.grants(ctx, r))(t)
+	}
+}
+
+// usersAndGroups are the rows whose entitlements and grants a sync reads.
+func usersAndGroups(rows map[string][]*v2.Resource) []*v2.Resource {
+	return slices.Concat(rows[typeUser], rows[typeGroup])
+}
+
+// get reads one row as a targeted sync does.
+func (c *Connector) get(ctx context.Context, typeID, id string) (*v2.Resource, error) {
+	for _, s := range c.ResourceSyncers(ctx) {
+		if s.ResourceType(ctx).GetId() != typeID {
+			continue
+		}
+		if targeted, ok := s.(connectorbuilder.ResourceTargetedSyncerLimited); ok {
+			r, _, err := targeted.Get(ctx, resourceID(typeID, id), nil)
+			return r, err
+		}
+	}
+	return nil, errors.New("no such type")
+}
+
+// syncerOf returns the syncer of a type.
 func syncerOf[S connectorbuilder.ResourceSyncerV2](f *fixture, typeID string) S {
 	k := kindOf(typeID)
 	return k.syncer(f.Connector, k).(S) //nolint:errcheck // A wrong type is a mistake in the test.
 }
 
+// A syncer is the part of a syncer that users and groups have in common.
 type syncer interface {
 	Entitlements(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error)
 	Grants(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Grant, *rs.SyncOpResults, error)
@@ -142,8 +272,8 @@ func (f *fixture) syncer(r *v2.Resource) syncer {
 	return syncerOf[*userSyncer](f, typeUser)
 }
 
-// pages follows the page tokens of a call to the end.
-func pages[T any](f *fixture, call func(rs.SyncOpAttrs) ([]T, *rs.SyncOpResults, error)) ([]T, error) {
+// allPages follows the page tokens of a call to the end.
+func allPages[T any](f *fixture, call func(rs.SyncOpAttrs) ([]T, *rs.SyncOpResults, error)) ([]T, error) {
 	var all []T
 	opts := rs.SyncOpAttrs{Session: f.session, SyncID: "sync"}
 	for {
@@ -159,6 +289,7 @@ func pages[T any](f *fixture, call func(rs.SyncOpAttrs) ([]T, *rs.SyncOpResults,
 	}
 }
 
+// must fails the test if there is an error.
 func must[T any](v T, err error) func(*testing.T) T {
 	return func(t *testing.T) T {
 		t.Helper()
@@ -169,7 +300,8 @@ func must[T any](v T, err error) func(*testing.T) T {
 	}
 }
 
-func find(t *testing.T, rows []*v2.Resource, id string) *v2.Resource {
+// rowWithID returns the row with an id. Without one the test fails.
+func rowWithID(t *testing.T, rows []*v2.Resource, id string) *v2.Resource {
 	t.Helper()
 	for _, r := range rows {
 		if r.GetId().GetResource() == id {
@@ -188,8 +320,18 @@ func grantIDs(grants []*v2.Grant) []string {
 	return ids
 }
 
-// immutable reports that an entitlement or a grant can be shown and not changed.
+// immutable reports whether an entitlement or a grant cannot be changed.
 func immutable(row interface{ GetAnnotations() []*anypb.Any }) bool {
 	annos := annotations.Annotations(row.GetAnnotations())
 	return annos.ContainsAny(&v2.EntitlementImmutable{}, &v2.GrantImmutable{})
 }
+
+// withObservedLog returns a context whose log is kept, at debug level.
+func withObservedLog(t *testing.T) (context.Context, *observer.ObservedLogs) {
+	core, logs := observer.New(zapcore.DebugLevel)
+	return ctxzap.ToContext(t.Context(), zap.New(core)), logs
+}
+
+func segmentapiUser(id string) segmentapi.User { return segmentapi.User{ID: id} }
+
+func segmentapiGroup(id string) segmentapi.Group { return segmentapi.Group{ID: id} }

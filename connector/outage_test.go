@@ -20,9 +20,55 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// transient are the faults after which the SDK tries again, for ever if the
+// An outage begins with the first failure, and ends with a success or a pause as
+// long as the longest outage.
+func TestOutage_Failed(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2025, 1, 14, 9, 0, 0, 0, time.UTC)
+	var o outage
+	for _, step := range []struct {
+		after time.Duration
+		took  time.Duration
+		ok    bool
+		want  time.Duration
+	}{
+		{after: 0, want: 0},
+		{after: 4 * time.Minute, want: 4 * time.Minute},
+		{after: 9 * time.Minute, want: 9 * time.Minute},
+		{after: 11 * time.Minute, want: 11 * time.Minute},
+		{after: 12 * time.Minute, ok: true},
+		{after: 13 * time.Minute, want: 0},
+		// No request was made for an hour, so the failures before do not count.
+		{after: 73 * time.Minute, want: 0},
+		{after: 74 * time.Minute, want: time.Minute},
+		// Each request takes longer to fail than an outage may last.
+		{after: 90 * time.Minute, took: 15 * time.Minute, want: 17 * time.Minute},
+	} {
+		if step.ok {
+			o.end()
+		} else if got := o.failed(start.Add(step.after-step.took), start.Add(step.after)); got != step.want {
+			t.Errorf("after %s: %s, want %s", step.after, got, step.want)
+		}
+	}
+}
+
+// After a long outage the code is Internal, because the SDK tries again for ever
+// after Unavailable.
+func TestTranslate_LongOutage(t *testing.T) {
+	t.Parallel()
+	down := &segmentapi.Error{Operation: "listUsers", StatusCode: http.StatusServiceUnavailable}
+	for began, want := range map[time.Duration]codes.Code{time.Minute: codes.Unavailable, 11 * time.Minute: codes.Internal} {
+		c := &Connector{}
+		c.outage.began, c.outage.last = time.Now().Add(-began), time.Now()
+		if got := c.translate("listing users", down, time.Now()); got.Code() != want {
+			t.Errorf("after %s: %v, want %s", began, got, want)
+		}
+	}
+}
+
+// transientFaults are those after which the SDK tries again, for ever if the
 // connector let it.
-func transient() map[string]sim.Fault {
+func transientFaults() map[string]sim.Fault {
 	return map[string]sim.Fault{
 		"502 of a gateway": {Kind: sim.FaultHTML},
 		"502":              {Kind: sim.FaultStatus, Status: http.StatusBadGateway},
@@ -36,23 +82,23 @@ func transient() map[string]sim.Fault {
 	}
 }
 
-// requestTimeout is shorter than the SDK's, which three attempts make longer
+// requestTimeout is shorter than the SDK's: three attempts of that take longer
 // than the longest outage.
 const requestTimeout = 20 * time.Second
 
-// An outage that lasts ends the sync after ten minutes, and not before; one of
-// five minutes costs nothing but the time.
-func TestOutagesOfEveryKind(t *testing.T) {
+// A lasting outage ends the sync after ten minutes, not before. One of five
+// minutes only delays it.
+func TestOutage_EveryRead(t *testing.T) {
 	t.Parallel()
-	for name, fault := range transient() {
-		for operation, read := range syncedReads() {
+	for name, fault := range transientFaults() {
+		for operation, read := range readsOfASync() {
 			planned := fault
 			planned.Operation = operation
 			t.Run(name+"/"+operation, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					took, _, err := outlive(t, planned, 0, read)
-					// The last wait and the last attempts come on top.
+					took, _, err := readDuringOutage(t, planned, 0, read)
+					// The last wait and the last attempts are added to it.
 					if took < longestOutage || took > longestOutage+time.Minute+3*requestTimeout+time.Minute/4 {
 						t.Errorf("it took %s", took)
 					}
@@ -62,7 +108,7 @@ func TestOutagesOfEveryKind(t *testing.T) {
 					}
 				})
 				synctest.Test(t, func(t *testing.T) {
-					took, rows, err := outlive(t, planned, longestOutage/2, read)
+					took, rows, err := readDuringOutage(t, planned, longestOutage/2, read)
 					if err != nil || rows == 0 || took < longestOutage/2 || took > longestOutage {
 						t.Errorf("%d rows after %s: %v", rows, took, err)
 					}
@@ -72,36 +118,37 @@ func TestOutagesOfEveryKind(t *testing.T) {
 	}
 }
 
-// outlive reads while a fault strikes, which goes after a while, or never.
-func outlive(t *testing.T, fault sim.Fault, lasts time.Duration, read func(context.Context, types.ConnectorServer) (int, error)) (time.Duration, int, error) {
+// readDuringOutage reads while a fault lasts. Zero means that it never ends.
+func readDuringOutage(t *testing.T, fault sim.Fault, lasts time.Duration, read func(context.Context, types.ConnectorServer) (int, error)) (time.Duration, int, error) {
 	t.Helper()
-	f, built := inOutage(t, fault)
+	f, built := newOutageFixture(t, fault)
 	if lasts > 0 {
 		time.AfterFunc(lasts, f.sim.ClearFaults)
 	}
-	return persist(t, built, read)
+	return readWithRetries(t, built, read)
 }
 
-// persist reads as the SDK's syncer does, until there are rows or an error that
-// it does not try again after.
-func persist(t *testing.T, built types.ConnectorServer, read func(context.Context, types.ConnectorServer) (int, error)) (time.Duration, int, error) {
+// readWithRetries reads with the retries of the SDK's syncer, until there are
+// rows or an error that is not retried.
+func readWithRetries(t *testing.T, built types.ConnectorServer, read func(context.Context, types.ConnectorServer) (int, error)) (time.Duration, int, error) {
 	t.Helper()
-	// As in pkg/sync.
+	// As in pkg/sync of the SDK.
 	retryer := retry.NewRetryer(t.Context(), retry.RetryConfig{InitialDelay: time.Second})
 	began := time.Now()
 	for {
 		rows, err := read(t.Context(), built)
-		// What has no end would take no time, and this test for ever.
+		// A loop without an end takes no real time, so it must be stopped here.
 		if err == nil || time.Since(began) > 2*longestOutage || !retryer.ShouldWaitAndRetry(t.Context(), err) {
 			return time.Since(began), rows, err
 		}
 	}
 }
 
-// inOutage is a connector whose requests meet the fault, and time out.
-func inOutage(t *testing.T, fault sim.Fault) (*fixture, types.ConnectorServer) {
+// newOutageFixture returns a connector whose requests meet the fault, and have a
+// timeout.
+func newOutageFixture(t *testing.T, fault sim.Fault) (*fixture, types.ConnectorServer) {
 	t.Helper()
-	f := timeless(t, full())
+	f := newInMemoryFixture(t, full())
 	web := &http.Client{Transport: f.sim.RoundTripper(), Timeout: requestTimeout}
 	f.client = must(segmentapi.New(f.sim.Token(), segmentapi.WithHTTPClient(web), segmentapi.WithRetry(syncRetry)))(t)
 	built := must(connectorbuilder.NewConnector(t.Context(), f.Connector, connectorbuilder.WithSessionStore(f.session)))(t)
@@ -109,19 +156,19 @@ func inOutage(t *testing.T, fault sim.Fault) (*fixture, types.ConnectorServer) {
 	return f, built
 }
 
-// syncedReads are all operations that a sync reads, each with the call of the
-// SDK that asks for it first.
-func syncedReads() map[string]func(context.Context, types.ConnectorServer) (int, error) {
+// readsOfASync has, for each operation of a sync, the call of the SDK that makes
+// it first.
+func readsOfASync() map[string]func(context.Context, types.ConnectorServer) (int, error) {
 	reads := map[string]func(context.Context, types.ConnectorServer) (int, error){
-		"getUser": grantsOf(typeUser, "u1", ""),
+		"getUser": readGrants(typeUser, "u1", ""),
 		"getUserGroup": func(ctx context.Context, c types.ConnectorServer) (int, error) {
 			r, err := c.ListEntitlements(ctx, v2.EntitlementsServiceListEntitlementsRequest_builder{Resource: stub(typeGroup, "g1")}.Build())
-			return 1 + len(r.GetList()), err // It holds nothing that no list foretold.
+			return 1 + len(r.GetList()), err // The group has no entitlements of its own, so one is added.
 		},
-		"listUsersFromUserGroup":   grantsOf(typeGroup, "g1", ""),
-		"listInvitesFromUserGroup": grantsOf(typeGroup, "g1", `{"phase":"invites"}`),
+		"listUsersFromUserGroup":   readGrants(typeGroup, "g1", ""),
+		"listInvitesFromUserGroup": readGrants(typeGroup, "g1", `{"phase":"invites"}`),
 	}
-	for typeID, operation := range lists() {
+	for typeID, operation := range listOperations() {
 		reads[operation] = func(ctx context.Context, c types.ConnectorServer) (int, error) {
 			rows, token := 0, ""
 			for {
@@ -129,50 +176,51 @@ func syncedReads() map[string]func(context.Context, types.ConnectorServer) (int,
 				if rows += len(r.GetList()); err != nil || r.GetNextPageToken() == "" {
 					return rows, err
 				}
-				token = r.GetNextPageToken() // The first type of functions has none.
+				token = r.GetNextPageToken() // The first type of function has no rows.
 			}
 		}
 	}
 	return reads
 }
 
-func grantsOf(typeID, id, token string) func(context.Context, types.ConnectorServer) (int, error) {
+// readGrants reads one page of the grants of a user or group.
+func readGrants(typeID, id, token string) func(context.Context, types.ConnectorServer) (int, error) {
 	return func(ctx context.Context, c types.ConnectorServer) (int, error) {
 		r, err := c.ListGrants(ctx, v2.GrantsServiceListGrantsRequest_builder{Resource: stub(typeID, id), PageToken: token}.Build())
 		return len(r.GetList()), err
 	}
 }
 
-// The SDK makes a change three times at most, so no outage keeps one for ever,
-// although what is read before may answer.
-func TestChangesInAnOutage(t *testing.T) {
+// A change ends during an outage: the SDK tries it three times at most, even if
+// the reads before it succeed.
+func TestOutage_Revoke(t *testing.T) {
 	t.Parallel()
 	given := v2.Grant_builder{
 		Entitlement: v2.Entitlement_builder{Id: "role:owner:assigned", Resource: stub(typeRole, "owner")}.Build(),
-		Principal:   stub(typeUser, "u2"), // Through a group, which must be read to say so.
+		Principal:   stub(typeUser, "u2"), // u2 holds it through a group, so groups are read.
 	}.Build()
-	for name, fault := range transient() {
+	for name, fault := range transientFaults() {
 		fault.Operation = "listUserGroupsFromUser"
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f, built := inOutage(t, fault)
+				f, built := newOutageFixture(t, fault)
 				began := time.Now()
 				_, err := built.Revoke(t.Context(), v2.GrantManagerServiceRevokeRequest_builder{Grant: given}.Build())
 				if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "segment "+fault.Operation) || time.Since(began) > longestOutage {
-					t.Errorf("after %s and %v: %v", time.Since(began), f.requests(), err)
+					t.Errorf("after %s and %v: %v", time.Since(began), f.requestCounts(), err)
 				}
 			})
 		})
 	}
 }
 
-// One success is enough to begin anew, of whatever is asked.
-func TestSuccessEndsAnOutage(t *testing.T) {
+// One success of any operation ends an outage.
+func TestOutage_EndedBySuccess(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f, built := inOutage(t, sim.Fault{Operation: "listUsers", Kind: sim.FaultStatus, Status: http.StatusServiceUnavailable})
-		reads := syncedReads()
+		f, built := newOutageFixture(t, sim.Fault{Operation: "listUsers", Kind: sim.FaultStatus, Status: http.StatusServiceUnavailable})
+		reads := readsOfASync()
 		for i, step := range []struct {
 			operation string
 			want      codes.Code
@@ -185,16 +233,36 @@ func TestSuccessEndsAnOutage(t *testing.T) {
 			{"listUsers", codes.Internal},
 		} {
 			if _, err := reads[step.operation](t.Context(), built); status.Code(err) != step.want {
-				t.Errorf("%d: %v, want %s after %v", i, err, step.want, f.requests())
+				t.Errorf("%d: %v, want %s after %v", i, err, step.want, f.requestCounts())
 			}
-			<-time.After(longestOutage * 4 / 10) // A pause as long as an outage ends it, too.
+			<-time.After(longestOutage * 4 / 10) // Shorter than the pause that ends an outage.
 		}
 	})
 }
 
-// A limit is no outage, however long it lasts, and nobody asks before the time
-// has come.
-func TestLimitThatLasts(t *testing.T) {
+// A refusal ends an outage, because Segment has answered.
+func TestOutage_EndedByRefusal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newInMemoryFixture(t, writableWithHoldings())
+		for i, want := range []codes.Code{codes.Unavailable, codes.PermissionDenied, codes.Unavailable, codes.Unavailable, codes.Unavailable, codes.Internal} {
+			f.sim.ClearFaults()
+			fault := sim.Fault{Operation: "addPermissionsToUser", Kind: sim.FaultStatus, Status: 503}
+			if want == codes.PermissionDenied {
+				fault.Status = 403
+			}
+			f.inject(t, fault)
+			if _, _, err := f.grantTo(t.Context(), "function:f1:fn", "user:u4"); status.Code(err) != want {
+				t.Errorf("%d: %v, want %s", i, err, want)
+			}
+			<-time.After(longestOutage * 4 / 10) // Shorter than the pause that ends an outage.
+		}
+	})
+}
+
+// A rate limit is no outage, however long it lasts, and no request is made
+// before it opens.
+func TestOutage_LongRateLimit(t *testing.T) {
 	t.Parallel()
 	const lasts = longestOutage * 3 / 2
 	for _, seconds := range []int{1, 8, 30, 60} {
@@ -202,16 +270,16 @@ func TestLimitThatLasts(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				wait := time.Duration(seconds) * time.Second
-				f, built := inOutage(t, sim.Fault{
+				f, built := newOutageFixture(t, sim.Fault{
 					Operation: "listUsers", Kind: sim.FaultStatus, Status: http.StatusTooManyRequests,
 					Header: http.Header{"Retry-After": {fmt.Sprint(seconds)}},
 				})
 				time.AfterFunc(lasts, f.sim.ClearFaults)
-				took, rows, err := persist(t, built, syncedReads()["listUsers"])
+				took, rows, err := readWithRetries(t, built, readsOfASync()["listUsers"])
 				if err != nil || rows == 0 || took < lasts || took > lasts+wait {
 					t.Errorf("%d rows after %s: %v", rows, took, err)
 				}
-				if n := f.requests()["listUsers"]; n > int(took/wait)+1 {
+				if n := f.requestCounts()["listUsers"]; n > int(took/wait)+1 {
 					t.Errorf("%d requests in %s", n, took)
 				}
 			})

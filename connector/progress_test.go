@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -26,16 +25,17 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// unhurried is a fixture whose users and groups take a while each time that they
-// are asked for.
-func unhurried(t *testing.T, ws *sim.Workspace, delay time.Duration, opts ...sim.Option) *fixture {
+// newDelayedFixture returns a connector whose requests for users and groups each
+// take a while.
+func newDelayedFixture(t *testing.T, ws *sim.Workspace, delay time.Duration, opts ...sim.Option) *fixture {
 	t.Helper()
-	f := timeless(t, ws, opts...)
-	f.slow(t, delay)
+	f := newInMemoryFixture(t, ws, opts...)
+	f.delayDetails(t, delay)
 	return f
 }
 
-func (f *fixture) slow(t *testing.T, delay time.Duration) {
+// delayDetails makes each request for a user or group take a while.
+func (f *fixture) delayDetails(t *testing.T, delay time.Duration) {
 	t.Helper()
 	f.sim.ClearFaults()
 	for _, operation := range []string{"getUser", "getUserGroup", "listUsersFromUserGroup", "listInvitesFromUserGroup"} {
@@ -43,41 +43,16 @@ func (f *fixture) slow(t *testing.T, delay time.Duration) {
 	}
 }
 
-// resumed is the connector of another process that takes up the same sync.
-func (f *fixture) resumed() *fixture {
-	return &fixture{Connector: &Connector{client: f.client, patient: f.patient}, sim: f.sim, session: f.session}
-}
-
-// detail asks for the entitlements of rows, one by one, and read for their grants
-// as well.
-func (f *fixture) detail(ctx context.Context, t *testing.T, rows []*v2.Resource) {
-	t.Helper()
-	for _, r := range rows {
-		must(f.entitlements(ctx, r))(t)
-	}
-}
-
-func (f *fixture) read(ctx context.Context, t *testing.T, rows []*v2.Resource) {
-	t.Helper()
-	f.detail(ctx, t, rows)
-	for _, r := range rows {
-		must(f.grants(ctx, r))(t)
-	}
-}
-
-func subjectsOf(rows map[string][]*v2.Resource) []*v2.Resource {
-	return slices.Concat(rows[typeUser], rows[typeGroup])
-}
-
 func checkProgress(t *testing.T, logs *observer.ObservedLogs, began time.Time, want ...string) {
 	t.Helper()
-	if diff := cmp.Diff(want, progressOf(logs, began)); diff != "" {
+	if diff := cmp.Diff(want, progressLines(logs, began)); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}
 }
 
-// progressOf is each line in words, after how many seconds since began.
-func progressOf(logs *observer.ObservedLogs, began time.Time) []string {
+// progressLines are the lines of progress in the log, each with the seconds
+// since began.
+func progressLines(logs *observer.ObservedLogs, began time.Time) []string {
 	var lines []string
 	for _, e := range logs.FilterMessage("reading users and groups").All() {
 		words := []string{fmt.Sprintf("%gs", e.Time.Sub(began).Seconds())}
@@ -93,21 +68,21 @@ func progressOf(logs *observer.ObservedLogs, began time.Time) []string {
 	return lines
 }
 
-// A long sync says now and then how far it has come, of what the lists say that
-// there is, as far as they do, and after a minute how long the rest will take.
+// A sync logs every ten seconds how much is done, the total if the lists were
+// read, and the time left after the first minute.
 func TestProgress(t *testing.T) {
 	t.Parallel()
-	withoutInvites := crowd(2, 2)
+	withoutInvites := usersAndEmptyGroups(2, 2)
 	withoutInvites.Invites = nil
 	for name, c := range map[string]struct {
 		ws    *sim.Workspace
 		delay time.Duration
 		opts  []sim.Option
-		types []string // All, if there are none.
+		types []string // Empty means all.
 		store sessions.SessionStore
 		want  []string
 	}{
-		"all": {ws: crowd(2, 1), delay: 20 * time.Second, want: []string{
+		"all": {ws: usersAndEmptyGroups(2, 1), delay: 20 * time.Second, want: []string{
 			"40s done=2 total=5 per_minute=3",
 			"60s done=3 total=5 per_minute=3",
 			"80s done=4 total=5 per_minute=3 left=20s",
@@ -120,12 +95,12 @@ func TestProgress(t *testing.T) {
 			"100s done=5 total=6 per_minute=3 left=20s",
 			"120s done=6 total=6 per_minute=3 left=0s",
 		}},
-		"users only": {ws: crowd(4, 2), delay: 20 * time.Second, types: []string{typeUser}, want: []string{
+		"users only": {ws: usersAndEmptyGroups(4, 2), delay: 20 * time.Second, types: []string{typeUser}, want: []string{
 			"40s done=2 total=4 per_minute=3",
 			"60s done=3 total=4 per_minute=3",
 			"80s done=4 total=4 per_minute=3 left=0s",
 		}},
-		// Invites may be in them, as far as is known.
+		// The list of invites was not read, so groups may have some.
 		"groups only": {ws: withoutInvites, delay: 20 * time.Second, types: []string{typeGroup}, want: []string{
 			"40s done=2 total=6 per_minute=3",
 			"60s done=3 total=6 per_minute=3",
@@ -133,61 +108,61 @@ func TestProgress(t *testing.T) {
 			"100s done=5 total=6 per_minute=3 left=20s",
 			"120s done=6 total=6 per_minute=3 left=0s",
 		}},
-		"details in the lists": {ws: crowd(90, 2), delay: 20 * time.Second, opts: []sim.Option{sim.WithPermissionsInLists()}, want: []string{
+		"details in the lists": {ws: usersAndEmptyGroups(90, 2), delay: 20 * time.Second, opts: []sim.Option{sim.WithPermissionsInLists()}, want: []string{
 			"40s done=94 total=96 per_minute=3",
 			"60s done=95 total=96 per_minute=3",
 			"80s done=96 total=96 per_minute=3 left=0s",
 		}},
-		// Nothing is kept, so every detail is asked for twice.
-		"no store": {ws: crowd(1, 1), delay: 20 * time.Second, store: &sdksession.NoOpSessionStore{}, want: []string{
+		// Without a store every detail is read twice.
+		"no store": {ws: usersAndEmptyGroups(1, 1), delay: 20 * time.Second, store: &sdksession.NoOpSessionStore{}, want: []string{
 			"40s done=2 per_minute=3",
 			"60s done=3 per_minute=3",
 			"80s done=4 per_minute=3",
 			"100s done=5 per_minute=3",
 			"120s done=6 per_minute=3",
 		}},
-		"fast": {ws: crowd(20, 1), delay: time.Second, want: []string{
+		"fast": {ws: usersAndEmptyGroups(20, 1), delay: time.Second, want: []string{
 			"11s done=11 total=23 per_minute=60",
 			"21s done=21 total=23 per_minute=60",
 		}},
-		// Ten seconds have passed, though not since the first answer.
-		"short": {ws: crowd(4, 2), delay: time.Second},
+		// The first line is due ten seconds after the first answer.
+		"short": {ws: usersAndEmptyGroups(4, 2), delay: time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := unhurried(t, c.ws, c.delay, c.opts...)
+				f := newDelayedFixture(t, c.ws, c.delay, c.opts...)
 				if c.store != nil {
 					f.session = c.store
 				}
-				ctx, logs := logged(t)
+				ctx, logs := withObservedLog(t)
 				rows := map[string][]*v2.Resource{}
 				if c.types == nil {
-					rows = f.listIn(ctx, t)
+					rows = f.listAllIn(ctx, t)
 				}
 				for _, typeID := range c.types {
 					rows[typeID] = must(f.listType(ctx, typeID))(t)
 				}
 				began := time.Now()
-				f.read(ctx, t, subjectsOf(rows))
+				f.readEntitlementsAndGrants(ctx, t, usersAndGroups(rows))
 				checkProgress(t, logs, began, c.want...)
 			})
 		})
 	}
 }
 
-// In a targeted sync no list is read.
-func TestProgressOfATargetedSync(t *testing.T) {
+// A targeted sync reads no list, so its total is unknown.
+func TestProgress_TargetedSync(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := unhurried(t, crowd(5, 0), 20*time.Second)
-		ctx, logs := logged(t)
+		f := newDelayedFixture(t, usersAndEmptyGroups(5, 0), 20*time.Second)
+		ctx, logs := withObservedLog(t)
 		var rows []*v2.Resource
 		for i := range 5 {
 			rows = append(rows, stub(typeUser, fmt.Sprintf("u%03d", i)))
 		}
 		began := time.Now()
-		f.detail(ctx, t, rows)
+		f.readEntitlements(ctx, t, rows)
 		checkProgress(t, logs, began,
 			"40s done=2 per_minute=3",
 			"60s done=3 per_minute=3",
@@ -197,14 +172,14 @@ func TestProgressOfATargetedSync(t *testing.T) {
 	})
 }
 
-// However many workers there are, they say it once in ten seconds.
-func TestProgressOfManyWorkers(t *testing.T) {
+// Several workers together log once in ten seconds.
+func TestProgress_ManyWorkers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const workers, each = 8, 81
-		f := unhurried(t, crowd(workers*each, 0), time.Second)
-		ctx, logs := logged(t)
-		rows := f.listIn(ctx, t)[typeUser]
+		f := newDelayedFixture(t, usersAndEmptyGroups(workers*each, 0), time.Second)
+		ctx, logs := withObservedLog(t)
+		rows := f.listAllIn(ctx, t)[typeUser]
 		began := time.Now()
 		var group sync.WaitGroup
 		for share := range slices.Chunk(rows, each) {
@@ -230,22 +205,22 @@ func TestProgressOfManyWorkers(t *testing.T) {
 	})
 }
 
-// A process that resumes a sync counts what it does itself. It knows a total only
-// if it reads the lists again.
-func TestProgressAfterAResume(t *testing.T) {
+// A process that resumes a sync counts from zero. It knows a total only if it
+// reads the lists again.
+func TestProgress_ResumedSync(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := unhurried(t, crowd(30, 0), 4*time.Second)
-		ctx, logs := logged(t)
-		rows := f.listIn(ctx, t)[typeUser]
+		f := newDelayedFixture(t, usersAndEmptyGroups(30, 0), 4*time.Second)
+		ctx, logs := withObservedLog(t)
+		rows := f.listAllIn(ctx, t)[typeUser]
 		began := time.Now()
-		f.detail(ctx, t, rows[:9])
-		f = f.resumed()
-		f.slow(t, 15*time.Second)
-		f.detail(ctx, t, rows[9:15])
-		f = f.resumed()
-		f.listIn(ctx, t)
-		f.detail(ctx, t, rows[:3])
+		f.readEntitlements(ctx, t, rows[:9])
+		f = f.inAnotherProcess()
+		f.delayDetails(t, 15*time.Second)
+		f.readEntitlements(ctx, t, rows[9:15])
+		f = f.inAnotherProcess()
+		f.listAllIn(ctx, t)
+		f.readEntitlements(ctx, t, rows[:3])
 		checkProgress(t, logs, began,
 			"16s done=4 total=30 per_minute=15",
 			"28s done=7 total=30 per_minute=15",
@@ -260,19 +235,19 @@ func TestProgressAfterAResume(t *testing.T) {
 	})
 }
 
-// After a checkpoint some lists are asked for again. There is never more done
-// than there is to do.
-func TestProgressOfWhatIsDoneAgain(t *testing.T) {
+// Requests that are repeated after a checkpoint are counted again, and done
+// never exceeds the total.
+func TestProgress_RepeatedAfterACheckpoint(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ws := crowd(0, 2)
+		ws := usersAndEmptyGroups(0, 2)
 		ws.Invites = nil
-		f := unhurried(t, ws, 20*time.Second)
-		ctx, logs := logged(t)
-		groups := f.listIn(ctx, t)[typeGroup]
+		f := newDelayedFixture(t, ws, 20*time.Second)
+		ctx, logs := withObservedLog(t)
+		groups := f.listAllIn(ctx, t)[typeGroup]
 		began := time.Now()
-		f.read(ctx, t, groups)
-		for _, g := range groups { // From a checkpoint before the members.
+		f.readEntitlementsAndGrants(ctx, t, groups)
+		for _, g := range groups { // The checkpoint was before the members.
 			must(f.grants(ctx, g))(t)
 		}
 		checkProgress(t, logs, began,
@@ -285,17 +260,18 @@ func TestProgressOfWhatIsDoneAgain(t *testing.T) {
 	})
 }
 
-// A process may serve one sync after another, and one again after a pause.
-func TestProgressOfOneSyncAfterAnother(t *testing.T) {
+// Progress starts anew with the next sync, and the rate starts anew after a
+// pause.
+func TestProgress_NextSync(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := unhurried(t, crowd(12, 0), 20*time.Second)
-		ctx, logs := logged(t)
-		rows := f.listIn(ctx, t)[typeUser]
+		f := newDelayedFixture(t, usersAndEmptyGroups(12, 0), 20*time.Second)
+		ctx, logs := withObservedLog(t)
+		rows := f.listAllIn(ctx, t)[typeUser]
 		began := time.Now()
-		f.detail(ctx, t, rows[:4])
+		f.readEntitlements(ctx, t, rows[:4])
 		<-time.After(longestOutage)
-		f.detail(ctx, t, rows[4:6])
+		f.readEntitlements(ctx, t, rows[4:6])
 		f.session = statetest.New()
 		for _, r := range rows[:2] {
 			if _, _, err := f.syncer(r).Entitlements(ctx, r, rs.SyncOpAttrs{Session: f.session, SyncID: "another"}); err != nil {
@@ -312,20 +288,20 @@ func TestProgressOfOneSyncAfterAnother(t *testing.T) {
 	})
 }
 
-// A list of several pages is several requests, and one thing that is done.
-func TestProgressOfLongMemberLists(t *testing.T) {
+// A list of several pages is several requests and counts as done once.
+func TestProgress_LongMemberLists(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ws := crowd(8, 2)
+		ws := usersAndEmptyGroups(8, 2)
 		for _, u := range ws.Users {
 			ws.Groups[0].Members = append(ws.Groups[0].Members, u.Email)
 		}
-		f := unhurried(t, ws, 20*time.Second)
-		ctx, logs := logged(t)
-		groups := f.listIn(ctx, t)[typeGroup]
+		f := newDelayedFixture(t, ws, 20*time.Second)
+		ctx, logs := withObservedLog(t)
+		groups := f.listAllIn(ctx, t)[typeGroup]
 		f.client = must(segmentapi.New(f.sim.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: f.sim.RoundTripper()}), segmentapi.WithPageSize(2)))(t)
 		began := time.Now()
-		f.read(ctx, t, groups)
+		f.readEntitlementsAndGrants(ctx, t, groups)
 		checkProgress(t, logs, began,
 			"40s done=2 total=14 per_minute=3",
 			"60s done=2 total=14 per_minute=3",
@@ -339,17 +315,17 @@ func TestProgressOfLongMemberLists(t *testing.T) {
 	})
 }
 
-// A limit lets requests through in bursts. After the first minute the estimate is
-// right all the same, in whatever part of a minute it is made.
-func TestProgressUnderALimit(t *testing.T) {
+// A rate limit lets requests through in bursts. After the first minute the
+// estimate is right in every part of a minute.
+func TestProgress_RateLimit(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []int64{60, 600} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := timeless(t, crowd(int(12*limit), 0), sim.WithLimit(int(limit)))
-				f.slow(t, 50*time.Millisecond)
-				ctx, logs := logged(t)
+				f := newInMemoryFixture(t, usersAndEmptyGroups(int(12*limit), 0), sim.WithLimit(int(limit)))
+				f.delayDetails(t, 50*time.Millisecond)
+				ctx, logs := withObservedLog(t)
 				for _, r := range must(f.listType(ctx, typeUser))(t) {
 					for {
 						_, err := f.entitlements(ctx, r)
@@ -359,7 +335,7 @@ func TestProgressUnderALimit(t *testing.T) {
 						if status.Code(err) != codes.Unavailable {
 							t.Fatal(err)
 						}
-						<-time.After(time.Second) // As the SDK does, though it knows for how long.
+						<-time.After(time.Second) // The SDK waits as well, for the time in the error.
 					}
 				}
 				ended, estimates := time.Now(), 0
@@ -384,19 +360,25 @@ func TestProgressUnderALimit(t *testing.T) {
 	}
 }
 
-// A rate that changes for good shows in a while.
-func TestProgressWhenTheRateChanges(t *testing.T) {
+// The estimate follows a rate that changes for good.
+func TestProgress_RateChanges(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := unhurried(t, crowd(6000, 0), time.Second)
-		ctx, logs := logged(t)
-		rows := must(f.listType(ctx, typeUser))(t)
-		f.detail(ctx, t, rows[:1800]) // Half an hour.
-		f.slow(t, time.Second/4)
+		var p progress
+		ctx, logs := withObservedLog(t)
+		p.listBegun("sync", typeUser)
+		p.listEnded("sync", typeUser, 6000)
+		answers := func(n int, each time.Duration) {
+			for range n {
+				<-time.After(each)
+				p.answered(ctx, "sync", typeUser, true)
+			}
+		}
+		answers(1800, time.Second) // Half an hour.
 		began := time.Now()
-		f.detail(ctx, t, rows[1800:])
+		answers(4200, time.Second/4)
 		var got []string
-		for _, line := range progressOf(logs, began) {
+		for _, line := range progressLines(logs, began) {
 			for _, at := range []string{"-9s", "291s", "591s", "891s"} {
 				if strings.HasPrefix(line, at+" ") {
 					got = append(got, line)
@@ -405,7 +387,7 @@ func TestProgressWhenTheRateChanges(t *testing.T) {
 		}
 		if diff := cmp.Diff([]string{
 			"-9s done=1791 total=6000 per_minute=60 left=1h11m0s",
-			"291s done=2964 total=6000 per_minute=167 left=19m0s", // 13 it took,
+			"291s done=2964 total=6000 per_minute=167 left=19m0s", // It took 13m0s,
 			"591s done=4164 total=6000 per_minute=216 left=8m40s", // 7m39s,
 			"891s done=5364 total=6000 per_minute=232 left=2m50s", // and 2m39s.
 		}, got); diff != "" {

@@ -3,34 +3,33 @@ package connector
 import (
 	"context"
 	"errors"
-	"net"
-	"net/http"
-	"net/http/httptest"
+	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 
+	sdksession "github.com/conductorone/baton-sdk/pkg/session"
 	"github.com/conductorone/baton-sdk/pkg/types/sessions"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// counting is a store that counts the calls it gets. Those that ask for
-// something that is not there go on to another process in a sync.
-type counting struct {
+// A countingStore counts its calls. In a sync, calls for a missing key go on to
+// another process.
+type countingStore struct {
 	*statetest.Memory
-	calls  sync.Mutex
+	mu     sync.Mutex
 	gets   int
 	sets   int
 	missed []string
 }
 
-func (c *counting) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
+func (c *countingStore) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
 	found, rest, err := c.Memory.GetMany(ctx, keys, opts...)
-	c.calls.Lock()
-	defer c.calls.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.gets++
 	for _, key := range keys {
 		if _, ok := found[key]; !ok {
@@ -42,21 +41,21 @@ func (c *counting) GetMany(ctx context.Context, keys []string, opts ...sessions.
 	return found, rest, err
 }
 
-func (c *counting) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
-	c.calls.Lock()
+func (c *countingStore) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
+	c.mu.Lock()
 	c.sets++
-	c.calls.Unlock()
+	c.mu.Unlock()
 	return c.Memory.SetMany(ctx, values, opts...)
 }
 
-// Calls of the store go to the process that has it, and a sync makes some for each
-// user. The bounds are for one worker: several share calls.
-func TestStoreCalls(t *testing.T) {
+// Calls of the store go to the process that has it, so their number for each
+// user is bounded. The bounds are for one worker: several share calls.
+func TestSync_StoreCalls(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, sim.Sized(sim.Size{Users: 200, Sources: 20, Functions: 5, Spaces: 5, Labels: 12, Warehouses: 1}))
-	store := &counting{Memory: statetest.New()}
+	store := &countingStore{Memory: statetest.New()}
 	f.session = store
-	users := f.list(t)[typeUser]
+	users := f.listAll(t)[typeUser]
 	store.gets, store.sets, store.missed = 0, 0, nil
 	rows := 0
 	for _, r := range users {
@@ -71,8 +70,8 @@ func TestStoreCalls(t *testing.T) {
 	if perUser := float64(store.gets) / float64(len(users)); perUser > 2.8 || store.sets > len(users)+20 {
 		t.Errorf("with grants, %d users take %.2f calls that get for each, and %d that set", len(users), perUser, store.sets)
 	}
-	// A missing key costs most. Each user is missing once, and some hold roles on
-	// things that have been deleted.
+	// A missing key costs most. Each user is missing once, and so are the deleted
+	// resources that some hold roles on.
 	if len(store.missed) > len(users)*6/5 {
 		t.Errorf("%d times a missing key was asked for: %q", len(store.missed), slices.Compact(slices.Sorted(slices.Values(store.missed))))
 	}
@@ -81,81 +80,91 @@ func TestStoreCalls(t *testing.T) {
 	}
 }
 
-// A detail that is in the store is not asked for a second time: not when a sync is
-// resumed, after another detail failed, or in another process.
-func TestEntitlements_StoredDetailIsNotAskedForAgain(t *testing.T) {
+// Without a session store details are read twice, and all grants are there.
+func TestSync_WithoutASessionStore(t *testing.T) {
 	t.Parallel()
-	for name, before := range map[string]func(*testing.T, *fixture){
-		"a sync begins": func(t *testing.T, f *fixture) {
-			t.Helper()
-			must(f.Validate(t.Context()))(t)
-		},
-		"another failed": func(t *testing.T, f *fixture) {
-			t.Helper()
-			f.inject(t, sim.Fault{Operation: "getUser", Kind: sim.FaultStatus, Status: http.StatusForbidden})
-			if _, err := f.entitlements(t.Context(), stub(typeUser, "u2")); err == nil {
-				t.Error("the fault made no error")
-			}
-			f.sim.ClearFaults()
-		},
-		"another process": func(t *testing.T, f *fixture) {
-			t.Helper()
-			f.Connector = &Connector{client: f.client, patient: f.patient}
-		},
+	for name, without := range map[string]func(*fixture){
+		"nil":      func(f *fixture) { f.session = nil },
+		"disabled": func(f *fixture) { f.session = &sdksession.NoOpSessionStore{} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, small())
-			user := find(t, f.list(t)[typeUser], "u1")
-			must(f.entitlements(t.Context(), user))(t)
-			before(t, f)
-			f.requests()
-			must(f.entitlements(t.Context(), user))(t)
-			must(f.grants(t.Context(), user))(t)
-			if n := f.requests()["getUser"]; n != 0 {
-				t.Errorf("%d requests for what is stored", n)
+			without(f)
+			rows := f.listAll(t)
+			f.requestCounts()
+			user := rowWithID(t, rows[typeUser], "u1")
+			if extra := must(f.entitlements(t.Context(), user))(t); len(extra) != 0 {
+				t.Errorf("entitlements: %v", extra)
+			}
+			want := []string{"role:owner:assigned:user:u1", "role:member:assigned:user:u1", "workspace:wksp:member:user:u1"}
+			if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), user))(t))); diff != "" {
+				t.Errorf("grants (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(map[string]int{"getUser": 2}, f.requestCounts()); diff != "" {
+				t.Errorf("requests (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// The SDK's transport keeps two idle connections to a host, however many
-// workers there are.
-func TestConnectionsAreKept(t *testing.T) {
+// A separatePrefixStore keeps prefixes apart from keys, as a service that
+// several processes share may do.
+type separatePrefixStore struct{ *statetest.Memory }
+
+func (separatePrefixStore) split(opts []sessions.SessionStoreOption) []sessions.SessionStoreOption {
+	return append(opts, func(_ context.Context, bag *sessions.SessionStoreBag) error {
+		bag.Prefix += "\x00"
+		return nil
+	})
+}
+
+func (a separatePrefixStore) Get(ctx context.Context, key string, opts ...sessions.SessionStoreOption) ([]byte, bool, error) {
+	return a.Memory.Get(ctx, key, a.split(opts)...)
+}
+
+func (a separatePrefixStore) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
+	return a.Memory.GetMany(ctx, keys, a.split(opts)...)
+}
+
+func (a separatePrefixStore) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
+	return a.Memory.SetMany(ctx, values, a.split(opts)...)
+}
+
+func (a separatePrefixStore) Delete(ctx context.Context, key string, opts ...sessions.SessionStoreOption) error {
+	return a.Memory.Delete(ctx, key, a.split(opts)...)
+}
+
+func (a separatePrefixStore) Clear(ctx context.Context, opts ...sessions.SessionStoreOption) error {
+	return a.Memory.Clear(ctx, a.split(opts)...)
+}
+
+func (a separatePrefixStore) GetAll(ctx context.Context, token string, opts ...sessions.SessionStoreOption) (map[string][]byte, string, error) {
+	return a.Memory.GetAll(ctx, token, a.split(opts)...)
+}
+
+// The rows do not depend on whether a store joins prefix and key. The SDK's own
+// stores do; its interface does not require it.
+func TestSync_StoreWithSeparatePrefixes(t *testing.T) {
 	t.Parallel()
-	const workers, rounds = 8, 20
-	s := sim.New(small())
-	var opened atomic.Int32
-	var together sync.WaitGroup
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		together.Done()
-		together.Wait() // All of them are under way at the same time.
-		s.ServeHTTP(w, r)
-	}))
-	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			opened.Add(1)
+	rows := func(f *fixture) []string {
+		listed := f.listAll(t)
+		static := must(f.staticEntitlements(t))(t)
+		var ids []string
+		for _, typeID := range slices.Sorted(maps.Keys(static)) {
+			ids = append(ids, static[typeID]...)
 		}
-	}
-	server.Start()
-	t.Cleanup(server.Close)
-	c := must(New(t.Context(), Options{Token: s.Token(), BaseURL: server.URL}))(t)
-	together.Add(1)
-	must(c.client.Users.Get(t.Context(), "u1"))(t) // What Segment allows is known now.
-	for range rounds {
-		together.Add(workers)
-		var round sync.WaitGroup
-		for range workers {
-			round.Go(func() {
-				if _, err := c.client.Users.Get(t.Context(), "u1"); err != nil {
-					t.Error(err)
-				}
-			})
+		for _, r := range slices.Concat(listed[typeUser], listed[typeGroup]) {
+			for _, e := range must(f.entitlements(t.Context(), r))(t) {
+				ids = append(ids, e.GetId())
+			}
+			ids = append(ids, grantIDs(must(f.grants(t.Context(), r))(t))...)
 		}
-		round.Wait()
+		return ids
 	}
-	// A request may find the connection of the one before still being read.
-	if n := opened.Load(); n > 2*workers {
-		t.Errorf("%d workers open %d connections for %d requests", workers, n, workers*rounds)
+	together, split := newFixture(t, full()), newFixture(t, full())
+	split.session = separatePrefixStore{statetest.New()}
+	if diff := cmp.Diff(rows(together), rows(split)); diff != "" {
+		t.Errorf("rows (-together +separate):\n%s", diff)
 	}
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestGeneratedCodeIsOfThisSchema(t *testing.T) {
+// The committed code is what go generate makes of the schema.
+func TestSchema_GeneratedCodeIsCurrent(t *testing.T) {
 	want, err := os.ReadFile("conf.gen.go")
 	if err != nil {
 		t.Fatal(err)

@@ -25,21 +25,21 @@
 //
 // A sync that ends without an error leaves a complete file. One that does not
 // leaves an incomplete one, or the one from before: take neither for complete.
-// Sync to the same path again, and it goes on where it was cancelled; after a
-// failure, where the SDK last noted its place, or from the start. Rows of the
-// broken-off sync stay in the file until the one after, also of somebody who has
-// left since, so a review begins best with a new file. Best is a path for each
-// sync, and to put the file in its place once it is complete.
+// Sync to the same path again, and it goes on where it was canceled; after a
+// failure, from the SDK's last checkpoint, or from the start. Rows of the
+// interrupted sync stay in the file until the next complete one, even those of
+// someone who has left since, so start a review with a new file. Preferably give
+// each sync a path of its own, and move the file once it is complete.
 //
 // While a file is in use, it is unpacked in the folder for temporary files
 // (TMPDIR; for a sync also the SDK's WithTmpDir). However a call ends, nothing of
 // that stays, unless the process is killed.
 //
-// # Cancelling
+// # Canceling
 //
 // A call ends soon after its context, with an error for which errors.Is finds
 // that of the context. A sync saves how far it came before it returns. A change
-// that was under way may have been made; to ask for it again does no harm.
+// that was under way may have been made. Changes are idempotent, so ask again.
 //
 // # Errors
 //
@@ -60,8 +60,8 @@
 // 0.2 GB for 1000 users in 100 groups, and at 0.3 to 0.5 GB for 10 000 in 500.
 // The program baton-segment sets GOGC to 200, for less processor time and more
 // memory, and GOMEMLIMIT to 512MiB, where that ends. Both are for the whole
-// process, so here they are left alone. Idle connections to Segment stay for
-// half a minute, after Close, too.
+// process, so here they are left alone. Idle connections to Segment stay open
+// for half a minute, even after Close.
 //
 // A [Runner] is safe for concurrent use. Its syncs wait for each other, because
 // the connector remembers things about the sync that it is in; changes wait for

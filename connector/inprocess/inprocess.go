@@ -23,9 +23,9 @@ import (
 type Runner struct {
 	builder connectorbuilder.ConnectorBuilderV2
 	set     settings
-	// direct serves whatever is no part of a sync.
-	direct *line
-	// syncing is taken by the sync under way, and for good by Close.
+	// direct serves the calls that are not part of a sync.
+	direct *connection
+	// syncing holds a value while a sync runs, and for good after Close.
 	syncing chan struct{}
 	closed  chan struct{}
 }
@@ -68,9 +68,9 @@ func New(ctx context.Context, builder connectorbuilder.ConnectorBuilderV2, opts 
 	return r, nil
 }
 
-// build asks the connector for its parts, which is the one call of it that no
-// interceptor sees.
-func (r *Runner) build(ctx context.Context, store sessions.SessionStore) (server types.ConnectorServer, err error) { //nolint:nonamedreturns // What recovers from a panic sets the error.
+// build asks the connector for its resource types. It recovers from a panic
+// itself, because no interceptor does around this call.
+func (r *Runner) build(ctx context.Context, store sessions.SessionStore) (server types.ConnectorServer, err error) { //nolint:nonamedreturns // The deferred function sets the error.
 	defer func() {
 		if p := recover(); p != nil {
 			ctxzap.Extract(ctx).Error("the connector panics", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
@@ -93,30 +93,30 @@ func (r *Runner) Sync(ctx context.Context, file string, opts ...sdksync.SyncOpt)
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for another sync: %w", ctx.Err())
 	}
-	late := &lateStore{SessionStore: &session.NoOpSessionStore{}, wrap: r.set.session}
-	server, err := r.build(ctx, late)
+	store := &deferredStore{SessionStore: &session.NoOpSessionStore{}, wrap: r.set.session}
+	server, err := r.build(ctx, store)
 	if err != nil {
 		return err
 	}
-	// Its own, because what is under way when a sync fails must have ended before
-	// the store is closed, and must not meet that of the next.
-	l, err := connect(ctx, server, false)
+	// A sync has a connection of its own. If the sync fails, calls under way must end
+	// before its store is closed, and must not use the store of the next sync.
+	conn, err := connect(ctx, server, false)
 	if err != nil {
 		return err
 	}
 	all := append([]sdksync.SyncOpt{sdksync.WithWorkerCount(connector.Workers)}, opts...)
-	syncer, err := sdksync.NewSyncer(ctx, l.client, append(all, sdksync.WithC1ZPath(file), sdksync.WithSessionStore(late))...)
+	syncer, err := sdksync.NewSyncer(ctx, conn.client, append(all, sdksync.WithC1ZPath(file), sdksync.WithSessionStore(store))...)
 	if err != nil {
-		return errors.Join(err, l.hangUp())
+		return errors.Join(err, conn.close())
 	}
 	err = syncer.Sync(ctx)
 	// The SDK's session store panics if it is used after Close.
-	return ended(ctx, errors.Join(err, l.hangUp(), syncer.Close(context.WithoutCancel(ctx))))
+	return withContextError(ctx, errors.Join(err, conn.close(), syncer.Close(context.WithoutCancel(ctx))))
 }
 
-// ended makes errors.Is find out that a context has ended: gRPC says so with a
-// code and no more.
-func ended(ctx context.Context, err error) error {
+// withContextError adds the error of a context that has ended, so that errors.Is
+// finds it: gRPC passes on only a code.
+func withContextError(ctx context.Context, err error) error {
 	if cause := ctx.Err(); err != nil && cause != nil && !errors.Is(err, cause) {
 		return fmt.Errorf("%w: %w", cause, err)
 	}
@@ -140,7 +140,7 @@ func (r *Runner) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for the sync under way: %w", ctx.Err())
 	}
-	err := r.direct.hangUp()
+	err := r.direct.close()
 	if c, ok := r.direct.server.(interface{ Close(context.Context) error }); ok {
 		err = errors.Join(err, c.Close(ctx))
 	}
@@ -151,19 +151,19 @@ func errClosed() error {
 	return status.Error(codes.FailedPrecondition, "the runner is closed")
 }
 
-// A lateStore hands the connector the store that the syncer opens after the
-// connector was made.
-type lateStore struct {
+// A deferredStore is made before the connector, and passes its calls on to the
+// store that the syncer opens later.
+type deferredStore struct {
 	sessions.SessionStore
 	wrap func(sessions.SessionStore) sessions.SessionStore
 }
 
 // SetSessionStore is called once, before the first call of the connector.
-func (l *lateStore) SetSessionStore(_ context.Context, store sessions.SessionStore) {
-	if l.wrap != nil {
-		store = l.wrap(store)
+func (d *deferredStore) SetSessionStore(_ context.Context, store sessions.SessionStore) {
+	if d.wrap != nil {
+		store = d.wrap(store)
 	}
-	l.SessionStore = store
+	d.SessionStore = store
 }
 
-var _ sessions.SetSessionStore = (*lateStore)(nil)
+var _ sessions.SetSessionStore = (*deferredStore)(nil)

@@ -31,11 +31,11 @@ import (
 
 const membership = "group:web:member"
 
-func id(typeID, resource string) *v2.ResourceId {
+func resourceID(typeID, resource string) *v2.ResourceId {
 	return v2.ResourceId_builder{ResourceType: typeID, Resource: resource}.Build()
 }
 
-func segment(t *testing.T, s *segmentapitest.Server) *connector.Connector {
+func newConnector(t *testing.T, s *segmentapitest.Server) *connector.Connector {
 	t.Helper()
 	c, err := connector.New(t.Context(), connector.Options{Token: s.Token, BaseURL: s.URL})
 	if err != nil {
@@ -44,7 +44,7 @@ func segment(t *testing.T, s *segmentapitest.Server) *connector.Connector {
 	return c
 }
 
-func open(t *testing.T, c connectorbuilder.ConnectorBuilderV2, opts ...inprocess.Option) *inprocess.Runner {
+func newRunner(t *testing.T, c connectorbuilder.ConnectorBuilderV2, opts ...inprocess.Option) *inprocess.Runner {
 	t.Helper()
 	r, err := inprocess.New(t.Context(), c, opts...)
 	if err != nil {
@@ -58,13 +58,13 @@ func open(t *testing.T, c connectorbuilder.ConnectorBuilderV2, opts ...inprocess
 	return r
 }
 
-// desk is a small workspace, a runner, and a file of it.
-func desk(t *testing.T, opts ...inprocess.Option) (*segmentapitest.Server, *inprocess.Runner, string) {
+// newSyncedRunner returns a small workspace, a runner, and a file that it has synced.
+func newSyncedRunner(t *testing.T, opts ...inprocess.Option) (*segmentapitest.Server, *inprocess.Runner, string) {
 	t.Helper()
 	s := segmentapitest.NewServer(t, segmentapitest.WithWorkspace("empty"))
 	s.AddUser(segmentapi.User{ID: "ada", Name: "Ada", Email: "ada@example.com"})
 	s.AddGroup(segmentapi.Group{ID: "web", Name: "Web"})
-	r := open(t, segment(t, s), opts...)
+	r := newRunner(t, newConnector(t, s), opts...)
 	file := filepath.Join(t.TempDir(), "sync.c1z")
 	if err := r.Sync(t.Context(), file); err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ func desk(t *testing.T, opts ...inprocess.Option) (*segmentapitest.Server, *inpr
 	return s, r, file
 }
 
-// users are those in a file.
+// users returns the ids of the users in a file.
 func users(t *testing.T, file string) []string {
 	t.Helper()
 	store, err := dotc1z.NewStore(t.Context(), file, dotc1z.WithReadOnly(true))
@@ -90,7 +90,7 @@ func users(t *testing.T, file string) []string {
 	return ids
 }
 
-// writes counts the requests that change something.
+// writes counts the requests that can change something.
 func writes(s *segmentapitest.Server) int {
 	n := 0
 	for _, r := range s.Requests() {
@@ -101,22 +101,26 @@ func writes(s *segmentapitest.Server) int {
 	return n
 }
 
-func TestChanges(t *testing.T) {
+// Each change reports whether it changed something, and writes only if it did.
+func TestRunner_Changes(t *testing.T) {
 	t.Parallel()
-	s, r, file := desk(t, inprocess.WithProvisioning())
-	ctx, ada := t.Context(), id("user", "ada")
+	s, r, file := newSyncedRunner(t, inprocess.WithProvisioning())
+	ctx, ada := t.Context(), resourceID("user", "ada")
 	for _, step := range []struct {
 		name    string
 		change  func() (bool, error)
 		changed bool
 	}{
 		{"grant", func() (bool, error) { return r.Grant(ctx, file, membership, ada) }, true},
-		{"grant what is there", func() (bool, error) { return r.Grant(ctx, file, membership, ada) }, false},
-		{"revoke what no sync has seen", func() (bool, error) { return r.Revoke(ctx, file, membership, ada) }, true},
-		{"revoke what is not there", func() (bool, error) { return r.Revoke(ctx, file, membership, ada) }, false},
+		{"grant again", func() (bool, error) { return r.Grant(ctx, file, membership, ada) }, false},
+		{"revoke a grant that the file lacks", func() (bool, error) { return r.Revoke(ctx, file, membership, ada) }, true},
+		{"revoke again", func() (bool, error) { return r.Revoke(ctx, file, membership, ada) }, false},
 		{"delete", func() (bool, error) { return r.Delete(ctx, ada) }, true},
-		{"delete who has gone", func() (bool, error) { return r.Delete(ctx, ada) }, false},
+		{"delete again", func() (bool, error) { return r.Delete(ctx, ada) }, false},
 	} {
+		if step.changed { // A connector waits for a second after each write.
+			r = newRunner(t, newConnector(t, s), inprocess.WithProvisioning())
+		}
 		before := writes(s)
 		changed, err := step.change()
 		if err != nil || changed != step.changed {
@@ -126,6 +130,13 @@ func TestChanges(t *testing.T) {
 			t.Errorf("%s: a change was asked for: %t", step.name, wrote)
 		}
 	}
+}
+
+// An invite is sent once, and can be withdrawn.
+func TestCreateAccount(t *testing.T) {
+	t.Parallel()
+	s, r, _ := newSyncedRunner(t, inprocess.WithProvisioning())
+	ctx := t.Context()
 	profile := map[string]any{"email": "new@example.com", "groups": []any{"Web"}}
 	first, err := r.CreateAccount(ctx, profile)
 	if err != nil || first.GetSuccess().GetResource().GetId().GetResource() != "new@example.com" {
@@ -135,16 +146,18 @@ func TestChanges(t *testing.T) {
 	if err != nil || second.GetActionRequired() == nil {
 		t.Errorf("another: %v, %v", second, err)
 	}
-	if changed, err := r.Delete(ctx, id("invite", "new@example.com")); err != nil || !changed {
+	r = newRunner(t, newConnector(t, s), inprocess.WithProvisioning()) // Its first write does not wait.
+	if changed, err := r.Delete(ctx, resourceID("invite", "new@example.com")); err != nil || !changed {
 		t.Errorf("withdrawn: %t, %v", changed, err)
 	}
 }
 
-// A runner that may not change anything asks neither the file nor the connector.
-func TestProvisioningIsRefused(t *testing.T) {
+// Without WithProvisioning a change is refused before the file is opened or the
+// connector is called.
+func TestRunner_WithoutProvisioning(t *testing.T) {
 	t.Parallel()
-	s, r, file := desk(t)
-	ctx, ada := t.Context(), id("user", "ada")
+	s, r, file := newSyncedRunner(t)
+	ctx, ada := t.Context(), resourceID("user", "ada")
 	asked := len(s.Requests())
 	for name, change := range map[string]func() error{
 		"grant":          func() error { _, err := r.Grant(ctx, file, membership, ada); return err },
@@ -177,11 +190,12 @@ func TestProvisioningIsRefused(t *testing.T) {
 	}
 }
 
-// What fails leaves nothing in the folder for temporary files: TestMain looks.
-func TestFailures(t *testing.T) {
+// Each error has its code. Failed calls leave no temporary files, which TestMain
+// checks.
+func TestRunner_Errors(t *testing.T) {
 	t.Parallel()
-	s, r, file := desk(t, inprocess.WithProvisioning())
-	ctx, ada := t.Context(), id("user", "ada")
+	s, r, file := newSyncedRunner(t, inprocess.WithProvisioning())
+	ctx, ada := t.Context(), resourceID("user", "ada")
 	s.Fail("addUsersToUserGroup", http.StatusForbidden)
 	for name, c := range map[string]struct {
 		change func() error
@@ -190,10 +204,10 @@ func TestFailures(t *testing.T) {
 	}{
 		"a refusal":                {func() error { _, err := r.Grant(ctx, file, membership, ada); return err }, codes.PermissionDenied, ""},
 		"an entitlement of nobody": {func() error { _, err := r.Grant(ctx, file, "group:no:member", ada); return err }, codes.NotFound, "group:no:member"},
-		"nobody":                   {func() error { _, err := r.Revoke(ctx, file, membership, id("user", "eve")); return err }, codes.NotFound, "eve"},
+		"nobody":                   {func() error { _, err := r.Revoke(ctx, file, membership, resourceID("user", "eve")); return err }, codes.NotFound, "eve"},
 		"no file":                  {func() error { _, err := r.Grant(ctx, file+".no", membership, ada); return err }, codes.Unknown, file + ".no"},
 		"a profile of no use":      {func() error { _, err := r.CreateAccount(ctx, map[string]any{"email": 1i}); return err }, codes.InvalidArgument, "profile"},
-		"what cannot be deleted":   {func() error { _, err := r.Delete(ctx, id("role", "x")); return err }, codes.Unimplemented, ""},
+		"what cannot be deleted":   {func() error { _, err := r.Delete(ctx, resourceID("role", "x")); return err }, codes.Unimplemented, ""},
 	} {
 		if err := c.change(); status.Code(err) != c.code || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
@@ -208,8 +222,8 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// A change that waits for a limit ends with its context.
-func TestCancelledChange(t *testing.T) {
+// A change that waits for the rate limit ends with its context.
+func TestGrant_ContextEndsDuringRateLimit(t *testing.T) {
 	t.Parallel()
 	ws := sim.Empty()
 	ws.Users = []sim.User{{ID: "ada", Email: "ada@example.com"}}
@@ -217,7 +231,7 @@ func TestCancelledChange(t *testing.T) {
 	core := sim.New(ws)
 	server := httptest.NewServer(core)
 	t.Cleanup(server.Close)
-	r := open(t, segment(t, &segmentapitest.Server{URL: server.URL, Token: core.Token()}), inprocess.WithProvisioning())
+	r := newRunner(t, newConnector(t, &segmentapitest.Server{URL: server.URL, Token: core.Token()}), inprocess.WithProvisioning())
 	file := filepath.Join(t.TempDir(), "sync.c1z")
 	if err := r.Sync(t.Context(), file); err != nil {
 		t.Fatal(err)
@@ -229,54 +243,55 @@ func TestCancelledChange(t *testing.T) {
 	})); err != nil {
 		t.Fatal(err)
 	}
-	if changed, err := r.Grant(ctx, file, membership, id("user", "ada")); changed || !errors.Is(err, context.Canceled) {
+	if changed, err := r.Grant(ctx, file, membership, resourceID("user", "ada")); changed || !errors.Is(err, context.Canceled) {
 		t.Errorf("the grant ends with %t, %v", changed, err)
 	}
 }
 
-// A shaky connector panics where it is told to.
-type shaky struct {
+// A panickingConnector panics in the method that at names.
+type panickingConnector struct {
 	*connector.Connector
 	at string
 }
 
-func (s shaky) ResourceSyncers(ctx context.Context) []connectorbuilder.ResourceSyncerV2 {
+func (s panickingConnector) ResourceSyncers(ctx context.Context) []connectorbuilder.ResourceSyncerV2 {
 	if s.at == "ResourceSyncers" {
 		panic(s.at)
 	}
 	all := s.Connector.ResourceSyncers(ctx)
 	for i, syncer := range all {
 		if syncer.ResourceType(ctx).GetId() == "user" {
-			all[i] = shakyUsers{syncer, s.at}
+			all[i] = panickingUsers{syncer, s.at}
 		}
 	}
 	return all
 }
 
-type shakyUsers struct {
+type panickingUsers struct {
 	connectorbuilder.ResourceSyncerV2
 	at string
 }
 
-func (s shakyUsers) List(ctx context.Context, parent *v2.ResourceId, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
+func (s panickingUsers) List(ctx context.Context, parent *v2.ResourceId, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
 	if s.at == "List" {
 		panic(s.at)
 	}
 	return s.ResourceSyncerV2.List(ctx, parent, opts)
 }
 
-func (s shakyUsers) Delete(context.Context, *v2.ResourceId, *v2.ResourceId) (annotations.Annotations, error) {
+func (s panickingUsers) Delete(context.Context, *v2.ResourceId, *v2.ResourceId) (annotations.Annotations, error) {
 	panic("Delete")
 }
 
-func TestPanicIsAnError(t *testing.T) {
+// A panic of the connector is an Internal error, in a change and in a sync.
+func TestRunner_ConnectorPanics(t *testing.T) {
 	t.Parallel()
 	s := segmentapitest.NewServer(t)
-	if _, err := inprocess.New(t.Context(), shaky{segment(t, s), "ResourceSyncers"}); status.Code(err) != codes.Internal {
+	if _, err := inprocess.New(t.Context(), panickingConnector{newConnector(t, s), "ResourceSyncers"}); status.Code(err) != codes.Internal {
 		t.Errorf("while it is set up: %v", err)
 	}
-	r := open(t, shaky{segment(t, s), "List"}, inprocess.WithProvisioning())
-	if _, err := r.Delete(t.Context(), id("user", "x")); status.Code(err) != codes.Internal {
+	r := newRunner(t, panickingConnector{newConnector(t, s), "List"}, inprocess.WithProvisioning())
+	if _, err := r.Delete(t.Context(), resourceID("user", "x")); status.Code(err) != codes.Internal {
 		t.Errorf("in a change: %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "sync.c1z")
@@ -287,17 +302,17 @@ func TestPanicIsAnError(t *testing.T) {
 	}
 }
 
-// Two services with workspaces of their own sync and change at the same time,
-// and each of them from several goroutines, whose syncs take turns.
-func TestTwoRunners(t *testing.T) {
+// Two runners sync and change their workspaces at the same time, each from several
+// goroutines. The syncs of one runner run one at a time.
+func TestSync_TwoRunners(t *testing.T) {
 	t.Parallel()
 	var all sync.WaitGroup
-	for _, who := range []string{"ada", "bob"} {
+	for _, userID := range []string{"ada", "bob"} {
 		s := segmentapitest.NewServer(t, segmentapitest.WithWorkspace("sized:users=20,groups=2"))
-		s.AddUser(segmentapi.User{ID: who, Email: who + "@example.com"})
+		s.AddUser(segmentapi.User{ID: userID, Email: userID + "@example.com"})
 		s.AddGroup(segmentapi.Group{ID: "web", Name: "Web"})
-		var under turns
-		r := open(t, segment(t, s), inprocess.WithProvisioning(), inprocess.WithSessionStore(under.take))
+		var running runningSyncs
+		r := newRunner(t, newConnector(t, s), inprocess.WithProvisioning(), inprocess.WithSessionStore(running.wrap))
 		dir := t.TempDir()
 		first := filepath.Join(dir, "first.c1z")
 		if err := r.Sync(t.Context(), first); err != nil {
@@ -307,55 +322,55 @@ func TestTwoRunners(t *testing.T) {
 			all.Go(func() {
 				file := filepath.Join(dir, name)
 				if err := r.Sync(t.Context(), file, sdksync.WithFailFastInvariants()); err != nil {
-					t.Errorf("%s: %v", who, err)
+					t.Errorf("%s: %v", userID, err)
 					return
 				}
-				if got := users(t, file); len(got) != 21 || !slices.Contains(got, who) {
-					t.Errorf("%s: %d users, want 21 and %s: %q", name, len(got), who, got)
+				if got := users(t, file); len(got) != 21 || !slices.Contains(got, userID) {
+					t.Errorf("%s: %d users, want 21 and %s: %q", name, len(got), userID, got)
 				}
 			})
 			all.Go(func() {
-				if _, err := r.Grant(t.Context(), first, membership, id("user", who)); err != nil {
-					t.Errorf("%s: %v", who, err)
+				if _, err := r.Grant(t.Context(), first, membership, resourceID("user", userID)); err != nil {
+					t.Errorf("%s: %v", userID, err)
 				}
 			})
 		}
 		defer func() {
-			if n := under.most.Load(); n != 1 {
-				t.Errorf("%s: %d syncs of one runner at a time", who, n)
+			if n := running.most.Load(); n != 1 {
+				t.Errorf("%s: %d syncs of one runner at a time", userID, n)
 			}
 		}()
 	}
 	all.Wait()
 }
 
-// turns counts the syncs that have a session store at a time. The SDK clears it
-// when all is read.
-type turns struct{ now, most atomic.Int32 }
+// runningSyncs counts the syncs that have a session store at the same time. The SDK
+// clears the store at the end of a sync.
+type runningSyncs struct{ now, most atomic.Int32 }
 
-func (u *turns) take(store sessions.SessionStore) sessions.SessionStore {
-	u.most.Store(max(u.most.Load(), u.now.Add(1)))
-	return turn{store, u}
+func (r *runningSyncs) wrap(store sessions.SessionStore) sessions.SessionStore {
+	r.most.Store(max(r.most.Load(), r.now.Add(1)))
+	return countedStore{store, r}
 }
 
-type turn struct {
+type countedStore struct {
 	sessions.SessionStore
-	of *turns
+	of *runningSyncs
 }
 
-func (t turn) Clear(ctx context.Context, opts ...sessions.SessionStoreOption) error {
-	t.of.now.Add(-1)
-	return t.SessionStore.Clear(ctx, opts...)
+func (c countedStore) Clear(ctx context.Context, opts ...sessions.SessionStoreOption) error {
+	c.of.now.Add(-1)
+	return c.SessionStore.Clear(ctx, opts...)
 }
 
-// Syncs of a runner wait for each other, but no longer than their contexts; so
-// does Close for the last. Afterwards nothing works.
-func TestSyncsWaitForEachOther(t *testing.T) {
+// A sync and Close wait for the sync before, but no longer than their contexts.
+// After Close every call fails.
+func TestSync_OneAtATime(t *testing.T) {
 	t.Parallel()
 	s := segmentapitest.NewServer(t, segmentapitest.WithWorkspace("empty"))
 	reached, release := make(chan struct{}), make(chan struct{})
 	hold := sync.OnceFunc(func() { close(reached); <-release })
-	r, err := inprocess.New(t.Context(), segment(t, s), inprocess.WithSessionStore(func(store sessions.SessionStore) sessions.SessionStore {
+	r, err := inprocess.New(t.Context(), newConnector(t, s), inprocess.WithSessionStore(func(store sessions.SessionStore) sessions.SessionStore {
 		hold()
 		return store
 	}))
@@ -366,12 +381,12 @@ func TestSyncsWaitForEachOther(t *testing.T) {
 	first := make(chan error, 1)
 	go func() { first <- r.Sync(t.Context(), filepath.Join(dir, "first.c1z")) }()
 	<-reached
-	over, cancel := context.WithCancel(t.Context())
+	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := r.Sync(over, filepath.Join(dir, "second.c1z")); !errors.Is(err, context.Canceled) {
+	if err := r.Sync(canceled, filepath.Join(dir, "second.c1z")); !errors.Is(err, context.Canceled) {
 		t.Errorf("a sync beside another: %v", err)
 	}
-	if err := r.Close(over); !errors.Is(err, context.Canceled) {
+	if err := r.Close(canceled); !errors.Is(err, context.Canceled) {
 		t.Errorf("closing beside a sync: %v", err)
 	}
 	close(release)

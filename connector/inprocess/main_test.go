@@ -9,7 +9,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// A folder of this run's own shows what is left behind, by examples, too.
+// TestMain fails if temporary files are left behind, even by an example. The run has
+// a folder of its own for them.
 func TestMain(m *testing.M) {
 	code, err := run(m)
 	if err != nil {

@@ -22,11 +22,11 @@ import (
 // have. It reports false if the principal had it already. The file stays as it
 // is: what was granted is in the next sync.
 func (r *Runner) Grant(ctx context.Context, file, entitlementID string, principal *v2.ResourceId) (bool, error) {
-	ent, who, err := r.look(ctx, file, entitlementID, principal)
+	ent, holder, err := r.lookUp(ctx, file, entitlementID, principal)
 	if err != nil {
 		return false, err
 	}
-	answer, err := r.direct.client.Grant(ctx, v2.GrantManagerServiceGrantRequest_builder{Entitlement: ent, Principal: who}.Build())
+	answer, err := r.direct.client.Grant(ctx, v2.GrantManagerServiceGrantRequest_builder{Entitlement: ent, Principal: holder}.Build())
 	return changed(ctx, answer, err, &v2.GrantAlreadyExists{})
 }
 
@@ -34,11 +34,11 @@ func (r *Runner) Grant(ctx context.Context, file, entitlementID string, principa
 // have. The grant need not be there, so that what was granted after the sync can
 // be revoked. It reports false if the principal did not have it.
 func (r *Runner) Revoke(ctx context.Context, file, entitlementID string, principal *v2.ResourceId) (bool, error) {
-	ent, who, err := r.look(ctx, file, entitlementID, principal)
+	ent, holder, err := r.lookUp(ctx, file, entitlementID, principal)
 	if err != nil {
 		return false, err
 	}
-	g := v2.Grant_builder{Id: grant.NewGrantID(principal, ent), Entitlement: ent, Principal: who}.Build()
+	g := v2.Grant_builder{Id: grant.NewGrantID(principal, ent), Entitlement: ent, Principal: holder}.Build()
 	answer, err := r.direct.client.Revoke(ctx, v2.GrantManagerServiceRevokeRequest_builder{Grant: g}.Build())
 	return changed(ctx, answer, err, &v2.GrantAlreadyRevoked{})
 }
@@ -54,7 +54,7 @@ func (r *Runner) CreateAccount(ctx context.Context, profile map[string]any) (*v2
 	answer, err := r.direct.client.CreateAccount(ctx, v2.CreateAccountRequest_builder{
 		AccountInfo: v2.AccountInfo_builder{Profile: fields}.Build(),
 	}.Build())
-	return answer, ended(ctx, err)
+	return answer, withContextError(ctx, err)
 }
 
 // Delete removes a resource. It reports false if there was none.
@@ -63,19 +63,20 @@ func (r *Runner) Delete(ctx context.Context, id *v2.ResourceId) (bool, error) {
 	return changed(ctx, answer, err, &v2.ResourceDoesNotExist{})
 }
 
-// changed looks in an answer for the word that there was nothing to do.
+// changed reports whether a call changed something: it did not if its answer has
+// the annotation nothing.
 func changed(ctx context.Context, answer interface{ GetAnnotations() []*anypb.Any }, err error, nothing proto.Message) (bool, error) {
 	if err != nil {
-		return false, ended(ctx, err)
+		return false, withContextError(ctx, err)
 	}
-	said := annotations.Annotations(answer.GetAnnotations())
-	return !said.Contains(nothing), nil
+	annos := annotations.Annotations(answer.GetAnnotations())
+	return !annos.Contains(nothing), nil
 }
 
-// look finds an entitlement and a principal in a file. Unlike the SDK's
-// provisioner it closes the file whatever happens, and does not open it to
-// write.
-func (r *Runner) look(ctx context.Context, file, entitlementID string, principal *v2.ResourceId) (*v2.Entitlement, *v2.Resource, error) {
+// lookUp reads an entitlement and a principal from a file. Unlike the SDK's
+// provisioner it opens the file for reading only, and closes it after an error as
+// well.
+func (r *Runner) lookUp(ctx context.Context, file, entitlementID string, principal *v2.ResourceId) (*v2.Entitlement, *v2.Resource, error) {
 	if !r.set.provisioning {
 		return nil, nil, errNotAllowed()
 	}
@@ -83,11 +84,11 @@ func (r *Runner) look(ctx context.Context, file, entitlementID string, principal
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening %s: %w", file, err)
 	}
-	ent, who, err := find(ctx, store, entitlementID, principal)
+	ent, holder, err := find(ctx, store, entitlementID, principal)
 	if err = errors.Join(err, store.Close(context.WithoutCancel(ctx))); err != nil {
-		return nil, nil, ended(ctx, fmt.Errorf("looking into %s: %w", file, err))
+		return nil, nil, withContextError(ctx, fmt.Errorf("looking into %s: %w", file, err))
 	}
-	return ent, who, nil
+	return ent, holder, nil
 }
 
 func find(ctx context.Context, store connectorstore.Reader, entitlementID string, principal *v2.ResourceId) (*v2.Entitlement, *v2.Resource, error) {
@@ -107,7 +108,7 @@ func find(ctx context.Context, store connectorstore.Reader, entitlementID string
 	if err != nil {
 		return nil, nil, err
 	}
-	ent.SetResource(on) // Until now it has no more than its id.
-	who, err := resource(principal)
-	return ent, who, err
+	ent.SetResource(on) // In the file the entitlement has only the id of its resource.
+	holder, err := resource(principal)
+	return ent, holder, err
 }

@@ -49,7 +49,7 @@ func TestSync_StoreCalls(t *testing.T) {
 	t.Parallel()
 	s := segmentapitest.NewServer(t, segmentapitest.WithWorkspace("sized:users=200,groups=10,sources=20"))
 	var calls atomic.Int32
-	r := open(t, segment(t, s), inprocess.WithSessionStore(func(store sessions.SessionStore) sessions.SessionStore {
+	r := newRunner(t, newConnector(t, s), inprocess.WithSessionStore(func(store sessions.SessionStore) sessions.SessionStore {
 		return callCounter{store, &calls}
 	}))
 	if err := r.Sync(t.Context(), filepath.Join(t.TempDir(), "sync.c1z")); err != nil {

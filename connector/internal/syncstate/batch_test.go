@@ -23,17 +23,18 @@ func open(tracker *Tracker, store sessions.SessionStore, syncID string) Sync {
 	return tracker.Open(rs.SyncOpAttrs{Session: store, SyncID: syncID})
 }
 
-// gated is a store whose calls each wait until the test lets them go on.
-type gated struct {
+// A blockingStore is a store in which each call waits until the test sends its
+// result to calls.
+type blockingStore struct {
 	*statetest.Memory
-	turns chan error
+	calls chan error
 	sets  atomic.Int32
 }
 
-func (g *gated) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
+func (g *blockingStore) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
 	g.sets.Add(1)
 	select {
-	case err := <-g.turns:
+	case err := <-g.calls:
 		if err != nil {
 			return err
 		}
@@ -48,7 +49,7 @@ func (g *gated) SetMany(ctx context.Context, values map[string][]byte, opts ...s
 func TestKeepSubjects_OneCallForSeveralWorkers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := &gated{Memory: statetest.New(), turns: make(chan error)}
+		store := &blockingStore{Memory: statetest.New(), calls: make(chan error)}
 		s := open(new(Tracker), store, "sync")
 		var done atomic.Int32
 		var all sync.WaitGroup
@@ -66,10 +67,10 @@ func TestKeepSubjects_OneCallForSeveralWorkers(t *testing.T) {
 		}
 		for i, want := range []int32{1, 8} {
 			synctest.Wait()
-			store.turns <- nil
+			store.calls <- nil
 			synctest.Wait()
 			if got := done.Load(); got != want {
-				t.Errorf("after %d calls %d go on, not %d", i+1, got, want)
+				t.Errorf("after %d calls %d callers return, want %d", i+1, got, want)
 			}
 		}
 		all.Wait()
@@ -79,11 +80,12 @@ func TestKeepSubjects_OneCallForSeveralWorkers(t *testing.T) {
 	})
 }
 
-// A call may fail because of the one who made it, so the others make their own.
+// If a call of the store fails, the other callers make one of their own: the context
+// of its caller may have ended.
 func TestKeepSubjects_CallOfAnotherFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := &gated{Memory: statetest.New(), turns: make(chan error)}
+		store := &blockingStore{Memory: statetest.New(), calls: make(chan error)}
 		s := open(new(Tracker), store, "sync")
 		errs := make([]error, 4)
 		var all sync.WaitGroup
@@ -92,18 +94,18 @@ func TestKeepSubjects_CallOfAnotherFails(t *testing.T) {
 			synctest.Wait()
 		}
 		set(t.Context(), 0) // It is under way.
-		hasty, leave := context.WithCancel(t.Context())
-		set(hasty, 1) // It makes the next call, for the others as well.
-		gone, leaveToo := context.WithCancel(t.Context())
-		set(gone, 2)
+		second, cancelSecond := context.WithCancel(t.Context())
+		set(second, 1) // It makes the next call, for the others as well.
+		third, cancelThird := context.WithCancel(t.Context())
+		set(third, 2)
 		set(t.Context(), 3)
-		leaveToo()
+		cancelThird()
 		synctest.Wait()
-		store.turns <- nil
+		store.calls <- nil
 		synctest.Wait()
-		leave()
+		cancelSecond()
 		synctest.Wait()
-		store.turns <- nil
+		store.calls <- nil
 		all.Wait()
 		if errs[0] != nil || errs[1] == nil || errs[2] == nil || errs[3] != nil {
 			t.Errorf("errors: %v", errs)
@@ -114,19 +116,19 @@ func TestKeepSubjects_CallOfAnotherFails(t *testing.T) {
 	})
 }
 
-// Two syncs at a time have a store each.
+// Two syncs that run at the same time use a store each.
 func TestKeepSubjects_TwoSyncs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tracker := new(Tracker)
-		stores := make([]*gated, 3)
+		stores := make([]*blockingStore, 3)
 		var all sync.WaitGroup
 		for i, syncID := range []string{"one", "two", "one"} {
-			stores[i] = &gated{Memory: statetest.New(), turns: make(chan error, 1)}
-			stores[i].turns <- nil
+			stores[i] = &blockingStore{Memory: statetest.New(), calls: make(chan error, 1)}
+			stores[i].calls <- nil
 			s := open(tracker, stores[i], syncID)
 			if i == 0 {
-				<-stores[0].turns // The others come while this is under way.
+				<-stores[0].calls // The others come while this is under way.
 			}
 			all.Go(func() {
 				if err := KeepSubjects(t.Context(), s, "user", map[string]int{syncID: 1}); err != nil {
@@ -135,7 +137,7 @@ func TestKeepSubjects_TwoSyncs(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		stores[0].turns <- nil
+		stores[0].calls <- nil
 		all.Wait()
 		for i, want := range []string{"one", "two", "one"} {
 			if len(stores[i].Values) != 1 || stores[i].Values["rows/user/subject/"+want] == nil {
@@ -147,10 +149,10 @@ func TestKeepSubjects_TwoSyncs(t *testing.T) {
 
 // A caller whose context ends does not wait for the call before, and the others do
 // not wait for that caller.
-func TestKeepSubjects_CallerLeaves(t *testing.T) {
+func TestKeepSubjects_ContextEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := &gated{Memory: statetest.New(), turns: make(chan error)}
+		store := &blockingStore{Memory: statetest.New(), calls: make(chan error)}
 		s := open(new(Tracker), store, "sync")
 		errs, done := make([]error, 3), make([]atomic.Bool, 3)
 		var all sync.WaitGroup
@@ -162,17 +164,17 @@ func TestKeepSubjects_CallerLeaves(t *testing.T) {
 			synctest.Wait()
 		}
 		set(t.Context(), 0) // It is under way.
-		hasty, leave := context.WithCancel(t.Context())
-		set(hasty, 1) // It is to make the next call, for another as well.
+		second, cancelSecond := context.WithCancel(t.Context())
+		set(second, 1) // It is to make the next call, for another as well.
 		set(t.Context(), 2)
-		leave()
+		cancelSecond()
 		synctest.Wait()
 		if !done[1].Load() {
-			t.Error("a caller that leaves waits for the call before")
+			t.Error("a canceled caller waits for the call before")
 		}
-		store.turns <- nil
+		store.calls <- nil
 		synctest.Wait()
-		store.turns <- nil
+		store.calls <- nil
 		all.Wait()
 		if errs[0] != nil || status.Code(errs[1]) != codes.Canceled || errs[2] != nil {
 			t.Errorf("errors: %v", errs)
@@ -185,16 +187,16 @@ func TestKeepSubjects_CallerLeaves(t *testing.T) {
 	})
 }
 
-// A store that does not answer one sync holds up no other.
+// If the store of one sync does not answer, other syncs go on.
 func TestKeepSubjects_StoreHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tracker := new(Tracker)
-		hangs := &gated{Memory: statetest.New(), turns: make(chan error)}
-		ctx, give := context.WithCancel(t.Context())
+		hanging := &blockingStore{Memory: statetest.New(), calls: make(chan error)}
+		ctx, cancel := context.WithCancel(t.Context())
 		var all sync.WaitGroup
 		all.Go(func() {
-			if err := KeepSubjects(ctx, open(tracker, hangs, "one"), "user", map[string]int{"a": 1}); err == nil {
+			if err := KeepSubjects(ctx, open(tracker, hanging, "one"), "user", map[string]int{"a": 1}); err == nil {
 				t.Error("a store that hangs has stored something")
 			}
 		})
@@ -210,19 +212,19 @@ func TestKeepSubjects_StoreHangs(t *testing.T) {
 		if !done.Load() {
 			t.Error("the second sync waits for the store of the first")
 		}
-		give()
+		cancel()
 		all.Wait()
 	})
 }
 
-// panics is a store that loses everything and panics, once.
-type panics struct {
-	gated
+// A panickingStore loses its values and panics, once.
+type panickingStore struct {
+	blockingStore
 	over atomic.Bool
 }
 
-func (p *panics) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
-	err := p.gated.SetMany(ctx, values, opts...)
+func (p *panickingStore) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
+	err := p.blockingStore.SetMany(ctx, values, opts...)
 	if p.sets.Load() == 2 && !p.over.Swap(true) {
 		clear(p.Values)
 		panic("lost")
@@ -230,12 +232,12 @@ func (p *panics) SetMany(ctx context.Context, values map[string][]byte, opts ...
 	return err
 }
 
-// The SDK recovers from a panic. Values of other callers in the same call are
-// stored by those.
+// The SDK recovers from a panic. Other callers store their values themselves if they
+// were in the call that panicked.
 func TestKeepSubjects_StorePanics(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := &panics{gated: gated{Memory: statetest.New(), turns: make(chan error)}}
+		store := &panickingStore{blockingStore: blockingStore{Memory: statetest.New(), calls: make(chan error)}}
 		s := open(new(Tracker), store, "sync")
 		var all sync.WaitGroup
 		for i := range 3 {
@@ -252,13 +254,13 @@ func TestKeepSubjects_StorePanics(t *testing.T) {
 			synctest.Wait()
 		}
 		for range 2 {
-			store.turns <- nil
+			store.calls <- nil
 			synctest.Wait()
 		}
 		select {
-		case store.turns <- nil:
+		case store.calls <- nil:
 		default:
-			t.Error("nobody stores the values that were lost")
+			t.Error("no caller stores the values that were lost")
 		}
 		all.Wait()
 		if _, ok, err := Subject[int](t.Context(), s, "user", "2"); !ok || err != nil {

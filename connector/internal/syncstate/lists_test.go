@@ -26,7 +26,7 @@ func check(t *testing.T, errs ...error) {
 	}
 }
 
-// listed reads lists of users and sources, as a sync does.
+// listed stores lists of users and sources, as a sync does.
 func listed(t *testing.T, s Sync) {
 	t.Helper()
 	ctx := t.Context()
@@ -47,7 +47,7 @@ func listed(t *testing.T, s Sync) {
 	check(t, err)
 }
 
-// known is everything that s knows of a type.
+// known returns everything that s knows of a type.
 func known(t *testing.T, s Sync, typeID string) map[string]any {
 	t.Helper()
 	ctx := t.Context()
@@ -80,9 +80,9 @@ func known(t *testing.T, s Sync, typeID string) map[string]any {
 	return out
 }
 
-// BeginList forgets what is known of its type, in memory and in the store, and
-// nothing else.
-func TestBeginList_ForgetsTheTypeAlone(t *testing.T) {
+// BeginList drops everything that is known of its type, in memory and in the store.
+// Other types stay.
+func TestBeginList_DropsOnlyTheType(t *testing.T) {
 	t.Parallel()
 	for name, another := range map[string]bool{"in the same process": false, "in another process": true} {
 		store := statetest.New()
@@ -117,13 +117,13 @@ func TestBeginList_ForgetsTheTypeAlone(t *testing.T) {
 	}
 }
 
-// A process that is killed while it forgets leaves the rest to the next one.
+// If a process is killed while it drops a list, the next process drops the rest.
 func TestBeginList_Interrupted(t *testing.T) {
 	t.Parallel()
 	whole := statetest.New()
 	listed(t, open(new(Tracker), whole, "sync"))
 	for calls := 0; ; calls++ {
-		store := &failing{Memory: &statetest.Memory{Values: maps.Clone(whole.Values)}, after: calls}
+		store := &failingStore{Memory: &statetest.Memory{Values: maps.Clone(whole.Values)}, after: calls}
 		err := open(new(Tracker), store, "sync").BeginList(t.Context(), "user")
 		done := err == nil
 		store.after = -1
@@ -139,20 +139,20 @@ func TestBeginList_Interrupted(t *testing.T) {
 		}
 		if done {
 			if calls < 4 {
-				t.Errorf("forgetting takes %d calls, so this shows little", calls)
+				t.Errorf("dropping takes %d calls, so this shows little", calls)
 			}
 			return
 		}
 	}
 }
 
-// failing is a store whose calls that change something fail after some.
-type failing struct {
+// A failingStore is a store in which changes fail after a number of them.
+type failingStore struct {
 	*statetest.Memory
 	after int
 }
 
-func (f *failing) fail() error {
+func (f *failingStore) fail() error {
 	if f.after == 0 {
 		return context.DeadlineExceeded
 	}
@@ -160,21 +160,21 @@ func (f *failing) fail() error {
 	return nil
 }
 
-func (f *failing) Clear(ctx context.Context, opts ...sessions.SessionStoreOption) error {
+func (f *failingStore) Clear(ctx context.Context, opts ...sessions.SessionStoreOption) error {
 	if err := f.fail(); err != nil {
 		return err
 	}
 	return f.Memory.Clear(ctx, opts...)
 }
 
-func (f *failing) Delete(ctx context.Context, key string, opts ...sessions.SessionStoreOption) error {
+func (f *failingStore) Delete(ctx context.Context, key string, opts ...sessions.SessionStoreOption) error {
 	if err := f.fail(); err != nil {
 		return err
 	}
 	return f.Memory.Delete(ctx, key, opts...)
 }
 
-func (f *failing) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
+func (f *failingStore) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
 	if err := f.fail(); err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func (f *failing) SetMany(ctx context.Context, values map[string][]byte, opts ..
 // nothing to clear. The SDK logs a line for each Clear.
 func TestBeginList_WithoutRowsClearsNothing(t *testing.T) {
 	t.Parallel()
-	store := &failing{Memory: statetest.New()}
+	store := &failingStore{Memory: statetest.New()}
 	for range 2 {
 		check(t, open(new(Tracker), store, "sync").BeginList(t.Context(), "user"))
 	}
@@ -212,8 +212,8 @@ func TestMarksAndNames_AreForgottenInTime(t *testing.T) {
 	})
 }
 
-// What was found is not asked for again in the same sync. What was missing is,
-// and another sync knows nothing.
+// Values that were found are not read again in the same sync. Missing ones are, and
+// another sync knows none.
 func TestMarksAndNames_AreRemembered(t *testing.T) {
 	t.Parallel()
 	store := statetest.New()

@@ -1,14 +1,12 @@
 package connector
 
 import (
-	"context"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
-	"github.com/conductorone/baton-sdk/pkg/annotations"
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
@@ -19,55 +17,68 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
-// An attempt is one call that changes something.
-type attempt func(context.Context, *fixture) (annotations.Annotations, error)
-
-func granting(entitlementID, principal string) attempt {
-	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
-		_, annos, err := f.grantTo(ctx, entitlementID, principal)
-		return annos, err
+// Missing arguments are refused before any request.
+func TestProvisioning_MissingArguments(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, writable())
+	ctx := t.Context()
+	refused := func(what string, err error) {
+		t.Helper()
+		if code := status.Code(err); code != codes.InvalidArgument && (code != codes.FailedPrecondition || what != "workspace grant") {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
-}
-
-func revoking(entitlementID, principal string) attempt {
-	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
-		return f.revokeFrom(ctx, entitlementID, principal)
-	}
-}
-
-func creatingGroup(name string) attempt {
-	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
-		_, annos, err := syncerOf[*groupSyncer](f, typeGroup).Create(ctx, v2.Resource_builder{
-			Id: resourceID(typeGroup, ""), DisplayName: name,
-		}.Build())
-		return annos, err
-	}
-}
-
-func deleting(resource string) attempt {
-	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
-		id := who(resource).GetId()
-		for _, s := range f.ResourceSyncers(ctx) {
-			if d, ok := s.(connectorbuilder.ResourceDeleterV2Limited); ok && s.ResourceType(ctx).GetId() == id.GetResourceType() {
-				return d.Delete(ctx, id, nil)
+	for _, s := range f.ResourceSyncers(ctx) {
+		typeID := s.ResourceType(ctx).GetId()
+		if p, ok := s.(connectorbuilder.ResourceProvisionerV2Limited); ok {
+			slug := map[string]string{typeRole: slugAssigned, typeGroup: slugMember, typeWorkspace: slugMember}[typeID]
+			if slug == "" {
+				slug = "src"
+			}
+			known := bareEntitlement(typeID + ":x:" + slug)
+			for _, principal := range []*v2.Resource{nil, {}, {Id: &v2.ResourceId{}}, {Id: &v2.ResourceId{ResourceType: typeUser}}, {Id: &v2.ResourceId{Resource: "u2"}}} {
+				_, _, err := p.Grant(ctx, principal, known)
+				refused(typeID+" grant", err)
+				_, err = p.Revoke(ctx, v2.Grant_builder{Entitlement: known, Principal: principal}.Build())
+				refused(typeID+" revoke", err)
+			}
+			for _, e := range []*v2.Entitlement{nil, {}, {Resource: principalOf(typeID + ":x")}, {Slug: slug, Resource: principalOf(typeID + ":x")}} {
+				_, _, err := p.Grant(ctx, principalOf("user:u2"), e)
+				refused(typeID+" grant", err)
+				_, err = p.Revoke(ctx, v2.Grant_builder{Entitlement: e, Principal: principalOf("user:u2")}.Build())
+				refused(typeID+" revoke", err)
+			}
+			for _, g := range []*v2.Grant{nil, {}, {Id: typeID + ":x:" + slug + ":user:u2"}} {
+				_, err := p.Revoke(ctx, g)
+				refused(typeID+" revoke", err)
 			}
 		}
-		panic("nothing deletes a " + id.GetResourceType())
+		if d, ok := s.(connectorbuilder.ResourceDeleterV2Limited); ok {
+			for _, id := range []*v2.ResourceId{nil, {}, {ResourceType: typeID}, {Resource: "u2"}, resourceID(typeSource, "src")} {
+				_, err := d.Delete(ctx, id, nil)
+				refused(typeID+" delete", err)
+			}
+		}
+		if m, ok := s.(connectorbuilder.ResourceManagerV2Limited); ok {
+			for _, r := range []*v2.Resource{nil, {}} {
+				_, _, err := m.Create(ctx, r)
+				refused(typeID+" create", err)
+			}
+		}
+	}
+	for _, info := range []*v2.AccountInfo{nil, {}, {Emails: []*v2.AccountInfo_Email{nil}}} {
+		_, err := f.createAccount(ctx, info)
+		refused("create account", err)
+	}
+	if requests := f.requestCounts(); len(requests) > 0 {
+		t.Errorf("requests: %v", requests)
 	}
 }
 
-func inviting(email string) attempt {
-	return func(ctx context.Context, f *fixture) (annotations.Annotations, error) {
-		_, _, annos, err := syncerOf[*inviteSyncer](f, typeInvite).CreateAccount(ctx, account(map[string]any{"email": email}), nil)
-		return annos, err
-	}
-}
-
-// Each refusal says in one sentence what is wrong and what to do instead, and
-// leaves everything as it is.
-func TestRefusals(t *testing.T) {
+// Each refusal has its code and message, and changes nothing.
+func TestProvisioning_Refusals(t *testing.T) {
 	t.Parallel()
-	sum := "label:" + access.LabelID([]segmentapi.Label{{Key: longest(""), Value: "x"}}) + ":src"
+	sum := "label:" + access.LabelID([]segmentapi.Label{{Key: padToMaxLabelID(""), Value: "x"}}) + ":src"
 	held := func(principal string, permissions ...sim.Permission) func(*sim.Workspace) {
 		return func(ws *sim.Workspace) {
 			for i := range ws.Users {
@@ -92,13 +103,13 @@ func TestRefusals(t *testing.T) {
 	}
 	noMinimal := func(ws *sim.Workspace) { ws.Roles[1].Name = "Something else" }
 	twin := func(ws *sim.Workspace) { ws.Users = append(ws.Users, sim.User{ID: "u4", Email: "CY@example.com"}) }
-	// Nobody owns the workspace but u1, directly.
+	// The only owner is u1, directly.
 	oneOwner := func(ws *sim.Workspace) {
 		held("user:u1", role("owner"), role("member"))(ws)
 		held("user:u3", role("member"))(ws)
 		held("group:g1", role("member"))(ws)
 	}
-	// Nobody owns the workspace but u2, through g1.
+	// The only owner is u2, through g1.
 	oneMember := func(ws *sim.Workspace) {
 		held("user:u1", role("member"))(ws)
 		held("user:u3", role("member"))(ws)
@@ -110,7 +121,7 @@ func TestRefusals(t *testing.T) {
 		code codes.Code
 		says string
 	}{
-		// Whom something is granted to.
+		// Principals.
 		"a role to an invite": {nil, granting("source:src:src", "invite:new@example.com"), codes.FailedPrecondition,
 			`new@example.com is invited and cannot get or lose roles: Segment does not show what an invite gives; put the invite into a group, or delete it and invite anew with another role`},
 		"a role from an invite": {nil, revoking("role:src:assigned", "invite:new@example.com"), codes.FailedPrecondition,
@@ -133,7 +144,7 @@ func TestRefusals(t *testing.T) {
 			`gone@example.com is not invited any more: if the person has joined, sync again and grant it to the user`},
 		"a group to who has no address": {func(ws *sim.Workspace) { ws.Users[2].Email = "" }, granting("group:g1:member", "user:u3"), codes.FailedPrecondition,
 			`reading user u3: the user has no e-mail, by which Segment's groups know their members: ambiguous: make the change in Segment`},
-		// What is granted.
+		// Entitlements.
 		"the workspace": {nil, granting("workspace:wksp:member", "invite:new@example.com"), codes.FailedPrecondition,
 			`nobody can be made a member of the workspace without being asked: create an account, which sends an invite, instead`},
 		"a role that is unknown": {nil, granting("source:src:gone", "user:u3"), codes.InvalidArgument,
@@ -150,7 +161,7 @@ func TestRefusals(t *testing.T) {
 			`label:sha256-45ee020c910323b26db5c418fc84ba0002643389104fffce24513095d1ec4ec6:src stands for labels that are too long to be told from its id, so it can be revoked but not granted: grant the role in Segment`},
 		"an entitlement of one word": {nil, granting("source", "user:u3"), codes.InvalidArgument,
 			`"source" is not the id of an entitlement, which is type:resource:slug`},
-		// What cannot be taken.
+		// Revocations.
 		"another workspace": {nil, revoking("workspace:other:member", "user:u3"), codes.FailedPrecondition,
 			`the token is one of workspace wksp, not of workspace other: use the token that the file was synced with, or sync again`},
 		"what a group gives": {held("group:g2", onSource), revoking("source:src:src", "user:u3"), codes.FailedPrecondition,
@@ -167,7 +178,7 @@ func TestRefusals(t *testing.T) {
 			`adding user u4 to group g2: user u3, who is in the group, has the same address but for case: ambiguous: make the change in Segment`},
 		"another's membership": {twin, revoking("group:g2:member", "user:u4"), codes.FailedPrecondition,
 			`removing user u4 from group g2: user u3, who is in the group, has the same address but for case: ambiguous: make the change in Segment`},
-		// The last owner.
+		// The last owner of the workspace.
 		"the last owner's role": {oneOwner, revoking("role:owner:assigned", "user:u1"), codes.FailedPrecondition,
 			`revoking role:owner:assigned from user u1: segment user u1: segmentapi: no other Workspace Owner found: give the role Workspace Owner to somebody else first: a workspace without an owner can be managed by nobody`},
 		"the last owner's membership": {oneOwner, revoking("workspace:wksp:member", "user:u1"), codes.FailedPrecondition,
@@ -184,14 +195,14 @@ func TestRefusals(t *testing.T) {
 			`removing group g1: segment group g1: segmentapi: no other Workspace Owner found: give the role Workspace Owner to somebody else first: a workspace without an owner can be managed by nobody`},
 		"an owner, as nobody can tell": {func(ws *sim.Workspace) { ws.Roles[0].Name = "Renamed" }, revoking("role:owner:assigned", "user:u1"), codes.FailedPrecondition,
 			`revoking role:owner:assigned from user u1: segmentapi: who owns the workspace cannot be told, which an edit of workspace-wide roles needs: segment listRoles (GET /roles): not found: no role has the name "Workspace Owner"`},
-		// Groups that are made.
+		// New groups.
 		"a group of the same name": {nil, creatingGroup("owners"), codes.AlreadyExists,
 			`creating group "owners": segment createUserGroup (POST /groups): conflict: the group g1 has the name "Owners": nobody could tell two groups of one name apart`},
 		"a group without a name": {nil, creatingGroup(""), codes.InvalidArgument,
 			`a group needs a display name, which becomes its name in Segment`},
 		"a group with a space first": {nil, creatingGroup(" x"), codes.InvalidArgument,
 			`creating group " x": segmentapi: invalid argument: the group name " x" is empty, begins or ends with a space or has control characters`},
-		// Ids that are none.
+		// Invalid ids.
 		"no user to delete": {nil, deleting("user:"), codes.InvalidArgument,
 			`user "" is not the id of a user`},
 	} {
@@ -202,7 +213,7 @@ func TestRefusals(t *testing.T) {
 				if c.edit != nil {
 					c.edit(ws)
 				}
-				f := timeless(t, ws)
+				f := newInMemoryFixture(t, ws)
 				before := f.state()
 				annos, err := c.do(t.Context(), f)
 				if got := status.Convert(err); got.Code() != c.code || got.Message() != c.says || len(annos) > 0 {
@@ -216,8 +227,9 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// That nobody can tell now what the least role is, is not that there is none.
-func TestLastPermissionInAnOutage(t *testing.T) {
+// If the role that replaces a last permission cannot be read, the code is that
+// of the failed read.
+func TestRevoke_LastPermissionInAnOutage(t *testing.T) {
 	t.Parallel()
 	for _, operation := range []string{"listRoles", "getWorkspace"} {
 		for code, want := range map[int]codes.Code{401: codes.Unauthenticated, 403: codes.PermissionDenied, 500: codes.Internal, 503: codes.Unavailable} {
@@ -226,7 +238,7 @@ func TestLastPermissionInAnOutage(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					ws := writable()
 					ws.Users[1].Permissions = []sim.Permission{{RoleID: "src", Resources: []sim.Resource{{ID: "src", Type: "SOURCE"}}}}
-					f := timeless(t, ws)
+					f := newInMemoryFixture(t, ws)
 					f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: code})
 					if _, err := f.revokeFrom(t.Context(), "source:src:src", "user:u2"); status.Code(err) != want {
 						t.Errorf("%v, want %s", err, want)
@@ -237,29 +249,15 @@ func TestLastPermissionInAnOutage(t *testing.T) {
 	}
 }
 
-// The groups of a user that cannot be read to their end are no groups at all.
-func TestOwnerGroupsThatBreakOff(t *testing.T) {
-	t.Parallel()
-	ws := writable()
-	ws.Users[0].Permissions, ws.Users[2].Permissions = []sim.Permission{role("member")}, []sim.Permission{role("member")}
-	ws.Groups[0].Permissions = []sim.Permission{role("owner")}
-	ws.Groups[0].Members, ws.Groups[1].Members = []string{"bo@example.com"}, []string{"bo@example.com"}
-	f := paged(t, ws, 1)
-	f.inject(t, sim.Fault{Operation: "listUserGroupsFromUser", Ordinal: 2, Kind: sim.FaultStatus, Status: 400})
-	if _, err := deleting("user:u2")(t.Context(), f); err == nil {
-		t.Errorf("the last owner is gone: %v", f.state())
-	}
-}
-
-// A refusal says what to do instead.
-func TestRefusedWritesGiveAdvice(t *testing.T) {
+// An error adds advice to Segment's own words.
+func TestProvisioning_RefusalsGiveAdvice(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{400, 409, 413, 422} {
-		for operation, do := range everyWrite() {
+		for operation, do := range oneAttemptPerOperation() {
 			t.Run(operation+" "+http.StatusText(code), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					f := timeless(t, crowded())
+					f := newInMemoryFixture(t, writableWithHoldings())
 					f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: code})
 					if _, err := do(t.Context(), f); strings.HasSuffix(status.Convert(err).Message(), "Injected by a fault plan") {
 						t.Errorf("no advice: %v", err)
@@ -267,18 +265,5 @@ func TestRefusedWritesGiveAdvice(t *testing.T) {
 				})
 			})
 		}
-	}
-}
-
-// A list of groups that changes while it is read has some of them twice.
-func TestGroupThatComesTwiceIsNamedOnce(t *testing.T) {
-	t.Parallel()
-	ws := writable()
-	ws.Groups[1].Permissions = []sim.Permission{{RoleID: "src", Resources: []sim.Resource{{ID: "src", Type: "SOURCE"}}}}
-	f := newFixture(t, ws)
-	f.inject(t, sim.Fault{Operation: "listUserGroupsFromUser", Kind: sim.FaultRepeatRow})
-	const once = `through the group "g2" (g2): `
-	if _, err := revoking("source:src:src", "user:u3")(t.Context(), f); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), once) {
-		t.Errorf("%v does not say %s", err, once)
 	}
 }

@@ -22,8 +22,8 @@ import (
 func TestEntitlements_TooManyGoneFailsEveryRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := timeless(t, crowd(5, 2))
-		subjects := subjectsOf(f.list(t))
+		f := newInMemoryFixture(t, usersAndEmptyGroups(5, 2))
+		subjects := usersAndGroups(f.listAll(t))
 		gone := subjects[3:6] // Two users and a group.
 		for _, operation := range []string{"getUser", "getUserGroup"} {
 			f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: http.StatusNotFound})
@@ -34,7 +34,7 @@ func TestEntitlements_TooManyGoneFailsEveryRun(t *testing.T) {
 		}
 		f.sim.ClearFaults()
 		for run := range 3 {
-			next := f.another()
+			next := f.inAnotherProcess()
 			for _, r := range gone {
 				_, err := next.entitlements(t.Context(), r)
 				if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "3 of 7") {
@@ -70,11 +70,11 @@ func (b *brokenPart) SetMany(ctx context.Context, values map[string][]byte, opts
 func TestEntitlements_GoneIsCountedInTheNextCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := timeless(t, crowd(5, 0))
+		f := newInMemoryFixture(t, usersAndEmptyGroups(5, 0))
 		f.session = &brokenPart{Memory: statetest.New(), prefix: "gone/"}
-		user := f.list(t)[typeUser][0]
+		user := f.listAll(t)[typeUser][0]
 		f.inject(t, sim.Fault{Operation: "getUser", Kind: sim.FaultStatus, Status: http.StatusNotFound})
-		ctx, logs := logged(t)
+		ctx, logs := withObservedLog(t)
 		if _, err := f.entitlements(ctx, user); !errors.Is(err, errBroken) {
 			t.Errorf("%v", err)
 		}
@@ -93,7 +93,7 @@ func TestGrants_ListIsReadAgainAfterTheDetail(t *testing.T) {
 	ws := full()
 	ws.Users[1].Permissions = []sim.Permission{{RoleID: "src", Resources: []sim.Resource{{ID: "late", Type: "SOURCE"}}}}
 	f := newFixture(t, ws)
-	user := find(t, f.list(t)[typeUser], "u2")
+	user := find(t, f.listAll(t)[typeUser], "u2")
 	must(f.entitlements(t.Context(), user))(t)
 	f.sim.Update(func(ws *sim.Workspace) { ws.Sources = append(ws.Sources, sim.Source{ID: "late", Slug: "late"}) })
 	must(f.listType(t.Context(), typeSource))(t)

@@ -16,18 +16,19 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 )
 
-// A line is a connector and a client of it that talk over memory.
-type line struct {
+// A connection is a client of the connector, and the server in memory that it
+// calls.
+type connection struct {
 	server types.ConnectorServer
 	client types.ConnectorClient
-	// hangUp returns once nothing is being served any more.
-	hangUp func() error
+	// close ends the connection. It returns once no call is being served any more.
+	close func() error
 }
 
-// connect opens a line. Its calls meet the interceptors that they meet in the
-// program: requests are checked, a panic becomes an error, and what the connector
-// logs goes to the logger of ctx.
-func connect(ctx context.Context, c types.ConnectorServer, provisioning bool) (*line, error) {
+// connect starts the server and connects to it. Calls pass the interceptors that
+// they pass in the program: requests are validated, a panic becomes an error, and
+// the connector logs to the logger of ctx.
+func connect(ctx context.Context, c types.ConnectorServer, provisioning bool) (*connection, error) {
 	listener := bufconn.Listen(1 << 20)
 	conn, err := grpc.NewClient("passthrough:///connector",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -65,10 +66,10 @@ func connect(ctx context.Context, c types.ConnectorServer, provisioning bool) (*
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	return &line{
+	return &connection{
 		server: c,
 		client: connectorclient.NewConnectorClient(ctx, conn),
-		hangUp: sync.OnceValue(func() error {
+		close: sync.OnceValue(func() error {
 			err := conn.Close()
 			server.GracefulStop()
 			if serveErr := <-served; err == nil {
