@@ -93,7 +93,7 @@ func TestGrants_ListIsReadAgainAfterTheDetail(t *testing.T) {
 	ws := full()
 	ws.Users[1].Permissions = []sim.Permission{{RoleID: "src", Resources: []sim.Resource{{ID: "late", Type: "SOURCE"}}}}
 	f := newFixture(t, ws)
-	user := find(t, f.listAll(t)[typeUser], "u2")
+	user := rowWithID(t, f.listAll(t)[typeUser], "u2")
 	must(f.entitlements(t.Context(), user))(t)
 	f.sim.Update(func(ws *sim.Workspace) { ws.Sources = append(ws.Sources, sim.Source{ID: "late", Slug: "late"}) })
 	must(f.listType(t.Context(), typeSource))(t)
