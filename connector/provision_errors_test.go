@@ -171,20 +171,20 @@ func TestProvisioning_FailedReadIsAnError(t *testing.T) {
 		fault sim.Fault
 		want  codes.Code
 	}{
-		"the user cannot be read":     {revoking("source:src:src", "user:u2"), sim.Fault{Operation: "getUser", Status: 403}, codes.PermissionDenied},
-		"a proxy knows no user":       {revoking("source:src:src", "user:u2"), sim.Fault{Operation: "getUser", Kind: sim.FaultHTML, Status: 404}, codes.FailedPrecondition},
-		"a proxy knows no group":      {revoking("source:src:src", "group:g1"), sim.Fault{Operation: "getUserGroup", Kind: sim.FaultHTML, Status: 404}, codes.FailedPrecondition},
-		"a proxy knows no members":    {revoking("group:g2:member", "user:u3"), sim.Fault{Operation: "listUsersFromUserGroup", Kind: sim.FaultHTML, Status: 404}, codes.FailedPrecondition},
-		"the groups cannot be listed": {revoking("source:src:src", "user:u2"), sim.Fault{Operation: "listUserGroupsFromUser", Status: 500}, codes.Internal},
-		"the groups are refused":      {revoking("source:src:src", "user:u2"), sim.Fault{Operation: "listUserGroupsFromUser", Status: 403}, codes.PermissionDenied},
-		"a group cannot be read":      {revoking("source:src:src", "user:u2"), sim.Fault{Operation: "getUserGroup", Status: 500}, codes.Internal},
-		"a proxy knows no such group": {revoking("source:src:src", "user:u2"), sim.Fault{Operation: "getUserGroup", Kind: sim.FaultHTML, Status: 404}, codes.FailedPrecondition},
-		"nobody knows who owns":       {revoking("role:owner:assigned", "user:u1"), sim.Fault{Operation: "listRoles", Status: 404}, codes.FailedPrecondition},
-		"invites cannot be listed":    {deleting("invite:gone@example.com"), sim.Fault{Operation: "listInvites", Status: 404}, codes.FailedPrecondition},
-		"a proxy knows no user to remove": {
+		"the user cannot be read":           {revoking("source:src:src", "user:u2"), sim.Fault{Operation: "getUser", Status: 403}, codes.PermissionDenied},
+		"404 of a proxy for a user":         {revoking("source:src:src", "user:u2"), sim.Fault{Operation: "getUser", Kind: sim.FaultHTML, Status: 404}, codes.FailedPrecondition},
+		"404 of a proxy for a group":        {revoking("source:src:src", "group:g1"), sim.Fault{Operation: "getUserGroup", Kind: sim.FaultHTML, Status: 404}, codes.FailedPrecondition},
+		"404 of a proxy for members":        {revoking("group:g2:member", "user:u3"), sim.Fault{Operation: "listUsersFromUserGroup", Kind: sim.FaultHTML, Status: 404}, codes.FailedPrecondition},
+		"the groups cannot be listed":       {revoking("source:src:src", "user:u2"), sim.Fault{Operation: "listUserGroupsFromUser", Status: 500}, codes.Internal},
+		"the groups are refused":            {revoking("source:src:src", "user:u2"), sim.Fault{Operation: "listUserGroupsFromUser", Status: 403}, codes.PermissionDenied},
+		"a group cannot be read":            {revoking("source:src:src", "user:u2"), sim.Fault{Operation: "getUserGroup", Status: 500}, codes.Internal},
+		"404 of a proxy for a user's group": {revoking("source:src:src", "user:u2"), sim.Fault{Operation: "getUserGroup", Kind: sim.FaultHTML, Status: 404}, codes.FailedPrecondition},
+		"the roles cannot be listed":        {revoking("role:owner:assigned", "user:u1"), sim.Fault{Operation: "listRoles", Status: 404}, codes.FailedPrecondition},
+		"invites cannot be listed":          {deleting("invite:gone@example.com"), sim.Fault{Operation: "listInvites", Status: 404}, codes.FailedPrecondition},
+		"404 of a proxy for a user to delete": {
 			deleting("user:u2"), sim.Fault{Operation: "getUser", Kind: sim.FaultHTML, Status: 404}, codes.FailedPrecondition,
 		},
-		"a proxy knows no group to delete": {
+		"404 of a proxy for a group to delete": {
 			deleting("group:g2"), sim.Fault{Operation: "getUserGroup", Kind: sim.FaultHTML, Status: 404}, codes.FailedPrecondition,
 		},
 	} {

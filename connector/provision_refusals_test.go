@@ -94,7 +94,7 @@ func TestProvisioning_Refusals(t *testing.T) {
 		}
 	}
 	onSource := sim.Permission{RoleID: "src", Resources: []sim.Resource{{ID: "src", Type: "SOURCE"}}}
-	both := func(edits ...func(*sim.Workspace)) func(*sim.Workspace) {
+	combined := func(edits ...func(*sim.Workspace)) func(*sim.Workspace) {
 		return func(ws *sim.Workspace) {
 			for _, edit := range edits {
 				edit(ws)
@@ -102,7 +102,7 @@ func TestProvisioning_Refusals(t *testing.T) {
 		}
 	}
 	noMinimal := func(ws *sim.Workspace) { ws.Roles[1].Name = "Something else" }
-	twin := func(ws *sim.Workspace) { ws.Users = append(ws.Users, sim.User{ID: "u4", Email: "CY@example.com"}) }
+	sameEmail := func(ws *sim.Workspace) { ws.Users = append(ws.Users, sim.User{ID: "u4", Email: "CY@example.com"}) }
 	// The only owner is u1, directly.
 	oneOwner := func(ws *sim.Workspace) {
 		held("user:u1", role("owner"), role("member"))(ws)
@@ -130,32 +130,32 @@ func TestProvisioning_Refusals(t *testing.T) {
 			`source "src" cannot be the principal: use a user or group`},
 		"a group to a group": {nil, granting("group:g1:member", "group:g2"), codes.InvalidArgument,
 			`group "g2" cannot be the principal: use a user or invite`},
-		"a role to nobody": {nil, granting("source:src:src", "user:"), codes.InvalidArgument,
+		"a role to no principal": {nil, granting("source:src:src", "user:"), codes.InvalidArgument,
 			`the principal has no id`},
-		"a role to who is gone": {nil, granting("source:src:src", "user:gone"), codes.NotFound,
+		"a role to a deleted user": {nil, granting("source:src:src", "user:gone"), codes.NotFound,
 			`Segment has no user gone any more: sync again`},
-		"a role to a group that is gone": {nil, granting("role:src:assigned", "group:gone"), codes.NotFound,
+		"a role to a deleted group": {nil, granting("role:src:assigned", "group:gone"), codes.NotFound,
 			`Segment has no group gone any more: sync again`},
-		"a group to who is gone": {nil, granting("group:g1:member", "user:gone"), codes.NotFound,
+		"a group to a deleted user": {nil, granting("group:g1:member", "user:gone"), codes.NotFound,
 			`Segment has no user gone any more: sync again`},
-		"a group that is gone": {nil, granting("group:gone:member", "user:u3"), codes.NotFound,
+		"a deleted group": {nil, granting("group:gone:member", "user:u3"), codes.NotFound,
 			`Segment has no group gone any more: sync again`},
-		"a group to who has accepted": {nil, granting("group:g1:member", "invite:gone@example.com"), codes.FailedPrecondition,
+		"a group to an accepted invite": {nil, granting("group:g1:member", "invite:gone@example.com"), codes.FailedPrecondition,
 			`gone@example.com is not invited any more: if the person has joined, sync again and grant it to the user`},
-		"a group to who has no address": {func(ws *sim.Workspace) { ws.Users[2].Email = "" }, granting("group:g1:member", "user:u3"), codes.FailedPrecondition,
+		"a group to a user without an e-mail": {func(ws *sim.Workspace) { ws.Users[2].Email = "" }, granting("group:g1:member", "user:u3"), codes.FailedPrecondition,
 			`reading user u3: the user has no e-mail, by which Segment's groups know their members: ambiguous: make the change in Segment`},
 		// Entitlements.
 		"the workspace": {nil, granting("workspace:wksp:member", "invite:new@example.com"), codes.FailedPrecondition,
 			`nobody can be made a member of the workspace without being asked: create an account, which sends an invite, instead`},
-		"a role that is unknown": {nil, granting("source:src:gone", "user:u3"), codes.InvalidArgument,
+		"an unknown role": {nil, granting("source:src:gone", "user:u3"), codes.InvalidArgument,
 			`granting source:src:gone to user u3: segment addPermissionsToUser (POST /users/u3/permissions): 422 Unprocessable Entity; "permissions.0.roleId" is not a role (field permissions.0.roleId); Segment may not let this role be held on that, or one of them is gone: sync again and choose what is there`},
-		"a source that is gone": {nil, granting("source:gone:src", "group:g2"), codes.InvalidArgument,
+		"a deleted source": {nil, granting("source:gone:src", "group:g2"), codes.InvalidArgument,
 			`granting source:gone:src to group g2: segment addPermissionsToUserGroup (POST /groups/g2/permissions): 422 Unprocessable Entity; "permissions.0.resources.0.id" is not a resource of this type in the workspace (field permissions.0.resources.0.id); Segment may not let this role be held on that, or one of them is gone: sync again and choose what is there`},
-		"a label that is gone": {nil, granting("label:env=gone:src", "user:u3"), codes.InvalidArgument,
+		"a deleted label": {nil, granting("label:env=gone:src", "user:u3"), codes.InvalidArgument,
 			`granting label:env=gone:src to user u3: segment addPermissionsToUser (POST /users/u3/permissions): 422 Unprocessable Entity; "permissions.0.resources.0.labels" must be labels of the workspace (field permissions.0.resources.0.labels); Segment may not let this role be held on that, or one of them is gone: sync again and choose what is there`},
 		"a label without a value": {nil, granting("label:env=:src", "user:u3"), codes.InvalidArgument,
 			`granting label:env=:src to user u3: segmentapi: invalid argument: the assignment of role src has a label without key or value`},
-		"a label that is none": {nil, granting("label:b=1,a=2:src", "user:u3"), codes.InvalidArgument,
+		"an invalid label id": {nil, granting("label:b=1,a=2:src", "user:u3"), codes.InvalidArgument,
 			`"b=1,a=2" is not the id of a label or of a set of labels`},
 		"labels by their checksum": {nil, granting(sum, "user:u3"), codes.FailedPrecondition,
 			`label:sha256-45ee020c910323b26db5c418fc84ba0002643389104fffce24513095d1ec4ec6:src stands for labels that are too long to be told from its id, so it can be revoked but not granted: grant the role in Segment`},
@@ -164,19 +164,19 @@ func TestProvisioning_Refusals(t *testing.T) {
 		// Revocations.
 		"another workspace": {nil, revoking("workspace:other:member", "user:u3"), codes.FailedPrecondition,
 			`the token is one of workspace wksp, not of workspace other: use the token that the file was synced with, or sync again`},
-		"what a group gives": {held("group:g2", onSource), revoking("source:src:src", "user:u3"), codes.FailedPrecondition,
+		"a role held through a group": {held("group:g2", onSource), revoking("source:src:src", "user:u3"), codes.FailedPrecondition,
 			`user u3 holds source:src:src not directly but through the group "g2" (g2): take the user out of the group, or revoke it from the group`},
-		"what two groups give": {both(held("group:g1", onSource), held("group:g2", onSource), func(ws *sim.Workspace) {
+		"a role held through two groups": {combined(held("group:g1", onSource), held("group:g2", onSource), func(ws *sim.Workspace) {
 			ws.Groups[0].Members = append(ws.Groups[0].Members, "cy@example.com")
 		}), revoking("source:src:src", "user:u3"), codes.FailedPrecondition,
 			`user u3 holds source:src:src not directly but through the groups "Owners" (g1) and "g2" (g2): take the user out of the groups, or revoke it from the groups`},
-		"the least that is": {nil, revoking("role:member:assigned", "user:u2"), codes.FailedPrecondition,
+		"the last permission, Minimal Workspace Access": {nil, revoking("role:member:assigned", "user:u2"), codes.FailedPrecondition,
 			`revoking role:member:assigned from user u2: segment user u2: the last permission cannot be taken away: it is Minimal Workspace Access on WORKSPACE wksp, the least that Segment has: remove the user from the workspace, or delete the group, instead`},
-		"the last without a least": {both(noMinimal, held("user:u2", onSource)), revoking("source:src:src", "user:u2"), codes.FailedPrecondition,
+		"the last permission without Minimal Workspace Access": {combined(noMinimal, held("user:u2", onSource)), revoking("source:src:src", "user:u2"), codes.FailedPrecondition,
 			`revoking source:src:src from user u2: segment user u2: the last permission cannot be taken away: segment listRoles (GET /roles): not found: no role has the name "Minimal Workspace Access": remove the user from the workspace, or delete the group, instead`},
-		"a group by another's address": {twin, granting("group:g2:member", "user:u4"), codes.FailedPrecondition,
+		"a group to a user with another's e-mail": {sameEmail, granting("group:g2:member", "user:u4"), codes.FailedPrecondition,
 			`adding user u4 to group g2: user u3, who is in the group, has the same address but for case: ambiguous: make the change in Segment`},
-		"another's membership": {twin, revoking("group:g2:member", "user:u4"), codes.FailedPrecondition,
+		"the membership of a user with another's e-mail": {sameEmail, revoking("group:g2:member", "user:u4"), codes.FailedPrecondition,
 			`removing user u4 from group g2: user u3, who is in the group, has the same address but for case: ambiguous: make the change in Segment`},
 		// The last owner of the workspace.
 		"the last owner's role": {oneOwner, revoking("role:owner:assigned", "user:u1"), codes.FailedPrecondition,
@@ -193,7 +193,7 @@ func TestProvisioning_Refusals(t *testing.T) {
 			`removing user u2: segment user u2: segmentapi: no other Workspace Owner found: give the role Workspace Owner to somebody else first: a workspace without an owner can be managed by nobody`},
 		"the group of the last owner": {oneMember, deleting("group:g1"), codes.FailedPrecondition,
 			`removing group g1: segment group g1: segmentapi: no other Workspace Owner found: give the role Workspace Owner to somebody else first: a workspace without an owner can be managed by nobody`},
-		"an owner, as nobody can tell": {func(ws *sim.Workspace) { ws.Roles[0].Name = "Renamed" }, revoking("role:owner:assigned", "user:u1"), codes.FailedPrecondition,
+		"an owner, if the owner role is unknown": {func(ws *sim.Workspace) { ws.Roles[0].Name = "Renamed" }, revoking("role:owner:assigned", "user:u1"), codes.FailedPrecondition,
 			`revoking role:owner:assigned from user u1: segmentapi: who owns the workspace cannot be told, which an edit of workspace-wide roles needs: segment listRoles (GET /roles): not found: no role has the name "Workspace Owner"`},
 		// New groups.
 		"a group of the same name": {nil, creatingGroup("owners"), codes.AlreadyExists,
@@ -203,7 +203,7 @@ func TestProvisioning_Refusals(t *testing.T) {
 		"a group with a space first": {nil, creatingGroup(" x"), codes.InvalidArgument,
 			`creating group " x": segmentapi: invalid argument: the group name " x" is empty, begins or ends with a space or has control characters`},
 		// Invalid ids.
-		"no user to delete": {nil, deleting("user:"), codes.InvalidArgument,
+		"a user without an id": {nil, deleting("user:"), codes.InvalidArgument,
 			`user "" is not the id of a user`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -182,19 +182,19 @@ func inviting(email string) attempt {
 // Revoke it is gone. Nothing else changes, and a repeated call writes nothing.
 func TestGrantAndRevoke(t *testing.T) {
 	t.Parallel()
-	anybody := []string{"user:u2", "group:g2"}
+	userAndGroup := []string{"user:u2", "group:g2"}
 	for name, c := range map[string]struct {
 		principals []string
 		scope      string
 	}{
-		"role:src:assigned":                  {anybody, "src on WORKSPACE wksp []"},
-		"source:src:src":                     {anybody, "src on SOURCE src []"},
-		"function:f2:fn":                     {anybody, "fn on FUNCTION f2 []"},
-		"space:spa_1:uni":                    {anybody, "uni on SPACE spa_1 []"},
-		"space:2:uni":                        {anybody, "uni on SPACE 2 []"},
-		"label:env=prod:uni":                 {anybody, "uni on WORKSPACE wksp [env=prod]"},
-		"label:env=prod,team=a%2Cb:src":      {anybody, "src on WORKSPACE wksp [env=prod team=a,b]"},
-		"source:src:fn":                      {anybody, "fn on SOURCE src []"}, // The role does not apply to sources.
+		"role:src:assigned":                  {userAndGroup, "src on WORKSPACE wksp []"},
+		"source:src:src":                     {userAndGroup, "src on SOURCE src []"},
+		"function:f2:fn":                     {userAndGroup, "fn on FUNCTION f2 []"},
+		"space:spa_1:uni":                    {userAndGroup, "uni on SPACE spa_1 []"},
+		"space:2:uni":                        {userAndGroup, "uni on SPACE 2 []"},
+		"label:env=prod:uni":                 {userAndGroup, "uni on WORKSPACE wksp [env=prod]"},
+		"label:env=prod,team=a%2Cb:src":      {userAndGroup, "src on WORKSPACE wksp [env=prod team=a,b]"},
+		"source:src:fn":                      {userAndGroup, "fn on SOURCE src []"}, // The role does not apply to sources.
 		"group:g2:member":                    {[]string{"user:u2"}, "bo@example.com"},
 		"group:g2:member and a pending one":  {[]string{"invite:new@example.com"}, "new@example.com"},
 		"group:g1:member and one of another": {[]string{"invite:newer@example.com", "user:u3"}, ""},
@@ -365,12 +365,12 @@ func TestGrantAndRevoke_OnlyIDsCount(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx := t.Context()
 				plain, edited := newInMemoryFixture(t, writable()), newInMemoryFixture(t, writable())
-				person := principalOf(principal)
+				holder := principalOf(principal)
 				// The e-mail is another user's, who must not change.
-				lie := must(userResource(segmentapi.User{ID: "u3", Name: "Cy", Email: "cy@example.com"}))(t)
-				lie.SetId(person.GetId())
-				lie.SetParentResourceId(resourceID(typeWorkspace, "other"))
-				lie.SetAnnotations(annotations.New(&v2.ExternalLink{Url: "https://example.com"}, &v2.GrantImmutable{}))
+				outdated := must(userResource(segmentapi.User{ID: "u3", Name: "Cy", Email: "cy@example.com"}))(t)
+				outdated.SetId(holder.GetId())
+				outdated.SetParentResourceId(resourceID(typeWorkspace, "other"))
+				outdated.SetAnnotations(annotations.New(&v2.ExternalLink{Url: "https://example.com"}, &v2.GrantImmutable{}))
 				target := must(parseEntitlementID(entitlementID))(t)
 				on := stub(target.typeID, target.id)
 				on.SetDisplayName("Something else")
@@ -383,7 +383,7 @@ func TestGrantAndRevoke_OnlyIDsCount(t *testing.T) {
 					if _, _, err := plain.grantTo(ctx, entitlementID, principal); err != nil {
 						t.Fatal(err)
 					}
-					if _, _, err := edited.provisioner(ctx, target.typeID).Grant(ctx, lie, e); err != nil {
+					if _, _, err := edited.provisioner(ctx, target.typeID).Grant(ctx, outdated, e); err != nil {
 						t.Fatal(err)
 					}
 					if diff := cmp.Diff(plain.state(), edited.state()); diff != "" {
@@ -393,7 +393,7 @@ func TestGrantAndRevoke_OnlyIDsCount(t *testing.T) {
 				if _, err := plain.revokeFrom(ctx, entitlementID, principal); err != nil {
 					t.Fatal(err)
 				}
-				grant := v2.Grant_builder{Id: "whatever", Entitlement: e, Principal: lie, Annotations: annotations.New(&v2.GrantImmutable{})}.Build()
+				grant := v2.Grant_builder{Id: "whatever", Entitlement: e, Principal: outdated, Annotations: annotations.New(&v2.GrantImmutable{})}.Build()
 				if _, err := edited.provisioner(ctx, target.typeID).Revoke(ctx, grant); err != nil {
 					t.Fatal(err)
 				}
@@ -421,22 +421,22 @@ func TestProvisioning_NothingToDo(t *testing.T) {
 		"a member":                          {do: granting("group:g1:member", "user:u1"), says: exists},
 		"a pending member":                  {do: granting("group:g1:member", "invite:new@example.com"), says: exists},
 		"a pending member in other case":    {do: granting("group:g1:member", "invite:NEW@example.com"), says: exists},
-		"a user who is gone":                {do: revoking("source:src:src", "user:gone"), says: revoked},
-		"a group that is gone":              {do: revoking("source:src:src", "group:gone"), says: revoked},
-		"a group's own, never held":         {do: revoking("source:src:src", "group:g2"), says: revoked},
-		"a role that is unknown":            {do: revoking("source:src:nonsense", "user:u3"), says: revoked},
+		"a deleted user":                    {do: revoking("source:src:src", "user:gone"), says: revoked},
+		"a deleted group":                   {do: revoking("source:src:src", "group:gone"), says: revoked},
+		"not held by a group":               {do: revoking("source:src:src", "group:g2"), says: revoked},
+		"an unknown role":                   {do: revoking("source:src:nonsense", "user:u3"), says: revoked},
 		"an unrestricted one for a label":   {do: revoking("label:env=prod:owner", "user:u1"), says: revoked},
-		"no member":                         {do: revoking("group:g2:member", "user:u1"), says: revoked},
-		"no pending member":                 {do: revoking("group:g2:member", "invite:new@example.com"), says: revoked},
-		"a member who is gone":              {do: revoking("group:g2:member", "user:gone"), says: revoked},
-		"an invite that is gone":            {do: revoking("group:g2:member", "invite:gone@example.com"), says: revoked},
-		"the members of what is gone":       {do: revoking("group:gone:member", "user:u1"), says: revoked},
-		"a membership of who is gone":       {do: revoking("workspace:wksp:member", "user:gone"), says: revoked},
+		"not a member":                      {do: revoking("group:g2:member", "user:u1"), says: revoked},
+		"not a pending member":              {do: revoking("group:g2:member", "invite:new@example.com"), says: revoked},
+		"a deleted member":                  {do: revoking("group:g2:member", "user:gone"), says: revoked},
+		"a deleted invite":                  {do: revoking("group:g2:member", "invite:gone@example.com"), says: revoked},
+		"a member of a deleted group":       {do: revoking("group:gone:member", "user:u1"), says: revoked},
+		"a deleted member of the workspace": {do: revoking("workspace:wksp:member", "user:gone"), says: revoked},
 		"on a plan without groups":          {opts: []sim.Option{sim.WithoutFeatures(sim.FeatureGroups)}, do: revoking("source:src:src", "user:u1"), says: revoked},
 		"on a plan without groups, and 404": {opts: []sim.Option{sim.WithoutFeatures(sim.FeatureGroups), sim.WithGateStatus(404)}, do: revoking("source:src:src", "user:u1"), says: revoked},
-		"no user":                           {do: deleting("user:gone"), says: gone},
-		"no invite":                         {do: deleting("invite:gone@example.com"), says: gone},
-		"no group":                          {do: deleting("group:gone"), says: gone},
+		"a deleted user, deleted again":     {do: deleting("user:gone"), says: gone},
+		"a deleted invite, deleted again":   {do: deleting("invite:gone@example.com"), says: gone},
+		"a deleted group, deleted again":    {do: deleting("group:gone"), says: gone},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
