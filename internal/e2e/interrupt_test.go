@@ -15,13 +15,6 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// A moment in a sync is a request, counted from 1, or else a line of the log.
-type moment struct {
-	operation string
-	ordinal   int
-	log       string
-}
-
 // An interrupted sync ends with exit code 0 only if the file is complete. No
 // process keeps running. Only SIGKILL leaves anything but the file behind. The
 // next run into the same file writes the rows of an undisturbed run.
@@ -51,7 +44,7 @@ func checkInterruption(t *testing.T, ws *sim.Workspace, m moment, by interruptio
 	s := serve(t, ws)
 	dir := t.TempDir()
 	file := filepath.Join(dir, syncName)
-	p, resume := startUntil(t, s, dir, m.log, m.operation, m.ordinal, smallPageArgs(file)...)
+	p, resume := startUntil(t, s, dir, m, smallPageArgs(file)...)
 	code, killed := p.stop(t, by)
 	resume()
 	remains := entries(t, dir)

@@ -203,17 +203,24 @@ func pauseAt(t *testing.T, s server, operation string, ordinal int) (<-chan stru
 	return arrived, resume
 }
 
-// startUntil starts a program and returns when it has logged a line that
-// contains log, or else when it has sent a request, which is answered once the
-// function is called.
-func startUntil(t *testing.T, s server, dir, log, operation string, ordinal int, args ...string) (*process, func()) {
+// A moment in a sync is a request, counted from 1, or else a line of the log that
+// contains a string.
+type moment struct {
+	operation string
+	ordinal   int
+	log       string
+}
+
+// startUntil starts a program and returns at the moment. If that is a request, it
+// is answered once the function is called.
+func startUntil(t *testing.T, s server, dir string, m moment, args ...string) (*process, func()) {
 	t.Helper()
-	if log != "" {
-		p := start(t, dir, s.env(), log, append(args, "--log-level", "debug")...)
+	if m.log != "" {
+		p := start(t, dir, s.env(), m.log, append(args, "--log-level", "debug")...)
 		p.await(t, p.logged)
 		return p, func() {}
 	}
-	arrived, resume := pauseAt(t, s, operation, ordinal)
+	arrived, resume := pauseAt(t, s, m.operation, m.ordinal)
 	p := start(t, dir, s.env(), "", append(args, "--log-level", "error")...)
 	p.await(t, arrived)
 	return p, resume

@@ -47,17 +47,7 @@ func TestSync_ResumeRequests(t *testing.T) {
 	forbidden := func(operation string, ordinal int) sim.Fault {
 		return sim.Fault{Operation: operation, Ordinal: ordinal, Kind: sim.FaultStatus, Status: http.StatusForbidden}
 	}
-	for name, c := range map[string]struct {
-		// Faults end the first run, or else a signal during the operation.
-		faults    []sim.Fault
-		by        interruption
-		operation string
-		ordinal   int
-		requests  func(first map[string]int) map[string]int
-		// restarts is whether the second run starts anew although the file has
-		// grants.
-		restarts bool
-	}{
+	for name, c := range map[string]resumeCase{
 		"refused during the entitlements": {
 			faults:   []sim.Fault{forbidden("getUser", 20)},
 			requests: func(map[string]int) map[string]int { return whole },
@@ -74,19 +64,19 @@ func TestSync_ResumeRequests(t *testing.T) {
 			requests: func(map[string]int) map[string]int { return addCounts(validate, grants) },
 		},
 		"stopped during the entitlements": {
-			by: interruption{signal: syscall.SIGTERM}, operation: "getUser", ordinal: 20,
+			by: interruption{signal: syscall.SIGTERM}, moment: moment{operation: "getUser", ordinal: 20},
 			requests: func(first map[string]int) map[string]int {
 				return addCounts(validate, remainingCounts(whole, first), map[string]int{"getUser": 1})
 			},
 		},
 		"stopped during the grants": {
-			by: interruption{signal: syscall.SIGINT}, operation: "listUsersFromUserGroup", ordinal: 4,
+			by: interruption{signal: syscall.SIGINT}, moment: moment{operation: "listUsersFromUserGroup", ordinal: 4},
 			requests: func(first map[string]int) map[string]int {
 				return addCounts(validate, remainingCounts(whole, first), map[string]int{"listUsersFromUserGroup": 1})
 			},
 		},
 		"killed": {
-			by: interruption{signal: syscall.SIGKILL}, operation: "listUsersFromUserGroup", ordinal: 4,
+			by: interruption{signal: syscall.SIGKILL}, moment: moment{operation: "listUsersFromUserGroup", ordinal: 4},
 			requests: func(map[string]int) map[string]int { return whole },
 		},
 	} {
@@ -95,25 +85,7 @@ func TestSync_ResumeRequests(t *testing.T) {
 			s, want := serve(t, ws), expected(ws, builtTypes())
 			dir := t.TempDir()
 			file := filepath.Join(dir, syncName)
-			if c.faults == nil {
-				p, resume := startUntil(t, s, dir, "", c.operation, c.ordinal, smallPageArgs(file, "--workers", "1")...)
-				if code, _ := p.stop(t, c.by); code == 0 {
-					t.Fatalf("exit code 0\n%s", p.text())
-				}
-				resume()
-			} else {
-				if err := s.Inject(c.faults...); err != nil {
-					t.Fatal(err)
-				}
-				p := start(t, dir, s.env(), "", smallPageArgs(file, "--workers", "1", "--log-level", "error")...)
-				if code, _ := p.wait(t); code != int(codes.PermissionDenied) {
-					t.Fatalf("exit code %d\n%s", code, p.text())
-				}
-				if remains := entries(t, dir); !slices.Equal(remains, []string{syncName}) {
-					t.Errorf("left behind: %q", remains)
-				}
-				s.ClearFaults()
-			}
+			c.run(t, s, dir, smallPageArgs(file, "--workers", "1"))
 			first, n := requestsSince(s, 0), len(s.Journal())
 			got := syncAgain(t, s, file, "--workers", "1")
 			if c.restarts {
@@ -124,6 +96,42 @@ func TestSync_ResumeRequests(t *testing.T) {
 			compareRequests(t, c.requests(first), requestsSince(s, n))
 		})
 	}
+}
+
+// A resumeCase is an incomplete sync and the requests of the one after it.
+type resumeCase struct {
+	// Faults end the first sync, or else a signal at the moment.
+	faults []sim.Fault
+	by     interruption
+	moment moment
+	// requests returns those of the second sync, given those of the first.
+	requests func(first map[string]int) map[string]int
+	// restarts is set if the second sync starts anew although the file has grants.
+	restarts bool
+}
+
+// run runs the first sync, which must fail.
+func (c resumeCase) run(t *testing.T, s server, dir string, args []string) {
+	t.Helper()
+	if c.faults == nil {
+		p, resume := startUntil(t, s, dir, c.moment, args...)
+		if code, _ := p.stop(t, c.by); code == 0 {
+			t.Fatalf("exit code 0\n%s", p.text())
+		}
+		resume()
+		return
+	}
+	if err := s.Inject(c.faults...); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, dir, s.env(), "", append(args, "--log-level", "error")...)
+	if code, _ := p.wait(t); code != int(codes.PermissionDenied) {
+		t.Fatalf("exit code %d\n%s", code, p.text())
+	}
+	if remains := entries(t, dir); !slices.Equal(remains, []string{syncName}) {
+		t.Errorf("left behind: %q", remains)
+	}
+	s.ClearFaults()
 }
 
 // ofLabelSets reports whether the entitlement is on several labels at once.
@@ -188,7 +196,7 @@ func TestSync_InterruptedReplacesEarlierFile(t *testing.T) {
 			code := 0
 			if c.by.signal != 0 {
 				var resume func()
-				p, resume = startUntil(t, s, dir, "", c.operation, 1, smallPageArgs(file)...)
+				p, resume = startUntil(t, s, dir, moment{operation: c.operation, ordinal: 1}, smallPageArgs(file)...)
 				code, _ = p.stop(t, c.by)
 				resume()
 			} else {
