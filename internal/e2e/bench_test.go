@@ -195,13 +195,13 @@ func TestBaseline_RowsAndRequests(t *testing.T) {
 	t.Parallel()
 	c := bench{users: 100}
 	ws := sim.Sized(c.size())
-	program := buildAsReleased(t, "./internal/sdkbaseline/cmd")
+	baseline := build(t, os.Environ(), "./internal/sdkbaseline/cmd")
 	workspace := filepath.Join(t.TempDir(), "workspace")
 	if err := baselineOf(ws, 0).Write(workspace); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "sync.c1z")
-	if r := runIn(t, t.TempDir(), nil, program, "--workspace", workspace, "-f", file); r.code != 0 {
+	if r := runIn(t, t.TempDir(), nil, baseline, "--workspace", workspace, "-f", file); r.code != 0 {
 		t.Fatalf("the baseline ends with %d:\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	s := serve(t, ws)
@@ -405,14 +405,20 @@ func processUsage(pid int) (time.Duration, int64) {
 
 // buildAsReleased builds a program as a release does: without cgo, which changes
 // the memory use, because the SDK's store then allocates from Go's heap.
-func buildAsReleased(t testing.TB, source string) string {
+func buildAsReleased(b *testing.B, source string) string {
+	b.Helper()
+	return build(b, append(os.Environ(), "CGO_ENABLED=0"), "-trimpath", "-buildvcs=false", "-ldflags=-s -w", source)
+}
+
+// build builds a program. With no flags it shares the compiled packages of make
+// build.
+func build(t testing.TB, env []string, args ...string) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "program")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", program, source)
-	build.Dir = repository
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build %s: %v\n%s", source, err, out)
+	cmd := exec.CommandContext(t.Context(), "go", slices.Concat([]string{"build", "-o", program}, args)...)
+	cmd.Dir, cmd.Env = repository, env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
 	}
 	return program
 }

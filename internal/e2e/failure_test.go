@@ -68,7 +68,7 @@ func TestProgram_RefusesBadSettings(t *testing.T) {
 			for i := range runsPerRefusal {
 				dir := t.TempDir()
 				level := []string{"debug", "info", "error"}[i%3]
-				r := runIn(t, dir, c.env, filepath.Join(programs, "baton-segment"), append(c.args, "--log-level", level)...)
+				r := runIn(t, dir, c.env, program(t, "baton-segment"), append(c.args, "--log-level", level)...)
 				if r.code == 0 {
 					t.Fatalf("run %d: exit code 0\n%s%s", i, r.stdout, r.stderr)
 				}

@@ -501,7 +501,7 @@ func TestProgram_EveryFault(t *testing.T) {
 				if row.fault.Kind == sim.FaultSlow {
 					args = append(args, "--http-timeout-seconds", "1")
 				}
-				r := runIn(t, dir, s.env(), filepath.Join(programs, "baton-segment"), args...)
+				r := runIn(t, dir, s.env(), program(t, "baton-segment"), args...)
 				got := "fails " + codes.Code(r.code).String()
 				if r.code == 0 {
 					got = read.check(t, readFile(t, args[1]).contents(t), false)

@@ -430,7 +430,7 @@ func TestProgram_MissingFeatures(t *testing.T) {
 			ws := gatedWorkspace()
 			s := serve(t, ws, sim.WithoutFeatures(g.features...), sim.WithGateStatus(g.status))
 			dir := t.TempDir()
-			r := runIn(t, dir, s.env(), filepath.Join(programs, "baton-segment"))
+			r := runIn(t, dir, s.env(), program(t, "baton-segment"))
 			if r.code != 0 {
 				t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 			}

@@ -47,9 +47,12 @@ func checkProvisioning(t *testing.T, blocks []string) {
 	checkLeft(t, s, ws)
 }
 
-// The tables of the guide match the output of the program. The test is not
-// parallel, because with -update it rewrites the guide that the others read.
+// The tables of the guide match the output of the program. With -update the test
+// rewrites the guide that others read, so it is not parallel then.
 func TestGuideTables(t *testing.T) {
+	if !*update {
+		t.Parallel()
+	}
 	text, _ := document(t, guide)
 	for _, rows := range [][]string{capabilityRows(t), settingRows(t)} {
 		text = withTable(t, text, rows)
@@ -397,7 +400,7 @@ func TestGuideMessages(t *testing.T) {
 		pool.run(message, func(t *testing.T) {
 			d := c.deploy(t)
 			args := append([]string{"-f", d.file()}, c.args...)
-			r := runIn(t, d.dir, append(d.env(), c.env...), filepath.Join(programs, "baton-segment"), args...)
+			r := runIn(t, d.dir, append(d.env(), c.env...), program(t, "baton-segment"), args...)
 			if fmt.Sprint(r.code) != code {
 				t.Errorf("exit code %d, want %s", r.code, code)
 			}

@@ -33,9 +33,9 @@ const repository = "../.."
 var (
 	update = flag.Bool("update", false, "rewrite golden files and the files that ship with the binary")
 
-	// programs is the folder that TestMain builds the programs into, and syncedDir
-	// the one with the files of sharedSync.
-	programs, syncedDir string
+	// binDir is the folder of the programs, and syncedDir that of the files of
+	// sharedSync.
+	binDir, syncedDir string
 )
 
 func TestMain(m *testing.M) {
@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	code := 1
 	if err == nil {
-		code, err = buildAndRun(m)
+		code, err = runTests(m)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -53,28 +53,46 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func buildAndRun(m *testing.M) (int, error) {
+func runTests(m *testing.M) (int, error) {
 	dir, err := os.MkdirTemp("", "baton-segment-e2e-")
 	if err != nil {
 		return 0, err
 	}
-	programs, syncedDir = filepath.Join(dir, "bin"), filepath.Join(dir, "synced")
+	binDir, syncedDir = filepath.Join(dir, "bin"), filepath.Join(dir, "synced")
 	// In a folder of its own, a temporary file that a test leaves behind is found.
 	temp := filepath.Join(dir, "tmp")
 	if err = errors.Join(os.Mkdir(syncedDir, 0o700), os.Mkdir(temp, 0o700), os.Setenv("TMPDIR", temp)); err != nil {
 		return 0, errors.Join(err, os.RemoveAll(dir))
-	}
-	build := exec.CommandContext(context.Background(), "make", "build", "BIN="+programs)
-	build.Dir = repository
-	out, err := build.CombinedOutput()
-	if err != nil {
-		return 0, errors.Join(fmt.Errorf("make build: %w\n%s", err, out), os.RemoveAll(dir))
 	}
 	code := m.Run()
 	if code == 0 {
 		err = errors.Join(goleak.Find(), leftovers(temp))
 	}
 	return code, errors.Join(err, os.RemoveAll(dir))
+}
+
+// buildPrograms builds the programs when the first test needs them, once for all.
+var buildPrograms = sync.OnceValue(func() error {
+	build := exec.CommandContext(context.Background(), "make", "build", "BIN="+binDir)
+	build.Dir = repository
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("make build: %w\n%s", err, out)
+	}
+	return nil
+})
+
+// programs returns the folder of the programs.
+func programs(t *testing.T) string {
+	t.Helper()
+	if err := buildPrograms(); err != nil {
+		t.Fatal(err)
+	}
+	return binDir
+}
+
+func program(t *testing.T, name string) string {
+	t.Helper()
+	return filepath.Join(programs(t), name)
 }
 
 // leftovers returns an error for each entry of a folder that should be empty.
@@ -141,9 +159,9 @@ type result struct {
 
 // run starts a program in an empty folder, with only the variables that it needs
 // in its environment, and waits until it ends.
-func run(t *testing.T, env []string, program string, args ...string) result {
+func run(t *testing.T, env []string, name string, args ...string) result {
 	t.Helper()
-	return runIn(t, t.TempDir(), env, filepath.Join(programs, program), args...)
+	return runIn(t, t.TempDir(), env, program(t, name), args...)
 }
 
 func runIn(t *testing.T, dir string, env []string, program string, args ...string) result {

@@ -47,7 +47,7 @@ func start(t *testing.T, dir string, env []string, awaited string, args ...strin
 		t.Fatal(err)
 	}
 	p := &process{
-		cmd: exec.CommandContext(t.Context(), filepath.Join(programs, "baton-segment"), args...),
+		cmd: exec.CommandContext(t.Context(), program(t, "baton-segment"), args...),
 		dir: dir, ended: make(chan struct{}), closed: make(chan error, 1), output: r,
 		awaited: awaited, logged: make(chan struct{}),
 	}
@@ -254,7 +254,7 @@ func smallPageArgs(file string, more ...string) []string {
 // syncAgain reads the workspace into the file of an interrupted run.
 func syncAgain(t *testing.T, s server, file string, more ...string) contents {
 	t.Helper()
-	r := runIn(t, filepath.Dir(file), s.env(), filepath.Join(programs, "baton-segment"), smallPageArgs(file, append(more, "--log-level", "error")...)...)
+	r := runIn(t, filepath.Dir(file), s.env(), program(t, "baton-segment"), smallPageArgs(file, append(more, "--log-level", "error")...)...)
 	if r.code != 0 {
 		t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}

@@ -253,7 +253,7 @@ func (d deployment) run(t *testing.T, args ...string) programRun {
 	t.Helper()
 	d.ResetJournal()
 	args = slices.Concat([]string{"-f", d.file()}, args)
-	return programRun{result: runIn(t, d.dir, d.env(), filepath.Join(programs, "baton-segment"), args...), requests: d.Journal()}
+	return programRun{result: runIn(t, d.dir, d.env(), program(t, "baton-segment"), args...), requests: d.Journal()}
 }
 
 // expectChange runs the program and compares the exit code, the workspace, which

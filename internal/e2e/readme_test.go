@@ -83,7 +83,7 @@ func checkTargets(t *testing.T, text string) {
 // checkDemo runs the demo and compares its output with the workspace.
 func checkDemo(t *testing.T) {
 	t.Helper()
-	r := runIn(t, repository, goEnv(t), "make", "demo", "BIN="+programs)
+	r := runIn(t, repository, goEnv(t), "make", "demo", "BIN="+programs(t))
 	if r.code != 0 {
 		t.Fatalf("make demo: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
@@ -196,7 +196,7 @@ func runScript(t *testing.T, env []string, commands string, values map[string]st
 func scriptFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.Symlink(programs, filepath.Join(dir, "bin")); err != nil {
+	if err := os.Symlink(programs(t), filepath.Join(dir, "bin")); err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -240,7 +240,7 @@ func TestSync_ResumeKeepsDeletedRows(t *testing.T) {
 	if err := s.Inject(sim.Fault{Operation: "listUsersFromUserGroup", Ordinal: 4, Kind: sim.FaultStatus, Status: http.StatusForbidden}); err != nil {
 		t.Fatal(err)
 	}
-	r := runIn(t, dir, s.env(), filepath.Join(programs, "baton-segment"), smallPageArgs(file, "--workers", "1", "--log-level", "error")...)
+	r := runIn(t, dir, s.env(), program(t, "baton-segment"), smallPageArgs(file, "--workers", "1", "--log-level", "error")...)
 	if r.code != int(codes.PermissionDenied) {
 		t.Fatalf("exit code %d\n%s", r.code, r.stderr)
 	}

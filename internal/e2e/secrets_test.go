@@ -32,7 +32,7 @@ func TestSecretsStayInTheWorkspace(t *testing.T) {
 			s := serve(t, ws)
 			dir := t.TempDir()
 			file := filepath.Join(dir, "sync.c1z")
-			r := runIn(t, dir, s.env(), filepath.Join(programs, "baton-segment"), "--log-level", "debug", "-f", file)
+			r := runIn(t, dir, s.env(), program(t, "baton-segment"), "--log-level", "debug", "-f", file)
 			if r.code != 0 {
 				t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 			}
@@ -75,7 +75,7 @@ func TestSecretsStayOutOfFailures(t *testing.T) {
 			}
 			dir := t.TempDir()
 			file, log := filepath.Join(dir, "sync.c1z"), filepath.Join(dir, "log")
-			r := runIn(t, dir, s.env(), filepath.Join(programs, "baton-segment"),
+			r := runIn(t, dir, s.env(), program(t, "baton-segment"),
 				"-f", file, "--log-level", "debug", "--log-path", log, "--http-timeout-seconds", "1")
 			if entries, err := os.ReadFile(log); err != nil || !strings.Contains(string(entries), `"level":"debug"`) {
 				t.Errorf("the log has no debug entry: %v", err)
