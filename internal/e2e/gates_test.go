@@ -319,7 +319,7 @@ func checkGate(t *testing.T, list gatedList, answer gatedAnswer, o outcome) {
 
 // A user or a group that was deleted after it was listed has no grants and is
 // counted in a warning. One does not fail the sync, two do.
-func TestSync_DeletedAfterListing(t *testing.T) {
+func TestInProcess_DeletedAfterListing(t *testing.T) {
 	t.Parallel()
 	// A deleted group keeps its row, and the members that were read before.
 	remains := func(members ...string) func(*sim.Workspace) {

@@ -23,7 +23,7 @@ import (
 
 // A sync passes the invariants of the SDK: no grant or entitlement refers to a row
 // that is missing. The program only logs a warning if it does.
-func TestSync_PassesInvariants(t *testing.T) {
+func TestInProcess_PassesInvariants(t *testing.T) {
 	t.Parallel()
 	for name, ws := range workspaces() {
 		for _, workers := range []int{1, 8} {
@@ -41,7 +41,7 @@ func TestSync_PassesInvariants(t *testing.T) {
 
 // A sync whose context is cancelled saves its progress. The next sync continues
 // from there, and its rows are those of an undisturbed one.
-func TestSync_CancelledResumes(t *testing.T) {
+func TestInProcess_CancelledResumes(t *testing.T) {
 	t.Parallel()
 	ws := sim.Demo()
 	for _, workers := range []int{1, connector.Workers} {
@@ -118,7 +118,7 @@ func newRunner(ctx context.Context, t testingT, s server, pageSize int, opts ...
 // After a sync, the connections that the connector leaves open are few and idle.
 // The SDK's HTTP client closes them after 30 idle seconds. It has no way to close
 // them earlier, so the connector has no Close method.
-func TestSync_LeavesIdleConnections(t *testing.T) {
+func TestInProcess_LeavesIdleConnections(t *testing.T) {
 	t.Parallel()
 	const workers = 8
 	s := server{Server: sim.New(sim.Demo(), sim.WithToken(token))}

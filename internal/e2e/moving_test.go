@@ -16,7 +16,7 @@ const smallPage = 10
 
 // A workspace may change while it is read. Each row of the file was true when it
 // was read, and no row refers to one that is missing.
-func TestSync_WorkspaceChanges(t *testing.T) {
+func TestInProcess_WorkspaceChanges(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		// The edit is made before this request, counted from 1.

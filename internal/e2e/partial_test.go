@@ -166,7 +166,7 @@ func directGrants(grants []grant) []grant {
 // resources the lists returned. So it adds no rows for unlisted resources, except
 // sets of labels, which no list returns, and it keeps the space id of the
 // permission.
-func TestSync_WithoutSessionStore(t *testing.T) {
+func TestInProcess_WithoutSessionStore(t *testing.T) {
 	t.Parallel()
 	for name, ws := range workspaces() {
 		for _, workers := range []int{1, 8} {

@@ -17,7 +17,7 @@ import (
 // Every role and every membership in a file can be revoked with the row of the
 // file, and the revocation removes exactly the permissions that the row stands
 // for. Grants that are only derived, or that Segment cannot change, are refused.
-func TestRevoke_EveryGrantOfFile(t *testing.T) {
+func TestInProcess_RevokeEveryGrant(t *testing.T) {
 	t.Parallel()
 	ws := sim.Hostile()
 	// A second owner, so that the rule about the last one does not apply.
