@@ -10,7 +10,8 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// accountsWorkspace has groups that a profile can name, well or not.
+// accountsWorkspace has groups whose names in a profile are ambiguous or contain
+// a comma.
 func accountsWorkspace() *sim.Workspace {
 	ws := provisioned()
 	for id, name := range map[string]string{"g-twin-1": "Twins", "g-twin-2": "twins", "g-comma": "Sales, EMEA"} {
@@ -20,89 +21,89 @@ func accountsWorkspace() *sim.Workspace {
 	return ws
 }
 
-// inviting is the edit of an invite that gives a role on the workspace.
-func inviting(email, roleID string, groups ...string) func(*sim.Workspace) {
+// sendInvite returns the edit of an invite with a role on the workspace.
+func sendInvite(email, roleID string, groups ...string) func(*sim.Workspace) {
 	return func(ws *sim.Workspace) {
-		ws.Invites = append(ws.Invites, sim.Invite{Email: email, Permissions: []sim.Permission{{RoleID: roleID, Resources: []sim.Resource{everywhere()}}}})
+		ws.Invites = append(ws.Invites, sim.Invite{Email: email, Permissions: []sim.Permission{{RoleID: roleID, Resources: []sim.Resource{onWorkspace()}}}})
 		for _, id := range groups {
-			join(id, email)(ws)
+			addMember(id, email)(ws)
 		}
 	}
 }
 
-// Who is asked for is invited once, with what the profile says, and nobody who
-// is a member or invited already. What cannot be understood is refused before
-// anything is sent.
-func TestAccountsAreInvitedOnce(t *testing.T) {
+// An account is invited once, with the role and the groups of the profile, unless
+// its e-mail is a member's or an invite's already. A profile that is not
+// understood is refused before any request changes the workspace.
+func TestCreateAccount(t *testing.T) {
 	t.Parallel()
-	synced := syncFile(t, serve(t, accountsWorkspace()))
+	synced := sharedSync(t, accountsWorkspace())
 	profile := func(text string) []string {
 		return []string{"--create-account-login", "login", "--create-account-profile", text}
 	}
 	for name, c := range map[string]struct {
-		args []string
-		code codes.Code
-		edit func(*sim.Workspace)
-		says []string
+		args  []string
+		code  codes.Code
+		edit  func(*sim.Workspace)
+		words []string
 	}{
-		"login and profile": {args: profile(`{"email":"new@example.com"}`), edit: inviting("new@example.com", roleMinimal)},
+		"login and profile": {args: profile(`{"email":"new@example.com"}`), edit: sendInvite("new@example.com", roleMinimal)},
 		"login that is an address": {
-			args: []string{"--create-account-login", "new@example.com"}, edit: inviting("new@example.com", roleMinimal),
+			args: []string{"--create-account-login", "new@example.com"}, edit: sendInvite("new@example.com", roleMinimal),
 		},
 		"e-mail and profile": {
 			args: []string{"--create-account-email", "new@example.com", "--create-account-profile", `{"role":"Source Admin"}`},
-			edit: inviting("new@example.com", roleSource),
+			edit: sendInvite("new@example.com", roleSource),
 		},
 		"login and e-mail": {
-			args: []string{"--create-account-login", "login", "--create-account-email", "new@example.com"}, edit: inviting("new@example.com", roleMinimal),
+			args: []string{"--create-account-login", "login", "--create-account-email", "new@example.com"}, edit: sendInvite("new@example.com", roleMinimal),
 		},
-		// The SDK takes it for a sync.
+		// The SDK runs a sync.
 		"e-mail alone": {args: []string{"--create-account-email", "new@example.com"}},
 		"as an invite": {
-			args: append(profile(`{"email":"new@example.com"}`), "--create-account-resource-type", typeInvite), edit: inviting("new@example.com", roleMinimal),
+			args: append(profile(`{"email":"new@example.com"}`), "--create-account-resource-type", typeInvite), edit: sendInvite("new@example.com", roleMinimal),
 		},
-		"characters to escape": {args: profile(`{"email":"o'new+x&y=1@example.com"}`), edit: inviting("o'new+x&y=1@example.com", roleMinimal)},
-		"role by id":           {args: profile(`{"email":"new@example.com","role":"pii"}`), edit: inviting("new@example.com", rolePII)},
-		"role in another case": {args: profile(`{"email":"new@example.com","role":"pii access"}`), edit: inviting("new@example.com", rolePII)},
+		"characters to escape": {args: profile(`{"email":"o'new+x&y=1@example.com"}`), edit: sendInvite("o'new+x&y=1@example.com", roleMinimal)},
+		"role by id":           {args: profile(`{"email":"new@example.com","role":"pii"}`), edit: sendInvite("new@example.com", rolePII)},
+		"role in another case": {args: profile(`{"email":"new@example.com","role":"pii access"}`), edit: sendInvite("new@example.com", rolePII)},
 		"groups by name and id": {
 			args: profile(`{"email":"new@example.com","groups":["Members","g-twin-2","Sales, EMEA"]}`),
-			edit: inviting("new@example.com", roleMinimal, "g-members", "g-twin-2", "g-comma"),
+			edit: sendInvite("new@example.com", roleMinimal, "g-members", "g-twin-2", "g-comma"),
 		},
-		"groups in one text": {
-			args: profile(`{"email":"new@example.com","groups":"members, Newcomers"}`), edit: inviting("new@example.com", roleMinimal, "g-members", groupNewcomer),
+		"groups in one string": {
+			args: profile(`{"email":"new@example.com","groups":"members, Newcomers"}`), edit: sendInvite("new@example.com", roleMinimal, "g-members", groupNewcomer),
 		},
 		"invited before":                    {args: profile(`{"email":"Invited@example.com"}`)},
 		"invited before, in another case":   {args: profile(`{"email":"INVITED@example.com"}`)},
-		"invited before, now with a group":  {args: profile(`{"email":"invited@example.com","groups":["Members"]}`), edit: join("g-members", invited)},
+		"invited before, now with a group":  {args: profile(`{"email":"invited@example.com","groups":["Members"]}`), edit: addMember("g-members", invited)},
 		"a member":                          {args: profile(`{"email":"Newcomer@example.com"}`)},
 		"a member, in another case":         {args: profile(`{"email":"NEWCOMER@EXAMPLE.COM"}`)},
 		"a member is not put into a group":  {args: profile(`{"email":"holder@example.com","groups":["Members"]}`)},
-		"no address":                        {args: profile(`{"email":"new at example.com"}`), code: codes.InvalidArgument, says: []string{"email"}},
-		"address with a name":               {args: profile(`{"email":"New <new@example.com>"}`), code: codes.InvalidArgument, says: []string{"e-mail"}},
-		"no e-mail":                         {args: profile(`{"role":"pii"}`), code: codes.InvalidArgument, says: []string{"email"}},
-		"e-mail that is no text":            {args: profile(`{"email":7}`), code: codes.InvalidArgument, says: []string{"email", "text"}},
-		"unknown role":                      {args: profile(`{"email":"new@example.com","role":"Source Amin"}`), code: codes.InvalidArgument, says: []string{"Source Amin", "Source Admin"}},
-		"role that is no text":              {args: profile(`{"email":"new@example.com","role":["pii"]}`), code: codes.InvalidArgument, says: []string{"role", "text"}},
-		"unknown group":                     {args: profile(`{"email":"new@example.com","groups":["Members","Nobody"]}`), code: codes.InvalidArgument, says: []string{"Nobody"}},
-		"group of which there are two":      {args: profile(`{"email":"new@example.com","groups":["Twins"]}`), code: codes.InvalidArgument, says: []string{"Twins", "g-twin-1", "g-twin-2"}},
+		"no address":                        {args: profile(`{"email":"new at example.com"}`), code: codes.InvalidArgument, words: []string{"email"}},
+		"address with a name":               {args: profile(`{"email":"New <new@example.com>"}`), code: codes.InvalidArgument, words: []string{"e-mail"}},
+		"no e-mail":                         {args: profile(`{"role":"pii"}`), code: codes.InvalidArgument, words: []string{"email"}},
+		"e-mail that is no string":          {args: profile(`{"email":7}`), code: codes.InvalidArgument, words: []string{"email", "text"}},
+		"unknown role":                      {args: profile(`{"email":"new@example.com","role":"Source Amin"}`), code: codes.InvalidArgument, words: []string{"Source Amin", "Source Admin"}},
+		"role that is no string":            {args: profile(`{"email":"new@example.com","role":["pii"]}`), code: codes.InvalidArgument, words: []string{"role", "text"}},
+		"unknown group":                     {args: profile(`{"email":"new@example.com","groups":["Members","Nobody"]}`), code: codes.InvalidArgument, words: []string{"Nobody"}},
+		"group of which there are two":      {args: profile(`{"email":"new@example.com","groups":["Twins"]}`), code: codes.InvalidArgument, words: []string{"Twins", "g-twin-1", "g-twin-2"}},
 		"type that is not made by inviting": {args: append(profile(`{"email":"new@example.com"}`), "--create-account-resource-type", typeUser), code: codes.Unimplemented},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDesk(t, accountsWorkspace(), synced)
+			d := newDeployment(t, accountsWorkspace(), synced)
 			want := d.Workspace()
 			if c.edit != nil {
 				c.edit(want)
 			}
-			// Once more changes nothing.
+			// The second run changes nothing.
 			for range 2 {
 				s := d.run(t, c.args...)
 				d.check(t, s, c.code, stateOf(sim.New(want).Workspace()), c.args)
-				if complaint := unclear(s.stderr, c.says); c.code != codes.OK && complaint != "" {
-					t.Errorf("%s\n%s", complaint, s.stderr)
+				if problem := unclear(s.stderr, c.words); c.code != codes.OK && problem != "" {
+					t.Errorf("%s\n%s", problem, s.stderr)
 				}
 				if writes := s.writes(); len(writes) > 0 && c.edit == nil {
-					t.Errorf("wrote although there was nothing to do:\n%s", s.text())
+					t.Errorf("wrote although nothing was to change:\n%s", s.text())
 				}
 				c.edit = nil
 			}
@@ -110,18 +111,19 @@ func TestAccountsAreInvitedOnce(t *testing.T) {
 	}
 }
 
-// Who accepts at once is a user, and the invite that is gone is not sent again.
-func TestAccountThatIsAcceptedAtOnce(t *testing.T) {
+// If an invite is accepted before it is read back, its user is the account, and
+// no second invite is sent.
+func TestCreateAccount_AcceptedImmediately(t *testing.T) {
 	t.Parallel()
 	ws := provisioned()
-	d := newDesk(t, ws, syncFile(t, serve(t, ws)))
+	d := newDeployment(t, ws, sharedSync(t, ws))
 	if err := d.Before("listInvites", 2, func(ws *sim.Workspace) { ws.Accept("new@example.com", "u-new") }); err != nil {
 		t.Fatal(err)
 	}
 	accepted := func(ws *sim.Workspace) {
-		inviting("new@example.com", roleSource)(ws)
+		sendInvite("new@example.com", roleSource)(ws)
 		ws.Accept("new@example.com", "u-new")
-		join("g-members", "new@example.com")(ws)
+		addMember("g-members", "new@example.com")(ws)
 	}
 	args := []string{"--create-account-login", "new", "--create-account-profile", `{"email":"new@example.com","role":"src","groups":["g-members"]}`}
 	want := d.Workspace()
@@ -131,23 +133,23 @@ func TestAccountThatIsAcceptedAtOnce(t *testing.T) {
 	if n := len(s.writes()); n != 2 { // The invite, and the group.
 		t.Errorf("%d writes:\n%s", n, s.text())
 	}
-	d.change(t, codes.OK, nil, args...)
+	d.expectChange(t, codes.OK, nil, args...)
 }
 
-// An account is made, shows up, is withdrawn, and is gone; users and groups go
-// the same way. To remove what is not there any more is no error.
-func TestAccountsAndGroupsAreRemoved(t *testing.T) {
+// Invites, users and groups are deleted. Deleting one that does not exist any more
+// succeeds and changes nothing.
+func TestDelete(t *testing.T) {
 	t.Parallel()
 	ws := provisioned()
-	d := newDesk(t, ws, syncFile(t, serve(t, ws)))
+	d := newDeployment(t, ws, sharedSync(t, ws))
 	const email = "Someone.New@example.com"
 	args := []string{"--create-account-login", email, "--create-account-profile", `{"email":"` + email + `"}`}
-	d.change(t, codes.OK, inviting(email, roleMinimal), args...)
-	d.change(t, codes.OK, nil, args...)
-	d.look(t) // The grant needs the invite in the file.
-	d.change(t, codes.OK, join("g-members", email), grantArgs("group:g-members:member", typeInvite, email)...)
-	if seen := d.look(t); !slices.Contains(seen, "group:g-members:member:invite:"+email) {
-		t.Errorf("the invite is not shown in its group: %v", seen)
+	d.expectChange(t, codes.OK, sendInvite(email, roleMinimal), args...)
+	d.expectChange(t, codes.OK, nil, args...)
+	d.syncAndCompare(t) // A grant needs the invite in the file.
+	d.expectChange(t, codes.OK, addMember("g-members", email), grantArgs("group:g-members:member", typeInvite, email)...)
+	if ids := d.syncAndCompare(t); !slices.Contains(ids, "group:g-members:member:invite:"+email) {
+		t.Errorf("the invite is not shown in its group: %v", ids)
 	}
 	for _, c := range []struct {
 		typeID, id string
@@ -155,16 +157,16 @@ func TestAccountsAndGroupsAreRemoved(t *testing.T) {
 	}{
 		{typeInvite, email, func(ws *sim.Workspace) {
 			ws.Invites = slices.DeleteFunc(ws.Invites, func(i sim.Invite) bool { return i.Email == email })
-			leave("g-members", email)(ws)
+			removeMember("g-members", email)(ws)
 		}},
-		{typeUser, "u-ann", remove("u-ann")},
+		{typeUser, "u-ann", removeUserByID("u-ann")},
 		{typeGroup, groupHolder, func(ws *sim.Workspace) {
 			ws.Groups = slices.DeleteFunc(ws.Groups, func(g sim.Group) bool { return g.ID == groupHolder })
 		}},
 	} {
-		first := d.change(t, codes.OK, c.edit, deleteArgs(c.typeID, c.id)...)
-		again := d.change(t, codes.OK, nil, deleteArgs(c.typeID, c.id)...)
+		first := d.expectChange(t, codes.OK, c.edit, deleteArgs(c.typeID, c.id)...)
+		again := d.expectChange(t, codes.OK, nil, deleteArgs(c.typeID, c.id)...)
 		t.Logf("deleting %s %s: %d requests, then %d", c.typeID, c.id, len(first.requests), len(again.requests))
 	}
-	d.look(t)
+	d.syncAndCompare(t)
 }

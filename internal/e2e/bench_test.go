@@ -26,14 +26,15 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// A bench is one sync of a simulated workspace to measure, by baton-segment
-// and by the floor.
+// A bench is one sync of a simulated workspace, to be measured with baton-segment
+// and with the baseline.
 type bench struct {
 	users   int
 	latency time.Duration
-	// workers is the program's default if it is zero.
+	// workers is the --workers flag, zero for the program's default.
 	workers int
-	// limit is how many requests a minute Segment allows, zero for any number.
+	// limit is the number of requests a minute that Segment allows, zero for no
+	// limit.
 	limit int
 }
 
@@ -49,7 +50,7 @@ func (c bench) String() string {
 	return name
 }
 
-// size has a group for 50 users and a source for 10.
+// size has one group for 50 users and one source for 10.
 func (c bench) size() sim.Size {
 	return sim.Size{
 		Users: c.users, Groups: c.users / 50, Sources: c.users / 10,
@@ -57,17 +58,16 @@ func (c bench) size() sim.Size {
 	}
 }
 
-// pageSize is what the program asks for.
+// pageSize is the default of the program.
 const pageSize = 1000
 
-// longest leaves out syncs whose users would take longer than this, with the
-// latency of their requests and two milliseconds each, shared by the workers. It
-// would be that long, and no news.
+// longest leaves out syncs that would take longer. The estimate is the latency and
+// two milliseconds for each user, divided by the workers.
 var longest = flag.Duration("longest", 70*time.Second, "the longest sync to measure")
 
-// BenchmarkSync measures whole syncs by the program, and beside each what the
-// SDK alone takes for the same rows and waits. The simulator runs in this
-// process and is not counted.
+// BenchmarkSync measures whole syncs with the program, and beside each the SDK
+// alone with the same rows and waits. The simulator runs in this process and is
+// not measured.
 func BenchmarkSync(b *testing.B) {
 	cases := []bench{{users: 5000, latency: 50 * time.Millisecond}, {users: 10_000}, {users: 10_000, limit: 6000}}
 	for _, users := range []int{1000, 10_000, 100_000} {
@@ -82,11 +82,11 @@ func BenchmarkSync(b *testing.B) {
 			}
 		}
 	}
-	program, floorProgram := buildAsReleased(b, "./cmd/baton-segment"), buildAsReleased(b, "./internal/sdkbaseline/cmd")
+	program, baselineProgram := buildAsReleased(b, "./cmd/baton-segment"), buildAsReleased(b, "./internal/sdkbaseline/cmd")
 	for _, c := range cases {
 		b.Run(c.String()+"/program=baton-segment", func(b *testing.B) { c.measure(b, program) })
 		if c.limit == 0 {
-			b.Run(c.String()+"/program=floor", func(b *testing.B) { c.measureFloor(b, floorProgram) })
+			b.Run(c.String()+"/program=baseline", func(b *testing.B) { c.measureBaseline(b, baselineProgram) })
 		}
 	}
 }
@@ -119,12 +119,12 @@ func (c bench) measure(b *testing.B, program string) {
 	defer listener.Close()
 	want := c.requests(ws)
 	s := server{Server: segment, URL: listener.URL}
-	var sum spent
+	var sum measurement
 	refused := 0
 	for b.Loop() {
 		segment.ResetJournal()
 		file := filepath.Join(b.TempDir(), "sync.c1z")
-		sum.add(b, spend(b, s.env(), program, c.args(file)...), file)
+		sum.add(b, runMeasured(b, s.env(), program, c.args(file)...), file)
 		answered := 0
 		for _, r := range segment.Journal() {
 			if r.Status == http.StatusTooManyRequests {
@@ -147,15 +147,15 @@ func (c bench) measure(b *testing.B, program string) {
 	}
 }
 
-// BenchmarkColdStart measures how long it takes from the start of the program to
-// its first request, beside a connector of the SDK that has nothing to read.
+// BenchmarkColdStart measures the time from the start of the program to its first
+// request, beside a connector of the SDK that has nothing to read.
 func BenchmarkColdStart(b *testing.B) {
 	first := make(chan time.Time, 1)
 	segment := sim.New(sim.Demo(), sim.WithToken(token))
 	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case first <- time.Now():
-		default: // It is not the first.
+		default: // A later request.
 		}
 		segment.ServeHTTP(w, r)
 	}))
@@ -177,7 +177,7 @@ func BenchmarkColdStart(b *testing.B) {
 			var waited time.Duration
 			for b.Loop() {
 				begun := time.Now()
-				spend(b, p.env, p.path, slices.Concat([]string{"-f", file, "--log-level", "error"}, p.args)...)
+				runMeasured(b, p.env, p.path, slices.Concat([]string{"-f", file, "--log-level", "error"}, p.args)...)
 				waited += (<-first).Sub(begun)
 				if err := os.Remove(file); err != nil {
 					b.Fatal(err)
@@ -189,26 +189,27 @@ func BenchmarkColdStart(b *testing.B) {
 	}
 }
 
-// The floor of the benchmarks has the rows of a sync, and the requests.
-func TestFloorHasTheRowsOfASync(t *testing.T) {
+// The baseline of the benchmarks writes the rows of a sync and waits for as many
+// requests.
+func TestBaseline_RowsAndRequests(t *testing.T) {
 	t.Parallel()
 	c := bench{users: 100}
 	ws := sim.Sized(c.size())
-	program := buildAsReleased(t, "./internal/sdkbaseline/cmd")
+	baseline := build(t, os.Environ(), "./internal/sdkbaseline/cmd")
 	workspace := filepath.Join(t.TempDir(), "workspace")
-	if err := floorOf(ws, 0).Write(workspace); err != nil {
+	if err := baselineOf(ws, 0).Write(workspace); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "sync.c1z")
-	if r := runIn(t, t.TempDir(), nil, program, "--workspace", workspace, "-f", file); r.code != 0 {
-		t.Fatalf("the floor ends with %d:\n%s%s", r.code, r.stdout, r.stderr)
+	if r := runIn(t, t.TempDir(), nil, baseline, "--workspace", workspace, "-f", file); r.code != 0 {
+		t.Fatalf("the baseline ends with %d:\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	s := serve(t, ws)
 	if diff := cmp.Diff(rowIDs(t, syncFile(t, s)), rowIDs(t, file)); diff != "" {
-		t.Errorf("rows (-baton-segment +floor):\n%s", diff)
+		t.Errorf("rows (-baton-segment +baseline):\n%s", diff)
 	}
-	if got := len(s.Journal()); got != c.requests(ws) || c.requests(ws) != requestsOf(floorOf(ws, 0)) {
-		t.Errorf("%d requests; the formula says %d, and the floor %d", got, c.requests(ws), requestsOf(floorOf(ws, 0)))
+	if got := len(s.Journal()); got != c.requests(ws) || c.requests(ws) != requestsOf(baselineOf(ws, 0)) {
+		t.Errorf("%d requests, want %d by the formula, and %d of the baseline", got, c.requests(ws), requestsOf(baselineOf(ws, 0)))
 	}
 }
 
@@ -228,7 +229,7 @@ func rowIDs(t *testing.T, file string) []string {
 	return ids
 }
 
-// requestsOf is how often a floor waits.
+// requestsOf returns the number of requests that a baseline waits for.
 func requestsOf(w *sdkbaseline.Workspace) int {
 	n := w.Validate
 	for _, t := range w.Types {
@@ -247,11 +248,11 @@ func requestsOf(w *sdkbaseline.Workspace) int {
 	return n
 }
 
-// requests is what the formula says. A group takes three: its details, its
-// members and its pending ones, each of them one page.
+// requests returns the number of requests by the formula. A group takes three: its
+// details, its members and its pending members, each in one page.
 func (c bench) requests(ws *sim.Workspace) int {
 	without := *ws
-	without.Groups = nil // Who is in a group takes the oracle long to say.
+	without.Groups = nil // The oracle is slow to compute the members of groups.
 	sum := max(0, (len(ws.Groups)-1)/pageSize) + 3*len(ws.Groups)
 	for _, n := range cost(&without, builtTypes(), pageSize) {
 		sum += n
@@ -259,33 +260,33 @@ func (c bench) requests(ws *sim.Workspace) int {
 	return sum
 }
 
-// measureFloor syncs with the floor.
-func (c bench) measureFloor(b *testing.B, program string) {
+// measureBaseline syncs with the baseline.
+func (c bench) measureBaseline(b *testing.B, program string) {
 	workspace := filepath.Join(b.TempDir(), "workspace")
-	if err := floorOf(sim.Sized(c.size()), c.latency).Write(workspace); err != nil {
+	if err := baselineOf(sim.Sized(c.size()), c.latency).Write(workspace); err != nil {
 		b.Fatal(err)
 	}
-	var sum spent
+	var sum measurement
 	args := []string{"--workspace", workspace}
 	if c.workers == 0 {
 		args = append(args, "--workers", strconv.Itoa(connector.Workers))
 	}
 	for b.Loop() {
 		file := filepath.Join(b.TempDir(), "sync.c1z")
-		sum.add(b, spend(b, nil, program, slices.Concat(c.args(file), args)...), file)
+		sum.add(b, runMeasured(b, nil, program, slices.Concat(c.args(file), args)...), file)
 	}
 	sum.report(b)
 }
 
-// A spent is what a program and the processes that it started used.
-type spent struct {
+// A measurement is the time and memory of a program and its child processes.
+type measurement struct {
 	wall, cpu time.Duration
-	// rss is the most that all of them had in memory at a time, in bytes, and
-	// size that of the file.
+	// rss is the peak of their resident memory together, size that of the file,
+	// both in bytes.
 	rss, size int64
 }
 
-func (s *spent) add(b *testing.B, one spent, file string) {
+func (s *measurement) add(b *testing.B, one measurement, file string) {
 	b.Helper()
 	info, err := os.Stat(file)
 	if err != nil {
@@ -300,7 +301,7 @@ func (s *spent) add(b *testing.B, one spent, file string) {
 	}
 }
 
-func (s *spent) report(b *testing.B) {
+func (s *measurement) report(b *testing.B) {
 	b.Helper()
 	b.ReportMetric(0, "ns/op") // It is wall-s.
 	b.ReportMetric(s.wall.Seconds()/float64(b.N), "wall-s")
@@ -311,9 +312,9 @@ func (s *spent) report(b *testing.B) {
 	}
 }
 
-// spend runs a program to its end. Where there is no /proc, memory is not known
-// and the processor time is of those that the program waited for.
-func spend(b *testing.B, env []string, program string, args ...string) spent {
+// runMeasured runs a program to its end. Without /proc, memory is unknown, and the
+// processor time is that of the program and the children that it waited for.
+func runMeasured(b *testing.B, env []string, program string, args ...string) measurement {
 	b.Helper()
 	dir := b.TempDir()
 	cmd := exec.CommandContext(b.Context(), program, args...)
@@ -329,7 +330,7 @@ func spend(b *testing.B, env []string, program string, args ...string) spent {
 	go func() { ended <- cmd.Wait() }()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
-	var total spent
+	var total measurement
 	cpus := map[int]time.Duration{}
 	for {
 		select {
@@ -357,12 +358,12 @@ func spend(b *testing.B, env []string, program string, args ...string) spent {
 	return total
 }
 
-// descendants are a process and those it started.
+// descendants returns a process and its child processes, recursively.
 func descendants(pid int) []int {
 	all := []int{pid}
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	if err != nil {
-		panic(err) // The pattern is no pattern.
+		panic(err) // The pattern is wrong.
 	}
 	for _, task := range tasks {
 		children, err := os.ReadFile(task)
@@ -378,50 +379,56 @@ func descendants(pid int) []int {
 	return all
 }
 
-// tick is the unit of the kernel's processor times.
+// tick is the unit of processor times in /proc.
 const tick = time.Second / 100
 
-// processUsage is the processor time and the resident memory of a process, zero
-// when it has ended.
+// processUsage returns the processor time and the resident memory of a process,
+// zero when it has ended.
 func processUsage(pid int) (time.Duration, int64) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, 0
 	}
-	// The name is in brackets and may hold anything. What follows begins with
-	// the state, which is the third field.
+	// The name is in brackets and may contain any character. The third field, the
+	// state, follows it.
 	_, rest, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " ")
 	fields := strings.Fields(rest)
 	number := func(n int) int64 {
 		value, err := strconv.ParseInt(fields[n-3], 10, 64)
 		if err != nil {
-			panic(err) // The kernel's format.
+			panic(err) // The kernel has changed the format.
 		}
 		return value
 	}
 	return time.Duration(number(14)+number(15)) * tick, number(24) * int64(os.Getpagesize())
 }
 
-// buildAsReleased builds a program as a release does. Without cgo the SDK's
-// store has its memory from Go, so that the program takes another amount of it.
-func buildAsReleased(t testing.TB, source string) string {
+// buildAsReleased builds a program as a release does: without cgo, which changes
+// the memory use, because the SDK's store then allocates from Go's heap.
+func buildAsReleased(b *testing.B, source string) string {
+	b.Helper()
+	return build(b, append(os.Environ(), "CGO_ENABLED=0"), "-trimpath", "-buildvcs=false", "-ldflags=-s -w", source)
+}
+
+// build builds a program. With no flags it shares the compiled packages of make
+// build.
+func build(t testing.TB, env []string, args ...string) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "program")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", program, source)
-	build.Dir = repository
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build %s: %v\n%s", source, err, out)
+	cmd := exec.CommandContext(t.Context(), "go", slices.Concat([]string{"build", "-o", program}, args)...)
+	cmd.Dir, cmd.Env = repository, env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
 	}
 	return program
 }
 
-// floorOf is a workspace with the rows and requests that the oracle expects of
-// a sync of ws.
-func floorOf(ws *sim.Workspace, latency time.Duration) *sdkbaseline.Workspace {
+// baselineOf returns a workspace of the baseline with the rows and requests that
+// the oracle expects of a sync of ws.
+func baselineOf(ws *sim.Workspace, latency time.Duration) *sdkbaseline.Workspace {
 	o := newOracle(ws, builtTypes())
 	o.list()
-	o.foretell()
+	o.addStaticEntitlements()
 	types := map[string]*sdkbaseline.Type{}
 	out := &sdkbaseline.Workspace{Latency: latency, Validate: 3}
 	for _, typeID := range builtTypes() {
@@ -465,13 +472,13 @@ func floorOf(ws *sim.Workspace, latency time.Duration) *sdkbaseline.Workspace {
 			rows[typeID+":"+types[typeID].Rows[i].ID] = &types[typeID].Rows[i]
 		}
 	}
-	// hold adds what a principal holds: a page of grants on what was listed, and
-	// one on what was not.
-	hold := func(row *sdkbaseline.Row, typeID string, permissions []sim.Permission, more ...sdkbaseline.Grant) {
+	// addGrants adds the grants of a principal: a page of those on listed resources,
+	// and one of those on others.
+	addGrants := func(row *sdkbaseline.Row, typeID string, permissions []sim.Permission, more ...sdkbaseline.Grant) {
 		ordinary, inserted := more, []sdkbaseline.Grant(nil)
 		for _, t := range o.targets(permissions) {
 			on := sdkbaseline.Entitlement{Type: t.on, ID: t.id, Slug: t.slug}
-			if _, foretold := o.entitlements[t.entitlement()]; !foretold {
+			if _, static := o.entitlements[t.entitlement()]; !static {
 				row.Entitlements = append(row.Entitlements, on)
 			}
 			g := sdkbaseline.Grant{Entitlement: on, PrincipalType: typeID, Principal: row.ID, Expands: typeID == typeGroup}
@@ -490,7 +497,7 @@ func floorOf(ws *sim.Workspace, latency time.Duration) *sdkbaseline.Workspace {
 	for _, u := range ws.Users {
 		people[u.Email] = u.ID
 		member := sdkbaseline.Grant{Entitlement: sdkbaseline.Entitlement{Type: typeWorkspace, ID: ws.ID, Slug: "member"}, PrincipalType: typeUser, Principal: u.ID}
-		hold(rows[typeUser+":"+u.ID], typeUser, u.Permissions, member)
+		addGrants(rows[typeUser+":"+u.ID], typeUser, u.Permissions, member)
 	}
 	for _, g := range ws.Groups {
 		users, pending := sdkbaseline.Page{Request: true}, sdkbaseline.Page{Request: true}
@@ -504,7 +511,7 @@ func floorOf(ws *sim.Workspace, latency time.Duration) *sdkbaseline.Workspace {
 		}
 		row := rows[typeGroup+":"+g.ID]
 		row.Grants = []sdkbaseline.Page{users, pending}
-		hold(row, typeGroup, g.Permissions)
+		addGrants(row, typeGroup, g.Permissions)
 	}
 	return out
 }

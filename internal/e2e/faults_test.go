@@ -20,58 +20,58 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// Whatever goes wrong with an answer, what was asked for is there in full or
-// there is an error that says what to do. Never less, and never something else.
+// The tests in this file inject one fault into the answers of an operation. Either
+// the result is complete and right, or there is an error that says what to do.
 
-// What a fault comes to, beside the ways to fail that gates have.
+// The outcomes of a fault, besides those in gates_test.go.
 const (
-	// complete means that nothing is missing and nothing was made up.
+	// complete means that no row is missing and none is invented.
 	complete = "complete"
-	// reworded is complete in one of two wordings: a list that says two things of
-	// a row says both in Segment's name.
+	// reworded means complete, with one of two names for a row that a list contains
+	// twice. Segment has sent both.
 	reworded = "complete, in either wording"
-	// outlasted means that the SDK would try again for longer than this test takes:
-	// in a sync for ten minutes or more, with a change three times. The connector's
-	// own tests see outages of every operation to their end, on fake time.
-	outlasted = "outlasted"
+	// retriedLonger means that the SDK retries for longer than this test may take:
+	// in a sync for ten minutes or more, for a change three times. The tests of the
+	// connector cover such outages on fake time, for every operation.
+	retriedLonger = "retried for longer than the test"
 
-	// wrong is success with other rows, which no fault may come to.
+	// wrong means success with other rows, which no fault may cause.
 	wrong = "wrong"
 
 	failsUnavailable = "fails Unavailable"
 )
 
-// A shape is what an operation answers with.
+// A shape is the form of an operation's answer.
 type shape int
 
 const (
 	// ofPages is a list that is cut into pages.
 	ofPages shape = iota
-	// ofRows is the list that has none.
+	// ofRows is a list without pages.
 	ofRows
-	// ofOne is about one thing.
+	// ofOne is a single resource.
 	ofOne
 )
 
-// A faultyRead is an operation that the connector reads, and a way to have it
-// read.
+// A faultyRead is an operation that reads, and a call that makes the connector
+// send it.
 type faultyRead struct {
 	operation, query string
 	shape            shape
 	// ordinal is the first request after those of Validate.
 	ordinal int
-	// rewords is what a contradiction about one row, or about each, makes of the
-	// workspace where that shows.
+	// rewords edits the workspace as a contradiction about the first row, or about
+	// all rows, does. It is nil where the file does not show the difference.
 	rewords func(ws *sim.Workspace, all bool)
-	// ask does what needs the operation and returns what it came to.
-	ask func(ctx context.Context, t *testing.T, s server, r faultyRead, always bool) (string, error)
-	// alone is set where nobody but the client tries again.
-	alone bool
+	// call makes the connector send the operation and returns the outcome.
+	call func(ctx context.Context, t *testing.T, s server, r faultyRead, always bool) (string, error)
+	// noSDKRetry is set where only the client retries.
+	noSDKRetry bool
 }
 
 func (r faultyRead) name() string { return strings.TrimSpace(r.operation + " " + r.query) }
 
-// faultyReads are all operations that the connector reads.
+// faultyReads returns all operations with which the connector reads.
 func faultyReads() []faultyRead {
 	const contradiction = "Contradiction"
 	reads := []faultyRead{
@@ -87,7 +87,7 @@ func faultyReads() []faultyRead {
 				ws.Roles[i].Name = contradiction
 			}
 		}},
-		// An address is an id, so in other words it is another invite's.
+		// An address is an id, so a contradicting one is another invite.
 		{operation: "listInvites", rewords: func(ws *sim.Workspace, all bool) {
 			for _, invite := range some(ws.Invites, all) {
 				ws.Invites = append(ws.Invites, sim.Invite{Email: strings.ToUpper(invite.Email)})
@@ -107,7 +107,7 @@ func faultyReads() []faultyRead {
 				*ws.Sources[i].Name = contradiction
 			}
 		}},
-		// Its name is in the settings, which are not contradicted.
+		// The name is in the settings, which are not contradicted.
 		{operation: "listWarehouses"},
 		{operation: "listSpaces", rewords: func(ws *sim.Workspace, all bool) {
 			for i := range some(ws.Spaces, all) {
@@ -128,25 +128,26 @@ func faultyReads() []faultyRead {
 		}},
 	}
 	for i := range reads {
-		reads[i].ordinal, reads[i].ask = max(reads[i].ordinal, 1), inSync
+		reads[i].ordinal, reads[i].call = max(reads[i].ordinal, 1), inSync
 	}
 	for _, single := range [][2]string{
 		{"getSource", typeSource + ":s1"}, {"getWarehouse", typeWarehouse + ":w1"}, {"getSpace", typeSpace + ":spa_1"}, {"getFunction", typeFunction + ":source-1"},
 	} {
-		reads = append(reads, faultyRead{operation: single[0], shape: ofOne, ordinal: 1, ask: inGet(single[1]), alone: true})
+		reads = append(reads, faultyRead{operation: single[0], shape: ofOne, ordinal: 1, call: inGet(single[1]), noSDKRetry: true})
 	}
-	return append(reads, faultyRead{operation: "listUserGroupsFromUser", ordinal: 1, ask: inRevoke})
+	return append(reads, faultyRead{operation: "listUserGroupsFromUser", ordinal: 1, call: inRevoke})
 }
 
-// advice is what a failure says. Nobody keeps a revocation's place in a list.
-func (r faultyRead) advice(f faultRow) []string {
+// messageOf returns words of the message of a failure. A revocation cannot be
+// continued within a list, so an expired cursor has another message there.
+func (r faultyRead) messageOf(f faultRow) []string {
 	if r.operation == "listUserGroupsFromUser" && f.fault.Kind == sim.FaultExpiredCursor {
 		return []string{"pagination.cursor"}
 	}
-	return f.says
+	return f.words
 }
 
-// some is all rows or the first.
+// some returns all rows, or only the first.
 func some[T any](rows []T, all bool) []T {
 	if all {
 		return rows
@@ -154,7 +155,7 @@ func some[T any](rows []T, all bool) []T {
 	return rows[:1]
 }
 
-// faultyWorkspace has several pages of everything, and rows whose names can be
+// faultyWorkspace has several pages of each list, and rows whose names can be
 // contradicted.
 func faultyWorkspace() *sim.Workspace {
 	ws := gatedWorkspace()
@@ -169,7 +170,7 @@ func faultyWorkspace() *sim.Workspace {
 	return sim.New(ws).Workspace()
 }
 
-// inSync reads the whole workspace, a row at a time.
+// inSync syncs the whole workspace, with one row in a page.
 func inSync(ctx context.Context, t *testing.T, s server, r faultyRead, always bool) (string, error) {
 	t.Helper()
 	o := syncInto(ctx, t, s, filepath.Join(t.TempDir(), "sync.c1z"), 1)
@@ -179,7 +180,7 @@ func inSync(ctx context.Context, t *testing.T, s server, r faultyRead, always bo
 	return r.check(t, o.contents, always), nil
 }
 
-// check compares a file with the oracle.
+// check compares the rows of a file with the oracle.
 func (r faultyRead) check(t *testing.T, got contents, always bool) string {
 	t.Helper()
 	want, other := expected(faultyWorkspace(), builtTypes()), faultyWorkspace()
@@ -195,12 +196,12 @@ func (r faultyRead) check(t *testing.T, got contents, always bool) string {
 	return complete
 }
 
-// inGet reads one row, as a targeted sync does.
+// inGet reads one resource, as a targeted sync does.
 func inGet(ref string) func(context.Context, *testing.T, server, faultyRead, bool) (string, error) {
 	return func(ctx context.Context, t *testing.T, s server, _ faultyRead, _ bool) (string, error) {
 		t.Helper()
 		typeID, id, _ := strings.Cut(ref, ":")
-		answer, err := embed(ctx, t, s, 1).Client().GetResource(ctx, v2.ResourceGetterServiceGetResourceRequest_builder{
+		answer, err := newRunner(ctx, t, s, 1).Client().GetResource(ctx, v2.ResourceGetterServiceGetResourceRequest_builder{
 			ResourceId: v2.ResourceId_builder{ResourceType: typeID, Resource: id}.Build(),
 		}.Build())
 		if err != nil {
@@ -215,8 +216,8 @@ func inGet(ref string) func(context.Context, *testing.T, server, faultyRead, boo
 	}
 }
 
-// inRevoke takes from a user what a group gives. What must not go wrong is that
-// it is called revoked.
+// inRevoke revokes from a user a role that a group gives. It must be refused, and
+// must not be reported as revoked.
 func inRevoke(ctx context.Context, t *testing.T, s server, _ faultyRead, _ bool) (string, error) {
 	t.Helper()
 	g := v2.Grant_builder{
@@ -227,9 +228,9 @@ func inRevoke(ctx context.Context, t *testing.T, s server, _ faultyRead, _ bool)
 		}.Build(),
 		Principal: v2.Resource_builder{Id: v2.ResourceId_builder{ResourceType: typeUser, Resource: "u2"}.Build()}.Build(),
 	}.Build()
-	_, err := embed(ctx, t, s, 1).Client().Revoke(ctx, v2.GrantManagerServiceRevokeRequest_builder{Grant: g}.Build())
+	_, err := newRunner(ctx, t, s, 1).Client().Revoke(ctx, v2.GrantManagerServiceRevokeRequest_builder{Grant: g}.Build())
 	if err == nil {
-		t.Error("what a group gives is called revoked")
+		t.Error("a role that a group gives is reported as revoked")
 		return wrong, nil
 	} else if status.Code(err) == codes.FailedPrecondition && strings.Contains(err.Error(), `through the group "One" (g1): `) {
 		return complete, nil
@@ -237,38 +238,39 @@ func inRevoke(ctx context.Context, t *testing.T, s server, _ faultyRead, _ bool)
 	return "", err
 }
 
-// A faultRow says what a fault means by the design, if it strikes once and if
-// it always does. Only lists of several pages may mean something else.
+// A faultRow has the outcomes of a fault by the design: when it occurs once, and
+// when it always occurs.
 type faultRow struct {
 	name         string
 	fault        sim.Fault
 	once, always string
-	// other is what it means where answers have no pages, if not the same.
-	other string
-	// alone is what it means, always, where nobody but the client tries again.
-	alone string
-	// says is what the message of a failure tells people to do.
-	says []string
-	// few is set if it takes so long that a list and a detail must do.
-	few bool
+	// unpaged is the outcome where answers have no pages, if it differs.
+	unpaged string
+	// noSDKRetry is the outcome of always where only the client retries, if it
+	// differs.
+	noSDKRetry string
+	// words are in the message of a failure and tell people what to do.
+	words []string
+	// slow limits a fault that takes long to one list and one detail.
+	slow bool
 }
 
-// on reports whether the fault is tried on an operation.
-func (f faultRow) on(r faultyRead, always bool) bool {
-	return !f.few || !always && slices.Contains([]string{"listUsers", "getUser"}, r.operation)
+// appliesTo reports whether the fault is tested on an operation.
+func (f faultRow) appliesTo(r faultyRead, always bool) bool {
+	return !f.slow || !always && slices.Contains([]string{"listUsers", "getUser"}, r.operation)
 }
 
-// want is what a fault means to an operation.
+// want returns the outcome of the fault on an operation.
 func (f faultRow) want(r faultyRead, always bool) string {
 	want := f.once
 	if always {
 		want = f.always
 	}
 	switch {
-	case f.other != "" && r.shape != ofPages:
-		want = f.other
-	case always && r.alone && f.alone != "":
-		want = f.alone
+	case f.unpaged != "" && r.shape != ofPages:
+		want = f.unpaged
+	case always && r.noSDKRetry && f.noSDKRetry != "":
+		want = f.noSDKRetry
 	case want == reworded && r.rewords == nil:
 		want = complete
 	}
@@ -286,31 +288,31 @@ func faultRows() []faultRow {
 		return f
 	}
 	bad := func(kind sim.FaultKind) faultRow {
-		return with(row(kind, failsInternal, failsInternal), func(f *faultRow) { f.says = address })
+		return with(row(kind, failsInternal, failsInternal), func(f *faultRow) { f.words = address })
 	}
 	later := []string{"try again later"}
 	broken := func(kind sim.FaultKind) faultRow {
-		return with(row(kind, complete, outlasted), func(f *faultRow) { f.alone, f.says = failsUnavailable, network })
+		return with(row(kind, complete, retriedLonger), func(f *faultRow) { f.noSDKRetry, f.words = failsUnavailable, network })
 	}
 	failing := func(kind sim.FaultKind) faultRow {
-		return with(row(kind, complete, failsInternal), func(f *faultRow) { f.says = later })
+		return with(row(kind, complete, failsInternal), func(f *faultRow) { f.words = later })
 	}
 	paged := func(f faultRow) faultRow {
-		f.other = complete
+		f.unpaged = complete
 		return f
 	}
 	return []faultRow{
 		failing(sim.FaultStatus),
 		failing(sim.FaultLateStatus),
-		with(broken(sim.FaultHTML), func(f *faultRow) { f.says = later }),
-		// What a proxy does not find may be there.
+		with(broken(sim.FaultHTML), func(f *faultRow) { f.words = later }),
+		// A 404 of a proxy does not prove that the resource is gone.
 		with(row(sim.FaultHTML, failsFailedPrecondition, failsFailedPrecondition), func(f *faultRow) {
-			f.name, f.fault.Status, f.says = "html 404", http.StatusNotFound, []string{"check the base URL", "the region"}
+			f.name, f.fault.Status, f.words = "html 404", http.StatusNotFound, []string{"check the base URL", "the region"}
 		}),
-		// A limit is no outage: the SDK waits for it as long as it takes.
-		with(row(sim.FaultStatus, complete, outlasted), func(f *faultRow) {
+		// A rate limit is no outage: the SDK waits until it is over.
+		with(row(sim.FaultStatus, complete, retriedLonger), func(f *faultRow) {
 			f.name, f.fault.Status, f.fault.Header = "status 429", http.StatusTooManyRequests, http.Header{"Retry-After": {"1"}}
-			f.alone, f.says = failsUnavailable, []string{"try again in"}
+			f.noSDKRetry, f.words = failsUnavailable, []string{"try again in"}
 		}),
 		bad(sim.FaultEmpty),
 		bad(sim.FaultNull),
@@ -318,12 +320,12 @@ func faultRows() []faultRow {
 		bad(sim.FaultRedirect),
 		bad(sim.FaultContentType),
 		bad(sim.FaultMalformed),
-		// A length that is announced saves reading it.
+		// With a Content-Length, the answer need not be read.
 		with(bad(sim.FaultEndless), func(f *faultRow) {
-			f.says, f.fault.Header = tooLarge, announced()
+			f.words, f.fault.Header = tooLarge, tooLongHeader()
 		}),
 		with(bad(sim.FaultEndless), func(f *faultRow) {
-			f.name, f.says, f.few = "endless, unannounced", tooLarge, true
+			f.name, f.words, f.slow = "endless, unannounced", tooLarge, true
 		}),
 		broken(sim.FaultReset),
 		broken(sim.FaultDrop),
@@ -331,21 +333,21 @@ func faultRows() []faultRow {
 		broken(sim.FaultSlow),
 		row(sim.FaultDelay, complete, complete),
 		paged(bad(sim.FaultNoPagination)),
-		// One page comes again, and then the list goes on.
-		paged(with(row(sim.FaultRepeatCursor, complete, failsInternal), func(f *faultRow) { f.says = address })),
-		paged(with(row(sim.FaultShrinkCursor, complete, failsInternal), func(f *faultRow) { f.says = address })),
+		// One page is sent twice, and then the list continues.
+		paged(with(row(sim.FaultRepeatCursor, complete, failsInternal), func(f *faultRow) { f.words = address })),
+		paged(with(row(sim.FaultShrinkCursor, complete, failsInternal), func(f *faultRow) { f.words = address })),
 		// The first request has no cursor.
-		paged(with(row(sim.FaultExpiredCursor, complete, failsInvalidArgument), func(f *faultRow) { f.says = []string{"start afresh"} })),
+		paged(with(row(sim.FaultExpiredCursor, complete, failsInvalidArgument), func(f *faultRow) { f.words = []string{"start afresh"} })),
 		row(sim.FaultRepeatRow, complete, complete),
 		row(sim.FaultContradict, reworded, reworded),
 	}
 }
 
-// announced is the header of an answer that is too long to be read.
-func announced() http.Header { return http.Header{"Content-Length": {"1000000000000"}} }
+// tooLongHeader announces an answer that is too long to be read.
+func tooLongHeader() http.Header { return http.Header{"Content-Length": {"1000000000000"}} }
 
-// meets is the fault of a row on an operation.
-func (f faultRow) meets(r faultyRead, always bool) sim.Fault {
+// faultOn returns the fault to inject on an operation.
+func (f faultRow) faultOn(r faultyRead, always bool) sim.Fault {
 	fault := f.fault
 	fault.Operation, fault.Query, fault.Ordinal = r.operation, r.query, r.ordinal
 	if always {
@@ -354,144 +356,144 @@ func (f faultRow) meets(r faultyRead, always bool) sim.Fault {
 	return fault
 }
 
-// oftenness is how often a fault strikes.
-func oftenness(always bool) string {
+// frequency names how often a fault occurs.
+func frequency(always bool) string {
 	if always {
 		return "always"
 	}
 	return "once"
 }
 
-// checkFaultKinds wants a row for every kind of fault, and for every operation
-// that reads, or nobody has thought about it.
+// checkFaultKinds fails the test if the tables miss a kind of fault or an
+// operation that reads.
 func checkFaultKinds(t *testing.T) {
 	t.Helper()
 	for _, o := range sim.Operations() {
 		if o.Method == http.MethodGet && !slices.ContainsFunc(faultyReads(), func(r faultyRead) bool { return r.operation == o.Name }) {
-			t.Errorf("nothing says what a fault on %s means", o.Name)
+			t.Errorf("no row is about faults on %s", o.Name)
 		}
 	}
 	for _, kind := range sim.FaultKinds() {
 		if !slices.ContainsFunc(faultRows(), func(f faultRow) bool { return f.fault.Kind == kind }) {
-			t.Errorf("nothing says what the fault %q means", kind)
+			t.Errorf("no row is about the fault %q", kind)
 		}
 	}
 }
 
-// impatient is a context whose requests do not wait for what is too slow.
-func impatient(ctx context.Context, f faultRow) context.Context {
+// withShortTimeout limits the time of each request if the fault is a slow answer.
+func withShortTimeout(ctx context.Context, f faultRow) context.Context {
 	if f.fault.Kind == sim.FaultSlow {
 		return context.WithValue(ctx, uhttp.ContextHTTPTimeoutKey, 300*time.Millisecond)
 	}
 	return ctx
 }
 
-func TestEveryFaultOnEveryRead(t *testing.T) {
+func TestRead_EveryFault(t *testing.T) {
 	t.Parallel()
 	checkFaultKinds(t)
-	results := newTable("what a fault comes to", "operation", "fault", "how often", "verdict", "and says")
-	verdicts := &tally{}
-	rows := newCrowd(t)
+	results := newTable("outcomes of faults", "operation", "fault", "how often", "outcome", "message")
+	outcomes := &counter{}
+	pool := newSubtestPool(t)
 	for i, read := range faultyReads() {
 		for j, row := range faultRows() {
 			for _, always := range []bool{false, true} {
-				if !row.on(read, always) {
+				if !row.appliesTo(read, always) {
 					continue
 				}
 				want := row.want(read, always)
-				name := fmt.Sprintf("%s/%s/%s", read.name(), row.name, oftenness(always))
-				note := func(verdict, says string) {
-					verdicts.add(verdict)
-					results.add(fmt.Sprintf("%02d %02d %t", i, j, always), read.name(), row.name, oftenness(always), verdict, says)
+				name := fmt.Sprintf("%s/%s/%s", read.name(), row.name, frequency(always))
+				record := func(outcome, message string) {
+					outcomes.add(outcome)
+					results.add(fmt.Sprintf("%02d %02d %t", i, j, always), read.name(), row.name, frequency(always), outcome, message)
 				}
-				if want == outlasted {
-					note(outlasted, "")
+				if want == retriedLonger {
+					record(retriedLonger, "")
 					continue
 				}
-				rows.run(name, func(t *testing.T) {
+				pool.run(name, func(t *testing.T) {
 					s := serve(t, faultyWorkspace())
-					if err := s.Inject(row.meets(read, always)); err != nil {
+					if err := s.Inject(row.faultOn(read, always)); err != nil {
 						t.Fatal(err)
 					}
-					got, err := read.ask(impatient(t.Context(), row), t, s, read, always)
-					says := ""
+					got, err := read.call(withShortTimeout(t.Context(), row), t, s, read, always)
+					message := ""
 					if err != nil {
-						got, says = "fails "+status.Code(err).String(), shortened(err.Error())
-						checkMessage(t, err.Error(), append([]string{"segment " + read.operation}, read.advice(row)...))
+						got, message = "fails "+status.Code(err).String(), shortened(err.Error())
+						checkMessage(t, err.Error(), append([]string{"segment " + read.operation}, read.messageOf(row)...))
 					}
-					note(got, says)
+					record(got, message)
 					if got != want && (want != reworded || got != complete) {
-						t.Errorf("it %s, want %s: %v", got, want, err)
+						t.Errorf("outcome %s, want %s: %v", got, want, err)
 					}
 					if !slices.ContainsFunc(s.Journal(), func(r sim.Request) bool { return r.Fault == row.fault.Kind }) {
-						t.Error("the fault never struck")
+						t.Error("the fault did not occur")
 					}
 				})
 			}
 		}
 	}
-	rows.wait()
+	pool.wait()
 	results.log(t)
-	t.Logf("verdicts: %v", verdicts)
+	t.Logf("outcomes: %v", outcomes)
 }
 
-// shortened is a message without what the SDK puts before it.
+// shortened returns a message without the SDK's prefix.
 func shortened(message string) string {
 	return message[max(strings.Index(message, "segment "), 0):]
 }
 
-// checkMessage wants a message of one line that has all the words and keeps the
-// token.
+// checkMessage fails the test unless the message is one line that contains all the
+// words and not the token.
 func checkMessage(t *testing.T, message string, words []string) {
 	t.Helper()
 	for _, word := range words {
 		if !strings.Contains(message, word) {
-			t.Errorf("%q does not say %q", message, word)
+			t.Errorf("%q does not contain %q", message, word)
 		}
 	}
 	if strings.ContainsAny(message, "\n") || strings.Contains(message, token) {
-		t.Errorf("%q is not one line, or has the token", message)
+		t.Errorf("%q is not one line, or contains the token", message)
 	}
 }
 
-// reason is the first line beside the log of a run that failed. What follows
-// are the workers that it stopped.
+// reason returns the first line besides the log of a failed run. Further lines may
+// only be about the workers that the failure has cancelled.
 func reason(t *testing.T, stderr string) string {
 	t.Helper()
-	var said []string
+	var lines []string
 	for line := range strings.Lines(stderr) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "{") {
-			said = append(said, line)
+			lines = append(lines, line)
 		}
 	}
-	if len(said) == 0 {
-		t.Fatalf("it does not say why:\n%s", stderr)
+	if len(lines) == 0 {
+		t.Fatalf("there is no reason:\n%s", stderr)
 	}
-	for _, line := range said[1:] {
+	for _, line := range lines[1:] {
 		if !strings.Contains(line, "context canceled") {
-			t.Errorf("it says more than why: %s", line)
+			t.Errorf("there is more than the reason: %s", line)
 		}
 	}
-	return said[0]
+	return lines[0]
 }
 
-// The program itself ends with 0 only if the file is complete.
-func TestFaultsOnTheProgram(t *testing.T) {
+// The program ends with exit code 0 only if the file is complete.
+func TestProgram_EveryFault(t *testing.T) {
 	t.Parallel()
-	results := newTable("what a fault comes to in the program", "operation", "fault", "exit code", "and says")
-	verdicts := &tally{}
-	rows := newCrowd(t)
+	results := newTable("outcomes of faults in the program", "operation", "fault", "exit code", "message")
+	outcomes := &counter{}
+	pool := newSubtestPool(t)
 	for i, read := range faultyReads() {
 		if !slices.Contains([]string{"getUser", "listUsers", "listUserGroups", "listUsersFromUserGroup", "listRoles", "listInvites"}, read.operation) {
 			continue
 		}
 		for j, row := range faultRows() {
-			if !row.on(read, false) {
+			if !row.appliesTo(read, false) {
 				continue
 			}
-			rows.run(read.operation+"/"+row.name, func(t *testing.T) {
+			pool.run(read.operation+"/"+row.name, func(t *testing.T) {
 				s := serve(t, faultyWorkspace())
-				if err := s.Inject(row.meets(read, false)); err != nil {
+				if err := s.Inject(row.faultOn(read, false)); err != nil {
 					t.Fatal(err)
 				}
 				dir := t.TempDir()
@@ -499,25 +501,25 @@ func TestFaultsOnTheProgram(t *testing.T) {
 				if row.fault.Kind == sim.FaultSlow {
 					args = append(args, "--http-timeout-seconds", "1")
 				}
-				r := runIn(t, dir, s.env(), filepath.Join(programs, "baton-segment"), args...)
+				r := runIn(t, dir, s.env(), program(t, "baton-segment"), args...)
 				got := "fails " + codes.Code(r.code).String()
 				if r.code == 0 {
 					got = read.check(t, readFile(t, args[1]).contents(t), false)
 				}
-				says := ""
+				message := ""
 				if r.code != 0 {
-					says = reason(t, r.stderr)
-					checkMessage(t, says, append([]string{"segment " + read.operation}, row.says...))
+					message = reason(t, r.stderr)
+					checkMessage(t, message, append([]string{"segment " + read.operation}, row.words...))
 				}
-				verdicts.add(got)
-				results.add(fmt.Sprintf("%02d %02d", i, j), read.operation, row.name, fmt.Sprint(r.code), shortened(says))
+				outcomes.add(got)
+				results.add(fmt.Sprintf("%02d %02d", i, j), read.operation, row.name, fmt.Sprint(r.code), shortened(message))
 				if want := row.want(read, false); got != want && (want != reworded || got != complete) {
-					t.Errorf("it %s, want %s\n%s", got, want, r.stderr)
+					t.Errorf("outcome %s, want %s\n%s", got, want, r.stderr)
 				}
 			})
 		}
 	}
-	rows.wait()
+	pool.wait()
 	results.log(t)
-	t.Logf("verdicts: %v", verdicts)
+	t.Logf("outcomes: %v", outcomes)
 }

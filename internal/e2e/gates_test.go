@@ -19,13 +19,14 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// What an answer that is no rows means for the sync.
+// The outcomes of a list whose answer has no rows.
 const (
-	// The file lacks what the list is of, and says so.
+	// skipped means that the file lacks the type, and a warning names it.
 	skipped = "skipped"
-	// The workspace does not know what the list is of, and so lacks nothing.
+	// unknown means that the workspace does not have the type, so nothing is missing.
 	unknown = "unknown"
-	// A user or a group has gone since it was listed: its row has no grants.
+	// gone means that a user or a group was deleted after it was listed: its row
+	// has no grants.
 	gone = "vanished"
 
 	failsInvalidArgument    = "fails InvalidArgument"
@@ -35,17 +36,17 @@ const (
 	failsInternal           = "fails Internal"
 )
 
-// A gatedList is a list that the plan of a workspace, a refusal or a proxy may
-// stand before.
+// A gatedList is a list that may be answered without rows: by the plan of the
+// workspace, a refusal or a proxy.
 type gatedList struct {
 	operation string
-	// kind is which of the lists of functions it is.
+	// kind is the function type of a list of functions.
 	kind string
-	// ordinal is which request of the operation is meant: those of Validate come
-	// first.
+	// ordinal is the request of the operation that is meant, counted from 1. Those
+	// of Validate come first.
 	ordinal int
-	// The rest is of lists that a plan may lack: what the log calls them, and how
-	// the workspace looks without.
+	// lacks and drop are set for lists that a plan may lack: the name in the log,
+	// and the edit that removes the rows from the workspace.
 	lacks string
 	drop  func(*sim.Workspace)
 }
@@ -72,7 +73,7 @@ func functionKinds() []string {
 	return []string{"DESTINATION", "INSERT_DESTINATION", "INSERT_SOURCE", insertTransformation, "SOURCE"}
 }
 
-// gatedLists are all lists of a sync, and what is read before it.
+// gatedLists returns all lists of a sync, and the requests of Validate.
 func gatedLists() []gatedList {
 	lists := []gatedList{
 		{operation: "getWorkspace", ordinal: 1}, {operation: "listUsers", ordinal: 1}, {operation: "listRoles", ordinal: 1},
@@ -94,17 +95,17 @@ func gatedLists() []gatedList {
 	return lists
 }
 
-// A gatedAnswer is what comes instead of rows, and what it means by the design:
-// on a list that every workspace has, and on one that a plan may lack.
+// A gatedAnswer is an answer without rows, and its outcomes by the design: on a
+// list that every workspace has, and on one that a plan may lack.
 type gatedAnswer struct {
 	name               string
 	fault              sim.Fault
 	required, optional string
-	// transformation is what it means on the list of a function type that older
-	// workspaces do not know, if not the same.
+	// transformation is the outcome on the list of a function type that older
+	// workspaces do not have, if it differs.
 	transformation string
-	// says is what the message of a failure tells people to check.
-	says []string
+	// words are in the message of a failure and tell people what to check.
+	words []string
 }
 
 func gatedAnswers() []gatedAnswer {
@@ -116,22 +117,22 @@ func gatedAnswers() []gatedAnswer {
 	access, address := []string{"token", "token's role", "region"}, []string{"base URL", "region"}
 	return []gatedAnswer{
 		{name: "400", fault: envelope(400), required: failsInvalidArgument, optional: skipped, transformation: unknown},
-		{name: "401", fault: envelope(401), required: failsUnauthenticated, optional: failsUnauthenticated, says: access},
-		{name: "403", fault: envelope(403), required: failsPermissionDenied, optional: failsPermissionDenied, says: access},
-		{name: "404", fault: envelope(404), required: failsFailedPrecondition, optional: skipped, says: address},
+		{name: "401", fault: envelope(401), required: failsUnauthenticated, optional: failsUnauthenticated, words: access},
+		{name: "403", fault: envelope(403), required: failsPermissionDenied, optional: failsPermissionDenied, words: access},
+		{name: "404", fault: envelope(404), required: failsFailedPrecondition, optional: skipped, words: address},
 		{name: "422", fault: envelope(422), required: failsInvalidArgument, optional: failsInvalidArgument, transformation: unknown},
-		{name: "500", fault: envelope(500), required: failsInternal, optional: failsInternal, says: []string{"try again later"}},
+		{name: "500", fault: envelope(500), required: failsInternal, optional: failsInternal, words: []string{"try again later"}},
 		{name: "400 HTML", fault: page(400), required: failsInvalidArgument, optional: failsInvalidArgument},
-		{name: "403 HTML", fault: page(403), required: failsPermissionDenied, optional: failsPermissionDenied, says: access},
-		{name: "404 HTML", fault: page(404), required: failsFailedPrecondition, optional: failsFailedPrecondition, says: address},
+		{name: "403 HTML", fault: page(403), required: failsPermissionDenied, optional: failsPermissionDenied, words: access},
+		{name: "404 HTML", fault: page(404), required: failsFailedPrecondition, optional: failsFailedPrecondition, words: address},
 		{name: "400 JSON", fault: bare(400), required: failsInvalidArgument, optional: failsInvalidArgument},
-		{name: "404 JSON", fault: bare(404), required: failsFailedPrecondition, optional: failsFailedPrecondition, says: address},
-		{name: "200 HTML", fault: page(200), required: failsInternal, optional: failsInternal, says: address},
+		{name: "404 JSON", fault: bare(404), required: failsFailedPrecondition, optional: failsFailedPrecondition, words: address},
+		{name: "200 HTML", fault: page(200), required: failsInternal, optional: failsInternal, words: address},
 	}
 }
 
-// gatedWorkspace has two of everything, so that each list has a second page,
-// and somebody holds something on one thing of each type.
+// gatedWorkspace has at least two rows of each type, so that each list has a
+// second page, and a role on one resource of each type.
 func gatedWorkspace() *sim.Workspace {
 	ws := &sim.Workspace{
 		ID: "ws", Slug: "ws", Name: "Workspace",
@@ -146,50 +147,50 @@ func gatedWorkspace() *sim.Workspace {
 		Invites:    []sim.Invite{{Email: "new@example.com"}, {Email: "newer@example.com"}},
 		Users:      []sim.User{{ID: "u1", Email: "ann@example.com"}, {ID: "u2", Email: "bob@example.com"}, {ID: "u3", Email: "cy@example.com"}},
 	}
-	hold := func(roleID, kind, id string, labels ...sim.Label) sim.Permission {
+	permission := func(roleID, kind, id string, labels ...sim.Label) sim.Permission {
 		return sim.Permission{RoleID: roleID, Resources: []sim.Resource{{ID: id, Type: kind, Labels: labels}}}
 	}
 	ws.Users[0].Permissions = []sim.Permission{
-		hold("owner", "WORKSPACE", "ws"), hold("src", "SOURCE", "s1"), hold("src", "WORKSPACE", "ws", ws.Labels[0]),
-		hold("uni", "SPACE", "spa_1"), hold("wh", "WAREHOUSE", "w1"),
+		permission("owner", "WORKSPACE", "ws"), permission("src", "SOURCE", "s1"), permission("src", "WORKSPACE", "ws", ws.Labels[0]),
+		permission("uni", "SPACE", "spa_1"), permission("wh", "WAREHOUSE", "w1"),
 	}
-	ws.Users[1].Permissions = []sim.Permission{hold("owner", "WORKSPACE", "ws")}
+	ws.Users[1].Permissions = []sim.Permission{permission("owner", "WORKSPACE", "ws")}
 	for _, kind := range functionKinds() {
 		for _, id := range []string{"-1", "-2"} {
 			ws.Functions = append(ws.Functions, sim.Function{ID: strings.ToLower(kind) + id, ResourceType: kind})
 		}
-		ws.Users[2].Permissions = append(ws.Users[2].Permissions, hold("fn", "FUNCTION", strings.ToLower(kind)+"-1"))
+		ws.Users[2].Permissions = append(ws.Users[2].Permissions, permission("fn", "FUNCTION", strings.ToLower(kind)+"-1"))
 	}
 	ws.Groups = []sim.Group{
-		{ID: "g1", Name: "One", Members: []string{"ann@example.com", "new@example.com"}, Permissions: []sim.Permission{hold("src", "SOURCE", "s2")}},
-		{ID: "g2", Name: "Two", Members: []string{"bob@example.com", "cy@example.com"}, Permissions: []sim.Permission{hold("uni", "SPACE", "spa_2")}},
+		{ID: "g1", Name: "One", Members: []string{"ann@example.com", "new@example.com"}, Permissions: []sim.Permission{permission("src", "SOURCE", "s2")}},
+		{ID: "g2", Name: "Two", Members: []string{"bob@example.com", "cy@example.com"}, Permissions: []sim.Permission{permission("uni", "SPACE", "spa_2")}},
 	}
 	return ws
 }
 
-// An outcome is how a sync ended.
+// An outcome is the result of a sync.
 type outcome struct {
 	err error
-	// warnings are those of the connector.
+	// warnings are the connector's, without the SDK's.
 	warnings []observer.LoggedEntry
 	contents contents
 	requests map[string]int
 }
 
-// syncGated syncs and keeps what a reader of the log sees.
+// syncGated syncs into a new file and collects the warnings.
 func syncGated(t *testing.T, s server, pageSize int) outcome {
 	t.Helper()
 	return syncInto(t.Context(), t, s, filepath.Join(t.TempDir(), "sync.c1z"), pageSize)
 }
 
-// syncInto does so with a context and a file of the caller's choice.
+// syncInto is syncGated with a context and a file of the caller's choice.
 func syncInto(ctx context.Context, t testingT, s server, file string, pageSize int, opts ...sdksync.SyncOpt) outcome {
 	t.Helper()
 	core, logs := observer.New(zap.WarnLevel)
 	ctx = ctxzap.ToContext(ctx, zap.New(core))
 	o := outcome{requests: map[string]int{}}
 	opts = append([]sdksync.SyncOpt{sdksync.WithWorkerCount(1), sdksync.WithFailFastInvariants()}, opts...)
-	o.err = embed(ctx, t, s, pageSize).Sync(ctx, file, opts...)
+	o.err = newRunner(ctx, t, s, pageSize).Sync(ctx, file, opts...)
 	if o.err == nil {
 		o.contents = readFile(t, file).contents(t)
 	}
@@ -204,7 +205,7 @@ func syncInto(ctx context.Context, t testingT, s server, file string, pageSize i
 	return o
 }
 
-// verdict is the outcome in a word or two.
+// verdict names the outcome.
 func (o outcome) verdict() string {
 	switch {
 	case o.err != nil:
@@ -217,19 +218,19 @@ func (o outcome) verdict() string {
 	return unknown
 }
 
-// message is the connector's part of an error.
+// message returns the connector's part of the error.
 func (o outcome) message() string {
-	said := strings.Split(o.err.Error(), "desc = ")
-	return strings.TrimPrefix(said[len(said)-1], "error: listing resources failed: ")
+	parts := strings.Split(o.err.Error(), "desc = ")
+	return strings.TrimPrefix(parts[len(parts)-1], "error: listing resources failed: ")
 }
 
-// skipped is what warnings say the file lacks, each as often as they say it.
+// skipped lists the types that the warnings report as missing, in order.
 func (o outcome) skipped() []string {
 	var lacks []string
 	for _, w := range o.warnings {
 		fields := w.ContextMap()
-		if what, ok := fields["resource_type"].(string); ok {
-			lacks = append(lacks, what)
+		if typeID, ok := fields["resource_type"].(string); ok {
+			lacks = append(lacks, typeID)
 		}
 		if all, ok := fields["resource_types"].([]any); ok {
 			lacks = append(lacks, "in all: "+fmt.Sprint(all...))
@@ -238,16 +239,16 @@ func (o outcome) skipped() []string {
 	return lacks
 }
 
-// What an answer on any list means, row by row: a feature that the workspace's
-// plan lacks is left out and named; a refusal, or what is not from Segment, must
-// not read as "nobody has access".
-func TestGatesByTheTable(t *testing.T) {
+// A sync skips a list that the workspace's plan lacks, and a warning names it. A
+// refusal, or an answer that is not from Segment, is an error: an empty file would
+// read as "no one has access".
+func TestSync_AnswersWithoutRows(t *testing.T) {
 	t.Parallel()
-	results := newTable("what an answer means", "list", "answer", "the sync", "and says")
-	rows := newCrowd(t)
+	results := newTable("outcomes of answers", "list", "answer", "outcome", "message")
+	pool := newSubtestPool(t)
 	for i, list := range gatedLists() {
 		for j, answer := range gatedAnswers() {
-			rows.run(list.name()+"/"+answer.name, func(t *testing.T) {
+			pool.run(list.name()+"/"+answer.name, func(t *testing.T) {
 				o := syncGated(t, gated(t, list, answer), 0)
 				note := strings.Join(o.skipped(), "; ")
 				if o.err != nil {
@@ -258,16 +259,16 @@ func TestGatesByTheTable(t *testing.T) {
 			})
 		}
 	}
-	rows.wait()
+	pool.wait()
 	results.log(t)
 }
 
-// gated serves a workspace where a list has an answer.
+// gated serves a workspace that gives the answer on the list.
 func gated(t *testing.T, list gatedList, answer gatedAnswer) server {
 	t.Helper()
 	s := serve(t, gatedWorkspace())
 	fault := list.fault(answer.fault)
-	for range 3 { // As often as the client tries.
+	for range 3 { // The client tries three times.
 		if err := s.Inject(fault); err != nil {
 			t.Fatal(err)
 		}
@@ -289,16 +290,16 @@ func checkGate(t *testing.T, list gatedList, answer gatedAnswer, o outcome) {
 		want = answer.transformation
 	}
 	if got := o.verdict(); got != want {
-		t.Fatalf("the sync %s, want %s: %v", got, want, o.err)
+		t.Fatalf("outcome %s, want %s: %v", got, want, o.err)
 	}
 	if o.err != nil {
-		says := append([]string{list.operation}, answer.says...)
+		words := append([]string{list.operation}, answer.words...)
 		if list.lacks != "" {
-			says = append(says, "--sync-resource-types")
+			words = append(words, "--sync-resource-types")
 		}
-		for _, word := range says {
+		for _, word := range words {
 			if !strings.Contains(o.err.Error(), word) {
-				t.Errorf("%q does not say %q", o.err, word)
+				t.Errorf("%q does not contain %q", o.err, word)
 			}
 		}
 		return
@@ -312,58 +313,59 @@ func checkGate(t *testing.T, list gatedList, answer gatedAnswer, o outcome) {
 		lacks = []string{list.lacks, "in all: " + list.lacks}
 	}
 	if diff := cmp.Diff(lacks, o.skipped()); diff != "" || len(o.warnings) != len(lacks) {
-		t.Errorf("what the warnings say is not in the file (-want +got):\n%s%v", diff, o.warnings)
+		t.Errorf("types that the warnings report as missing (-want +got):\n%s%v", diff, o.warnings)
 	}
 }
 
-// What has gone below a user or a group since it was listed has no grants, and
-// is counted. One is no reason to fail.
-func TestGatesBelowUsersAndGroups(t *testing.T) {
+// A user or a group that was deleted after it was listed has no grants and is
+// counted in a warning. One does not fail the sync, two do.
+func TestInProcess_DeletedAfterListing(t *testing.T) {
 	t.Parallel()
-	// What is left of a group: its row, and members that were read before.
-	left := func(members ...string) func(*sim.Workspace) {
+	// A deleted group keeps its row, and the members that were read before.
+	remains := func(members ...string) func(*sim.Workspace) {
 		return func(ws *sim.Workspace) { ws.Groups[0] = sim.Group{ID: "g1", Name: "One", Members: members} }
 	}
 	noGroup := func(ws *sim.Workspace) { ws.Groups = ws.Groups[1:] }
 	noUser := func(ws *sim.Workspace) { ws.Users = ws.Users[1:] }
-	results := newTable("what an answer means", "list", "answer", "the sync", "and says")
+	results := newTable("outcomes of answers", "list", "answer", "outcome", "message")
 	for _, row := range []struct {
 		operation string
 		groups    int
-		// goes is what happens right before the first request.
-		goes func(*sim.Workspace)
-		// The file is as if the workspace had been left so; a user's row remains.
-		left func(*sim.Workspace)
-		want string
+		// edit is made right before the first request.
+		edit func(*sim.Workspace)
+		// after edits the workspace into one with the rows of the file. The rows of
+		// deleted users and groups stay in it.
+		after func(*sim.Workspace)
+		want  string
 	}{
-		{operation: "getUser", groups: 1, goes: noUser, left: noUser, want: gone},
-		{operation: "getUserGroup", groups: 1, goes: noGroup, left: left(), want: gone},
-		{operation: "listUsersFromUserGroup", groups: 1, goes: noGroup, left: left(), want: gone},
-		{operation: "listInvitesFromUserGroup", groups: 1, goes: noGroup, left: left("ann@example.com"), want: gone},
-		{operation: "getUser", groups: 2, goes: func(ws *sim.Workspace) { ws.Users = ws.Users[2:] }, want: failsFailedPrecondition},
-		{operation: "getUserGroup", groups: 2, goes: func(ws *sim.Workspace) { ws.Groups = nil }, want: failsFailedPrecondition},
+		{operation: "getUser", groups: 1, edit: noUser, after: noUser, want: gone},
+		{operation: "getUserGroup", groups: 1, edit: noGroup, after: remains(), want: gone},
+		{operation: "listUsersFromUserGroup", groups: 1, edit: noGroup, after: remains(), want: gone},
+		{operation: "listInvitesFromUserGroup", groups: 1, edit: noGroup, after: remains("ann@example.com"), want: gone},
+		{operation: "getUser", groups: 2, edit: func(ws *sim.Workspace) { ws.Users = ws.Users[2:] }, want: failsFailedPrecondition},
+		{operation: "getUserGroup", groups: 2, edit: func(ws *sim.Workspace) { ws.Groups = nil }, want: failsFailedPrecondition},
 	} {
 		before, after := gatedWorkspace(), gatedWorkspace()
 		before.Groups, after.Groups = before.Groups[:row.groups], after.Groups[:row.groups]
 		s := serve(t, before)
-		if err := s.Before(row.operation, 1, row.goes); err != nil {
+		if err := s.Before(row.operation, 1, row.edit); err != nil {
 			t.Fatal(err)
 		}
 		o := syncGated(t, s, 0)
-		name, note := "one has gone", fmt.Sprint(o.warnings)
+		name, note := "one deleted", fmt.Sprint(o.warnings)
 		if o.err != nil {
-			name, note = "two have gone", o.message()
+			name, note = "two deleted", o.message()
 		} else if len(o.warnings) == 1 {
 			note = fmt.Sprint(o.warnings[0].Message, " ", o.warnings[0].ContextMap())
 		}
 		results.add(fmt.Sprint(len(results.lines)), row.operation, "404, "+name, o.verdict(), note)
 		if o.verdict() != row.want {
-			t.Errorf("%s, %s: the sync %s, want %s: %v", row.operation, name, o.verdict(), row.want, o.err)
+			t.Errorf("%s, %s: outcome %s, want %s: %v", row.operation, name, o.verdict(), row.want, o.err)
 		}
 		if row.want != gone {
 			continue
 		}
-		row.left(after)
+		row.after(after)
 		want := expected(after, builtTypes())
 		want.Resources = expected(before, builtTypes()).Resources
 		compare(t, want, o.contents)
@@ -374,9 +376,9 @@ func TestGatesBelowUsersAndGroups(t *testing.T) {
 	results.log(t)
 }
 
-// A list that begins well and then says that the plan lacks it is cut short,
-// not skipped.
-func TestGatesOnTheSecondPage(t *testing.T) {
+// A list whose first page has rows cannot be skipped: if its second page is
+// answered as if the plan lacked it, the list would be incomplete.
+func TestSync_AnswersWithoutRowsOnSecondPage(t *testing.T) {
 	t.Parallel()
 	for _, list := range gatedLists() {
 		if list.lacks == "" || list.operation == "listLabels" { // Labels have no pages.
@@ -391,15 +393,15 @@ func TestGatesOnTheSecondPage(t *testing.T) {
 				t.Parallel()
 				o := syncGated(t, gated(t, list, answer), 1)
 				if o.verdict() != answer.required || len(o.skipped()) != 0 {
-					t.Errorf("the sync %s, and skips %v: %v", o.verdict(), o.skipped(), o.err)
+					t.Errorf("outcome %s, skipped %v: %v", o.verdict(), o.skipped(), o.err)
 				}
 			})
 		}
 	}
 }
 
-// A workspace that lacks one feature, or all, is read all the same.
-func TestGatesOfTheProgram(t *testing.T) {
+// The program syncs a workspace that lacks one feature, or all of them.
+func TestProgram_MissingFeatures(t *testing.T) {
 	t.Parallel()
 	type gate struct {
 		features []sim.Feature
@@ -428,7 +430,7 @@ func TestGatesOfTheProgram(t *testing.T) {
 			ws := gatedWorkspace()
 			s := serve(t, ws, sim.WithoutFeatures(g.features...), sim.WithGateStatus(g.status))
 			dir := t.TempDir()
-			r := runIn(t, dir, s.env(), filepath.Join(programs, "baton-segment"))
+			r := runIn(t, dir, s.env(), program(t, "baton-segment"))
 			if r.code != 0 {
 				t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 			}
@@ -446,7 +448,7 @@ func TestGatesOfTheProgram(t *testing.T) {
 					Why   string   `json:"reason"`
 				}
 				if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Level != "warn" {
-					continue // Not every line is JSON: the storage engine prints some of its own.
+					continue // The storage engine also prints lines that are not JSON.
 				}
 				if entry.Type != "" && strings.Contains(entry.Why, "Your plan does not include") {
 					each = append(each, entry.Type)
@@ -458,7 +460,7 @@ func TestGatesOfTheProgram(t *testing.T) {
 				t.Errorf("warnings (-want +got):\n%s\n%s", diff, r.stderr)
 			}
 			if diff := cmp.Diff(g.lacks, all); diff != "" {
-				t.Errorf("the last warning (-want +got):\n%s\n%s", diff, r.stderr)
+				t.Errorf("last warning (-want +got):\n%s\n%s", diff, r.stderr)
 			}
 		})
 	}

@@ -19,7 +19,7 @@ import (
 
 const guide = "cmd/baton-segment/connector.mdx"
 
-// Whatever the guide tells the reader to type works as printed.
+// Every command of the guide works as printed.
 func TestGuide(t *testing.T) {
 	t.Parallel()
 	runRecipes(t, guide, map[string]recipe{
@@ -28,8 +28,8 @@ func TestGuide(t *testing.T) {
 	})
 }
 
-// checkProvisioning grants one thing, takes another, and withdraws the invite
-// that it has sent.
+// checkProvisioning runs the commands that grant a role, revoke another, and send
+// and delete an invite.
 func checkProvisioning(t *testing.T, blocks []string) {
 	s := serve(t, sim.Demo())
 	ws := s.Workspace()
@@ -39,17 +39,20 @@ func checkProvisioning(t *testing.T, blocks []string) {
 		"<entitlement id>": "source:" + source.ID + ":" + ws.Roles[3].ID,
 		"<user id>":        gains.ID,
 		"<grant id>":       lost,
-		"<e-mail>":         "somebody.new@example.com",
+		"<e-mail>":         "someone.new@example.com",
 		"<group>":          ws.Groups[0].Name,
 	})
-	give(typeUser, gains.ID, ws.Roles[3].ID, at("SOURCE", source.ID))(ws)
-	take(typeUser, loses.ID, ws.Roles[2].ID, at("SOURCE", source.ID))(ws)
+	grantRole(typeUser, gains.ID, ws.Roles[3].ID, onResource("SOURCE", source.ID))(ws)
+	revokeRole(typeUser, loses.ID, ws.Roles[2].ID, onResource("SOURCE", source.ID))(ws)
 	checkLeft(t, s, ws)
 }
 
-// The tables of the guide say what the program says of itself, as the files
-// beside it do. It is not parallel because it may rewrite what the others read.
+// The tables of the guide match the output of the program. With -update the test
+// rewrites the guide that others read, so it is not parallel then.
 func TestGuideTables(t *testing.T) {
+	if !*update {
+		t.Parallel()
+	}
 	text, _ := document(t, guide)
 	for _, rows := range [][]string{capabilityRows(t), settingRows(t)} {
 		text = withTable(t, text, rows)
@@ -57,7 +60,7 @@ func TestGuideTables(t *testing.T) {
 	golden(t, filepath.Join(repository, guide), text)
 }
 
-// withTable replaces the table that begins with the same line.
+// withTable replaces the table that starts with the same line.
 func withTable(t *testing.T, text string, rows []string) string {
 	t.Helper()
 	table := regexp.MustCompile("(?m)^" + regexp.QuoteMeta(rows[0]) + "\n(\\|.*\n)*")
@@ -67,7 +70,7 @@ func withTable(t *testing.T, text string, rows []string) string {
 	return table.ReplaceAllLiteralString(text, strings.Join(rows, "\n")+"\n")
 }
 
-// tableRows makes a table of cells.
+// tableRows formats cells as a Markdown table.
 func tableRows(rows [][]string) []string {
 	var lines []string
 	for i, cells := range rows {
@@ -79,7 +82,7 @@ func tableRows(rows [][]string) []string {
 	return lines
 }
 
-// selfDescription is what the program says of itself.
+// selfDescription decodes the output of a command that describes the program.
 func selfDescription(t *testing.T, command string, into any) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(must(t, nil, "baton-segment", command).stdout), into); err != nil {
@@ -89,13 +92,13 @@ func selfDescription(t *testing.T, command string, into any) {
 
 func capabilityRows(t *testing.T) []string {
 	t.Helper()
-	var says struct {
+	var described struct {
 		ResourceTypeCapabilities []struct {
 			ResourceType struct{ ID, DisplayName string } `json:"resourceType"`
 			Capabilities []string                         `json:"capabilities"`
 		} `json:"resourceTypeCapabilities"`
 	}
-	selfDescription(t, "capabilities", &says)
+	selfDescription(t, "capabilities", &described)
 	columns := []struct {
 		heading      string
 		capabilities []string
@@ -111,7 +114,7 @@ func capabilityRows(t *testing.T) []string {
 		head = append(head, c.heading)
 	}
 	rows := [][]string{head}
-	for _, r := range says.ResourceTypeCapabilities {
+	for _, r := range described.ResourceTypeCapabilities {
 		cells := []string{r.ResourceType.DisplayName + "s"}
 		shown := 0
 		for _, c := range columns {
@@ -124,7 +127,7 @@ func capabilityRows(t *testing.T) []string {
 			cells = append(cells, cell)
 		}
 		if shown != len(r.Capabilities) {
-			t.Errorf("no column tells all that %s can: %v", r.ResourceType.ID, r.Capabilities)
+			t.Errorf("no column for a capability of %s: %v", r.ResourceType.ID, r.Capabilities)
 		}
 		rows = append(rows, cells)
 	}
@@ -146,7 +149,7 @@ type setting struct {
 	BoolField *struct{}
 }
 
-// values tells what may stand there.
+// values describes the values that the setting takes.
 func (s setting) values(t *testing.T) string {
 	t.Helper()
 	kind, standard := "", ""
@@ -164,7 +167,7 @@ func (s setting) values(t *testing.T) string {
 	case s.BoolField != nil:
 		kind, standard = "`true` or `false`", "false"
 	default:
-		t.Errorf("nothing tells what %s may be", s.Name)
+		t.Errorf("%s is of an unknown kind", s.Name)
 	}
 	if standard != "" {
 		kind += "; without it `" + standard + "`"
@@ -172,14 +175,14 @@ func (s setting) values(t *testing.T) string {
 	return kind
 }
 
-// settingRows has the connector's own settings first.
+// settingRows returns the table of settings, the connector's own first.
 func settingRows(t *testing.T) []string {
 	t.Helper()
-	var says struct{ Fields []setting }
-	selfDescription(t, "config", &says)
+	var described struct{ Fields []setting }
+	selfDescription(t, "config", &described)
 	rows := [][]string{{"Setting", "Environment", "Required", "Values", "Meaning"}}
 	for _, shared := range []bool{false, true} {
-		for _, s := range says.Fields {
+		for _, s := range described.Fields {
 			if s.IsOps != shared {
 				continue
 			}
@@ -194,8 +197,8 @@ func settingRows(t *testing.T) []string {
 	return tableRows(rows)
 }
 
-// What the guide is made of: what the site that shows it knows, and nothing
-// that it would take for a program.
+// The guide contains only components that the site knows, and nothing that it
+// would run as a program.
 func TestGuideIsWellFormed(t *testing.T) {
 	t.Parallel()
 	text, _ := document(t, guide)
@@ -241,24 +244,24 @@ func TestGuideIsWellFormed(t *testing.T) {
 	}
 }
 
-// A trouble is a way to make the program print a message.
-type trouble struct {
-	// workspace is the one that the file was synced from, provisioned() if there
-	// is none, and since what has happened to it.
+// A messageCase makes the program print a message of the guide.
+type messageCase struct {
+	// workspace is the one that the file was synced from, by default provisioned().
+	// since is an edit made after that sync.
 	workspace func() *sim.Workspace
 	since     func(*sim.Workspace)
 	options   []sim.Option
 	fault     sim.Fault
-	// before is what happens right before the first request of an operation.
+	// before is an edit made right before the first request of the operation.
 	operation string
 	before    func(*sim.Workspace)
 	env, args []string
-	// without is whether there is no file yet.
-	without bool
+	// noFile is set if there is no file yet.
+	noFile bool
 }
 
-// nobody is an address where nobody listens.
-func nobody(t *testing.T) string {
+// closedAddress returns an address on which no process listens.
+func closedAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -270,8 +273,8 @@ func nobody(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// troubles make each message of the guide.
-func troubles(t *testing.T) map[string]trouble {
+// messageCases returns a case for each message of the guide, by message.
+func messageCases(t *testing.T) map[string]messageCase {
 	t.Helper()
 	stranger := httptest.NewUnstartedServer(http.NotFoundHandler())
 	stranger.Config.ErrorLog = log.New(t.Output(), "", 0)
@@ -292,14 +295,14 @@ func troubles(t *testing.T) map[string]trouble {
 	limited := failing("listInvites", http.StatusTooManyRequests)
 	limited.Header = http.Header{"Retry-After": {"3600"}}
 	busy := once(failing("listRoles", http.StatusTooManyRequests))
-	busy.Ordinal, busy.Header = 2, http.Header{"Retry-After": {"11"}} // The first is that of Validate.
+	busy.Ordinal, busy.Header = 2, http.Header{"Retry-After": {"11"}} // The first request is that of Validate.
 	last := func() *sim.Workspace {
 		ws := provisioned()
-		give(typeUser, "u-ann", roleMinimal, everywhere())(ws)
+		grantRole(typeUser, "u-ann", roleMinimal, onWorkspace())(ws)
 		return ws
 	}
 	gate := []sim.Option{sim.WithoutFeatures(sim.FeatureSpaces)}
-	return map[string]trouble{
+	return map[string]messageCase{
 		"required flag(s) \"token\" not set":                                    {env: []string{"BATON_TOKEN="}},
 		"field region: value must be one of [us eu]":                            {env: []string{"BATON_REGION=mars"}},
 		"invalid resource type ... in filter":                                   {args: []string{"--sync-resource-types", "users"}},
@@ -312,7 +315,7 @@ func troubles(t *testing.T) map[string]trouble {
 			fault: sim.Fault{Operation: "listUsers", Kind: sim.FaultHTML, Status: http.StatusOK},
 		},
 		"failed to verify certificate: ... which certificates this machine trusts": {env: []string{"BATON_BASE_URL=" + stranger.URL}},
-		"validate failed: ... no answer: ... check the network":                    {env: []string{"BATON_BASE_URL=http://" + nobody(t)}},
+		"validate failed: ... no answer: ... check the network":                    {env: []string{"BATON_BASE_URL=http://" + closedAddress(t)}},
 		"bad response: the next cursor is the one just used": {
 			fault: sim.Fault{Operation: "listUsers", Kind: sim.FaultRepeatCursor}, args: small,
 		},
@@ -332,14 +335,14 @@ func troubles(t *testing.T) map[string]trouble {
 		"is not invited any more": {
 			since: func(ws *sim.Workspace) { ws.Invites = nil }, args: grantArgs("group:g-members:member", typeInvite, invited),
 		},
-		"Segment has no user ... any more: sync again": {since: remove(userNewcomer), args: grantArgs("source:s1:src", typeUser, userNewcomer)},
+		"Segment has no user ... any more: sync again": {since: removeUserByID(userNewcomer), args: grantArgs("source:s1:src", typeUser, userNewcomer)},
 		"pebble: not found":                            {args: []string{"--revoke-grant", "source:s1:src:user:u-owner"}},
-		"pebble engine: no current sync":               {without: true, args: []string{"--revoke-grant", "source:s1:src:user:u-owner"}},
+		"pebble engine: no current sync":               {noFile: true, args: []string{"--revoke-grant", "source:s1:src:user:u-owner"}},
 		"Segment may not let this role be held on that, or one of them is gone": {
 			since: func(ws *sim.Workspace) { ws.Sources = ws.Sources[1:] }, args: grantArgs("source:s1:src", typeUser, userNewcomer),
 		},
 		"nobody can be made a member of the workspace without being asked": {
-			since: remove(userNewcomer), args: grantArgs("workspace:ws:member", typeUser, userNewcomer),
+			since: removeUserByID(userNewcomer), args: grantArgs("workspace:ws:member", typeUser, userNewcomer),
 		},
 		"none has the name or the id ... there are:":     {args: account(`{"email":"new@example.com","role":"Source Amin"}`)},
 		"is the name of several, so give one of the ids": {workspace: accountsWorkspace, args: account(`{"email":"new@example.com","groups":["Twins"]}`)},
@@ -367,7 +370,7 @@ func troubles(t *testing.T) map[string]trouble {
 		"left out: members of groups that the list of users does not have": {
 			operation: "listUsersFromUserGroup", before: func(ws *sim.Workspace) {
 				ws.Users = append(ws.Users, sim.User{ID: "u-late", Email: "late@example.com"})
-				join("g-members", "late@example.com")(ws)
+				addMember("g-members", "late@example.com")(ws)
 			},
 		},
 		"permissions of a kind that is not shown: no grants for them": {workspace: sim.Hostile},
@@ -376,53 +379,53 @@ func troubles(t *testing.T) map[string]trouble {
 	}
 }
 
-// Whoever looks for a message that the program printed finds it, with the code
-// that it ended with: each message in the guide is one that it prints.
+// The program prints each message of the guide, and ends with the exit code that
+// the guide gives for it.
 func TestGuideMessages(t *testing.T) {
 	t.Parallel()
 	text, _ := document(t, guide)
-	makers := troubles(t)
-	rows := newCrowd(t)
+	cases := messageCases(t)
+	pool := newSubtestPool(t)
 	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (\\d+) \\| .+ \\| .+ \\|$").FindAllStringSubmatch(text, -1) {
 		message, code := m[1], m[2]
-		c, known := makers[message]
-		delete(makers, message)
+		c, known := cases[message]
+		delete(cases, message)
 		if !known {
-			t.Errorf("nothing makes the program print %q", message)
+			t.Errorf("no case makes the program print %q", message)
 			continue
 		}
 		if !strings.Contains(text, "\n| "+code+" | ") {
 			t.Errorf("the exit codes of the guide do not have %s", code)
 		}
-		rows.run(message, func(t *testing.T) {
-			d := c.desk(t)
+		pool.run(message, func(t *testing.T) {
+			d := c.deploy(t)
 			args := append([]string{"-f", d.file()}, c.args...)
-			r := runIn(t, d.dir, append(d.env(), c.env...), filepath.Join(programs, "baton-segment"), args...)
+			r := runIn(t, d.dir, append(d.env(), c.env...), program(t, "baton-segment"), args...)
 			if fmt.Sprint(r.code) != code {
 				t.Errorf("exit code %d, want %s", r.code, code)
 			}
-			said := strings.ReplaceAll(regexp.QuoteMeta(message), `\.\.\.`, ".*")
-			if !regexp.MustCompile(said).MatchString(r.stderr) {
-				t.Errorf("it does not say %q:\n%s", message, r.stderr)
+			pattern := strings.ReplaceAll(regexp.QuoteMeta(message), `\.\.\.`, ".*")
+			if !regexp.MustCompile(pattern).MatchString(r.stderr) {
+				t.Errorf("the program does not print %q:\n%s", message, r.stderr)
 			}
 		})
 	}
-	rows.wait()
-	for message := range makers {
+	pool.wait()
+	for message := range cases {
 		t.Errorf("the guide does not have %q", message)
 	}
 }
 
-// desk prepares what a trouble needs.
-func (c trouble) desk(t *testing.T) desk {
+// deploy prepares the workspace and the file of the case.
+func (c messageCase) deploy(t *testing.T) deployment {
 	t.Helper()
 	workspace := c.workspace
 	if workspace == nil {
 		workspace = provisioned
 	}
-	d := desk{serve(t, workspace(), c.options...), t.TempDir()}
-	if len(c.args) > 0 && !c.without {
-		d = newDesk(t, workspace(), syncFile(t, serve(t, workspace())), c.options...)
+	d := deployment{serve(t, workspace(), c.options...), t.TempDir()}
+	if len(c.args) > 0 && !c.noFile {
+		d = newDeployment(t, workspace(), sharedSync(t, workspace()), c.options...)
 	}
 	if c.since != nil {
 		d.Update(c.since)

@@ -4,8 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	sdksync "github.com/conductorone/baton-sdk/pkg/sync"
 
@@ -14,9 +21,9 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// The SDK's own invariants, as errors: no grant, entitlement or principal may
-// stand on a row that is not there. The program only warns of them.
-func TestSyncPassesTheInvariants(t *testing.T) {
+// A sync passes the invariants of the SDK: no grant or entitlement refers to a row
+// that is missing. The program only logs a warning if it does.
+func TestInProcess_PassesInvariants(t *testing.T) {
 	t.Parallel()
 	for name, ws := range workspaces() {
 		for _, workers := range []int{1, 8} {
@@ -32,21 +39,21 @@ func TestSyncPassesTheInvariants(t *testing.T) {
 	}
 }
 
-// A sync whose context ends saves how far it came; the next one goes on from
-// there, and its rows are those of an undisturbed one.
-func TestCancelledInProcess(t *testing.T) {
+// A sync whose context is cancelled saves its progress. The next sync continues
+// from there, and its rows are those of an undisturbed one.
+func TestInProcess_CancelledResumes(t *testing.T) {
 	t.Parallel()
 	ws := sim.Demo()
 	for _, workers := range []int{1, connector.Workers} {
 		t.Run(fmt.Sprintf("workers=%d", workers), func(t *testing.T) {
 			t.Parallel()
-			var opts []sdksync.SyncOpt // Without any, as in the program.
+			var opts []sdksync.SyncOpt // None for the default, as in the program.
 			if workers != connector.Workers {
 				opts = append(opts, sdksync.WithWorkerCount(workers))
 			}
 			s := serve(t, ws)
 			file := filepath.Join(t.TempDir(), "sync.c1z")
-			r := embed(t.Context(), t, s, movingPage)
+			r := newRunner(t.Context(), t, s, smallPage)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			half := len(ws.Users) / 2
@@ -59,25 +66,25 @@ func TestCancelledInProcess(t *testing.T) {
 			n := len(s.Journal())
 			syncWith(t, r, file, append(opts, sdksync.WithFailFastInvariants())...)
 			compare(t, expected(ws, builtTypes()), readFile(t, file).contents(t))
-			again := 0
+			repeated := 0
 			for _, r := range s.Journal()[n:] {
 				if r.Operation == "getUser" {
-					again++
+					repeated++
 				}
 			}
-			// The others' requests that are under way may still be answered.
-			if again < len(ws.Users)-half-(workers-1) || again >= len(ws.Users) {
-				t.Errorf("the second sync asks for %d of %d users, after one that was cancelled at the %dth", again, len(ws.Users), half)
+			// Requests of the other workers that were sent may still be answered.
+			if repeated < len(ws.Users)-half-(workers-1) || repeated >= len(ws.Users) {
+				t.Errorf("the second sync reads %d of %d users, after the first was cancelled at user %d", repeated, len(ws.Users), half)
 			}
 		})
 	}
 }
 
-// syncInProcess embeds the connector as a service of somebody else would, and
-// syncs it. A page size of 0 is the connector's own.
+// syncInProcess syncs with the connector as a program that embeds it does. A page
+// size of 0 is the connector's default.
 func syncInProcess(t testingT, s server, file string, pageSize int, opts ...sdksync.SyncOpt) {
 	t.Helper()
-	syncWith(t, embed(t.Context(), t, s, pageSize), file, opts...)
+	syncWith(t, newRunner(t.Context(), t, s, pageSize), file, opts...)
 }
 
 func syncWith(t testingT, r *inprocess.Runner, file string, opts ...sdksync.SyncOpt) {
@@ -87,9 +94,10 @@ func syncWith(t testingT, r *inprocess.Runner, file string, opts ...sdksync.Sync
 	}
 }
 
-// embed makes the connector as a service would, and closes it in the end. What
-// ctx says of requests, such as a timeout, is for good.
-func embed(ctx context.Context, t testingT, s server, pageSize int, opts ...inprocess.Option) *inprocess.Runner {
+// newRunner makes a connector and a runner as a program that embeds them does, and
+// closes the runner when the test ends. Values of ctx, such as the timeout of a
+// request, hold as long as the runner.
+func newRunner(ctx context.Context, t testingT, s server, pageSize int, opts ...inprocess.Option) *inprocess.Runner {
 	t.Helper()
 	segment, err := connector.New(ctx, connector.Options{Token: s.Token(), BaseURL: s.URL, PageSize: pageSize})
 	if err != nil {
@@ -105,4 +113,49 @@ func embed(ctx context.Context, t testingT, s server, pageSize int, opts ...inpr
 		}
 	})
 	return r
+}
+
+// After a sync, the connections that the connector leaves open are few and idle.
+// The SDK's HTTP client closes them after 30 idle seconds. It has no way to close
+// them earlier, so the connector has no Close method.
+func TestInProcess_LeavesIdleConnections(t *testing.T) {
+	t.Parallel()
+	const workers = 8
+	s := server{Server: sim.New(sim.Demo(), sim.WithToken(token))}
+	listener := httptest.NewUnstartedServer(s)
+	var mu sync.Mutex
+	open := map[net.Conn]http.ConnState{}
+	changed := make(chan struct{}, 1)
+	listener.Config.ConnState = func(c net.Conn, state http.ConnState) {
+		mu.Lock()
+		defer mu.Unlock()
+		open[c] = state
+		if state == http.StateClosed {
+			delete(open, c)
+		}
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	listener.Start()
+	t.Cleanup(listener.Close)
+	s.URL = listener.URL
+	syncInProcess(t, s, filepath.Join(t.TempDir(), "sync.c1z"), smallPage, sdksync.WithWorkerCount(workers))
+	timeout := time.After(20 * time.Second)
+	for {
+		mu.Lock()
+		busy := count(slices.Collect(maps.Values(open)), func(state http.ConnState) bool { return state == http.StateActive })
+		total := len(open)
+		mu.Unlock()
+		// The limit is what net/http keeps for one host, in each transport in use.
+		if busy == 0 && total <= workers*http.DefaultMaxIdleConnsPerHost {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			t.Fatalf("%d connections are open, %d of them busy", total, busy)
+		}
+	}
 }

@@ -5,6 +5,8 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -31,17 +33,18 @@ const repository = "../.."
 var (
 	update = flag.Bool("update", false, "rewrite golden files and the files that ship with the binary")
 
-	// The folder that TestMain builds the programs into.
-	programs string
+	// binDir is the folder of the programs, and syncedDir that of the files of
+	// sharedSync.
+	binDir, syncedDir string
 )
 
 func TestMain(m *testing.M) {
-	// A case is a whole sync. The command line may still ask for others.
+	// Each case is a whole sync. The command line overrides both numbers.
 	err := errors.Join(flag.Set("rapid.checks", "50"), flag.Set("rapid.shrinktime", "2m"))
 	flag.Parse()
 	code := 1
 	if err == nil {
-		code, err = buildAndRun(m)
+		code, err = runTests(m)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -50,22 +53,16 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func buildAndRun(m *testing.M) (int, error) {
+func runTests(m *testing.M) (int, error) {
 	dir, err := os.MkdirTemp("", "baton-segment-e2e-")
 	if err != nil {
 		return 0, err
 	}
-	programs = filepath.Join(dir, "bin")
-	// A folder of this run's own shows what a test leaves behind.
+	binDir, syncedDir = filepath.Join(dir, "bin"), filepath.Join(dir, "synced")
+	// In a folder of its own, a temporary file that a test leaves behind is found.
 	temp := filepath.Join(dir, "tmp")
-	if err = errors.Join(os.Mkdir(temp, 0o700), os.Setenv("TMPDIR", temp)); err != nil {
+	if err = errors.Join(os.Mkdir(syncedDir, 0o700), os.Mkdir(temp, 0o700), os.Setenv("TMPDIR", temp)); err != nil {
 		return 0, errors.Join(err, os.RemoveAll(dir))
-	}
-	build := exec.CommandContext(context.Background(), "make", "build", "BIN="+programs)
-	build.Dir = repository
-	out, err := build.CombinedOutput()
-	if err != nil {
-		return 0, errors.Join(fmt.Errorf("make build: %w\n%s", err, out), os.RemoveAll(dir))
 	}
 	code := m.Run()
 	if code == 0 {
@@ -74,7 +71,31 @@ func buildAndRun(m *testing.M) (int, error) {
 	return code, errors.Join(err, os.RemoveAll(dir))
 }
 
-// leftovers are an error that names what is in a folder that should be empty.
+// buildPrograms builds the programs when the first test needs them, once for all.
+var buildPrograms = sync.OnceValue(func() error {
+	build := exec.CommandContext(context.Background(), "make", "build", "BIN="+binDir)
+	build.Dir = repository
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("make build: %w\n%s", err, out)
+	}
+	return nil
+})
+
+// programs returns the folder of the programs.
+func programs(t *testing.T) string {
+	t.Helper()
+	if err := buildPrograms(); err != nil {
+		t.Fatal(err)
+	}
+	return binDir
+}
+
+func program(t *testing.T, name string) string {
+	t.Helper()
+	return filepath.Join(programs(t), name)
+}
+
+// leftovers returns an error for each entry of a folder that should be empty.
 func leftovers(dir string) error {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
@@ -83,7 +104,7 @@ func leftovers(dir string) error {
 	return err
 }
 
-// testingT is what a test and a case of a property test have in common.
+// testingT has the methods that *testing.T and *rapid.T share.
 type testingT interface {
 	Helper()
 	Cleanup(func())
@@ -94,13 +115,13 @@ type testingT interface {
 	Fatalf(string, ...any)
 }
 
-// A workspace served to programs and clients of a test.
+// A server serves a simulated workspace to the programs and clients of a test.
 type server struct {
 	*sim.Server
 	URL string
 }
 
-// token is one that appears nowhere by chance.
+// token appears nowhere by chance, so a test that finds it has found a leak.
 const token = "token-of-the-simulated-workspace"
 
 func serve(t testingT, ws *sim.Workspace, opts ...sim.Option) server {
@@ -111,12 +132,14 @@ func serve(t testingT, ws *sim.Workspace, opts ...sim.Option) server {
 	return server{Server: s, URL: listener.URL}
 }
 
-// env is how the programs find the workspace.
+// env returns the environment variables with which the programs reach the
+// workspace.
 func (s server) env() []string {
 	return []string{"BATON_TOKEN=" + s.Token(), "BATON_BASE_URL=" + s.URL}
 }
 
-// requests counts the journal by operation. Every request must have succeeded.
+// requests counts the requests in the journal by operation, and fails the test
+// if one of them has failed.
 func (s server) requests(t testingT) map[string]int {
 	t.Helper()
 	counts := map[string]int{}
@@ -134,17 +157,17 @@ type result struct {
 	code           int
 }
 
-// run starts a program in an empty folder with nothing in its environment but
-// what it needs, and waits for it to end.
-func run(t *testing.T, env []string, program string, args ...string) result {
+// run starts a program in an empty folder, with only the variables that it needs
+// in its environment, and waits until it ends.
+func run(t *testing.T, env []string, name string, args ...string) result {
 	t.Helper()
-	return runIn(t, t.TempDir(), env, filepath.Join(programs, program), args...)
+	return runIn(t, t.TempDir(), env, program(t, name), args...)
 }
 
 func runIn(t *testing.T, dir string, env []string, program string, args ...string) result {
 	t.Helper()
-	// Long enough for a busy machine; a program that hangs must say what it
-	// hung on, and the test run as a whole would not.
+	// Long enough for a busy machine. When the timeout of the whole test run
+	// ends a program that hangs, its output is lost.
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
@@ -162,13 +185,13 @@ func runIn(t *testing.T, dir string, env []string, program string, args ...strin
 	return result{stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode()}
 }
 
-// environment is env and what every program needs: it keeps what it writes in
-// dir.
+// environment adds to env the variables that every program needs. Temporary
+// files go into dir.
 func environment(dir string, env []string) []string {
 	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}, env...)
 }
 
-// must runs a program that has to succeed.
+// must runs a program, and fails the test unless it succeeds.
 func must(t *testing.T, env []string, program string, args ...string) result {
 	t.Helper()
 	r := run(t, env, program, args...)
@@ -178,8 +201,8 @@ func must(t *testing.T, env []string, program string, args ...string) result {
 	return r
 }
 
-// syncFile reads a workspace with the real binary and returns the path of the file
-// that it wrote.
+// syncFile syncs a workspace with the real program and returns the path of the
+// file.
 func syncFile(t *testing.T, s server, args ...string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "sync.c1z")
@@ -187,7 +210,40 @@ func syncFile(t *testing.T, s server, args ...string) string {
 	return file
 }
 
-// golden compares got with a committed file, or rewrites that file.
+// A sharedFile is a file of sharedSync. It is empty if the sync has failed.
+type sharedFile struct {
+	once sync.Once
+	path string
+}
+
+// sharedFiles has a *sharedFile for each workspace, by its JSON.
+var sharedFiles sync.Map
+
+// sharedSync syncs a workspace with the real program, once for all tests, and
+// returns the path of the file. No test may change it.
+func sharedSync(t *testing.T, ws *sim.Workspace) string {
+	t.Helper()
+	key, err := json.Marshal(ws)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, _ := sharedFiles.LoadOrStore(string(key), &sharedFile{})
+	file, ok := entry.(*sharedFile)
+	if !ok {
+		t.Fatalf("%T is no file", entry)
+	}
+	file.once.Do(func() {
+		path := filepath.Join(syncedDir, fmt.Sprintf("%x.c1z", sha256.Sum256(key)))
+		must(t, serve(t, ws).env(), "baton-segment", "-f", path, "--log-level", "error")
+		file.path = path
+	})
+	if file.path == "" {
+		t.Fatal("the sync of this workspace failed in another test")
+	}
+	return file.path
+}
+
+// golden compares got with a committed file. With -update it rewrites the file.
 func golden(t *testing.T, file, got string) {
 	t.Helper()
 	if *update {
@@ -205,27 +261,30 @@ func golden(t *testing.T, file, got string) {
 	}
 }
 
-// A crowd is subtests side by side, more of them than the machine has
-// processors: programs that start, or wait to try again, leave it idle.
-type crowd struct {
-	t    *testing.T
-	turn chan struct{}
-	all  sync.WaitGroup
+// A subtestPool runs subtests in parallel. It runs more of them than most
+// machines have processors, because a program that starts or waits for a retry
+// leaves its processor idle.
+type subtestPool struct {
+	t       *testing.T
+	slots   chan struct{}
+	running sync.WaitGroup
 }
 
-func newCrowd(t *testing.T) *crowd { return &crowd{t: t, turn: make(chan struct{}, 6)} }
+func newSubtestPool(t *testing.T) *subtestPool {
+	return &subtestPool{t: t, slots: make(chan struct{}, 6)}
+}
 
-func (c *crowd) run(name string, test func(*testing.T)) {
-	c.turn <- struct{}{}
-	c.all.Go(func() {
-		defer func() { <-c.turn }()
-		c.t.Run(name, test)
+func (p *subtestPool) run(name string, test func(*testing.T)) {
+	p.slots <- struct{}{}
+	p.running.Go(func() {
+		defer func() { <-p.slots }()
+		p.t.Run(name, test)
 	})
 }
 
-func (c *crowd) wait() { c.all.Wait() }
+func (p *subtestPool) wait() { p.running.Wait() }
 
-// A table collects what rows of a test came to, for people to read.
+// A table collects the outcomes of a test's cases and logs them for people.
 type table struct {
 	title, heading string
 	mu             sync.Mutex
@@ -236,7 +295,7 @@ func newTable(title string, columns ...string) *table {
 	return &table{title: title, heading: strings.Join(columns, "\t"), lines: map[string]string{}}
 }
 
-// add notes a row. The keys sort the rows.
+// add adds a row. The rows are sorted by key.
 func (b *table) add(key string, cells ...string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -258,23 +317,23 @@ func (b *table) log(t *testing.T) {
 	t.Logf("%s:\n%s", b.title, &text)
 }
 
-// A tally counts how often rows of a test came to the same.
-type tally struct {
+// A counter counts the cases of a test by outcome.
+type counter struct {
 	mu     sync.Mutex
 	counts map[string]int
 }
 
-func (c *tally) add(what string) {
+func (c *counter) add(outcome string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.counts == nil {
 		c.counts = map[string]int{}
 	}
-	c.counts[what]++
+	c.counts[outcome]++
 }
 
-// String lists the counts, sorted.
-func (c *tally) String() string {
+// String lists the counts, sorted by outcome.
+func (c *counter) String() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return fmt.Sprint(c.counts)

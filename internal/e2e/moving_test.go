@@ -11,63 +11,61 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// A workspace does not stand still while it is read. What the file says must
-// have been true of each row when it was read, and no row may stand on one that
-// is not there.
+// smallPage is a page size that gives the users of the demo several pages.
+const smallPage = 10
 
-// movingPage is small enough for several pages of people.
-const movingPage = 10
-
-func TestWorkspaceThatChangesWhileItIsRead(t *testing.T) {
+// A workspace may change while it is read. Each row of the file was true when it
+// was read, and no row refers to one that is missing.
+func TestInProcess_WorkspaceChanges(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		// The edit happens before this request, counted from 1.
+		// The edit is made before this request, counted from 1.
 		operation string
 		ordinal   int
 		edit      func(*sim.Workspace)
-		// want is what the file holds, of the workspace before and after.
+		// want returns the rows of the file, given the workspace before and after.
 		want func(before, after *sim.Workspace) contents
 	}{
-		"a user goes between list and detail": {
-			operation: "getUser", ordinal: 1, edit: removeUser,
+		"a user is deleted between list and detail": {
+			operation: "getUser", ordinal: 1, edit: removeEditedUser,
 			want: func(before, after *sim.Workspace) contents {
 				c := expected(after, builtTypes())
-				c.keep(before, typeUser+":"+before.Users[theUser].ID)
+				c.keepListed(before, typeUser+":"+before.Users[editedUser].ID)
 				return c
 			},
 		},
-		"a group goes between list and detail": {
-			operation: "getUserGroup", ordinal: 1, edit: removeGroup, want: withoutGroup,
+		"a group is deleted between list and detail": {
+			operation: "getUserGroup", ordinal: 1, edit: removeEditedGroup, want: withoutGroup,
 		},
-		"a group goes between detail and members": {
-			operation: "listUsersFromUserGroup", ordinal: 1, edit: removeGroup, want: withoutGroup,
+		"a group is deleted between detail and members": {
+			operation: "listUsersFromUserGroup", ordinal: 1, edit: removeEditedGroup, want: withoutGroup,
 		},
 		"a user is renamed and given another role between list and detail": {
 			operation: "getUser", ordinal: 1,
 			edit: func(ws *sim.Workspace) {
-				u := &ws.Users[theUser]
+				u := &ws.Users[editedUser]
 				u.Name = "Renamed"
 				u.Permissions = slices.Clone(ws.Users[0].Permissions)
 			},
 			want: func(before, after *sim.Workspace) contents {
-				after.Users[theUser].Name = before.Users[theUser].Name
+				after.Users[editedUser].Name = before.Users[editedUser].Name
 				return expected(after, builtTypes())
 			},
 		},
-		// The first page has been read: one of its users comes again at the end,
-		// and the one that moves up into it is out of reach.
+		// The first page has been read: one of its users is listed again at the end,
+		// and the user that moves up into the first page is not read.
 		"a user moves from the first page to the last": {
 			operation: "listUsers", ordinal: 3,
 			edit: func(ws *sim.Workspace) {
 				ws.Users = append(ws.Users[1:], ws.Users[0])
 			},
 			want: func(before, _ *sim.Workspace) contents {
-				before.Users = slices.Delete(before.Users, movingPage, movingPage+1)
+				before.Users = slices.Delete(before.Users, smallPage, smallPage+1)
 				return expected(before, builtTypes())
 			},
 		},
-		// What two pages say of one user cannot both be true: what was read last
-		// stands, and the user is there once.
+		// Two pages contain the user under two names: the file has the user once,
+		// under the name that was read last.
 		"a user moves from the first page to the last under another name": {
 			operation: "listUsers", ordinal: 3,
 			edit: func(ws *sim.Workspace) {
@@ -75,13 +73,13 @@ func TestWorkspaceThatChangesWhileItIsRead(t *testing.T) {
 				ws.Users[len(ws.Users)-1].Name = "Renamed"
 			},
 			want: func(before, _ *sim.Workspace) contents {
-				before.Users = slices.Delete(before.Users, movingPage, movingPage+1)
+				before.Users = slices.Delete(before.Users, smallPage, smallPage+1)
 				before.Users[0].Name = "Renamed"
 				return expected(before, builtTypes())
 			},
 		},
-		// The last of the first page comes again on the second, and the one that
-		// moves up to the front is out of reach.
+		// The last user of the first page is listed again on the second, and the user
+		// that moves to the front is not read.
 		"a user moves from the last page to the first": {
 			operation: "listUsers", ordinal: 3,
 			edit: func(ws *sim.Workspace) {
@@ -101,48 +99,51 @@ func TestWorkspaceThatChangesWhileItIsRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			file := filepath.Join(t.TempDir(), "sync.c1z")
-			syncInProcess(t, s, file, movingPage, sdksync.WithWorkerCount(1), sdksync.WithFailFastInvariants())
+			syncInProcess(t, s, file, smallPage, sdksync.WithWorkerCount(1), sdksync.WithFailFastInvariants())
 			compare(t, c.want(sim.Demo(), s.Workspace()), readFile(t, file).contents(t))
 		})
 	}
 }
 
-// The user and the group of the demo that the edits are about. Both hold
-// something, and the user is in a group.
+// The indexes of the user and the group of the demo that are edited. Both hold
+// roles, and the user is in a group.
 const (
-	theUser  = 5
-	theGroup = 1
+	editedUser  = 5
+	editedGroup = 1
 )
 
-func removeUser(ws *sim.Workspace) {
-	email := ws.Users[theUser].Email
-	ws.Users = slices.Delete(ws.Users, theUser, theUser+1)
+func removeEditedUser(ws *sim.Workspace) {
+	email := ws.Users[editedUser].Email
+	ws.Users = slices.Delete(ws.Users, editedUser, editedUser+1)
 	for i := range ws.Groups {
 		g := &ws.Groups[i]
 		g.Members = slices.DeleteFunc(g.Members, func(m string) bool { return m == email })
 	}
 }
 
-func removeGroup(ws *sim.Workspace) { ws.Groups = slices.Delete(ws.Groups, theGroup, theGroup+1) }
+func removeEditedGroup(ws *sim.Workspace) {
+	ws.Groups = slices.Delete(ws.Groups, editedGroup, editedGroup+1)
+}
 
-// withoutGroup is a group that was listed and no more: nobody is in it, and it
-// holds nothing.
+// withoutGroup returns rows in which the edited group has neither members nor
+// roles, since it was deleted after it was listed.
 func withoutGroup(before, after *sim.Workspace) contents {
 	c := expected(after, builtTypes())
-	c.keep(before, typeGroup+":"+before.Groups[theGroup].ID)
+	c.keepListed(before, typeGroup+":"+before.Groups[editedGroup].ID)
 	return c
 }
 
-// keep adds a resource that was listed before it went, and its entitlements.
-func (c *contents) keep(before *sim.Workspace, gone string) {
+// keepListed adds a resource that was deleted after it was listed, and its
+// entitlements.
+func (c *contents) keepListed(before *sim.Workspace, deleted string) {
 	was := expected(before, builtTypes())
 	for _, r := range was.Resources {
-		if r.Type+":"+r.ID == gone {
+		if r.Type+":"+r.ID == deleted {
 			c.Resources = append(c.Resources, r)
 		}
 	}
 	for _, e := range was.Entitlements {
-		if strings.HasPrefix(e.ID, gone+":") {
+		if strings.HasPrefix(e.ID, deleted+":") {
 			c.Entitlements = append(c.Entitlements, e)
 		}
 	}

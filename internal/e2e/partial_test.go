@@ -19,9 +19,9 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// A sync of one type alone holds what a full one says of it, but for what
-// stands on other types, and asks for nothing that it does not need.
-func TestFilteredSync(t *testing.T) {
+// A sync of one type has the rows of a full sync that refer to no other type, and
+// makes only the requests that it needs.
+func TestSync_FilteredTypes(t *testing.T) {
 	t.Parallel()
 	ws := sim.Hostile()
 	for _, typeID := range builtTypes() {
@@ -38,13 +38,14 @@ func TestFilteredSync(t *testing.T) {
 	}
 }
 
-// A sync of single resources says of each what a full one does, though it lists
-// nothing. It reads what they are granted on as well, where that still exists.
-func TestTargetedSync(t *testing.T) {
+// A sync of single resources has the rows that a full sync has of them, although
+// it lists nothing. It also reads the resources that they hold roles on, where
+// those still exist.
+func TestSync_TargetedResources(t *testing.T) {
 	t.Parallel()
 	ws := sim.Hostile()
-	full := readFile(t, syncFile(t, serve(t, ws)))
-	targets := map[string][]string{"everything": everything(ws)}
+	full := readFile(t, sharedSync(t, ws))
+	targets := map[string][]string{"everything": targetable(ws)}
 	for _, one := range []string{
 		"workspace:hostile-workspace",
 		"role:role-personas",
@@ -73,22 +74,22 @@ func TestTargetedSync(t *testing.T) {
 				}
 				got := readFile(t, syncFile(t, serve(t, ws), "--sync-resources", strings.Join(bids, ","), "--workers", workers))
 				compareRows(t, full, got)
-				there := map[string]bool{}
+				found := map[string]bool{}
 				for _, r := range got.resources {
-					there[ref(r)] = true
+					found[ref(r)] = true
 				}
 				for _, r := range refs {
-					if !there[r] {
-						t.Errorf("%s is not there", r)
+					if !found[r] {
+						t.Errorf("%s is missing", r)
 					}
 				}
-				if diff := cmp.Diff(heldAt(ws, refs), got.contents(t).Grants, cmpopts.EquateEmpty()); diff != "" {
+				if diff := cmp.Diff(grantsAskedOf(ws, refs), got.contents(t).Grants, cmpopts.EquateEmpty()); diff != "" {
 					t.Errorf("grants (-want +got):\n%s", diff)
 				}
-				// Nobody is asked for static entitlements in such a sync.
+				// Such a sync does not ask for static entitlements.
 				for _, g := range got.grants {
 					if !slices.ContainsFunc(got.entitlements, func(e *v2.Entitlement) bool { return e.GetId() == g.GetEntitlement().GetId() }) {
-						t.Errorf("%s is on an entitlement that is not there", g.GetId())
+						t.Errorf("%s is on an entitlement that is missing", g.GetId())
 					}
 				}
 			})
@@ -96,9 +97,9 @@ func TestTargetedSync(t *testing.T) {
 	}
 }
 
-// everything is each resource of ws that a list returns and that can be named
-// on a command line, which knows commas and quotes as its own.
-func everything(ws *sim.Workspace) []string {
+// targetable returns the resources of ws that a list returns and that can be given
+// on a command line, where commas and quotes have a meaning.
+func targetable(ws *sim.Workspace) []string {
 	var refs []string
 	for _, r := range expected(ws, builtTypes()).Resources {
 		if r.Profile["listed"] == nil && !strings.ContainsAny(r.ID, `,"`) {
@@ -108,7 +109,8 @@ func everything(ws *sim.Workspace) []string {
 	return refs
 }
 
-// compareRows wants every resource and entitlement to be what a full sync has.
+// compareRows fails the test unless every resource and entitlement equals that of a
+// full sync.
 func compareRows(t *testing.T, full, got rows) {
 	t.Helper()
 	resources := map[string]any{}
@@ -131,11 +133,11 @@ func compareRows(t *testing.T, full, got rows) {
 	}
 }
 
-// heldAt are the grants that users and groups are asked for: what they hold
-// themselves, and who is in the groups.
-func heldAt(ws *sim.Workspace, refs []string) []grant {
+// grantsAskedOf returns the grants that the connector lists for users and groups:
+// the roles that they hold directly, and the members of the groups.
+func grantsAskedOf(ws *sim.Workspace, refs []string) []grant {
 	var held []grant
-	for _, g := range direct(expected(ws, builtTypes()).Grants) {
+	for _, g := range directGrants(expected(ws, builtTypes()).Grants) {
 		asked := g.Principal
 		if group, isMember := strings.CutSuffix(g.Entitlement, ":member"); isMember && strings.HasPrefix(group, typeGroup+":") {
 			asked = group
@@ -147,8 +149,8 @@ func heldAt(ws *sim.Workspace, refs []string) []grant {
 	return held
 }
 
-// direct leaves out what comes from groups alone.
-func direct(grants []grant) []grant {
+// directGrants leaves out the grants that come from groups only.
+func directGrants(grants []grant) []grant {
 	var kept []grant
 	for _, g := range grants {
 		if len(g.Sources) == 0 || slices.Contains(g.Sources, g.Entitlement) {
@@ -160,18 +162,19 @@ func direct(grants []grant) []grant {
 }
 
 // Without a session store the connector remembers nothing from one call to the
-// next. What is held directly is there all the same. What it cannot know is
-// what the lists had: so it describes nothing that they did not have, but for
-// sets of labels, which no list has, and names a space as the permission does.
-func TestSyncWithoutSessionStore(t *testing.T) {
+// next, but the file has all direct grants. The connector cannot know which
+// resources the lists returned. So it adds no rows for unlisted resources, except
+// sets of labels, which no list returns, and it keeps the space id of the
+// permission.
+func TestInProcess_WithoutSessionStore(t *testing.T) {
 	t.Parallel()
 	for name, ws := range workspaces() {
 		for _, workers := range []int{1, 8} {
 			t.Run(fmt.Sprintf("%s/workers=%d", name, workers), func(t *testing.T) {
 				t.Parallel()
 				file := filepath.Join(t.TempDir(), "sync.c1z")
-				forgetful := inprocess.WithSessionStore(func(sessions.SessionStore) sessions.SessionStore { return &session.NoOpSessionStore{} })
-				syncWith(t, embed(t.Context(), t, serve(t, ws), 0, forgetful), file, sdksync.WithWorkerCount(workers))
+				noStore := inprocess.WithSessionStore(func(sessions.SessionStore) sessions.SessionStore { return &session.NoOpSessionStore{} })
+				syncWith(t, newRunner(t.Context(), t, serve(t, ws), 0, noStore), file, sdksync.WithWorkerCount(workers))
 				got, want := readFile(t, file).contents(t), expected(ws, builtTypes())
 				listed := slices.DeleteFunc(slices.Clone(want.Resources), func(r resource) bool {
 					return r.Profile["listed"] == false && (r.Type != typeLabel || !strings.Contains(r.ID, ","))
@@ -179,16 +182,16 @@ func TestSyncWithoutSessionStore(t *testing.T) {
 				compare(t, contents{Resources: listed}, contents{Resources: got.Resources})
 				for _, e := range got.Entitlements {
 					if !slices.Contains(want.Entitlements, e) {
-						t.Errorf("there is an entitlement too much: %+v", e)
+						t.Errorf("unexpected entitlement: %+v", e)
 					}
 				}
-				there := map[string]bool{}
+				found := map[string]bool{}
 				for _, g := range got.Grants {
-					there[bareSpace(g.ID)] = true
+					found[withoutSpacePrefix(g.ID)] = true
 				}
-				for _, g := range direct(want.Grants) {
-					if !there[bareSpace(g.ID)] {
-						t.Errorf("there is no grant %s", g.ID)
+				for _, g := range directGrants(want.Grants) {
+					if !found[withoutSpacePrefix(g.ID)] {
+						t.Errorf("grant %s is missing", g.ID)
 					}
 				}
 			})
@@ -196,7 +199,7 @@ func TestSyncWithoutSessionStore(t *testing.T) {
 	}
 }
 
-// bareSpace is the id of a grant in the one form of two that Segment has.
-func bareSpace(grantID string) string {
+// withoutSpacePrefix removes the optional prefix from the space id in a grant id.
+func withoutSpacePrefix(grantID string) string {
 	return strings.Replace(grantID, typeSpace+":spa_", typeSpace+":", 1)
 }

@@ -19,17 +19,17 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// Whatever goes wrong together, and whoever comes or goes meanwhile: the file
-// is complete and right, or there is an error. And there is an end.
+// With any faults, and with rows that are added or deleted during the sync, the
+// sync ends, and with either a complete and right file or an error.
 func TestAnyFaultsEndInACompleteFileOrAnError(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	verdicts := &tally{}
+	outcomes := &counter{}
 	cases := 0
 	rapid.Check(t, func(t *rapid.T) {
 		ws := gatedWorkspace()
 		edit := rapid.SampledFrom(plannedEdits()).Draw(t, "edit")
-		if edit.of == nil && rapid.Bool().Draw(t, "a drawn workspace") {
+		if edit.apply == nil && rapid.Bool().Draw(t, "a drawn workspace") {
 			ws = drawWorkspace(t)
 		}
 		plan := rapid.SliceOfN(rapid.Custom(drawFault), 1, 6).Draw(t, "faults")
@@ -39,10 +39,10 @@ func TestAnyFaultsEndInACompleteFileOrAnError(t *testing.T) {
 		s := serve(t, ws)
 		before := s.Workspace()
 		after := before
-		if edit.of != nil {
+		if edit.apply != nil {
 			after = sim.New(before).Workspace()
-			edit.of(after)
-			if err := s.Before(drawOperation(t, "moment of the edit"), rapid.IntRange(1, 4).Draw(t, "ordinal of the edit"), edit.of); err != nil {
+			edit.apply(after)
+			if err := s.Before(drawOperation(t, "moment of the edit"), rapid.IntRange(1, 4).Draw(t, "ordinal of the edit"), edit.apply); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -51,63 +51,63 @@ func TestAnyFaultsEndInACompleteFileOrAnError(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		// Above what an answer takes on a busy machine.
+		// Longer than an answer takes on a busy machine.
 		ctx = context.WithValue(ctx, uhttp.ContextHTTPTimeoutKey, 2*time.Second)
 		cases++
 		o := syncInto(ctx, t, s, filepath.Join(dir, fmt.Sprintf("%d.c1z", cases)), pageSize, sdksync.WithWorkerCount(workers))
 		if ctx.Err() != nil {
-			t.Fatalf("there is no end: %v", o.err)
+			t.Fatalf("the sync does not end: %v", o.err)
 		}
 		if o.err != nil {
-			verdicts.add("fails " + status.Code(o.err).String())
+			outcomes.add("fails " + status.Code(o.err).String())
 			checkFailure(t, plan, o.err)
 			return
 		}
-		verdicts.add(complete)
+		outcomes.add(complete)
 		was, is := expected(before, builtTypes()), expected(after, builtTypes())
-		between(t, was, is, inFirstWords(plan, o.contents, was, is))
+		checkBetween(t, was, is, undoContradictions(plan, o.contents, was, is))
 	})
-	t.Logf("%d cases: %v", cases, verdicts)
+	t.Logf("%d cases: %v", cases, outcomes)
 }
 
-// checkFailure wants an error that is about one of the faults.
+// checkFailure fails the test unless the error is about one of the faults.
 func checkFailure(t *rapid.T, plan []sim.Fault, err error) {
 	t.Helper()
-	ends := []codes.Code{codes.Internal, codes.InvalidArgument, codes.Unauthenticated, codes.PermissionDenied, codes.FailedPrecondition}
-	if !slices.Contains(ends, status.Code(err)) {
-		t.Errorf("nothing in the plan ends as %s: %v", status.Code(err), err)
+	possible := []codes.Code{codes.Internal, codes.InvalidArgument, codes.Unauthenticated, codes.PermissionDenied, codes.FailedPrecondition}
+	if !slices.Contains(possible, status.Code(err)) {
+		t.Errorf("no fault causes %s: %v", status.Code(err), err)
 	}
 	about := func(f sim.Fault) bool { return strings.Contains(err.Error(), "segment "+f.Operation) }
-	// A cursor that leads back is told from several answers.
+	// A cursor that repeats is noticed only after several answers.
 	if !slices.ContainsFunc(plan, about) && !strings.Contains(err.Error(), "came twice") {
-		t.Errorf("it is about none of the faults: %v", err)
+		t.Errorf("the error is about none of the faults: %v", err)
 	}
 	if strings.Contains(err.Error(), token) {
-		t.Errorf("the message has the token: %v", err)
+		t.Errorf("the message contains the token: %v", err)
 	}
 }
 
-// between wants the rows of two states of a workspace: all that both have, and
-// none that neither has.
-func between(t *rapid.T, before, after, got contents) {
+// checkBetween compares rows with two states of a workspace: rows that are in both
+// must be there, and rows that are in neither must not.
+func checkBetween(t *rapid.T, before, after, got contents) {
 	t.Helper()
-	was, is, there := before.set(), after.set(), got.set()
+	was, is, found := before.set(), after.set(), got.set()
 	for row := range was {
-		if is[row] && !there[row] {
+		if is[row] && !found[row] {
 			t.Errorf("missing: %s", row)
 		}
 	}
-	for row := range there {
+	for row := range found {
 		if !was[row] && !is[row] {
-			t.Errorf("too much: %s", row)
+			t.Errorf("unexpected: %s", row)
 		}
 	}
-	if n := len(got.Resources) + len(got.Entitlements) + len(got.Grants); n != len(there) {
-		t.Errorf("%d rows, of which %d are different", n, len(there))
+	if n := len(got.Resources) + len(got.Entitlements) + len(got.Grants); n != len(found) {
+		t.Errorf("%d rows, of which %d are distinct", n, len(found))
 	}
 }
 
-// set is every row, in words.
+// set returns all rows, formatted.
 func (c contents) set() map[string]bool {
 	rows := map[string]bool{}
 	for _, r := range c.Resources {
@@ -122,9 +122,9 @@ func (c contents) set() map[string]bool {
 	return rows
 }
 
-// inFirstWords takes back what a contradiction says of rows that are listed: either
-// wording is Segment's.
-func inFirstWords(plan []sim.Fault, got contents, worlds ...contents) contents {
+// undoContradictions gives rows that a fault has contradicted their name in the
+// workspace. Segment has sent both names, so either may be in the file.
+func undoContradictions(plan []sim.Fault, got contents, worlds ...contents) contents {
 	lists := map[string]string{"listUsers": typeUser, "listUserGroups": typeGroup, "listSources": typeSource, "listSpaces": typeSpace}
 	contradicted := map[string]bool{}
 	for _, f := range plan {
@@ -154,9 +154,9 @@ func drawOperation(t *rapid.T, what string) string {
 	}).Draw(t, what)
 }
 
-// drawFault draws one that says nothing true: a 400 or 404 of Segment's own may
-// mean that a plan lacks something, or that somebody has gone. What a
-// contradiction makes of roles and invites has tests of its own.
+// drawFault draws a fault that gives no true information. It leaves out Segment's
+// own 400 and 404, which may mean that a plan lacks a feature or that a user was
+// deleted, and contradictions about roles and invites, which have other tests.
 func drawFault(t *rapid.T) sim.Fault {
 	f := sim.Fault{
 		Operation: drawOperation(t, "operation"),
@@ -172,31 +172,31 @@ func drawFault(t *rapid.T) sim.Fault {
 	case sim.FaultHTML:
 		f.Status = rapid.SampledFrom([]int{502, 503, 200, 404, 403}).Draw(t, "status")
 	case sim.FaultEndless:
-		f.Header = announced()
+		f.Header = tooLongHeader()
 	case sim.FaultDelay:
 		f.Delay = 10 * time.Millisecond
 	case sim.FaultContradict:
 		f.Operation = rapid.SampledFrom([]string{"listUsers", "listUserGroups", "listUsersFromUserGroup", "listSources", "listSpaces", "listLabels"}).Draw(t, "operation")
-	default: // They have but one form.
+	default: // The others have no parameters.
 	}
 	return f
 }
 
-// A plannedEdit is one of another administrator.
+// A plannedEdit is an edit by another administrator.
 type plannedEdit struct {
-	name string
-	of   func(*sim.Workspace)
+	name  string
+	apply func(*sim.Workspace)
 }
 
 func (e plannedEdit) String() string { return e.name }
 
-// plannedEdits are about the last of a list: what moves up when others go is
-// out of reach for every reader of pages.
+// plannedEdits change the last row of a list. If an earlier row is deleted, the
+// rows after it move up, and no client that reads pages can see all of them.
 func plannedEdits() []plannedEdit {
 	none := plannedEdit{name: "none"}
 	return []plannedEdit{
 		none, none, none,
-		{"a user goes", func(ws *sim.Workspace) {
+		{"a user is deleted", func(ws *sim.Workspace) {
 			last := len(ws.Users) - 1
 			email := ws.Users[last].Email
 			ws.Users = ws.Users[:last]
@@ -204,17 +204,17 @@ func plannedEdits() []plannedEdit {
 				ws.Groups[i].Members = slices.DeleteFunc(ws.Groups[i].Members, func(m string) bool { return m == email })
 			}
 		}},
-		{"a user comes", func(ws *sim.Workspace) {
+		{"a user is added", func(ws *sim.Workspace) {
 			const email = "dee@example.com"
 			ws.Users = append(ws.Users, sim.User{ID: "u9", Email: email, Permissions: []sim.Permission{{
-				RoleID: "src", Resources: []sim.Resource{at("SOURCE", "s1"), at("SOURCE", "gone")},
+				RoleID: "src", Resources: []sim.Resource{onResource("SOURCE", "s1"), onResource("SOURCE", "gone")},
 			}}})
 			ws.Groups[0].Members = append(ws.Groups[0].Members, email)
 		}},
-		{"a group goes", func(ws *sim.Workspace) { ws.Groups = ws.Groups[:len(ws.Groups)-1] }},
-		{"a group comes", func(ws *sim.Workspace) {
+		{"a group is deleted", func(ws *sim.Workspace) { ws.Groups = ws.Groups[:len(ws.Groups)-1] }},
+		{"a group is added", func(ws *sim.Workspace) {
 			ws.Groups = append(ws.Groups, sim.Group{ID: "g9", Name: "Nine", Members: []string{"ann@example.com", "new@example.com"}, Permissions: []sim.Permission{{
-				RoleID: "uni", Resources: []sim.Resource{at("SPACE", "spa_1"), at("SPACE", "spa_gone")},
+				RoleID: "uni", Resources: []sim.Resource{onResource("SPACE", "spa_1"), onResource("SPACE", "spa_gone")},
 			}}})
 		}},
 	}

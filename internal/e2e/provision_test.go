@@ -19,12 +19,12 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// Ids of the workspace that the tests of changes are about.
+// Ids in the provisioned workspace.
 const (
 	roleOwner   = "owner"
 	roleMinimal = "minimal"
 	roleSource  = "src"
-	// A workspace-wide role, and one that the workspace does not list any more.
+	// A workspace-wide role, and one that the workspace no longer lists.
 	rolePII     = "pii"
 	roleRetired = "retired"
 
@@ -35,10 +35,10 @@ const (
 	invited       = "Invited@example.com"
 )
 
-// provisioned is a workspace with one of everything that a role can be held on.
-// The newcomers, a user and a group, hold what no test is to touch: the same
-// roles on less or on something else, restricted by labels above all. The
-// holders hold what no list foretells, and what nobody understands.
+// provisioned returns a workspace with a resource of every type that a role can be
+// held on. The newcomers, a user and a group, hold the same roles on other
+// resources or on labels, and no test may change these permissions. The holders
+// have permissions on resources that no list returns, or of unknown types.
 func provisioned() *sim.Workspace {
 	prod, dev, growth := sim.Label{Key: "env", Value: "prod"}, sim.Label{Key: "env", Value: "dev"}, sim.Label{Key: "team", Value: "growth"}
 	ws := &sim.Workspace{
@@ -53,29 +53,29 @@ func provisioned() *sim.Workspace {
 		Warehouses: []sim.Warehouse{{ID: "w1"}},
 		Functions:  []sim.Function{{ID: "f1", ResourceType: "DESTINATION"}, {ID: "f2", ResourceType: "SOURCE"}},
 		Spaces:     []sim.Space{{ID: "spa_prefixed", Name: "Prefixed"}, {ID: "bare", Name: "Bare"}},
-		Invites:    []sim.Invite{{Email: invited, Permissions: []sim.Permission{{RoleID: roleMinimal, Resources: []sim.Resource{everywhere()}}}}},
+		Invites:    []sim.Invite{{Email: invited, Permissions: []sim.Permission{{RoleID: roleMinimal, Resources: []sim.Resource{onWorkspace()}}}}},
 	}
 	elsewhere := []sim.Permission{
-		{RoleID: roleMinimal, Resources: []sim.Resource{everywhere()}},
-		{RoleID: roleSource, Resources: []sim.Resource{at("SOURCE", "s2"), everywhere(dev), everywhere(dev, growth)}},
-		{RoleID: "fn", Resources: []sim.Resource{at("FUNCTION", "f2")}},
-		{RoleID: "uni", Resources: []sim.Resource{everywhere(dev)}},
+		{RoleID: roleMinimal, Resources: []sim.Resource{onWorkspace()}},
+		{RoleID: roleSource, Resources: []sim.Resource{onResource("SOURCE", "s2"), onWorkspace(dev), onWorkspace(dev, growth)}},
+		{RoleID: "fn", Resources: []sim.Resource{onResource("FUNCTION", "f2")}},
+		{RoleID: "uni", Resources: []sim.Resource{onWorkspace(dev)}},
 	}
 	held := []sim.Permission{
-		{RoleID: roleMinimal, Resources: []sim.Resource{everywhere()}},
+		{RoleID: roleMinimal, Resources: []sim.Resource{onWorkspace()}},
 		{RoleID: roleSource, Resources: []sim.Resource{
-			everywhere(growth, sim.Label{Key: "env", Value: "prod", Description: "Live"}), everywhere(longLabels()...), everywhere(sim.Label{Key: "gone", Value: "gone"}), at("SOURCE", "s-gone"), at("DESTINATION", "d1"),
+			onWorkspace(growth, sim.Label{Key: "env", Value: "prod", Description: "Live"}), onWorkspace(longLabels()...), onWorkspace(sim.Label{Key: "gone", Value: "gone"}), onResource("SOURCE", "s-gone"), onResource("DESTINATION", "d1"),
 		}},
-		{RoleID: roleSource, Resources: []sim.Resource{at("SOURCE", "s2"), at("SOURCE", "s2"), everywhere(growth)}},
-		{RoleID: rolePII, Resources: []sim.Resource{at("SOURCE", "s1")}},
-		{RoleID: roleRetired, RoleName: "Retired", Resources: []sim.Resource{everywhere(), at("SOURCE", "s1"), everywhere(prod)}},
-		{RoleID: "fn", Resources: []sim.Resource{at("FUNCTION", "f-gone")}},
-		{RoleID: "uni", Resources: []sim.Resource{at("SPACE", "gone"), at("SPACE", "spa_bare")}},
-		{RoleID: "wh", Resources: []sim.Resource{at("WAREHOUSE", "w1"), at("WAREHOUSE", "w-gone")}},
+		{RoleID: roleSource, Resources: []sim.Resource{onResource("SOURCE", "s2"), onResource("SOURCE", "s2"), onWorkspace(growth)}},
+		{RoleID: rolePII, Resources: []sim.Resource{onResource("SOURCE", "s1")}},
+		{RoleID: roleRetired, RoleName: "Retired", Resources: []sim.Resource{onWorkspace(), onResource("SOURCE", "s1"), onWorkspace(prod)}},
+		{RoleID: "fn", Resources: []sim.Resource{onResource("FUNCTION", "f-gone")}},
+		{RoleID: "uni", Resources: []sim.Resource{onResource("SPACE", "gone"), onResource("SPACE", "spa_bare")}},
+		{RoleID: "wh", Resources: []sim.Resource{onResource("WAREHOUSE", "w1"), onResource("WAREHOUSE", "w-gone")}},
 	}
 	const ann = "ann@example.com"
 	ws.Users = []sim.User{
-		{ID: "u-owner", Name: "Olga", Email: "olga@example.com", Permissions: []sim.Permission{{RoleID: roleOwner, Resources: []sim.Resource{everywhere()}}}},
+		{ID: "u-owner", Name: "Olga", Email: "olga@example.com", Permissions: []sim.Permission{{RoleID: roleOwner, Resources: []sim.Resource{onWorkspace()}}}},
 		{ID: userNewcomer, Name: "Newcomer", Email: "Newcomer@example.com", Permissions: elsewhere},
 		{ID: userHolder, Name: "Holder", Email: "holder@example.com", Permissions: held},
 		{ID: "u-ann", Name: "Ann", Email: ann},
@@ -85,20 +85,20 @@ func provisioned() *sim.Workspace {
 		{ID: groupHolder, Name: "Holders", Members: []string{ann}, Permissions: held},
 		{ID: "g-members", Name: "Members", Members: []string{ann}, Permissions: elsewhere[:1]},
 	}
-	return sim.New(ws).Workspace() // Rows above share slices; a workspace must not.
+	return sim.New(ws).Workspace() // The copy does not share slices between rows.
 }
 
-// everywhere is the workspace, or what in it carries all the labels.
-func everywhere(labels ...sim.Label) sim.Resource {
+// onWorkspace is the workspace, or the resources in it that carry all the labels.
+func onWorkspace(labels ...sim.Label) sim.Resource {
 	return sim.Resource{ID: "ws", Type: "WORKSPACE", Labels: labels}
 }
 
-func at(kind, id string) sim.Resource { return sim.Resource{ID: id, Type: kind} }
+func onResource(kind, id string) sim.Resource { return sim.Resource{ID: id, Type: kind} }
 
-// oddLabel has what an id must escape.
+// oddLabel has the characters that an id must escape.
 func oddLabel() sim.Label { return sim.Label{Key: "odd", Value: "100%=a,b:c"} }
 
-// longLabels are a set whose id cannot name them.
+// longLabels are a set whose id is a hash, because the names are too long.
 func longLabels() []sim.Label {
 	var labels []sim.Label
 	for _, key := range []string{"long-a", "long-b", "long-c"} {
@@ -107,18 +107,18 @@ func longLabels() []sim.Label {
 	return labels
 }
 
-// give and take are the edits that a grant and a revocation are expected to
-// make, in the simulator's terms. What is given is written as it is here.
-func give(principal, id, roleID string, scope sim.Resource) func(*sim.Workspace) {
+// grantRole and revokeRole return the edits that a grant and a revocation are
+// expected to make.
+func grantRole(principal, id, roleID string, scope sim.Resource) func(*sim.Workspace) {
 	return func(ws *sim.Workspace) {
-		held := heldBy(ws, principal, id)
+		held := permissionsOf(ws, principal, id)
 		*held = append(*held, sim.Permission{RoleID: roleID, Resources: []sim.Resource{scope}})
 	}
 }
 
-func take(principal, id, roleID string, scope sim.Resource) func(*sim.Workspace) {
+func revokeRole(principal, id, roleID string, scope sim.Resource) func(*sim.Workspace) {
 	return func(ws *sim.Workspace) {
-		held := *heldBy(ws, principal, id)
+		held := *permissionsOf(ws, principal, id)
 		for i := range held {
 			if held[i].RoleID == roleID {
 				held[i].Resources = slices.DeleteFunc(held[i].Resources, func(r sim.Resource) bool {
@@ -129,64 +129,63 @@ func take(principal, id, roleID string, scope sim.Resource) func(*sim.Workspace)
 	}
 }
 
-func heldBy(ws *sim.Workspace, principal, id string) *[]sim.Permission {
+func permissionsOf(ws *sim.Workspace, principal, id string) *[]sim.Permission {
 	if principal == typeGroup {
 		return &ws.Groups[slices.IndexFunc(ws.Groups, func(g sim.Group) bool { return g.ID == id })].Permissions
 	}
 	return &ws.Users[slices.IndexFunc(ws.Users, func(u sim.User) bool { return u.ID == id })].Permissions
 }
 
-// join and leave are the edits of a membership.
-func join(groupID, email string) func(*sim.Workspace) {
+// addMember and removeMember return the edits of a membership.
+func addMember(groupID, email string) func(*sim.Workspace) {
 	return func(ws *sim.Workspace) {
 		i := slices.IndexFunc(ws.Groups, func(g sim.Group) bool { return g.ID == groupID })
 		ws.Groups[i].Members = append(ws.Groups[i].Members, email)
 	}
 }
 
-func leave(groupID, email string) func(*sim.Workspace) {
+func removeMember(groupID, email string) func(*sim.Workspace) {
 	return func(ws *sim.Workspace) {
 		i := slices.IndexFunc(ws.Groups, func(g sim.Group) bool { return g.ID == groupID })
 		ws.Groups[i].Members = slices.DeleteFunc(ws.Groups[i].Members, func(m string) bool { return m == email })
 	}
 }
 
-// remove is the edit that takes a user out of the workspace.
-func remove(id string) func(*sim.Workspace) {
+// removeUserByID returns the edit that removes a user from the workspace.
+func removeUserByID(id string) func(*sim.Workspace) {
 	return func(ws *sim.Workspace) {
 		i := slices.IndexFunc(ws.Users, func(u sim.User) bool { return u.ID == id })
 		for _, g := range ws.Groups {
-			leave(g.ID, ws.Users[i].Email)(ws)
+			removeMember(g.ID, ws.Users[i].Email)(ws)
 		}
 		ws.Users = slices.Delete(ws.Users, i, i+1)
 	}
 }
 
-// A state is a workspace in which what users and groups hold is a set: in what
-// order it stands there and which resources share an entry says nothing about
-// access, and neither does an entry without resources.
+// A state is a workspace whose permissions are sets. Their order, the resources
+// that share an entry, and entries without resources make no difference to access.
 type state struct {
 	Held map[string][]string
 	Rest *sim.Workspace
 }
 
-// stateOf takes ws apart, which must not be used any more.
+// stateOf returns the state of ws. It modifies ws, which must not be used again.
 func stateOf(ws *sim.Workspace) state {
 	s := state{Held: map[string][]string{}, Rest: ws}
 	for i := range ws.Users {
-		s.Held["user "+ws.Users[i].ID] = heldSet(ws.Users[i].Permissions)
+		s.Held["user "+ws.Users[i].ID] = permissionSet(ws.Users[i].Permissions)
 		ws.Users[i].Permissions = nil
 	}
 	for i := range ws.Groups {
-		s.Held["group "+ws.Groups[i].ID] = heldSet(ws.Groups[i].Permissions)
+		s.Held["group "+ws.Groups[i].ID] = permissionSet(ws.Groups[i].Permissions)
 		ws.Groups[i].Permissions = nil
 	}
 	return s
 }
 
-// heldSet is what permissions give, each once. A space has one or two ids, with
-// and without a prefix, and of both the first stands for it.
-func heldSet(permissions []sim.Permission) []string {
+// permissionSet formats permissions, without duplicates. A space may occur with and
+// without the prefix of its id; the first form stands for both.
+func permissionSet(permissions []sim.Permission) []string {
 	set := map[string]string{}
 	for _, p := range permissions {
 		for _, r := range p.Resources {
@@ -200,7 +199,7 @@ func heldSet(permissions []sim.Permission) []string {
 			if r.Type == "SPACE" {
 				key = text(strings.TrimPrefix(r.ID, "spa_"))
 			}
-			if _, there := set[key]; !there {
+			if _, found := set[key]; !found {
 				set[key] = text(r.ID)
 			}
 		}
@@ -208,41 +207,40 @@ func heldSet(permissions []sim.Permission) []string {
 	return slices.Sorted(maps.Values(set))
 }
 
-// A desk changes a workspace with the program, by a file that was synced
-// before.
-type desk struct {
+// A deployment runs the program on a workspace, with a file from an earlier sync.
+type deployment struct {
 	server
 	dir string
 }
 
-// newDesk serves a workspace to a copy of the file.
-func newDesk(t *testing.T, ws *sim.Workspace, synced string, opts ...sim.Option) desk {
+// newDeployment serves a workspace and copies the file.
+func newDeployment(t *testing.T, ws *sim.Workspace, synced string, opts ...sim.Option) deployment {
 	t.Helper()
 	content, err := os.ReadFile(synced)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := desk{serve(t, ws, opts...), t.TempDir()}
+	d := deployment{serve(t, ws, opts...), t.TempDir()}
 	if err := os.WriteFile(d.file(), content, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
-func (d desk) file() string { return filepath.Join(d.dir, "sync.c1z") }
+func (d deployment) file() string { return filepath.Join(d.dir, "sync.c1z") }
 
-// A step is one run of the program, and what it asked for.
-type step struct {
+// A programRun is one run of the program and the requests that it made.
+type programRun struct {
 	result
 	requests []sim.Request
 }
 
-func (s step) writes() []sim.Request {
+func (s programRun) writes() []sim.Request {
 	return slices.DeleteFunc(slices.Clone(s.requests), func(r sim.Request) bool { return r.Method == http.MethodGet })
 }
 
-// text is the requests as a reader of a journal sees them, a line each.
-func (s step) text() string {
+// text formats the requests, one in a line.
+func (s programRun) text() string {
 	var lines strings.Builder
 	for _, r := range s.requests {
 		fmt.Fprintf(&lines, "%s %s %s %d\n", r.Operation, r.Method, r.Path, r.Status)
@@ -250,18 +248,18 @@ func (s step) text() string {
 	return lines.String()
 }
 
-// run runs the program. Faults and edits that are planned count from here.
-func (d desk) run(t *testing.T, args ...string) step {
+// run runs the program. Planned faults and edits count the requests of this run.
+func (d deployment) run(t *testing.T, args ...string) programRun {
 	t.Helper()
 	d.ResetJournal()
 	args = slices.Concat([]string{"-f", d.file()}, args)
-	return step{result: runIn(t, d.dir, d.env(), filepath.Join(programs, "baton-segment"), args...), requests: d.Journal()}
+	return programRun{result: runIn(t, d.dir, d.env(), program(t, "baton-segment"), args...), requests: d.Journal()}
 }
 
-// change runs the program and compares: it ends with the code, it leaves the
-// workspace as the edit does, and it has written only if it had to. A nil edit
-// is no change.
-func (d desk) change(t *testing.T, code codes.Code, edit func(*sim.Workspace), args ...string) step {
+// expectChange runs the program and compares the exit code, the workspace, which
+// must be as after the edit, and the number of writes: one, or none if the edit is
+// nil.
+func (d deployment) expectChange(t *testing.T, code codes.Code, edit func(*sim.Workspace), args ...string) programRun {
 	t.Helper()
 	want, changes := d.Workspace(), 0
 	if edit != nil {
@@ -285,29 +283,29 @@ func (d desk) change(t *testing.T, code codes.Code, edit func(*sim.Workspace), a
 	return s
 }
 
-func (d desk) check(t *testing.T, s step, code codes.Code, want state, args []string) {
+func (d deployment) check(t *testing.T, s programRun, code codes.Code, want state, args []string) {
 	t.Helper()
 	if s.code != int(code) {
 		t.Errorf("%q: exit code %d, want %d\n%s", args, s.code, code, s.stderr)
 	}
-	if complaint := unclear(s.stderr, nil); code != codes.OK && complaint != "" {
-		t.Errorf("%q: %s\n%s", args, complaint, s.stderr)
+	if problem := unclear(s.stderr, nil); code != codes.OK && problem != "" {
+		t.Errorf("%q: %s\n%s", args, problem, s.stderr)
 	}
 	if diff := cmp.Diff(want, stateOf(d.Workspace()), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("%q leaves the workspace (-want +got):\n%s%s", args, diff, s.text())
 	}
 }
 
-// look syncs anew: the file holds what the workspace holds. It returns the ids
-// of the grants that the baton CLI shows.
-func (d desk) look(t *testing.T) []string {
+// syncAndCompare syncs again and compares the file with the workspace. It returns
+// the ids of the grants that the baton CLI prints.
+func (d deployment) syncAndCompare(t *testing.T) []string {
 	t.Helper()
 	must(t, d.env(), "baton-segment", "-f", d.file(), "--log-level", "error")
 	compare(t, expected(d.Workspace(), builtTypes()), readFile(t, d.file()).contents(t))
-	return d.shown(t)
+	return d.shownGrants(t)
 }
 
-func (d desk) shown(t *testing.T) []string {
+func (d deployment) shownGrants(t *testing.T) []string {
 	t.Helper()
 	var grants batonv1.GrantListOutput
 	if err := protojson.Unmarshal([]byte(must(t, nil, "baton", "grants", "-f", d.file(), "-o", "json").stdout), &grants); err != nil {

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// rows are the messages of a sync file.
+// rows are the rows of a sync file, as messages of the SDK.
 type rows struct {
 	resources    []*v2.Resource
 	entitlements []*v2.Entitlement
@@ -83,7 +83,7 @@ func pages[T any](t testingT, list func(token string) ([]T, string, error)) []T 
 	}
 }
 
-// readWithBaton reads a sync file as its readers do: with the baton CLI.
+// readWithBaton reads a sync file with the baton CLI, as people do.
 func readWithBaton(t *testing.T, file string) rows {
 	t.Helper()
 	var resources batonv1.ResourceListOutput
@@ -108,7 +108,7 @@ func readWithBaton(t *testing.T, file string) rows {
 	return all
 }
 
-// contents puts messages into the words of the oracle.
+// contents converts messages to the types of the oracle.
 func (r rows) contents(t testingT) contents {
 	t.Helper()
 	var c contents
@@ -150,7 +150,7 @@ func resourceRow(t testingT, m *v2.Resource) resource {
 		row.Email += email.GetAddress()
 	}
 	row.Login = trait.GetLogin()
-	status := trait.GetStatus().GetStatus() //nolint:staticcheck // Deprecated, but what baton's own actions go by.
+	status := trait.GetStatus().GetStatus() //nolint:staticcheck // Deprecated, but read by baton's own actions.
 	row.Status = fmt.Sprintf("%s %q %s", rs.GetStatus(m).GetStatus(), rs.GetStatus(m).GetDetails(), status)
 	return row
 }
@@ -186,7 +186,7 @@ func grantRow(t testingT, m *v2.Grant) grant {
 	return row
 }
 
-// text is what a reviewer reads in a golden file: one line per row, sorted.
+// text formats the rows for a golden file: one in a line, sorted.
 func (r rows) text(t testingT) string {
 	t.Helper()
 	var lines []string

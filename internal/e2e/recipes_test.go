@@ -20,9 +20,9 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// A recipe is what a section of a document has the reader type.
+// A recipe runs the commands of a section of a document.
 type recipe struct {
-	// blocks is how many there are: one more is one that nothing runs.
+	// blocks is the number of blocks. If there are more, the test runs too few.
 	blocks int
 	run    func(*testing.T, []string)
 }
@@ -34,7 +34,7 @@ func runRecipes(t *testing.T, file string, recipes map[string]recipe) {
 	sections := map[string][]string{}
 	for _, b := range blocks {
 		if b.language != "sh" {
-			t.Errorf("%s: nothing runs a block of the language %q", file, b.language)
+			t.Errorf("%s: no case runs a block of the language %q", file, b.language)
 		}
 		sections[b.heading] = append(sections[b.heading], b.text)
 	}
@@ -56,13 +56,14 @@ func runRecipes(t *testing.T, file string, recipes map[string]recipe) {
 	}
 }
 
-// firstSync is what all recipes but the first assume to have been done.
+// firstSync is the sync that all recipes but the first require.
 const firstSync = "bin/baton-segment -f sync.c1z --log-level error\n"
 
-// plain is what the first recipe sets for all others.
+// plain returns the environment that the first recipe sets for all others.
 func plain(s server) []string { return append(s.env(), "NO_COLOR=1") }
 
-// What the recipes say is found is found, and nothing else.
+// The commands of the recipes print the rows that the recipes promise, and no
+// others.
 func TestRecipes(t *testing.T) {
 	t.Parallel()
 	ws := sim.Demo()
@@ -88,8 +89,9 @@ func TestRecipes(t *testing.T) {
 		return strings.HasPrefix(g.Entitlement, "label:") &&
 			(strings.HasSuffix(g.Entitlement, ":"+ws.Roles[2].ID) || strings.HasSuffix(g.Entitlement, ":"+ws.Roles[3].ID))
 	}
-	// ask runs a block and wants the grants that it shows, and words beside them.
-	ask := func(t *testing.T, commands string, shown func(grant) bool, words ...string) {
+	// ask runs a block and compares the grants that it prints. The output must also
+	// contain the words.
+	ask := func(t *testing.T, commands string, belongs func(grant) bool, words ...string) {
 		t.Helper()
 		s := serve(t, sim.Demo())
 		fill := map[string]string{}
@@ -99,10 +101,10 @@ func TestRecipes(t *testing.T) {
 			}
 		}
 		_, r := runScript(t, plain(s), firstSync+commands, fill)
-		checkShown(t, r.stdout, shown)
+		checkShown(t, r.stdout, belongs)
 		for _, word := range words {
 			if !strings.Contains(r.stdout, word) {
-				t.Errorf("it does not show %q:\n%s", word, r.stdout)
+				t.Errorf("the output does not contain %q:\n%s", word, r.stdout)
 			}
 		}
 	}
@@ -138,7 +140,7 @@ func TestRecipes(t *testing.T) {
 	})
 }
 
-// checkShown compares the ids of grants in a list with those that belong there.
+// checkShown compares the ids of grants in the output with those that belong there.
 func checkShown(t *testing.T, stdout string, belongs func(grant) bool) {
 	t.Helper()
 	var want, got []string
@@ -168,22 +170,22 @@ func checkFirstSync(t *testing.T, commands string) {
 	compare(t, expected(ws, builtTypes()), readFile(t, filepath.Join(dir, "sync.c1z")).contents(t))
 }
 
-// checkHistory lets a week pass, in which somebody is given a role and another
-// goes.
+// checkHistory compares two syncs, between which one user was granted a role and
+// another was removed.
 func checkHistory(t *testing.T, blocks []string) {
 	s := serve(t, sim.Demo())
 	ws := s.Workspace()
-	dir, gains, goes := scriptFolder(t), ws.Users[1], ws.Users[len(ws.Users)-1]
-	given := "source:" + ws.Sources[0].ID + ":" + ws.Roles[2].ID + ":user:" + gains.ID
+	dir, promoted, leaver := scriptFolder(t), ws.Users[1], ws.Users[len(ws.Users)-1]
+	granted := "source:" + ws.Sources[0].ID + ":" + ws.Roles[2].ID + ":user:" + promoted.ID
 	runScriptIn(t, dir, plain(s), strings.ReplaceAll(firstSync, "sync.c1z", "last-week.c1z")+blocks[1], nil)
 	s.Update(func(ws *sim.Workspace) {
-		give(typeUser, gains.ID, ws.Roles[2].ID, at("SOURCE", ws.Sources[0].ID))(ws)
-		remove(goes.ID)(ws)
+		grantRole(typeUser, promoted.ID, ws.Roles[2].ID, onResource("SOURCE", ws.Sources[0].ID))(ws)
+		removeUserByID(leaver.ID)(ws)
 	})
-	var taken []string
+	var revoked []string
 	for _, g := range expected(sim.Demo(), builtTypes()).Grants {
-		if g.Principal == "user:"+goes.ID {
-			taken = append(taken, g.ID)
+		if g.Principal == "user:"+leaver.ID {
+			revoked = append(revoked, g.ID)
 		}
 	}
 	var created, deleted []string
@@ -191,17 +193,17 @@ func checkHistory(t *testing.T, blocks []string) {
 		id, _, there := strings.Cut(line, " |")
 		switch {
 		case !there:
-		case len(created) == 0: // The first command shows one, and comes first.
+		case len(created) == 0: // The first command prints one.
 			created = append(created, id)
 		default:
 			deleted = append(deleted, id)
 		}
 	}
-	if diff := cmp.Diff([]string{given}, created); diff != "" {
-		t.Errorf("given (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]string{granted}, created); diff != "" {
+		t.Errorf("granted (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(slices.Sorted(slices.Values(taken)), slices.Sorted(slices.Values(deleted))); diff != "" {
-		t.Errorf("taken (-want +got):\n%s", diff)
+	if diff := cmp.Diff(slices.Sorted(slices.Values(revoked)), slices.Sorted(slices.Values(deleted))); diff != "" {
+		t.Errorf("revoked (-want +got):\n%s", diff)
 	}
 	runScriptIn(t, dir, plain(s), blocks[1], nil)
 	type row struct {
@@ -215,16 +217,16 @@ func checkHistory(t *testing.T, blocks []string) {
 	}
 	byID := cmpopts.SortSlices(func(a, b row) bool { return a.ID < b.ID })
 	want := changes
-	want.Grants.Created, want.Grants.Deleted, want.Grants.Modified = []row{{given}}, nil, nil
-	for _, id := range taken {
+	want.Grants.Created, want.Grants.Deleted, want.Grants.Modified = []row{{granted}}, nil, nil
+	for _, id := range revoked {
 		want.Grants.Deleted = append(want.Grants.Deleted, row{id})
 	}
 	if diff := cmp.Diff(want, changes, byID); diff != "" {
-		t.Errorf("what baton diff finds (-want +got):\n%s", diff)
+		t.Errorf("output of baton diff (-want +got):\n%s", diff)
 	}
 }
 
-// checkExport reads the table that a spreadsheet gets.
+// checkExport reads the tables for a spreadsheet.
 func checkExport(t *testing.T, blocks []string) {
 	s := serve(t, sim.Demo())
 	dir, _ := runScript(t, plain(s), firstSync+blocks[0], nil)
@@ -260,12 +262,12 @@ func checkExport(t *testing.T, blocks []string) {
 	}
 }
 
-// checkExplorer runs the explorer for as long as it takes to open two pages. It
-// finds no program that opens a browser.
+// checkExplorer runs the explorer until two pages have been read. Its PATH has no
+// program that opens a browser.
 func checkExplorer(t *testing.T, blocks []string) {
 	s := serve(t, sim.Demo())
 	dir, _ := runScript(t, plain(s), firstSync, nil)
-	address := nobody(t)
+	address := closedAddress(t)
 	_, port, _ := strings.Cut(address, ":")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -273,7 +275,7 @@ func checkExplorer(t *testing.T, blocks []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, shell, "-c", "exec "+filledIn(t, blocks[0], map[string]string{"<port>": port}))
+	cmd := exec.CommandContext(ctx, shell, "-c", "exec "+fillIn(t, blocks[0], map[string]string{"<port>": port}))
 	cmd.Dir, cmd.Env = dir, []string{"PATH=" + dir, "HOME=" + dir, "TMPDIR=" + dir}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	if err = cmd.Start(); err != nil {
@@ -288,10 +290,11 @@ func checkExplorer(t *testing.T, blocks []string) {
 		}
 	}
 	cancel()
-	<-ended // Stopped, which is how it ends.
+	<-ended // It was interrupted.
 }
 
-// openPage asks until somebody listens: the explorer does not say when it does.
+// openPage polls until the explorer answers, because it does not report when it is
+// ready.
 func openPage(ctx context.Context, t *testing.T, url string, ended <-chan error) string {
 	t.Helper()
 	next := time.NewTicker(20 * time.Millisecond)
@@ -315,12 +318,12 @@ func openPage(ctx context.Context, t *testing.T, url string, ended <-chan error)
 		case endErr := <-ended:
 			t.Fatalf("the explorer ended: %v", endErr)
 		case <-ctx.Done():
-			t.Fatalf("nobody listens: %v", err)
+			t.Fatalf("the explorer does not answer: %v", err)
 		}
 	}
 }
 
-// checkLeaver removes a user and an invite, and looks for what is left.
+// checkLeaver removes a user and an invite, and checks that no grant remains.
 func checkLeaver(t *testing.T, blocks []string) {
 	s := serve(t, sim.Demo())
 	ws := s.Workspace()
@@ -331,17 +334,17 @@ func checkLeaver(t *testing.T, blocks []string) {
 	runScriptIn(t, dir, plain(s), blocks[1], map[string]string{"<e-mail>": invite})
 	r := runScriptIn(t, dir, plain(s), blocks[2], values)
 	if r.stdout != "nothing is left\n" {
-		t.Errorf("it says:\n%s", r.stdout)
+		t.Errorf("the output is:\n%s", r.stdout)
 	}
-	remove(leaver.ID)(ws)
+	removeUserByID(leaver.ID)(ws)
 	ws.Invites = slices.Delete(ws.Invites, 1, 2)
 	for _, g := range ws.Groups {
-		leave(g.ID, invite)(ws)
+		removeMember(g.ID, invite)(ws)
 	}
 	checkLeft(t, s, ws)
 }
 
-// checkMover takes a user out of one group and puts it into another.
+// checkMover moves a user from one group to another.
 func checkMover(t *testing.T, blocks []string) {
 	s := serve(t, sim.Demo())
 	ws := s.Workspace()
@@ -349,12 +352,12 @@ func checkMover(t *testing.T, blocks []string) {
 	runScript(t, plain(s), firstSync+blocks[0], map[string]string{
 		"<user id>": mover.ID, "<group id>": from.ID, "<other group id>": to.ID,
 	})
-	leave(from.ID, mover.Email)(ws)
-	join(to.ID, mover.Email)(ws)
+	removeMember(from.ID, mover.Email)(ws)
+	addMember(to.ID, mover.Email)(ws)
 	checkLeft(t, s, ws)
 }
 
-// checkLeft compares what commands left of a workspace with what they should.
+// checkLeft compares a workspace after commands with the expected one.
 func checkLeft(t *testing.T, s server, want *sim.Workspace) {
 	t.Helper()
 	if diff := cmp.Diff(stateOf(want), stateOf(s.Workspace()), cmpopts.EquateEmpty()); diff != "" {

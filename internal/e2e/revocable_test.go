@@ -14,19 +14,18 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// Every role and every membership that a file shows, odd as the workspace may
-// be, can be revoked by what stands in the file, and with it goes exactly what
-// the row was made of. What is only derived, and what Segment cannot change, is
-// refused.
-func TestWhateverIsShownCanBeRevoked(t *testing.T) {
+// Every role and every membership in a file can be revoked with the row of the
+// file, and the revocation removes exactly the permissions that the row stands
+// for. Grants that are only derived, or that Segment cannot change, are refused.
+func TestInProcess_RevokeEveryGrant(t *testing.T) {
 	t.Parallel()
 	ws := sim.Hostile()
-	// The rule of the last owner is not what this is about.
+	// A second owner, so that the rule about the last one does not apply.
 	ws.Users = append(ws.Users, sim.User{ID: "user-second-owner", Email: "second-owner@example.com", Permissions: slices.Clone(ws.Users[0].Permissions)})
-	verdicts := map[codes.Code]int{}
-	for _, g := range readFile(t, syncFile(t, serve(t, ws))).grants {
+	outcomes := map[codes.Code]int{}
+	for _, g := range readFile(t, sharedSync(t, ws)).grants {
 		row := grantRow(t, g)
-		if strings.HasPrefix(row.Entitlement, typeWorkspace+":") { // A user who is gone takes more along.
+		if strings.HasPrefix(row.Entitlement, typeWorkspace+":") { // Removing a user removes more than one grant.
 			continue
 		}
 		want := sim.New(ws).Workspace()
@@ -39,22 +38,22 @@ func TestWhateverIsShownCanBeRevoked(t *testing.T) {
 		if diff := cmp.Diff(stateOf(want), stateOf(s.Workspace()), cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%s leaves the workspace (-want +got):\n%s", row.ID, diff)
 		}
-		verdicts[wantCode]++
+		outcomes[wantCode]++
 	}
-	t.Logf("grants by the answer to their revocation: %v", verdicts)
-	if verdicts[codes.OK] == 0 || verdicts[codes.FailedPrecondition] == 0 || verdicts[codes.Unimplemented] == 0 {
-		t.Error("some answer never came")
+	t.Logf("grants by the answer to their revocation: %v", outcomes)
+	if outcomes[codes.OK] == 0 || outcomes[codes.FailedPrecondition] == 0 || outcomes[codes.Unimplemented] == 0 {
+		t.Error("one of the outcomes did not occur")
 	}
 }
 
-// revokeInProcess revokes as a service does that embeds the connector.
+// revokeInProcess revokes as a program that embeds the connector does.
 func revokeInProcess(t *testing.T, s server, g *v2.Grant) error {
 	t.Helper()
-	_, err := embed(t.Context(), t, s, 0).Client().Revoke(t.Context(), v2.GrantManagerServiceRevokeRequest_builder{Grant: g}.Build())
+	_, err := newRunner(t.Context(), t, s, 0).Client().Revoke(t.Context(), v2.GrantManagerServiceRevokeRequest_builder{Grant: g}.Build())
 	return err
 }
 
-// revokeRow makes of ws what revoking a row should leave of it.
+// revokeRow edits ws as the revocation of a row must, and returns its code.
 func revokeRow(ws *sim.Workspace, row grant) codes.Code {
 	principal, id, _ := strings.Cut(row.Principal, ":")
 	on, rest, _ := strings.Cut(row.Entitlement, ":")
@@ -70,8 +69,8 @@ func revokeRow(ws *sim.Workspace, row grant) codes.Code {
 		ws.Groups[g].Members = slices.DeleteFunc(ws.Groups[g].Members, func(m string) bool { return strings.EqualFold(m, email) })
 		return codes.OK
 	}
-	held := heldBy(ws, principal, id)
-	before := heldSet(*held)
+	held := permissionsOf(ws, principal, id)
+	before := permissionSet(*held)
 	o := &oracle{ws: ws}
 	var left []sim.Permission
 	for _, p := range *held {
@@ -81,14 +80,14 @@ func revokeRow(ws *sim.Workspace, row grant) codes.Code {
 		})
 		left = append(left, p)
 	}
-	if slices.Equal(heldSet(left), before) { // A group's to lose.
+	if slices.Equal(permissionSet(left), before) { // Only a group holds it.
 		return codes.FailedPrecondition
 	}
-	if len(heldSet(left)) == 0 {
+	if len(permissionSet(left)) == 0 {
 		role := ws.Roles[slices.IndexFunc(ws.Roles, func(r sim.Role) bool { return r.Name == "Minimal Workspace Access" })]
-		left = []sim.Permission{{RoleID: role.ID, Resources: []sim.Resource{at("WORKSPACE", ws.ID)}}}
+		left = []sim.Permission{{RoleID: role.ID, Resources: []sim.Resource{onResource("WORKSPACE", ws.ID)}}}
 	}
-	if slices.Equal(heldSet(left), before) { // The least that there is.
+	if slices.Equal(permissionSet(left), before) { // It was the minimal role already.
 		return codes.FailedPrecondition
 	}
 	*held = left

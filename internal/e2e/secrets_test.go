@@ -22,8 +22,8 @@ import (
 // secretMark is in everything that a simulated workspace keeps secret.
 const secretMark = "SECRET-"
 
-// What a run that works says, at the level that says most, and everything in
-// the file that it writes, keeps the workspace's secrets and the token.
+// The secrets of the workspace and the token are neither in the output of a
+// successful run, at the debug level, nor in its file.
 func TestSecretsStayInTheWorkspace(t *testing.T) {
 	t.Parallel()
 	for name, ws := range map[string]*sim.Workspace{"demo": sim.Demo(), "hostile": sim.Hostile()} {
@@ -32,19 +32,19 @@ func TestSecretsStayInTheWorkspace(t *testing.T) {
 			s := serve(t, ws)
 			dir := t.TempDir()
 			file := filepath.Join(dir, "sync.c1z")
-			r := runIn(t, dir, s.env(), filepath.Join(programs, "baton-segment"), "--log-level", "debug", "-f", file)
+			r := runIn(t, dir, s.env(), program(t, "baton-segment"), "--log-level", "debug", "-f", file)
 			if r.code != 0 {
 				t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 			}
 			if !strings.Contains(r.stderr, `"level":"debug"`) {
-				t.Errorf("nothing was logged at debug level:\n%s", r.stderr)
+				t.Errorf("the log has no debug entry:\n%s", r.stderr)
 			}
 			raw := unpack(t, file)
 			if !strings.Contains(raw, ws.Users[0].Email) {
-				t.Error("the unpacked file does not hold what it must hold")
+				t.Error("the unpacked file does not contain the first user")
 			}
 			for _, secret := range []string{secretMark, s.Token()} {
-				if where := leaks(t, dir, r, secret); where != "" {
+				if where := findSecret(t, dir, r, secret); where != "" {
 					t.Errorf("%q is in %s", secret, where)
 				}
 				if strings.Contains(raw, secret) {
@@ -60,13 +60,13 @@ func TestSecretsStayInTheWorkspace(t *testing.T) {
 	}
 }
 
-// Whatever goes wrong with the answers that hold them, secrets are in nothing
-// that a run prints, logs, or leaves behind.
+// If an answer with secrets is faulty, they are neither in the output of the run,
+// nor in its log, nor in the files that it leaves.
 func TestSecretsStayOutOfFailures(t *testing.T) {
 	t.Parallel()
-	rows := newCrowd(t)
+	pool := newSubtestPool(t)
 	for _, kind := range sim.FaultKinds() {
-		rows.run(string(kind), func(t *testing.T) {
+		pool.run(string(kind), func(t *testing.T) {
 			s := serve(t, sim.Hostile())
 			for _, operation := range []string{"listSources", "listWarehouses", "listFunctions", "getUser"} {
 				if err := s.Inject(sim.Fault{Operation: operation, Ordinal: 1, Kind: kind}); err != nil {
@@ -75,21 +75,21 @@ func TestSecretsStayOutOfFailures(t *testing.T) {
 			}
 			dir := t.TempDir()
 			file, log := filepath.Join(dir, "sync.c1z"), filepath.Join(dir, "log")
-			r := runIn(t, dir, s.env(), filepath.Join(programs, "baton-segment"),
+			r := runIn(t, dir, s.env(), program(t, "baton-segment"),
 				"-f", file, "--log-level", "debug", "--log-path", log, "--http-timeout-seconds", "1")
 			if entries, err := os.ReadFile(log); err != nil || !strings.Contains(string(entries), `"level":"debug"`) {
-				t.Errorf("nothing was logged at debug level: %v", err)
+				t.Errorf("the log has no debug entry: %v", err)
 			}
-			faulty := slices.ContainsFunc(s.Journal(), func(r sim.Request) bool { return r.Fault == kind })
-			if !faulty {
-				t.Error("nothing went wrong")
+			occurred := slices.ContainsFunc(s.Journal(), func(r sim.Request) bool { return r.Fault == kind })
+			if !occurred {
+				t.Error("the fault did not occur")
 			}
 			raw := ""
 			if _, err := os.Stat(file); err == nil {
 				raw = unpack(t, file)
 			}
 			for _, secret := range []string{secretMark, s.Token()} {
-				if where := leaks(t, dir, r, secret); where != "" {
+				if where := findSecret(t, dir, r, secret); where != "" {
 					t.Errorf("%q is in %s", secret, where)
 				}
 				if strings.Contains(raw, secret) {
@@ -98,16 +98,16 @@ func TestSecretsStayOutOfFailures(t *testing.T) {
 			}
 		})
 	}
-	rows.wait()
+	pool.wait()
 }
 
-// What a change says, made, refused or failed, keeps them too.
+// The output of a change has no secrets, whether it is made, refused or fails.
 func TestSecretsStayOutOfChanges(t *testing.T) {
 	t.Parallel()
 	ws := sim.Hostile()
-	synced := syncFile(t, serve(t, ws))
+	synced := sharedSync(t, ws)
 	const admin, readOnly = "1WDUuSF1kN1xis2lp09RVKOsnnL", "1WDUuNOXQYGLtEI7LcfBMpvU9ll"
-	rows := newCrowd(t)
+	pool := newSubtestPool(t)
 	for name, c := range map[string]struct {
 		args  []string
 		fault *sim.Fault
@@ -130,8 +130,8 @@ func TestSecretsStayOutOfChanges(t *testing.T) {
 			code:  codes.PermissionDenied,
 		},
 	} {
-		rows.run(name, func(t *testing.T) {
-			d := newDesk(t, ws, synced)
+		pool.run(name, func(t *testing.T) {
+			d := newDeployment(t, ws, synced)
 			if c.fault != nil {
 				c.fault.Operation = "addPermissionsToUser"
 				if err := d.Inject(*c.fault); err != nil {
@@ -143,20 +143,20 @@ func TestSecretsStayOutOfChanges(t *testing.T) {
 				t.Errorf("exit code %d, want %d\n%s", s.code, c.code, s.stderr)
 			}
 			if !strings.Contains(s.stderr, `"level":"debug"`) {
-				t.Errorf("nothing was logged at debug level:\n%s", s.stderr)
+				t.Errorf("the log has no debug entry:\n%s", s.stderr)
 			}
 			for _, secret := range []string{secretMark, d.Token()} {
-				if where := leaks(t, d.dir, s.result, secret); where != "" {
+				if where := findSecret(t, d.dir, s.result, secret); where != "" {
 					t.Errorf("%q is in %s", secret, where)
 				}
 			}
 		})
 	}
-	rows.wait()
+	pool.wait()
 }
 
-// unpack is all that a sync file holds, decompressed: every key and value of
-// the database in it.
+// unpack returns every key and value of the database in a sync file,
+// decompressed.
 func unpack(t *testing.T, file string) string {
 	t.Helper()
 	engine, ok := openFile(t, file).(interface{ PebbleEngine() *pebble.Engine })
@@ -178,50 +178,50 @@ func unpack(t *testing.T, file string) string {
 	return all.String()
 }
 
-// What the connector remembers is in the file as long as the sync runs, and
-// stays there if it breaks off.
+// The session store has no secrets. It is in the file during a sync, and remains
+// there if the sync is interrupted.
 func TestSecretsStayOutOfTheSession(t *testing.T) {
 	t.Parallel()
 	s := serve(t, sim.Hostile())
-	session := &readSession{}
-	syncWith(t, embed(t.Context(), t, s, 0, inprocess.WithSessionStore(session.of)), filepath.Join(t.TempDir(), "sync.c1z"))
-	if !strings.Contains(session.seen.String(), "user-mixed") {
-		t.Error("nothing was remembered")
+	session := &recordingStore{}
+	syncWith(t, newRunner(t.Context(), t, s, 0, inprocess.WithSessionStore(session.wrap)), filepath.Join(t.TempDir(), "sync.c1z"))
+	if !strings.Contains(session.recorded.String(), "user-mixed") {
+		t.Error("the session store is empty")
 	}
 	for _, secret := range []string{secretMark, s.Token()} {
-		if strings.Contains(session.seen.String(), secret) {
+		if strings.Contains(session.recorded.String(), secret) {
 			t.Errorf("%q is in the session", secret)
 		}
 	}
 }
 
-// A readSession keeps all that is put into it, for the test to read.
-type readSession struct {
+// A recordingStore records all keys and values that are stored.
+type recordingStore struct {
 	sessions.SessionStore
-	mu   sync.Mutex
-	seen strings.Builder
+	mu       sync.Mutex
+	recorded strings.Builder
 }
 
-func (r *readSession) of(sync sessions.SessionStore) sessions.SessionStore {
+func (r *recordingStore) wrap(sync sessions.SessionStore) sessions.SessionStore {
 	r.SessionStore = sync
 	return r
 }
 
-func (r *readSession) Set(ctx context.Context, key string, value []byte, opts ...sessions.SessionStoreOption) error {
-	r.see(key, value)
+func (r *recordingStore) Set(ctx context.Context, key string, value []byte, opts ...sessions.SessionStoreOption) error {
+	r.record(key, value)
 	return r.SessionStore.Set(ctx, key, value, opts...)
 }
 
-func (r *readSession) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
+func (r *recordingStore) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
 	for key, value := range values {
-		r.see(key, value)
+		r.record(key, value)
 	}
 	return r.SessionStore.SetMany(ctx, values, opts...)
 }
 
-func (r *readSession) see(key string, value []byte) {
+func (r *recordingStore) record(key string, value []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.seen.WriteString(key)
-	r.seen.Write(value)
+	r.recorded.WriteString(key)
+	r.recorded.Write(value)
 }

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// What ships beside the binary is what the binary says of itself, and it says
-// so without any configuration.
-func TestShippedFilesAreWhatTheBinaryPrints(t *testing.T) {
+// The files that ship with the program equal its output, which it prints without
+// any configuration.
+func TestProgram_PrintsShippedFiles(t *testing.T) {
 	t.Parallel()
 	for command, file := range map[string]string{
 		"capabilities": "baton_capabilities.json",
@@ -25,7 +25,7 @@ func TestShippedFilesAreWhatTheBinaryPrints(t *testing.T) {
 			if err := json.Unmarshal(indented.Bytes(), &parsed); err != nil {
 				t.Fatal(err)
 			}
-			// Sorted keys: the order in which protojson prints is not promised.
+			// Sort the keys: protojson does not guarantee an order.
 			sorted, err := json.MarshalIndent(parsed, "", "  ")
 			if err != nil {
 				t.Fatal(err)

@@ -27,34 +27,34 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-var soak = flag.Duration("soak", 0, "how long the soak test goes on; else it makes a few rounds")
+var soak = flag.Duration("soak", 0, "duration of the soak test; without it, the test makes a few rounds")
 
 const (
-	// Warming up, caches and pools grow.
+	// warmUp is the number of rounds in which caches and pools may grow.
 	warmUp = 3
-	// idle is how many goroutines idle connections may have: four each, of both
-	// ends.
+	// idle is the number of goroutines that idle connections may have. Each
+	// connection has four, for both ends.
 	idle = 40
 )
 
-// One connector reads and writes again and again while Segment fails at random:
-// each sync is right or an error, each change is made, and the process does not
-// grow. It does not run beside other tests, because it measures the process.
+// One connector syncs and provisions repeatedly while Segment fails at random. Each
+// sync is right or an error, each change is made, and the process does not grow.
+// The test is not parallel, because it measures the whole process.
 func TestSoak(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	ws := gatedWorkspace()
 	s := serve(t, ws)
-	w := &worn{
+	w := &soakRun{
 		random: rand.New(rand.NewPCG(seed, 0)),
 		server: s,
-		runner: embed(t.Context(), t, s, 2),
+		runner: newRunner(t.Context(), t, s, 2),
 		start:  stateOf(s.Workspace()),
 	}
 	var first, last usage
 	begun := time.Now()
 	for w.rounds < warmUp+2 || time.Since(begun) < *soak {
-		// A test of its own closes what it has opened.
+		// The cleanup of the subtest closes the files of the round.
 		if !t.Run(fmt.Sprint(w.rounds+1), w.round) {
 			return
 		}
@@ -73,8 +73,8 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// What is worn out by a soak test.
-type worn struct {
+// A soakRun is the connector of a soak test, its workspace and its counts.
+type soakRun struct {
 	server
 	random *rand.Rand
 	runner *inprocess.Runner
@@ -83,7 +83,7 @@ type worn struct {
 	rounds, faults, complete, failed, changes, requests int
 }
 
-func (w *worn) round(t *testing.T) {
+func (w *soakRun) round(t *testing.T) {
 	w.rounds++
 	w.plan(t, 4, []string{
 		"getWorkspace", "listUsers", "getUser", "listRoles", "listInvites", "listUserGroups", "getUserGroup", "listUsersFromUserGroup",
@@ -95,22 +95,22 @@ func (w *worn) round(t *testing.T) {
 		{Kind: sim.FaultMalformed}, {Kind: sim.FaultNoPagination}, {Kind: sim.FaultRepeatCursor}, {Kind: sim.FaultRepeatRow},
 	})
 	w.sync(t)
-	w.settle()
+	w.resetRound()
 
-	// What was done and then lost must not be done twice, or fail.
+	// A write whose answer is lost must be neither repeated nor reported as failed.
 	w.plan(t, 2, []string{"addPermissionsToUser", "replacePermissionsForUser", "createInvites", "deleteInvites"}, []sim.Fault{
 		{Kind: sim.FaultDrop}, {Kind: sim.FaultLateStatus},
 		{Kind: sim.FaultStatus, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"1"}}},
 	})
 	w.write(t)
-	w.settle()
+	w.resetRound()
 	if diff := cmp.Diff(w.start, stateOf(w.Workspace()), cmpopts.EquateEmpty()); diff != "" {
 		t.Fatalf("round %d leaves the workspace (-want +got):\n%s", w.rounds, diff)
 	}
 }
 
 // plan injects some faults.
-func (w *worn) plan(t *testing.T, most int, operations []string, faults []sim.Fault) {
+func (w *soakRun) plan(t *testing.T, most int, operations []string, faults []sim.Fault) {
 	t.Helper()
 	for range w.random.IntN(most + 1) {
 		f := faults[w.random.IntN(len(faults))]
@@ -121,8 +121,8 @@ func (w *worn) plan(t *testing.T, most int, operations []string, faults []sim.Fa
 	}
 }
 
-// settle counts what has been asked and lets the next begin afresh.
-func (w *worn) settle() {
+// resetRound counts the requests and clears the faults and the journal.
+func (w *soakRun) resetRound() {
 	for _, r := range w.Journal() {
 		w.requests++
 		if r.Fault != "" {
@@ -133,7 +133,7 @@ func (w *worn) settle() {
 	w.ResetJournal()
 }
 
-func (w *worn) sync(t *testing.T) {
+func (w *soakRun) sync(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -149,8 +149,8 @@ func (w *worn) sync(t *testing.T) {
 	compare(t, expected(w.Workspace(), builtTypes()), readFile(t, file).contents(t))
 }
 
-// write grants and revokes a role, and sends and withdraws an invite.
-func (w *worn) write(t *testing.T) {
+// write grants and revokes a role, and sends and deletes an invite.
+func (w *soakRun) write(t *testing.T) {
 	t.Helper()
 	ctx, connector := t.Context(), w.runner.Client()
 	user := v2.Resource_builder{Id: v2.ResourceId_builder{ResourceType: typeUser, Resource: fmt.Sprintf("u%d", 1+w.random.IntN(3))}.Build()}.Build()
@@ -161,7 +161,7 @@ func (w *worn) write(t *testing.T) {
 		t.Fatal(err)
 	}
 	invite := v2.ResourceId_builder{ResourceType: typeInvite, Resource: "soaked@example.com"}.Build()
-	for what, change := range map[string][2]func() error{
+	for name, change := range map[string][2]func() error{
 		"a role": {
 			func() error {
 				_, err := connector.Grant(ctx, v2.GrantManagerServiceGrantRequest_builder{Principal: user, Entitlement: on}.Build())
@@ -188,17 +188,17 @@ func (w *worn) write(t *testing.T) {
 		for _, step := range change {
 			before := w.Workspace()
 			if err := step(); err != nil {
-				t.Fatalf("round %d, %s: %v", w.rounds, what, err)
+				t.Fatalf("round %d, %s: %v", w.rounds, name, err)
 			}
 			if cmp.Equal(before, w.Workspace(), cmpopts.EquateEmpty()) {
-				t.Fatalf("round %d, %s: nothing has changed", w.rounds, what)
+				t.Fatalf("round %d, %s: nothing has changed", w.rounds, name)
 			}
 			w.changes++
 		}
 	}
 }
 
-// A usage is what a process uses, in bytes and numbers.
+// A usage is the memory of a process, in bytes, and its number of goroutines.
 type usage struct {
 	heap, rss  uint64
 	goroutines int
@@ -210,7 +210,7 @@ func (u usage) String() string {
 
 var residentPages = regexp.MustCompile(`^\d+ (\d+) `)
 
-// measure looks at this process. Elsewhere than on Linux its RSS is not known.
+// measure returns the usage of this process. The RSS is known only on Linux.
 func measure(t *testing.T) usage {
 	t.Helper()
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections() //nolint:errcheck // It is one.
@@ -224,7 +224,7 @@ func measure(t *testing.T) usage {
 	}
 	pages := residentPages.FindSubmatch(bytes.TrimSpace(statm))
 	if pages == nil {
-		t.Fatalf("%q does not say how many pages are resident", statm)
+		t.Fatalf("%q has no number of resident pages", statm)
 	}
 	n, err := strconv.ParseUint(string(pages[1]), 10, 64)
 	if err != nil {

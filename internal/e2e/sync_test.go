@@ -15,12 +15,12 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// workspaces are what the simulator offers by name.
+// workspaces returns the named workspaces of the simulator.
 func workspaces() map[string]*sim.Workspace {
 	return map[string]*sim.Workspace{"demo": sim.Demo(), "empty": sim.Empty(), "hostile": sim.Hostile()}
 }
 
-// compare tells what a sync is missing and what it has too much.
+// compare reports the rows that a sync lacks and those that it should not have.
 func compare(t testingT, want, got contents) {
 	t.Helper()
 	for _, part := range []struct{ diff, name string }{
@@ -41,39 +41,40 @@ func compareRequests(t testingT, want, got map[string]int) {
 	}
 }
 
-func TestSyncHoldsWhatTheWorkspaceHolds(t *testing.T) {
+// The file has exactly the rows of the oracle, read with the SDK and with baton.
+func TestSync(t *testing.T) {
 	t.Parallel()
 	for name, ws := range workspaces() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			file := syncFile(t, serve(t, ws))
+			file := sharedSync(t, ws)
 			want := expected(ws, builtTypes())
 			compare(t, want, readFile(t, file).contents(t))
 			compare(t, want, readWithBaton(t, file).contents(t))
-			// The table for people looks up what each grant stands on.
+			// The table for people looks up the rows that each grant refers to.
 			shown := must(t, nil, "baton", "grants", "-f", file).stdout
 			if strings.Contains(shown, "MISSING") {
-				t.Errorf("baton grants does not find rows that grants stand on:\n%s", shown)
+				t.Errorf("baton grants does not find rows that grants refer to:\n%s", shown)
 			}
 		})
 	}
 }
 
-// The oracle says that the rows are right; the golden files show them, so that
-// whoever changes one sees it.
+// The golden files make a change of a row visible in a review. The oracle says
+// whether it is right.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	for name, ws := range map[string]*sim.Workspace{"demo": sim.Demo(), "hostile": sim.Hostile()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			golden(t, filepath.Join("testdata", name+".txt"), readFile(t, syncFile(t, serve(t, ws))).text(t))
+			golden(t, filepath.Join("testdata", name+".txt"), readFile(t, sharedSync(t, ws)).text(t))
 		})
 	}
 }
 
-// What somebody holds and no row can say shows up nowhere in the file, so the
-// log says how much it is: one warning for each kind in the whole run.
-func TestWhatCannotBeShownIsCounted(t *testing.T) {
+// The log counts the permissions that no row can represent, with one warning for
+// each kind in the whole run.
+func TestSync_CountsUnsupportedPermissions(t *testing.T) {
 	t.Parallel()
 	ws := sim.Hostile()
 	for _, workers := range []string{"1", "8"} {
@@ -89,23 +90,22 @@ func TestWhatCannotBeShownIsCounted(t *testing.T) {
 					Count int     `json:"count"`
 				}
 				if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Scope == nil {
-					continue // Not every line is JSON: the storage engine prints some of its own.
+					continue // The storage engine also prints lines that are not JSON.
 				}
 				if entry.Level != "warn" || got[*entry.Scope] != 0 {
 					t.Errorf("not one warning for %q:\n%s", *entry.Scope, line)
 				}
 				got[*entry.Scope] = entry.Count
 			}
-			if diff := cmp.Diff(unshown(ws), got); diff != "" {
+			if diff := cmp.Diff(countUnsupported(ws), got); diff != "" {
 				t.Errorf("permissions that yield no grant, by kind (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// However the API cuts lists into pages and however it ends them, the same
-// rows arrive.
-func TestPagesDoNotMatter(t *testing.T) {
+// The rows do not depend on the page size or on how the API ends a list.
+func TestSync_PageSizesAndEnds(t *testing.T) {
 	t.Parallel()
 	forms := map[string]sim.NextForm{"absent": sim.NextAbsent, "null": sim.NextNull, "empty": sim.NextEmpty}
 	for form, next := range forms {
@@ -122,8 +122,9 @@ func TestPagesDoNotMatter(t *testing.T) {
 	}
 }
 
-// A list that carries permissions saves the detail calls and nothing else.
-func TestPermissionsInListsSaveTheDetailCalls(t *testing.T) {
+// If lists contain permissions, the sync makes the same requests without those for
+// details.
+func TestSync_PermissionsInLists(t *testing.T) {
 	t.Parallel()
 	for name, ws := range workspaces() {
 		t.Run(name, func(t *testing.T) {
@@ -131,14 +132,14 @@ func TestPermissionsInListsSaveTheDetailCalls(t *testing.T) {
 			s := serve(t, ws, sim.WithPermissionsInLists())
 			compare(t, expected(ws, builtTypes()), readFile(t, syncFile(t, s)).contents(t))
 			want := cost(ws, builtTypes(), 1000)
-			save(want, ws)
+			subtractDetailRequests(want, ws)
 			compareRequests(t, want, s.requests(t))
 		})
 	}
 }
 
-// What a sync costs at three sizes is what the formula of the documentation
-// says.
+// A sync makes exactly the requests of the formula in the documentation, at three
+// sizes.
 func TestSyncMakesExactlyTheRequestsOfTheFormula(t *testing.T) {
 	t.Parallel()
 	type run struct {

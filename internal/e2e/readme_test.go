@@ -16,12 +16,12 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// A block is a fenced block of a document, below a heading.
+// A block is a fenced block of a document, with the heading above it.
 type block struct {
 	heading, language, text string
 }
 
-// document reads a page of the repository, and the blocks in it.
+// document reads a document of the repository and its blocks.
 func document(t *testing.T, name string) (string, []block) {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(repository, name))
@@ -40,8 +40,8 @@ func document(t *testing.T, name string) (string, []block) {
 	return string(content), blocks
 }
 
-// Whatever the README tells a newcomer to type works as printed. A block that
-// no case here runs is an error.
+// Every command and program in the README works as printed. A block that no case
+// runs is an error.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	text, blocks := document(t, "README.md")
@@ -52,7 +52,7 @@ func TestReadme(t *testing.T) {
 			case b.language == "sh" && b.text == "make demo\n":
 				checkDemo(t)
 			case b.language == "sh" && b.text == "make test\n":
-				// It is what runs this test; running it here would not end.
+				// It runs this test, so running it here would not end.
 			case b.language == "sh" && strings.HasPrefix(b.text, "export BATON_TOKEN="):
 				checkRealUse(t, b.text)
 			case b.language == "sh" && strings.Contains(b.text, "--sync-resources"):
@@ -62,14 +62,14 @@ func TestReadme(t *testing.T) {
 			case b.language == "go":
 				checkSnippet(t, b.text)
 			default:
-				t.Errorf("nothing runs this block:\n%s", b.text)
+				t.Errorf("no case runs this block:\n%s", b.text)
 			}
 		})
 	}
 	checkTargets(t, text)
 }
 
-// checkTargets looks up the targets that the README names in the text.
+// checkTargets fails the test if the text names a make target that does not exist.
 func checkTargets(t *testing.T, text string) {
 	t.Helper()
 	help := runIn(t, repository, nil, "make", "help").stdout
@@ -80,18 +80,18 @@ func checkTargets(t *testing.T, text string) {
 	}
 }
 
-// checkDemo runs the demo and looks for what a newcomer should see in it.
+// checkDemo runs the demo and compares its output with the workspace.
 func checkDemo(t *testing.T) {
 	t.Helper()
-	r := runIn(t, repository, goEnv(t), "make", "demo", "BIN="+programs)
+	r := runIn(t, repository, goEnv(t), "make", "demo", "BIN="+programs(t))
 	if r.code != 0 {
 		t.Fatalf("make demo: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	if r.stderr != "" {
-		t.Errorf("make demo complains:\n%s", r.stderr)
+		t.Errorf("make demo prints to stderr:\n%s", r.stderr)
 	}
 	ws := sim.Demo()
-	for what, want := range map[string]string{
+	for part, want := range map[string]string{
 		"the users":         fmt.Sprintf(`(?m)^  User +%d +`, len(ws.Users)),
 		"the groups":        fmt.Sprintf(`(?m)^  Group +%d +`, len(ws.Groups)),
 		"the roles":         fmt.Sprintf(`(?m)^  Role +%d +`, len(ws.Roles)),
@@ -103,16 +103,16 @@ func checkDemo(t *testing.T) {
 		"a group's role":    `(?m)^  \S.*  Source Admin +this source +through the group \S`,
 		"a label's role":    `(?m)^  \S.*  Source Admin +label \S+=\S+ +directly`,
 		"a person's access": `(?m)^Everything that \S.* has:$`,
-		"the way on":        `BATON_TOKEN=.*bin/baton-segment.*\n$`,
+		"next step":         `BATON_TOKEN=.*bin/baton-segment.*\n$`,
 	} {
 		if !regexp.MustCompile(want).MatchString(r.stdout) {
-			t.Errorf("make demo does not show %s (%s):\n%s", what, want, r.stdout)
+			t.Errorf("make demo does not show %s (%s):\n%s", part, want, r.stdout)
 		}
 	}
 }
 
-// checkRealUse runs the commands against the simulator: its token takes the
-// place of the reader's, and its address comes through the environment.
+// checkRealUse runs the commands against the simulator, with its token in the
+// place of the reader's and its address in the environment.
 func checkRealUse(t *testing.T, commands string) {
 	t.Helper()
 	ws := sim.Demo()
@@ -125,8 +125,7 @@ func checkRealUse(t *testing.T, commands string) {
 	}
 }
 
-// checkPartialUse looks for what was asked for in the files, and for what was
-// not.
+// checkPartialUse runs the commands and compares the types in the files.
 func checkPartialUse(t *testing.T, commands string) {
 	t.Helper()
 	ws := sim.Demo()
@@ -146,8 +145,8 @@ func checkPartialUse(t *testing.T, commands string) {
 	}
 }
 
-// checkChanges runs the commands on a file that was synced before, and compares
-// what they leave of the workspace with what they say.
+// checkChanges runs the commands after a sync, and compares the workspace with the
+// changes that they name.
 func checkChanges(t *testing.T, commands string) {
 	t.Helper()
 	ws := sim.Demo()
@@ -167,46 +166,46 @@ func checkChanges(t *testing.T, commands string) {
 		"<e-mail>":         email,
 		"<group>":          group.Name,
 	})
-	given := false
+	granted := false
 	for _, r := range s.Journal() {
-		given = given || r.Path == "/users/"+leaver.ID+"/permissions" && r.Status == http.StatusOK
+		granted = granted || r.Path == "/users/"+leaver.ID+"/permissions" && r.Status == http.StatusOK
 	}
-	if !given {
+	if !granted {
 		t.Errorf("%s was granted nothing", leaver.Email)
 	}
-	// Who got the role is removed in the end.
-	remove(leaver.ID)(ws)
-	take(typeUser, loser.ID, readOnly.ID, lost)(ws)
+	// The last command removes the user who was granted the role.
+	removeUserByID(leaver.ID)(ws)
+	revokeRole(typeUser, loser.ID, readOnly.ID, lost)(ws)
 	ws.Invites = append(ws.Invites, sim.Invite{
-		Email: email, Permissions: []sim.Permission{{RoleID: readOnly.ID, Resources: []sim.Resource{at("WORKSPACE", ws.ID)}}},
+		Email: email, Permissions: []sim.Permission{{RoleID: readOnly.ID, Resources: []sim.Resource{onResource("WORKSPACE", ws.ID)}}},
 	})
-	join(group.ID, email)(ws)
+	addMember(group.ID, email)(ws)
 	if diff := cmp.Diff(stateOf(ws), stateOf(s.Workspace()), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("the commands leave the workspace (-want +got):\n%s", diff)
 	}
 }
 
-// runScript runs commands of a document in a folder of their own.
+// runScript runs commands of a document in a new folder.
 func runScript(t *testing.T, env []string, commands string, values map[string]string) (string, result) {
 	t.Helper()
 	dir := scriptFolder(t)
 	return dir, runScriptIn(t, dir, env, commands, values)
 }
 
-// scriptFolder makes a folder that has the programs in bin/.
+// scriptFolder makes a folder with the programs in bin/.
 func scriptFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.Symlink(programs, filepath.Join(dir, "bin")); err != nil {
+	if err := os.Symlink(programs(t), filepath.Join(dir, "bin")); err != nil {
 		t.Fatal(err)
 	}
 	return dir
 }
 
-// runScriptIn runs commands there that must succeed.
+// runScriptIn runs commands in a scriptFolder. They must succeed.
 func runScriptIn(t *testing.T, dir string, env []string, commands string, values map[string]string) result {
 	t.Helper()
-	commands = filledIn(t, commands, values)
+	commands = fillIn(t, commands, values)
 	r := runIn(t, dir, env, "sh", "-e", "-c", commands)
 	if r.code != 0 {
 		t.Fatalf("exit code %d\n%s\n%s%s", r.code, commands, r.stdout, r.stderr)
@@ -214,30 +213,30 @@ func runScriptIn(t *testing.T, dir string, env []string, commands string, values
 	return r
 }
 
-// filledIn puts a reader's own values where something stands for them.
-func filledIn(t *testing.T, commands string, values map[string]string) string {
+// fillIn replaces the placeholders in commands.
+func fillIn(t *testing.T, commands string, values map[string]string) string {
 	t.Helper()
 	for placeholder, value := range values {
 		if !strings.Contains(commands, placeholder) {
-			t.Errorf("there is no %s to replace", placeholder)
+			t.Errorf("the commands do not contain %s", placeholder)
 		}
 		commands = strings.ReplaceAll(commands, placeholder, value)
 	}
 	if left := regexp.MustCompile("<[^<>\n]+>").FindString(commands); left != "" {
-		t.Fatalf("nothing replaces %s", left)
+		t.Fatalf("no value replaces %s", left)
 	}
 	return commands
 }
 
-// checkSnippet compiles and runs the program, with the address of the
-// simulator in the place of the region.
+// checkSnippet compiles and runs a program, with the address of the simulator in
+// the place of the region.
 func checkSnippet(t *testing.T, program string) {
 	t.Helper()
 	ws := sim.Demo()
 	s := serve(t, ws)
 	redirected := strings.Replace(program, "segmentapi.WithRegion(segmentapi.RegionUS)", fmt.Sprintf("segmentapi.WithBaseURL(%q)", s.URL), 1)
 	if redirected == program {
-		t.Fatal("there is no region to replace")
+		t.Fatal("the program does not set a region")
 	}
 	file := filepath.Join(t.TempDir(), "main.go")
 	if err := os.WriteFile(file, []byte(redirected), 0o600); err != nil {
@@ -258,11 +257,11 @@ func checkSnippet(t *testing.T, program string) {
 		}
 	}
 	if diff := cmp.Diff(want.String(), r.stdout); diff != "" {
-		t.Errorf("what the program prints (-want +got):\n%s", diff)
+		t.Errorf("output of the program (-want +got):\n%s", diff)
 	}
 }
 
-// goEnv is what the go command needs beyond what run gives a program.
+// goEnv returns the variables that the go command needs besides those of run.
 func goEnv(t *testing.T) []string {
 	t.Helper()
 	names := map[string]bool{"HOME": true, "TMPDIR": true}
