@@ -202,14 +202,14 @@ func assignment(r *v2.Resource, slug, name, description string, heldBy ...resour
 // roles returns the names of all roles, by id. A sync asks for them once, even
 // if it leaves out their type.
 func (c *Connector) roles(ctx context.Context, s syncstate.Sync) (map[string]string, error) {
-	_, read, err := s.Marked(ctx, syncstate.Ended(typeRole))
+	_, read, err := s.Marked(ctx, syncstate.Ended(access.TypeRole))
 	if err != nil {
 		return nil, err
 	}
 	if read {
-		return s.AllNames(ctx, typeRole)
+		return s.AllNames(ctx, access.TypeRole)
 	}
-	if err = s.BeginList(ctx, typeRole); err != nil {
+	if err = s.BeginList(ctx, access.TypeRole); err != nil {
 		return nil, err
 	}
 	rows, err := allRows(ctx, c, "listing roles", c.client.Roles.List, func(role segmentapi.Role) syncstate.Row {
@@ -218,14 +218,14 @@ func (c *Connector) roles(ctx context.Context, s syncstate.Sync) (map[string]str
 	if err != nil {
 		return nil, err
 	}
-	if err = s.AddRows(ctx, typeRole, rows); err != nil {
+	if err = s.AddRows(ctx, access.TypeRole, rows); err != nil {
 		return nil, err
 	}
 	names := make(map[string]string, len(rows))
 	for _, row := range rows {
 		names[row.ID] = row.Name
 	}
-	return names, s.Mark(ctx, syncstate.Ended(typeRole), len(names))
+	return names, s.Mark(ctx, syncstate.Ended(access.TypeRole), len(names))
 }
 
 // allRows reads a list to its end. With an error come the rows before it.

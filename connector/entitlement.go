@@ -21,7 +21,7 @@ func (e entitlementID) String() string { return e.typeID + ":" + e.id + ":" + e.
 // target is what an entitlement to a role is on.
 func (e entitlementID) target() access.Target {
 	t := access.Target{Type: e.typeID, ID: e.id, RoleID: e.slug}
-	if e.typeID == typeRole {
+	if e.typeID == access.TypeRole {
 		t.RoleID = e.id
 	}
 	return t

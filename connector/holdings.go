@@ -28,7 +28,7 @@ type holding struct {
 func (h holding) slug() string { return slugOf(h.Target) }
 
 func slugOf(t access.Target) string {
-	if t.Type == typeRole {
+	if t.Type == access.TypeRole {
 		return slugAssigned
 	}
 	return t.RoleID
@@ -72,8 +72,8 @@ type listedRow struct{ id, name string }
 func lookUp(ctx context.Context, s syncstate.Sync, targets []access.Target) (lookups, error) {
 	ids := map[string][]string{}
 	for _, t := range targets {
-		ids[typeRole] = append(ids[typeRole], t.RoleID)
-		if t.Type != typeRole && !labelSet(t.Labels).isSet() { // Sets of labels are in no list.
+		ids[access.TypeRole] = append(ids[access.TypeRole], t.RoleID)
+		if t.Type != access.TypeRole && !labelSet(t.Labels).isSet() { // Sets of labels are in no list.
 			ids[t.Type] = append(ids[t.Type], t.ID)
 		} else if ids[t.Type] == nil {
 			ids[t.Type] = []string{}
@@ -108,11 +108,11 @@ func (l *lookups) lookUpMissing(ctx context.Context, s syncstate.Sync, ids map[s
 		return err
 	}
 	l.storeless = !usable
-	if _, asked := ids[typeSpace]; !asked || l.read(typeSpace) {
+	if _, asked := ids[access.TypeSpace]; !asked || l.read(access.TypeSpace) {
 		return nil
 	}
-	if _, named, err := s.Marked(ctx, syncstate.NamesRead(typeSpace)); named || err != nil {
-		l.marks[syncstate.NamesRead(typeSpace)] = 1
+	if _, named, err := s.Marked(ctx, syncstate.NamesRead(access.TypeSpace)); named || err != nil {
+		l.marks[syncstate.NamesRead(access.TypeSpace)] = 1
 		return err
 	}
 	return nil
@@ -174,12 +174,12 @@ func (l lookups) holding(t access.Target) holding {
 	case l.formsKnown(t.Type):
 		t.ID = access.UnlistedID(t.Type, t.ID)
 	}
-	role, roleListed := l.rows[typeRole][t.RoleID]
+	role, roleListed := l.rows[access.TypeRole][t.RoleID]
 	if roleListed {
 		t.RoleName = role.name
 	}
 	h := holding{Target: t, Name: row.name, Listed: listed || !l.read(t.Type) && !labelSet(t.Labels).isSet()}
-	h.Foretold = h.Listed && l.static(t.Type) && (roleListed || !l.read(typeRole)) && access.Applies(t.RoleName, t.Type)
+	h.Foretold = h.Listed && l.static(t.Type) && (roleListed || !l.read(access.TypeRole)) && access.Applies(t.RoleName, t.Type)
 	return h
 }
 
@@ -203,9 +203,9 @@ func (h holding) entitlement() (*v2.Entitlement, error) {
 func (h holding) unlistedResource() (*v2.Resource, error) {
 	d := description{id: h.ID, profile: map[string]any{"listed": false}}
 	switch h.Type {
-	case typeRole:
+	case access.TypeRole:
 		d.names = []string{h.RoleName}
-	case typeLabel:
+	case access.TypeLabel:
 		d.names = []string{access.LabelText(h.Labels)}
 		d.profile["labels"] = labelProfile(h.Labels)
 	}
@@ -223,7 +223,7 @@ func (c *Connector) readSpaceNames(ctx context.Context, s syncstate.Sync, permis
 		return nil
 	}
 	for _, mark := range []syncstate.Mark{
-		syncstate.Ended(typeUser), syncstate.Ended(typeGroup), syncstate.Ended(typeSpace), syncstate.NamesRead(typeSpace),
+		syncstate.Ended(typeUser), syncstate.Ended(typeGroup), syncstate.Ended(access.TypeSpace), syncstate.NamesRead(access.TypeSpace),
 	} {
 		if _, set, err := s.Marked(ctx, mark); set || err != nil {
 			return err
@@ -238,8 +238,8 @@ func (c *Connector) readSpaceNames(ctx context.Context, s syncstate.Sync, permis
 	if err != nil && (len(rows) > 0 || !notInPlan(err)) {
 		return err
 	}
-	if err = s.AddRows(ctx, typeSpace, rows); err != nil {
+	if err = s.AddRows(ctx, access.TypeSpace, rows); err != nil {
 		return err
 	}
-	return s.Mark(ctx, syncstate.NamesRead(typeSpace), 1)
+	return s.Mark(ctx, syncstate.NamesRead(access.TypeSpace), 1)
 }

@@ -13,18 +13,13 @@ import (
 )
 
 // The ids of resource types and the slugs of entitlements are a contract: the
-// history of access reviews hangs on them.
+// history of access reviews hangs on them. Package access has the ids of the types
+// that roles are held on.
 const (
 	typeWorkspace = "workspace"
 	typeUser      = "user"
 	typeInvite    = "invite"
 	typeGroup     = "group"
-	typeRole      = access.TypeRole
-	typeSource    = access.TypeSource
-	typeWarehouse = access.TypeWarehouse
-	typeFunction  = access.TypeFunction
-	typeSpace     = access.TypeSpace
-	typeLabel     = access.TypeLabel
 
 	slugMember   = "member"
 	slugAssigned = "assigned"
@@ -102,7 +97,7 @@ var kinds = []*kind{
 		syncer: newGroupSyncer,
 	},
 	{
-		resourceType: resourceType{id: typeRole, name: "Role", trait: v2.ResourceType_TRAIT_ROLE},
+		resourceType: resourceType{id: access.TypeRole, name: "Role", trait: v2.ResourceType_TRAIT_ROLE},
 		only:         &onlyEntitlement{slugAssigned, "Assigned", "Holds the role on the whole workspace.", []resourceType{userType, groupType}},
 		grantable:    true,
 		syncer: rowsOf[segmentapi.Role]{
@@ -114,7 +109,7 @@ var kinds = []*kind{
 		}.syncer,
 	},
 	{
-		resourceType: resourceType{id: typeSource, name: "Source", trait: v2.ResourceType_TRAIT_APP},
+		resourceType: resourceType{id: access.TypeSource, name: "Source", trait: v2.ResourceType_TRAIT_APP},
 		on:           "this source", grantable: true,
 		syncer: rowsOf[segmentapi.Source]{
 			list: func(c *segmentapi.Client, _ string) listFunc[segmentapi.Source] { return c.Sources.List },
@@ -131,7 +126,7 @@ var kinds = []*kind{
 	{
 		// Segment documents that warehouse roles are for all warehouses. Its schema
 		// allows them on single ones, so they are shown but cannot be granted.
-		resourceType: resourceType{id: typeWarehouse, name: "Warehouse", trait: v2.ResourceType_TRAIT_APP}, optional: true,
+		resourceType: resourceType{id: access.TypeWarehouse, name: "Warehouse", trait: v2.ResourceType_TRAIT_APP}, optional: true,
 		on: "this warehouse",
 		syncer: rowsOf[segmentapi.Warehouse]{
 			list: func(c *segmentapi.Client, _ string) listFunc[segmentapi.Warehouse] { return c.Warehouses.List },
@@ -144,7 +139,7 @@ var kinds = []*kind{
 		}.syncer,
 	},
 	{
-		resourceType: resourceType{id: typeFunction, name: "Function", trait: v2.ResourceType_TRAIT_APP}, optional: true,
+		resourceType: resourceType{id: access.TypeFunction, name: "Function", trait: v2.ResourceType_TRAIT_APP}, optional: true,
 		on: "this function", grantable: true,
 		syncer: rowsOf[segmentapi.Function]{
 			parts: functionTypes(),
@@ -163,7 +158,7 @@ var kinds = []*kind{
 		}.syncer,
 	},
 	{
-		resourceType: resourceType{id: typeSpace, name: "Space", trait: v2.ResourceType_TRAIT_APP}, optional: true,
+		resourceType: resourceType{id: access.TypeSpace, name: "Space", trait: v2.ResourceType_TRAIT_APP}, optional: true,
 		on: "this space", grantable: true,
 		syncer: rowsOf[segmentapi.Space]{
 			list: func(c *segmentapi.Client, _ string) listFunc[segmentapi.Space] { return c.Spaces.List },
@@ -176,7 +171,7 @@ var kinds = []*kind{
 		}.syncer,
 	},
 	{
-		resourceType: resourceType{id: typeLabel, name: "Label", trait: v2.ResourceType_TRAIT_APP}, optional: true,
+		resourceType: resourceType{id: access.TypeLabel, name: "Label", trait: v2.ResourceType_TRAIT_APP}, optional: true,
 		on: "every source or space that carries these labels", grantable: true,
 		syncer: rowsOf[labelSet]{
 			list:     func(c *segmentapi.Client, _ string) listFunc[labelSet] { return listLabels(c) },

@@ -25,6 +25,16 @@ import (
 	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
 	"github.com/baton-segment/baton-segment/internal/sim"
 	"github.com/baton-segment/baton-segment/segmentapi"
+	"github.com/baton-segment/baton-segment/segmentapi/access"
+)
+
+const (
+	typeRole      = access.TypeRole
+	typeSource    = access.TypeSource
+	typeWarehouse = access.TypeWarehouse
+	typeFunction  = access.TypeFunction
+	typeSpace     = access.TypeSpace
+	typeLabel     = access.TypeLabel
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -130,7 +130,7 @@ func retryNotFound[T any](ctx context.Context, change func(context.Context) (T, 
 func (c *Connector) assignmentOf(ctx context.Context, t access.Target) (segmentapi.Assignment, bool, error) {
 	scope, _ := access.ScopeOf(t.Type)
 	a := segmentapi.Assignment{RoleID: t.RoleID, Scope: segmentapi.Scope{Type: scope, ID: t.ID}}
-	if t.Type == typeLabel {
+	if t.Type == access.TypeLabel {
 		var ok bool
 		if a.Scope.Labels, ok = access.ParseLabelID(t.ID); !ok {
 			return a, false, checkTarget(t)
@@ -145,7 +145,7 @@ func (c *Connector) assignmentOf(ctx context.Context, t access.Target) (segmenta
 
 // checkTarget refuses the id of a set of labels that no sync can show.
 func checkTarget(t access.Target) error {
-	if t.Type != typeLabel || access.IsLabelSum(t.ID) {
+	if t.Type != access.TypeLabel || access.IsLabelSum(t.ID) {
 		return nil
 	}
 	if _, ok := access.ParseLabelID(t.ID); !ok {
