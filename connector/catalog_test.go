@@ -153,7 +153,7 @@ func TestGet_Errors(t *testing.T) {
 				if httpStatus != http.StatusOK {
 					f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: httpStatus})
 				}
-				if httpStatus == http.StatusBadRequest && slices.Contains([]string{typeGroup, typeWarehouse, typeFunction, typeSpace, typeLabel}, typeID) {
+				if httpStatus == http.StatusBadRequest && slices.Contains(optionalTypes(), typeID) {
 					want = codes.NotFound // The plan may lack the type.
 				}
 				r, err := f.get(t.Context(), typeID, "missing")

@@ -64,7 +64,7 @@ func TestList_Errors(t *testing.T) {
 					fault := c.fault
 					fault.Operation = operation
 					f.inject(t, fault)
-					optional := slices.Contains([]string{typeGroup, typeWarehouse, typeFunction, typeSpace, typeLabel}, typeID)
+					optional := slices.Contains(optionalTypes(), typeID)
 					want := c.required
 					if optional {
 						want = c.optional

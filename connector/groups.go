@@ -64,8 +64,10 @@ func (g *groupSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Resour
 
 // Entitlements makes the group's one detail request.
 func (g *groupSyncer) Entitlements(ctx context.Context, r *v2.Resource, opts rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
-	return g.c.entitlements(ctx, r.GetId(), opts, g.detail, typeGroup, func(context.Context, syncstate.Sync) (*v2.Entitlement, error) {
-		return g.kind.only.of(r), nil
+	return g.c.entitlements(ctx, r.GetId(), opts, subjectReader{
+		detail:     g.detail,
+		memberOf:   typeGroup,
+		membership: func(context.Context, syncstate.Sync) (*v2.Entitlement, error) { return g.kind.only.of(r), nil },
 	})
 }
 
@@ -89,7 +91,7 @@ func (g *groupSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOp
 		if err != nil || sub.gone() && token.Phase == phaseHeld {
 			return nil, nil, err
 		}
-		return held(ctx, s, r.GetId(), sub, token, nil, expandsTo(r.GetId()))
+		return subjectGrants{id: r.GetId(), permissions: sub.Permissions, options: []grant.GrantOption{expandsTo(r.GetId())}}.page(ctx, s, token)
 	}
 	sub, _, err := knownSubject(ctx, s, r.GetId())
 	switch {

@@ -117,6 +117,11 @@ func getOperations() map[string]string {
 	return all
 }
 
+// optionalTypes are the types that a workspace's plan may lack.
+func optionalTypes() []string {
+	return []string{typeGroup, typeWarehouse, typeFunction, typeSpace, typeLabel}
+}
+
 // requestCounts counts the requests since the last call, by operation.
 func (f *fixture) requestCounts() map[string]int {
 	counts := map[string]int{}

@@ -168,21 +168,29 @@ func listedSubjects(ctx context.Context, s syncstate.Sync) (int, error) {
 	return s.Counted(typeUser) + s.Counted(typeGroup), nil
 }
 
+// A subjectReader is what differs between users and groups in reading what they
+// hold.
+type subjectReader struct {
+	detail detailFunc
+	// memberOf is the type in which the subject is a member, and membership the
+	// entitlement to be one.
+	memberOf   string
+	membership func(context.Context, syncstate.Sync) (*v2.Entitlement, error)
+}
+
 // entitlements returns the entitlements that are known from this subject's
 // permissions alone. In a targeted sync, which does not ask for static
-// entitlements, it returns the membership in the type called in as well.
+// entitlements, it returns the subject's membership as well.
 //
 // Without a session store the detail request is made once more for the grants: a
 // grant on an entitlement that has no row would be overlooked.
-func (c *Connector) entitlements(
-	ctx context.Context, id *v2.ResourceId, opts rs.SyncOpAttrs, read detailFunc, in string, membership func(context.Context, syncstate.Sync) (*v2.Entitlement, error),
-) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
+func (c *Connector) entitlements(ctx context.Context, id *v2.ResourceId, opts rs.SyncOpAttrs, reader subjectReader) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
 	token, err := parsePageToken(opts.PageToken.Token)
 	if err != nil {
 		return nil, nil, err
 	}
 	s := c.tracker.Open(opts)
-	sub, err := c.subject(ctx, s, id, read)
+	sub, err := c.subject(ctx, s, id, reader.detail)
 	if err != nil || sub.gone() {
 		return nil, nil, err
 	}
@@ -201,12 +209,12 @@ func (c *Connector) entitlements(
 		}
 		rows = append(rows, row)
 	}
-	static, err := hasStatic(ctx, s, in)
+	static, err := hasStatic(ctx, s, reader.memberOf)
 	if err != nil {
 		return nil, nil, err
 	}
 	if !static {
-		row, rowErr := membership(ctx, s)
+		row, rowErr := reader.membership(ctx, s)
 		if rowErr != nil {
 			return nil, nil, rowErr
 		}
@@ -249,37 +257,45 @@ func paginate[T any](id *v2.ResourceId, rows []T, token pageToken) ([]T, *pageTo
 // phaseUnlisted is the page of grants on resources that no list returned.
 const phaseUnlisted = "unlisted"
 
-// held returns one page of what a subject holds, after what else is granted to
-// it: grants on listed resources first, then those on resources that no list
-// returned. Only the latter carry their resources.
-func held(
-	ctx context.Context, s syncstate.Sync, id *v2.ResourceId, sub subject, token pageToken, others []*v2.Grant, opts ...grant.GrantOption,
-) ([]*v2.Grant, *rs.SyncOpResults, error) {
-	holdings, err := locate(ctx, s, sub.Permissions)
+// subjectGrants are the grants to a user or group.
+type subjectGrants struct {
+	id          *v2.ResourceId
+	permissions []segmentapi.Permission
+	// memberships are further grants to it.
+	memberships []*v2.Grant
+	// options apply to the grants of its permissions.
+	options []grant.GrantOption
+}
+
+// page returns one page of grants: those on listed resources and the memberships
+// first, then those on resources that no list returned. Only the latter carry their
+// resources.
+func (g subjectGrants) page(ctx context.Context, s syncstate.Sync, token pageToken) ([]*v2.Grant, *rs.SyncOpResults, error) {
+	holdings, err := locate(ctx, s, g.permissions)
 	if err != nil {
 		return nil, nil, err
 	}
 	var ordinary, inserted []*v2.Grant
-	for _, h := range holdings {
-		options := opts
-		if !kindOf(h.Type).grantable {
-			options = append(slices.Clone(opts), grant.WithAnnotation(&v2.GrantImmutable{}))
+	for _, held := range holdings {
+		options := g.options
+		if !kindOf(held.Type).grantable {
+			options = append(slices.Clone(options), grant.WithAnnotation(&v2.GrantImmutable{}))
 		}
-		if h.Listed {
-			ordinary = append(ordinary, newGrant(h.Type, h.ID, h.slug(), id, options...))
+		if held.Listed {
+			ordinary = append(ordinary, newGrant(held.Type, held.ID, held.slug(), g.id, options...))
 			continue
 		}
-		r, err := h.unlistedResource()
+		r, err := held.unlistedResource()
 		if err != nil {
 			return nil, nil, err
 		}
-		inserted = append(inserted, grant.NewGrant(r, h.slug(), id, options...))
+		inserted = append(inserted, grant.NewGrant(r, held.slug(), g.id, options...))
 	}
 	if token.Phase == phaseUnlisted {
-		rows, next, err := paginate(id, inserted, token)
+		rows, next, err := paginate(g.id, inserted, token)
 		return rows, insertResources(next), err
 	}
-	rows, next, err := paginate(id, append(ordinary, others...), token)
+	rows, next, err := paginate(g.id, append(ordinary, g.memberships...), token)
 	if next == nil && len(inserted) > 0 {
 		next = &pageToken{Phase: phaseUnlisted}
 	}

@@ -55,9 +55,13 @@ func (u *userSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Resourc
 
 // Entitlements makes the user's one detail request.
 func (u *userSyncer) Entitlements(ctx context.Context, r *v2.Resource, opts rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
-	return u.c.entitlements(ctx, r.GetId(), opts, u.detail, typeWorkspace, func(ctx context.Context, s syncstate.Sync) (*v2.Entitlement, error) {
-		id, err := u.c.workspaceID(ctx, s)
-		return kindOf(typeWorkspace).only.of(stub(typeWorkspace, id)), err
+	return u.c.entitlements(ctx, r.GetId(), opts, subjectReader{
+		detail:   u.detail,
+		memberOf: typeWorkspace,
+		membership: func(ctx context.Context, s syncstate.Sync) (*v2.Entitlement, error) {
+			id, err := u.c.workspaceID(ctx, s)
+			return kindOf(typeWorkspace).only.of(stub(typeWorkspace, id)), err
+		},
 	})
 }
 
@@ -79,7 +83,11 @@ func (u *userSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpA
 	if err != nil {
 		return nil, nil, err
 	}
-	return held(ctx, s, r.GetId(), sub, token, []*v2.Grant{newGrant(typeWorkspace, workspace, slugMember, r.GetId())})
+	return subjectGrants{
+		id:          r.GetId(),
+		permissions: sub.Permissions,
+		memberships: []*v2.Grant{newGrant(typeWorkspace, workspace, slugMember, r.GetId())},
+	}.page(ctx, s, token)
 }
 
 func (u *userSyncer) detail(ctx context.Context, id string) ([]segmentapi.Permission, error) {
