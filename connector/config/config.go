@@ -17,7 +17,7 @@ func Schema() field.Configuration {
 	return field.NewConfiguration([]field.SchemaField{
 		field.StringField("token",
 			field.WithDisplayName("API token"),
-			field.WithDescription("Segment Public API token, best of a Workspace Owner (Workspace Settings, Access Management, Tokens)"),
+			field.WithDescription("Segment Public API token, preferably of a Workspace Owner (Workspace Settings, Access Management, Tokens)"),
 			field.WithRequired(true),
 			field.WithIsSecret(true)),
 		field.SelectField("region", []string{string(segmentapi.RegionUS), string(segmentapi.RegionEU)},
