@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"testing"
 
@@ -24,6 +22,7 @@ import (
 
 	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
@@ -56,14 +55,12 @@ func newFixture(t *testing.T, ws *sim.Workspace, opts ...sim.Option) *fixture {
 // newPagedFixture is newFixture with a page size. Zero means the default.
 func newPagedFixture(t *testing.T, ws *sim.Workspace, pageSize int, opts ...sim.Option) *fixture {
 	t.Helper()
-	s := sim.New(ws, opts...)
-	server := httptest.NewServer(s)
-	t.Cleanup(server.Close)
-	c, err := New(t.Context(), Options{Token: s.Token(), BaseURL: server.URL, PageSize: pageSize})
+	s := simtest.Serve(t, ws, opts...)
+	c, err := New(t.Context(), Options{Token: s.Token(), BaseURL: s.URL, PageSize: pageSize})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &fixture{Connector: c, sim: s, session: statetest.New()}
+	return &fixture{Connector: c, sim: s.Server, session: statetest.New()}
 }
 
 // newInMemoryFixture returns a connector whose requests reach the workspace
@@ -71,7 +68,7 @@ func newPagedFixture(t *testing.T, ws *sim.Workspace, pageSize int, opts ...sim.
 func newInMemoryFixture(t *testing.T, ws *sim.Workspace, opts ...sim.Option) *fixture {
 	t.Helper()
 	s := sim.New(ws, opts...)
-	client := must(segmentapi.New(s.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: s.RoundTripper()}), segmentapi.WithRetry(syncRetry)))(t)
+	client := must(segmentapi.New(s.Token(), segmentapi.WithHTTPClient(simtest.Client(s)), segmentapi.WithRetry(syncRetry)))(t)
 	patient := must(client.WithRetry(patientRetry))(t)
 	return &fixture{Connector: &Connector{client: client, patient: patient}, sim: s, session: statetest.New()}
 }
@@ -81,7 +78,7 @@ func newInMemoryFixture(t *testing.T, ws *sim.Workspace, opts ...sim.Option) *fi
 func newUnpacedFixture(t testing.TB, ws *sim.Workspace) *fixture {
 	t.Helper()
 	s := sim.New(ws)
-	client, err := segmentapi.New(s.Token(), segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(&http.Client{Transport: s.RoundTripper()}),
+	client, err := segmentapi.New(s.Token(), segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(simtest.Client(s)),
 		segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}), segmentapi.WithLimits(segmentapi.Limits{WritesPerMinute: 1e9}))
 	if err != nil {
 		t.Fatal(err)
@@ -124,10 +121,7 @@ func optionalTypes() []string {
 
 // requestCounts counts the requests since the last call, by operation.
 func (f *fixture) requestCounts() map[string]int {
-	counts := map[string]int{}
-	for _, r := range f.sim.Journal() {
-		counts[r.Operation]++
-	}
+	counts := simtest.Count(f.sim.Journal())
 	f.sim.ResetJournal()
 	return counts
 }
@@ -135,12 +129,7 @@ func (f *fixture) requestCounts() map[string]int {
 // writes returns the operations of the requests since the last call that can
 // change something.
 func (f *fixture) writes() []string {
-	var all []string
-	for _, r := range f.sim.Journal() {
-		if r.Method != http.MethodGet {
-			all = append(all, r.Operation)
-		}
-	}
+	all := simtest.Writes(f.sim.Journal())
 	f.sim.ResetJournal()
 	return all
 }
@@ -148,9 +137,7 @@ func (f *fixture) writes() []string {
 // inject makes requests fail or wait as the fault says.
 func (f *fixture) inject(t *testing.T, fault sim.Fault) {
 	t.Helper()
-	if err := f.sim.Inject(fault); err != nil {
-		t.Fatal(err)
-	}
+	simtest.Inject(t, f.sim, fault)
 }
 
 // listAll lists all types and reads their static entitlements, as the first
@@ -304,16 +291,8 @@ func allPages[T any](f *fixture, call func(rs.SyncOpAttrs) ([]T, *rs.SyncOpResul
 	}
 }
 
-// must fails the test if there is an error.
-func must[T any](v T, err error) func(*testing.T) T {
-	return func(t *testing.T) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
-}
+// must is [simtest.Must].
+func must[T any](v T, err error) func(simtest.TB) T { return simtest.Must(v, err) }
 
 // rowWithID returns the row with an id. Without one the test fails.
 func rowWithID(t *testing.T, rows []*v2.Resource, id string) *v2.Resource {

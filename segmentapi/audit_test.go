@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -62,7 +63,7 @@ func TestAuditLine_UnknownOutcome(t *testing.T) {
 				c, err := segmentapi.New(srv.Token(), unspacedWrites(), segmentapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
 					segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}),
 					segmentapi.WithHTTPClient(&http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
-						written := len(writes(srv)) > 0
+						written := len(simtest.Writes(srv.Journal())) > 0
 						resp, err := srv.RoundTripper().RoundTrip(r)
 						if r.Method != http.MethodGet && errors.Is(cause, context.Canceled) {
 							leave()
@@ -154,7 +155,7 @@ func TestAuditLine_DeleteThatCannotBeReadBack(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
 				f.Operation, f.Ordinal = "getUserGroup", 2
-				inject(t, srv, sim.Fault{Operation: "deleteUserGroup", Ordinal: 1, Kind: sim.FaultLateStatus, Status: 503}, f)
+				simtest.Inject(t, srv, sim.Fault{Operation: "deleteUserGroup", Ordinal: 1, Kind: sim.FaultLateStatus, Status: 503}, f)
 				var log bytes.Buffer
 				if _, err := connect(t, srv, segmentapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))).Groups.Delete(t.Context(), "g"); err != nil && !errors.Is(err, segmentapi.ErrRateLimited) {
 					t.Error(err)
@@ -186,7 +187,7 @@ func TestAuditLine_SomeMembersRemoved(t *testing.T) {
 					ws.Groups = append(ws.Groups, sim.Group{ID: "group", Name: "group", Members: []string{"u@example.com", "v@example.com"}, Permissions: []sim.Permission{on(minimal, wholeWorkspace)}})
 				}))
 				f.Operation, f.Ordinal = "removeUsersFromUserGroup", 2
-				inject(t, srv, f)
+				simtest.Inject(t, srv, f)
 				var log bytes.Buffer
 				logger := slog.New(slog.NewTextHandler(&log, nil))
 				if _, err := connect(t, srv, segmentapi.WithLogger(logger)).Groups.RemoveMembers(t.Context(), "group", "u@example.com", "v@example.com"); err == nil {

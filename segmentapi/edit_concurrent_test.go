@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -95,7 +96,7 @@ func TestRevoke_UndoneByOthers(t *testing.T) {
 		if !errors.Is(err, segmentapi.ErrNotApplied) || !strings.Contains(err.Error(), "- Source Admin on SOURCE a") {
 			t.Error(err)
 		}
-		if got := writes(srv); len(got) != 3 {
+		if got := simtest.Writes(srv.Journal()); len(got) != 3 {
 			t.Errorf("writes %v, want 3", got)
 		}
 		checkHolds(t, srv, e.id, admin+" SOURCE a", minimal+" "+wholeWorkspace)
@@ -141,7 +142,7 @@ func TestEdit_WritesNothingUnplanned(t *testing.T) {
 		if !errors.Is(err, segmentapi.ErrNotApplied) || !strings.Contains(err.Error(), "- role-4 on SOURCE e") {
 			t.Error(err)
 		}
-		if got := writes(srv); len(got) != 0 {
+		if got := simtest.Writes(srv.Journal()); len(got) != 0 {
 			t.Errorf("writes %v", got)
 		}
 	})
@@ -264,7 +265,7 @@ func TestEdit_WritesThatCancelOut(t *testing.T) {
 				if err != nil || !change.Empty() {
 					t.Errorf("%v, %v", change, err)
 				}
-				if got := writes(srv); !slices.Equal(got, c.writes(e)) {
+				if got := simtest.Writes(srv.Journal()); !slices.Equal(got, c.writes(e)) {
 					t.Errorf("writes %v", got)
 				}
 				checkHolds(t, srv, e.id, c.want...)
@@ -299,7 +300,7 @@ func TestEdits_WaitForEachOther(t *testing.T) {
 		if _, err = other.Users.Grant(ctx, "u", assigned(admin, "SOURCE b")); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Minute {
 			t.Errorf("%v after %s", err, time.Since(start))
 		}
-		if got := requests(srv); len(got) != 1 {
+		if got := simtest.Operations(srv.Journal()); len(got) != 1 {
 			t.Errorf("requests %v", got)
 		}
 		if err = <-done; err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -70,7 +71,7 @@ func TestGrantRevoke_FailedWrites(t *testing.T) {
 					want = slices.Delete(want, 0, 1)
 				}
 				checkHolds(t, srv, e.id, want...)
-				if got := writes(srv); len(got) != c.writes {
+				if got := simtest.Writes(srv.Journal()); len(got) != c.writes {
 					t.Errorf("writes %v, want %d", got, c.writes)
 				}
 			})
@@ -107,7 +108,7 @@ func TestRevoke_PutKeepsFailing(t *testing.T) {
 				if took := time.Since(start); took < c.least || took > 20*time.Second {
 					t.Errorf("it took %s", took)
 				}
-				if got := writes(srv); len(got) != c.writes {
+				if got := simtest.Writes(srv.Journal()); len(got) != c.writes {
 					t.Errorf("writes %v, want %d", got, c.writes)
 				}
 				checkHolds(t, srv, "u", admin+" SOURCE a", minimal+" "+wholeWorkspace)
@@ -146,10 +147,10 @@ func TestRevoke_MaxAttempts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		srv := sim.New(testWorkspace(on(minimal, wholeWorkspace), on(admin, "SOURCE a")))
-		inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"0"}}})
+		simtest.Inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"0"}}})
 		c := connect(t, srv, segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 65 * time.Second}))
 		_, err := c.Users.Revoke(t.Context(), "u", assigned(admin, "SOURCE a"))
-		if n := operations(srv)["replacePermissionsForUser"]; n > 3 {
+		if n := simtest.Count(srv.Journal())["replacePermissionsForUser"]; n > 3 {
 			t.Errorf("sent %d times: %v", n, err)
 		}
 	})
@@ -159,7 +160,7 @@ func TestRevoke_MaxAttempts(t *testing.T) {
 func TestRevokeRemove_WithoutMaxWait(t *testing.T) {
 	t.Parallel()
 	srv := sim.New(testWorkspace(on(admin, "SOURCE a"), on(minimal, wholeWorkspace)))
-	inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 503},
+	simtest.Inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 503},
 		sim.Fault{Operation: "deleteUsers", Ordinal: 1, Kind: sim.FaultStatus, Status: 503})
 	c := connect(t, srv, unspacedWrites(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3}))
 	if _, err := c.Users.Revoke(t.Context(), "u", assigned(admin, "SOURCE a")); err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -26,7 +27,7 @@ func TestRevoke_LastPermission(t *testing.T) {
 			t.Error(err)
 		}
 		checkHolds(t, srv, e.id, minimal+" "+wholeWorkspace)
-		if got := writes(srv); len(got) != 0 {
+		if got := simtest.Writes(srv.Journal()); len(got) != 0 {
 			t.Errorf("writes %v", got)
 		}
 	})
@@ -41,7 +42,7 @@ func TestRevoke_BecomesTheLastPermission(t *testing.T) {
 			t.Fatal(err)
 		}
 		checkHolds(t, srv, e.id, minimal+" "+wholeWorkspace)
-		order := requests(srv)
+		order := simtest.Operations(srv.Journal())
 		if i := slices.Index(order, e.put); order[i-1] != e.get {
 			t.Errorf("the write came after %s", order[i-1])
 		}
@@ -57,7 +58,7 @@ func TestRevoke_LastPermissionWithoutMinimalAccess(t *testing.T) {
 			t.Error(err)
 		}
 		checkHolds(t, srv, e.id, admin+" SOURCE a")
-		if got := writes(srv); len(got) != 0 {
+		if got := simtest.Writes(srv.Journal()); len(got) != 0 {
 			t.Errorf("writes %v", got)
 		}
 	})
@@ -68,7 +69,7 @@ func TestRevoke_LastPermissionWithoutMinimalAccess(t *testing.T) {
 func TestEdit_LastPermissionWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	forUserAndGroup(t, []sim.Permission{on(admin, "SOURCE a")}, func(t *testing.T, srv *sim.Server, e editor) {
-		inject(t, srv, sim.Fault{Operation: e.put, Ordinal: 1, Kind: sim.FaultDrop})
+		simtest.Inject(t, srv, sim.Fault{Operation: e.put, Ordinal: 1, Kind: sim.FaultDrop})
 		change, err := e.edit(t.Context(), e.id, segmentapi.RevokeFunc(func(segmentapi.Assignment) bool { return true }))
 		if err != nil || change.String() != "+ Minimal Workspace Access on WORKSPACE ws; - Source Admin on SOURCE a" {
 			t.Errorf("%v, %v", change, err)
@@ -83,7 +84,7 @@ func TestRevoke_MinimalAccessAfterARefusedPut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		srv := sim.New(testWorkspace(on(minimal, wholeWorkspace), on(admin, "SOURCE a")))
-		inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"10"}}})
+		simtest.Inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"10"}}})
 		updateSoon(srv, func(ws *sim.Workspace) {
 			editPermissions(ws, "u", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, wholeWorkspace)} })
 		})
@@ -100,8 +101,8 @@ func TestRevoke_MinimalAccessAfterAFailedPut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		srv := sim.New(testWorkspace(on(minimal, wholeWorkspace), on(admin, "SOURCE a")))
-		inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 503})
-		updateBefore(t, srv, "getUser", 3, func(ws *sim.Workspace) {
+		simtest.Inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 503})
+		simtest.Before(t, srv, "getUser", 3, func(ws *sim.Workspace) {
 			editPermissions(ws, "u", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, wholeWorkspace)} })
 		})
 		d, err := connect(t, srv).Users.Revoke(t.Context(), "u", assigned(minimal, wholeWorkspace))

@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -180,8 +181,8 @@ func TestEditsKeepToTheModel(t *testing.T) {
 				if diff := cmp.Diff(m.lines(e.id), holds(srv.Workspace(), e.id)); diff != "" {
 					t.Fatalf("after %s (%s) %s holds (-want +got):\n%s", line, change, e.id, diff)
 				}
-				if was[line] != revoke && len(writes(srv)) != 0 {
-					t.Fatalf("%s needed no write, there were %v", line, writes(srv))
+				if was[line] != revoke && len(simtest.Writes(srv.Journal())) != 0 {
+					t.Fatalf("%s needed no write, there were %v", line, simtest.Writes(srv.Journal()))
 				}
 			}
 		}
@@ -288,7 +289,7 @@ func checkUnderFaults(t *testing.T, form sim.PostForm, faults []sim.Fault) {
 					m[e.id][line] = true
 				}
 			} else if diff := cmp.Diff(m.lines(e.id), got, equateEmpty); diff != "" && (err == nil || form == sim.PostMerges || !strings.Contains(err.Error(), "COULD NOT BE CHANGED BACK")) {
-				t.Fatalf("after %s (%s; %v) and %v %s holds (-want +got):\n%s", line, change, err, requests(srv), e.id, diff)
+				t.Fatalf("after %s (%s; %v) and %v %s holds (-want +got):\n%s", line, change, err, simtest.Operations(srv.Journal()), e.id, diff)
 			} else if diff != "" {
 				damaged++
 				m[e.id] = map[string]bool{}

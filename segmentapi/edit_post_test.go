@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -36,13 +37,13 @@ func TestGrant_PostThatReplaces(t *testing.T) {
 					}
 					checkHolds(t, srv, e.id, want...)
 					// Once this is known, nothing is missing even for a moment.
-					known := len(writes(srv)) > 1
+					known := len(simtest.Writes(srv.Journal())) > 1
 					srv.ResetJournal()
 					if _, err = e.grant(t.Context(), e.id, assigned(admin, "SOURCE d")); err != nil {
 						t.Fatal(err)
 					}
 					checkHolds(t, srv, e.id, append(want, admin+" SOURCE d")...)
-					if got := writes(srv); known && (len(got) != 1 || got[0] != e.put) {
+					if got := simtest.Writes(srv.Journal()); known && (len(got) != 1 || got[0] != e.put) {
 						t.Errorf("writes %v", got)
 					}
 				}, sim.WithPost(form))
@@ -66,7 +67,7 @@ func TestGrant_OthersRevokeDuringThePost(t *testing.T) {
 					t.Errorf("%v, %v", change, err)
 				}
 				checkHolds(t, srv, e.id, append(holds(testWorkspace(left...), "u"), admin+" SOURCE c")...)
-				if diff := cmp.Diff([]string{e.post, e.put, e.post, e.put}, writes(srv)); diff != "" {
+				if diff := cmp.Diff([]string{e.post, e.put, e.post, e.put}, simtest.Writes(srv.Journal())); diff != "" {
 					t.Errorf("writes (-want +got):\n%s", diff)
 				}
 				// Now it is known.
@@ -76,7 +77,7 @@ func TestGrant_OthersRevokeDuringThePost(t *testing.T) {
 					t.Fatal(err)
 				}
 				checkHolds(t, srv, e.id, admin+" SOURCE d")
-				if diff := cmp.Diff([]string{e.post}, writes(srv)); diff != "" {
+				if diff := cmp.Diff([]string{e.post}, simtest.Writes(srv.Journal())); diff != "" {
 					t.Errorf("writes (-want +got):\n%s", diff)
 				}
 			})
@@ -144,7 +145,7 @@ func TestGrant_SecondPostFails(t *testing.T) {
 				forUserAndGroup(t, held, func(t *testing.T, srv *sim.Server, e editor) {
 					fault := fault // A copy: user and group run in parallel.
 					fault.Operation, fault.Ordinal = e.post, 2
-					inject(t, srv, fault)
+					simtest.Inject(t, srv, fault)
 					change, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE c"))
 					if err != nil || change.String() != "+ Source Admin on SOURCE c" {
 						t.Errorf("%v, %v", change, err)
@@ -179,7 +180,7 @@ func TestGrant_RestoresAfterAReplacingPost(t *testing.T) {
 				srv := sim.New(testWorkspace(held...), sim.WithPost(sim.PostReplaces))
 				for _, f := range faults {
 					f.Operation = "replacePermissionsForUser"
-					inject(t, srv, f)
+					simtest.Inject(t, srv, f)
 				}
 				// As the connector does.
 				c := connect(t, srv, unspacedWrites(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}))
@@ -196,7 +197,7 @@ func TestGrant_RestoresAfterAReplacingPost(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		defer leave()
 		hc := &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
-			if len(writes(srv)) == 1 {
+			if len(simtest.Writes(srv.Journal())) == 1 {
 				leave() // At the read back.
 			}
 			if r.Context().Err() != nil {
@@ -217,7 +218,7 @@ func TestGrant_RestoresAfterAReplacingPost(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) { makeOwner(ws, "u") }), sim.WithPost(sim.PostReplaces))
-			inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 500})
+			simtest.Inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 500})
 			if _, err := connect(t, srv, unspacedWrites()).Users.Grant(t.Context(), "u", assigned(reader, "SOURCE a")); err != nil {
 				t.Error(err)
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -83,7 +83,7 @@ func TestGrantRevoke_Idempotent(t *testing.T) {
 				t.Fatalf("%s: %v, %v", resource, change, err)
 			}
 			checkHolds(t, srv, e.id, start...)
-			if got := writes(srv); len(got) != 1 {
+			if got := simtest.Writes(srv.Journal()); len(got) != 1 {
 				t.Errorf("writes %v, want one", got)
 			}
 
@@ -166,7 +166,7 @@ func TestRevoke_PutThatDropsLabels(t *testing.T) {
 			!strings.Contains(err.Error(), "+ Source Admin on WORKSPACE ws with env=prod; - Source Admin on WORKSPACE ws") {
 			t.Error(err)
 		}
-		if got := writes(srv); len(got) != 3 {
+		if got := simtest.Writes(srv.Journal()); len(got) != 3 {
 			t.Errorf("writes %v", got)
 		}
 	}, sim.WithPutDroppingLabels())
@@ -265,8 +265,7 @@ func TestGrantRevoke_OverHTTP(t *testing.T) {
 	t.Parallel()
 	held := []sim.Permission{on(admin, "SOURCE a", "SOURCE b", wholeWorkspace+" env=prod"), on(minimal, wholeWorkspace)}
 	srv := sim.New(testWorkspace(held...))
-	web := httptest.NewServer(srv)
-	defer web.Close()
+	web := simtest.Listen(t, srv)
 	c, err := segmentapi.New(srv.Token(), segmentapi.WithBaseURL(web.URL), unspacedWrites())
 	if err != nil {
 		t.Fatal(err)
@@ -292,7 +291,7 @@ func TestGrantRevoke_OverHTTP(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{
 		"getUser": 7, "addPermissionsToUser": 1, "replacePermissionsForUser": 2,
 		"getUserGroup": 7, "addPermissionsToUserGroup": 1, "replacePermissionsForUserGroup": 2,
-	}, operations(srv)); diff != "" {
+	}, simtest.Count(srv.Journal())); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 }
@@ -339,14 +338,14 @@ func TestEdits_InvalidArgument(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if got := requests(srv); len(got) != 0 {
+		if got := simtest.Operations(srv.Journal()); len(got) != 0 {
 			t.Errorf("requests %v", got)
 		}
 		// An edit can only be checked once it has seen what is held.
 		if _, err := e.edit(ctx, e.id, segmentapi.Grant(assigned("", "SOURCE a"))); !errors.Is(err, segmentapi.ErrInvalidArgument) {
 			t.Error(err)
 		}
-		if got := writes(srv); len(got) != 0 {
+		if got := simtest.Writes(srv.Journal()); len(got) != 0 {
 			t.Errorf("writes %v", got)
 		}
 	})
@@ -409,13 +408,13 @@ func TestDryRun(t *testing.T) {
 	if removed, err := c.Invites.Delete(ctx, "old@example.com"); !removed || err != nil {
 		t.Error(removed, err)
 	}
-	if got := writes(srv); len(got) != 0 {
+	if got := simtest.Writes(srv.Journal()); len(got) != 0 {
 		t.Errorf("writes %v", got)
 	}
 	if diff := cmp.Diff(start, srv.Workspace()); diff != "" {
 		t.Errorf("workspace (-want +got):\n%s", diff)
 	}
-	if _, _, err := c.Raw().IAMUsersAPI.DeleteUsers(ctx).UserIds([]string{"u"}).Execute(); err == nil || len(writes(srv)) != 0 {
-		t.Errorf("through Raw: %v, writes %v", err, writes(srv))
+	if _, _, err := c.Raw().IAMUsersAPI.DeleteUsers(ctx).UserIds([]string{"u"}).Execute(); err == nil || len(simtest.Writes(srv.Journal())) != 0 {
+		t.Errorf("through Raw: %v, writes %v", err, simtest.Writes(srv.Journal()))
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -57,8 +58,7 @@ func TestLists_FaultsOverHTTP(t *testing.T) {
 			if err := srv.Inject(sim.Fault{Operation: "listUsers", Ordinal: 2, Kind: kind, Delay: time.Millisecond}); err != nil {
 				t.Fatal(err)
 			}
-			server := httptest.NewServer(srv)
-			defer server.Close()
+			server := simtest.Listen(t, srv)
 			web := &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()} //nolint:errcheck // It is one.
 			if kind == sim.FaultSlow {
 				web.Timeout = 50 * time.Millisecond

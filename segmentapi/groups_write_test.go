@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -90,7 +91,7 @@ func TestGroupsCreateRename_InvalidArgument(t *testing.T) {
 			}
 		}
 	}
-	if got := requests(srv); len(got) != 0 {
+	if got := simtest.Operations(srv.Journal()); len(got) != 0 {
 		t.Errorf("requests %v", got)
 	}
 }
@@ -133,9 +134,9 @@ func TestGroupsCreate_FailedWrites(t *testing.T) {
 				ws := inviting()
 				srv := sim.New(ws)
 				c.fault.Operation, c.fault.Ordinal = "createUserGroup", 1
-				inject(t, srv, c.fault)
+				simtest.Inject(t, srv, c.fault)
 				made, err := connect(t, srv).Groups.Create(t.Context(), "New")
-				if got := operations(srv)["createUserGroup"]; got != max(1, c.posts) {
+				if got := simtest.Count(srv.Journal())["createUserGroup"]; got != max(1, c.posts) {
 					t.Errorf("%d requests", got)
 				}
 				if c.posted != nil {
@@ -177,10 +178,10 @@ func TestGroupsCreate_CreatedByOthersMeanwhile(t *testing.T) {
 			t.Parallel()
 			ws := inviting()
 			srv := sim.New(ws)
-			updateBefore(t, srv, "createUserGroup", 1, makesGroup("theirs", "New"))
+			simtest.Before(t, srv, "createUserGroup", 1, makesGroup("theirs", "New"))
 			if c.fault != nil {
 				c.fault.Operation = "createUserGroup"
-				inject(t, srv, *c.fault)
+				simtest.Inject(t, srv, *c.fault)
 			}
 			made, err := connect(t, srv, unspacedWrites(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1})).Groups.Create(t.Context(), "New")
 			if !errors.Is(err, c.want) || (made == nil) != (c.want != nil) || made != nil && made.ID == "theirs" {
@@ -209,8 +210,8 @@ func TestGroupsCreate_ManyAtOnce(t *testing.T) {
 		})
 	}
 	calls.Wait()
-	if len(made) != 1 || operations(srv)["createUserGroup"] != 1 || len(srv.Workspace().Groups) != 3 {
-		t.Errorf("%d made, writes %v", len(made), writes(srv))
+	if len(made) != 1 || simtest.Count(srv.Journal())["createUserGroup"] != 1 || len(srv.Workspace().Groups) != 3 {
+		t.Errorf("%d made, writes %v", len(made), simtest.Writes(srv.Journal()))
 	}
 }
 
@@ -277,9 +278,9 @@ func TestGroupsRename_FailedWrites(t *testing.T) {
 				ws := inviting()
 				srv := sim.New(ws)
 				c.fault.Operation, c.fault.Ordinal = "updateUserGroup", 1
-				inject(t, srv, c.fault)
+				simtest.Inject(t, srv, c.fault)
 				renamed, err := connect(t, srv).Groups.Rename(t.Context(), "g", "New")
-				if got := operations(srv)["updateUserGroup"]; got != c.patches {
+				if got := simtest.Count(srv.Journal())["updateUserGroup"]; got != c.patches {
 					t.Errorf("%d requests, want %d", got, c.patches)
 				}
 				if c.patched != nil {
@@ -305,7 +306,7 @@ func TestGroupsRename_TwoAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := sim.New(inviting())
 		// The first reads back late.
-		inject(t, srv, sim.Fault{Operation: "getUserGroup", Ordinal: 2, Kind: sim.FaultDelay, Delay: time.Hour})
+		simtest.Inject(t, srv, sim.Fault{Operation: "getUserGroup", Ordinal: 2, Kind: sim.FaultDelay, Delay: time.Hour})
 		c := connect(t, srv, unspacedWrites())
 		first := make(chan error, 1)
 		go func() {
@@ -342,7 +343,7 @@ func TestUsersListGroups(t *testing.T) {
 		if diff := cmp.Diff(want, collect(t, c.Users.AllGroups(t.Context(), "owner"))); diff != "" {
 			t.Errorf("pages of %d (-want +got):\n%s", size, diff)
 		}
-		if got := operations(srv)["listUserGroupsFromUser"]; got != (len(want)+size-1)/size {
+		if got := simtest.Count(srv.Journal())["listUserGroupsFromUser"]; got != (len(want)+size-1)/size {
 			t.Errorf("pages of %d: %d requests", size, got)
 		}
 	}
@@ -372,7 +373,7 @@ func TestUsersListGroups(t *testing.T) {
 			}
 		}
 	}
-	if got := requests(srv); len(got) != 0 {
+	if got := simtest.Operations(srv.Journal()); len(got) != 0 {
 		t.Errorf("requests %v", got)
 	}
 }
@@ -424,7 +425,7 @@ func TestGroupsRename_NameTakenDuringTheWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
-		inject(t, srv, sim.Fault{Operation: "updateUserGroup", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"30"}}})
+		simtest.Inject(t, srv, sim.Fault{Operation: "updateUserGroup", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"30"}}})
 		updateSoon(srv, func(ws *sim.Workspace) { ws.Groups = append(ws.Groups, sim.Group{ID: "theirs", Name: "New"}) })
 		if _, err := connect(t, srv).Groups.Rename(t.Context(), "g", "New"); !errors.Is(err, segmentapi.ErrConflict) {
 			t.Error(err)

@@ -1,20 +1,18 @@
 package segmentapi_test
 
 import (
-	"errors"
 	"io"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/baton-segment/baton-segment/internal/contract"
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -109,37 +107,9 @@ func checkHolds(t interface {
 	}
 }
 
-// writes returns the operations in the journal that are not reads.
-func writes(srv *sim.Server) []string {
-	var names []string
-	for _, r := range srv.Journal() {
-		if r.Method != http.MethodGet {
-			names = append(names, r.Operation)
-		}
-	}
-	return names
-}
-
-func requests(srv *sim.Server) []string {
-	var all []string
-	for _, r := range srv.Journal() {
-		all = append(all, r.Operation)
-	}
-	return all
-}
-
-// operations counts the requests of each operation in the journal.
-func operations(srv *sim.Server) map[string]int {
-	n := map[string]int{}
-	for _, r := range srv.Journal() {
-		n[r.Operation]++
-	}
-	return n
-}
-
 func expectOrder(t *testing.T, srv *sim.Server, want ...string) {
 	t.Helper()
-	if diff := cmp.Diff(want, requests(srv)); diff != "" {
+	if diff := cmp.Diff(want, simtest.Operations(srv.Journal())); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 }
@@ -149,27 +119,12 @@ func unspacedWrites() segmentapi.Option {
 	return segmentapi.WithLimits(segmentapi.Limits{WritesPerMinute: 1_000_000})
 }
 
-// newValidator makes one validator for all tests: it takes longer than most tests.
-var newValidator = sync.OnceValues(contract.New)
-
 // connect returns a client of a simulator in the same process. Requests and answers
 // must keep to the contract, except for answers that a fault has changed.
 func connect(t *testing.T, srv *sim.Server, opts ...segmentapi.Option) *segmentapi.Client {
 	t.Helper()
-	validator, err := newValidator()
-	if err != nil {
-		t.Fatal(err)
-	}
-	checked := validator.RoundTripper(srv.RoundTripper(), func(err error) {
-		var breach *contract.Error
-		journal := srv.Journal()
-		if errors.As(err, &breach) && breach.Status != 0 && journal[len(journal)-1].Fault != "" {
-			return
-		}
-		t.Error(err)
-	})
-	hc := &http.Client{Transport: checked}
-	c, err := segmentapi.New(srv.Token(), append([]segmentapi.Option{segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(hc)}, opts...)...)
+	all := []segmentapi.Option{segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(simtest.CheckedClient(t, srv))}
+	c, err := segmentapi.New(srv.Token(), append(all, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,21 +154,6 @@ func changeBefore(t *testing.T, srv *sim.Server, operation string, ordinal int, 
 
 func adds(p sim.Permission) func(*[]sim.Permission) {
 	return func(held *[]sim.Permission) { *held = append(*held, p) }
-}
-
-// updateBefore plans an edit of the workspace by another administrator.
-func updateBefore(t *testing.T, srv *sim.Server, operation string, ordinal int, edit func(*sim.Workspace)) {
-	t.Helper()
-	if err := srv.Before(operation, ordinal, edit); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func inject(t *testing.T, srv *sim.Server, faults ...sim.Fault) {
-	t.Helper()
-	if err := srv.Inject(faults...); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func editPermissions(ws *sim.Workspace, id string, edit func([]sim.Permission) []sim.Permission) {

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -103,12 +104,12 @@ func TestInvitesDelete_FailedWrites(t *testing.T) {
 				ws := inviting()
 				srv := sim.New(ws)
 				c.fault.Operation, c.fault.Ordinal = "deleteInvites", 1
-				inject(t, srv, c.fault)
+				simtest.Inject(t, srv, c.fault)
 				there, err := connect(t, srv).Invites.Delete(t.Context(), strings.ToLower(pending))
 				if there != (c.want == nil) || !errors.Is(err, c.want) {
 					t.Errorf("%t, %v", there, err)
 				}
-				if got := operations(srv)["deleteInvites"]; got != c.sent {
+				if got := simtest.Count(srv.Journal())["deleteInvites"]; got != c.sent {
 					t.Errorf("%d requests, want %d", got, c.sent)
 				}
 				if isInvited(srv.Workspace(), pending) != (c.want != nil) {

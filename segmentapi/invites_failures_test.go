@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -70,14 +70,14 @@ func TestInvitesCreate_Refused(t *testing.T) {
 				t.Error(err)
 			}
 			expectWorkspace(t, srv, ws, nil)
-			if got := writes(srv); len(got) != c.posts {
+			if got := simtest.Writes(srv.Journal()); len(got) != c.posts {
 				t.Errorf("writes %v, want %d", got, c.posts)
 			}
 			srv.ResetJournal()
 			if _, err := connect(t, srv, segmentapi.WithDryRun()).Invites.Create(t.Context(), c.in); !errors.Is(err, c.dry) {
 				t.Errorf("dry run: %v", err)
 			}
-			if got := writes(srv); len(got) != 0 {
+			if got := simtest.Writes(srv.Journal()); len(got) != 0 {
 				t.Errorf("writes in a dry run: %v", got)
 			}
 		})
@@ -119,11 +119,11 @@ func TestInvitesCreate_FailedWrites(t *testing.T) {
 			ws := inviting()
 			srv := sim.New(ws)
 			c.fault.Operation = "createInvites"
-			inject(t, srv, c.fault)
+			simtest.Inject(t, srv, c.fault)
 			client := connect(t, srv, unspacedWrites())
 			in := segmentapi.Invitation{Email: newcomer, Permissions: onSourceA(), Groups: []string{"h"}}
 			invite, err := client.Invites.Create(t.Context(), in)
-			if got := operations(srv)["createInvites"]; got != 1 {
+			if got := simtest.Count(srv.Journal())["createInvites"]; got != 1 {
 				t.Errorf("%d invites were sent", got)
 			}
 			if c.want != nil {
@@ -141,7 +141,7 @@ func TestInvitesCreate_FailedWrites(t *testing.T) {
 			if invite, err = client.Invites.Create(t.Context(), in); err != nil || invite.Sent {
 				t.Errorf("again: %+v, %v", invite, err)
 			}
-			if diff := cmp.Diff([]string{"createInvites", "addUsersToUserGroup"}, writes(srv)); diff != "" {
+			if diff := cmp.Diff([]string{"createInvites", "addUsersToUserGroup"}, simtest.Writes(srv.Journal())); diff != "" {
 				t.Errorf("writes (-want +got):\n%s", diff)
 			}
 		})
@@ -153,10 +153,9 @@ func TestInvitesCreate_FailedWrites(t *testing.T) {
 func TestInvitesCreate_OverHTTP(t *testing.T) {
 	t.Parallel()
 	srv := sim.New(inviting())
-	inject(t, srv, sim.Fault{Operation: "createInvites", Ordinal: 1, Kind: sim.FaultTruncate}, sim.Fault{Operation: "createInvites", Ordinal: 2, Kind: sim.FaultReset})
-	updateBefore(t, srv, "listInvites", 2, accepts(newcomer, "n"))
-	web := httptest.NewServer(srv)
-	defer web.Close()
+	simtest.Inject(t, srv, sim.Fault{Operation: "createInvites", Ordinal: 1, Kind: sim.FaultTruncate}, sim.Fault{Operation: "createInvites", Ordinal: 2, Kind: sim.FaultReset})
+	simtest.Before(t, srv, "listInvites", 2, accepts(newcomer, "n"))
+	web := simtest.Listen(t, srv)
 	c, err := segmentapi.New(srv.Token(), segmentapi.WithBaseURL(web.URL), unspacedWrites())
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +168,7 @@ func TestInvitesCreate_OverHTTP(t *testing.T) {
 	if _, err = c.Invites.Create(t.Context(), segmentapi.Invitation{Email: "other@example.com"}); !errors.Is(err, segmentapi.ErrConnection) {
 		t.Error(err)
 	}
-	if got := operations(srv)["createInvites"]; got != 2 {
+	if got := simtest.Count(srv.Journal())["createInvites"]; got != 2 {
 		t.Errorf("%d invites were sent, want 2", got)
 	}
 }
@@ -184,15 +183,15 @@ func TestInvitesCreate_RateLimited(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ws := inviting()
 				srv := sim.New(ws)
-				inject(t, srv, sim.Fault{Operation: "createInvites", Ordinal: 1, Kind: sim.FaultStatus, Status: 429})
+				simtest.Inject(t, srv, sim.Fault{Operation: "createInvites", Ordinal: 1, Kind: sim.FaultStatus, Status: 429})
 				c := connect(t, srv, segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: maxWait}))
 				start := time.Now()
 				invite, err := c.Invites.Create(t.Context(), segmentapi.Invitation{Email: newcomer, Permissions: onSourceA()})
 				took := time.Since(start)
 				if maxWait < time.Minute {
 					var limited *segmentapi.RateLimitError
-					if !errors.As(err, &limited) || took != 0 || operations(srv)["createInvites"] != 1 {
-						t.Errorf("%v after %s, requests %v", err, took, requests(srv))
+					if !errors.As(err, &limited) || took != 0 || simtest.Count(srv.Journal())["createInvites"] != 1 {
+						t.Errorf("%v after %s, requests %v", err, took, simtest.Operations(srv.Journal()))
 					}
 					expectWorkspace(t, srv, ws, nil)
 					return
@@ -215,7 +214,7 @@ func TestInvitesCreate_CompletesTheGroups(t *testing.T) {
 	ws := inviting()
 	ws.Groups = append(ws.Groups, sim.Group{ID: "last", Name: "Last"})
 	srv := sim.New(ws)
-	inject(t, srv, sim.Fault{Operation: "addUsersToUserGroup", Ordinal: 2, Kind: sim.FaultStatus, Status: 500})
+	simtest.Inject(t, srv, sim.Fault{Operation: "addUsersToUserGroup", Ordinal: 2, Kind: sim.FaultStatus, Status: 500})
 	c := connect(t, srv, unspacedWrites())
 	in := segmentapi.Invitation{Email: newcomer, Permissions: onSourceA(), Groups: []string{"g", "h", "last"}}
 	invite, err := c.Invites.Create(t.Context(), in)
@@ -227,7 +226,7 @@ func TestInvitesCreate_CompletesTheGroups(t *testing.T) {
 		t.Errorf("again: %+v, %v", invite, err)
 	}
 	expectWorkspace(t, srv, ws, inTurn(invites(newcomer, on(admin, "SOURCE a")), joins(0, newcomer), joins(1, newcomer), joins(2, newcomer)))
-	if got := operations(srv)["createInvites"]; got != 1 {
+	if got := simtest.Count(srv.Journal())["createInvites"]; got != 1 {
 		t.Errorf("%d invites were sent", got)
 	}
 }
@@ -276,7 +275,7 @@ func TestInvitesCreate_UnknownOutcome(t *testing.T) {
 			if invite, err := c.Invites.Create(t.Context(), in); err != nil || invite.Sent || invite.Email != newcomer {
 				t.Errorf("afterwards: %+v, %v", invite, err)
 			}
-			if got := operations(srv)["createInvites"]; got != 1 {
+			if got := simtest.Count(srv.Journal())["createInvites"]; got != 1 {
 				t.Errorf("%d invites were sent", got)
 			}
 		})

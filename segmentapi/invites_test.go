@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -197,7 +198,7 @@ func TestInvitesCreate(t *testing.T) {
 				}
 				srv := sim.New(ws)
 				if c.meanwhile != nil {
-					updateBefore(t, srv, c.operation, c.ordinal, c.meanwhile)
+					simtest.Before(t, srv, c.operation, c.ordinal, c.meanwhile)
 				}
 				opts, want, requests, changed := []segmentapi.Option{unspacedWrites()}, c.want, c.requests, c.changed
 				if dryRun {
@@ -362,7 +363,7 @@ func TestInvitesCreate_InvalidArgument(t *testing.T) {
 			}
 		}
 	}
-	if got := requests(srv); len(got) != 0 {
+	if got := simtest.Operations(srv.Journal()); len(got) != 0 {
 		t.Errorf("requests %v", got)
 	}
 }
@@ -388,7 +389,7 @@ func TestInvitesCreate_InvitedByOthersMeanwhile(t *testing.T) {
 			t.Parallel()
 			ws := inviting()
 			srv := sim.New(ws)
-			updateBefore(t, srv, "createInvites", 1, c.theirs)
+			simtest.Before(t, srv, "createInvites", 1, c.theirs)
 			var log bytes.Buffer
 			client := connect(t, srv, unspacedWrites(), segmentapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 			invite, err := client.Invites.Create(t.Context(), segmentapi.Invitation{Email: newcomer, Permissions: onSourceA(), Groups: []string{"g"}})
@@ -437,8 +438,8 @@ func TestInvitesCreate_ManyAtOnce(t *testing.T) {
 		})
 	}
 	calls.Wait()
-	if len(sent) != 1 || operations(srv)["createInvites"] != 1 || len(srv.Workspace().Invites) != 2 || !isInvited(srv.Workspace(), sent[0]) {
-		t.Errorf("sent %v, writes %v", sent, writes(srv))
+	if len(sent) != 1 || simtest.Count(srv.Journal())["createInvites"] != 1 || len(srv.Workspace().Invites) != 2 || !isInvited(srv.Workspace(), sent[0]) {
+		t.Errorf("sent %v, writes %v", sent, simtest.Writes(srv.Journal()))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -27,27 +28,27 @@ func TestMembers_UsersAndInvites(t *testing.T) {
 	ctx := t.Context()
 	// Members are not added again; an address that is given twice is added once.
 	added, err := c.Groups.AddMembers(ctx, "g", "u@example.com", "pending@example.com")
-	if err != nil || len(added) != 0 || len(writes(srv)) != 0 {
-		t.Errorf("%v, %v, wrote %v", added, err, writes(srv))
+	if err != nil || len(added) != 0 || len(simtest.Writes(srv.Journal())) != 0 {
+		t.Errorf("%v, %v, wrote %v", added, err, simtest.Writes(srv.Journal()))
 	}
 	added, err = c.Groups.AddMembers(ctx, "g", "u@example.com", "other@example.com", "OTHER@example.com", "owner@example.com")
-	if diff := cmp.Diff([]string{"other@example.com", "owner@example.com"}, added); err != nil || diff != "" || len(writes(srv)) != 1 {
-		t.Errorf("%v, wrote %v, added (-want +got):\n%s", err, writes(srv), diff)
+	if diff := cmp.Diff([]string{"other@example.com", "owner@example.com"}, added); err != nil || diff != "" || len(simtest.Writes(srv.Journal())) != 1 {
+		t.Errorf("%v, wrote %v, added (-want +got):\n%s", err, simtest.Writes(srv.Journal()), diff)
 	}
 	if diff := cmp.Diff([]string{"U@Example.com", "Pending@example.com", "other@example.com", "owner@example.com"}, srv.Workspace().Groups[0].Members); diff != "" {
 		t.Errorf("members (-want +got):\n%s", diff)
 	}
 	srv.ResetJournal()
 	removed, err := c.Groups.RemoveMembers(ctx, "g", "PENDING@example.com", "u@example.com", "gone@example.com")
-	if diff := cmp.Diff([]string{"U@Example.com", "Pending@example.com"}, removed); err != nil || diff != "" || len(writes(srv)) != 2 {
-		t.Errorf("%v, wrote %v, removed (-want +got):\n%s", err, writes(srv), diff)
+	if diff := cmp.Diff([]string{"U@Example.com", "Pending@example.com"}, removed); err != nil || diff != "" || len(simtest.Writes(srv.Journal())) != 2 {
+		t.Errorf("%v, wrote %v, removed (-want +got):\n%s", err, simtest.Writes(srv.Journal()), diff)
 	}
 	if diff := cmp.Diff([]string{"other@example.com", "owner@example.com"}, srv.Workspace().Groups[0].Members); diff != "" {
 		t.Errorf("members (-want +got):\n%s", diff)
 	}
 	srv.ResetJournal()
-	if removed, err = c.Groups.RemoveMembers(ctx, "g", "pending@example.com", "u@example.com"); err != nil || len(removed) != 0 || len(writes(srv)) != 0 {
-		t.Errorf("again: %v, %v, wrote %v", removed, err, writes(srv))
+	if removed, err = c.Groups.RemoveMembers(ctx, "g", "pending@example.com", "u@example.com"); err != nil || len(removed) != 0 || len(simtest.Writes(srv.Journal())) != 0 {
+		t.Errorf("again: %v, %v, wrote %v", removed, err, simtest.Writes(srv.Journal()))
 	}
 }
 
@@ -76,7 +77,7 @@ func TestRemoveMembers_AddressesDifferOnlyInCase(t *testing.T) {
 			t.Errorf("%v: %v, %v", emails, removed, err)
 		}
 	}
-	if got := writes(srv); len(got) != 0 {
+	if got := simtest.Writes(srv.Journal()); len(got) != 0 {
 		t.Errorf("writes %v", got)
 	}
 }
@@ -97,7 +98,7 @@ func TestRemoveMembers_MemberComesBack(t *testing.T) {
 		if !errors.Is(err, want) || (len(removed) == 1) != (want == nil) {
 			t.Errorf("%d times: %v, %v", times, removed, err)
 		}
-		if got := len(writes(srv)); got != min(times+1, 3) {
+		if got := len(simtest.Writes(srv.Journal())); got != min(times+1, 3) {
 			t.Errorf("%d times: %d writes", times, got)
 		}
 	}

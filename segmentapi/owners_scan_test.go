@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -82,7 +83,7 @@ func TestOwnerScan_ChangesAndFailures(t *testing.T) {
 				if !errors.Is(err, c.want) || errors.Is(err, segmentapi.ErrLastOwner) || !strings.Contains(err.Error(), operation) {
 					t.Error(err)
 				}
-				if got := writes(srv); len(got) != 0 {
+				if got := simtest.Writes(srv.Journal()); len(got) != 0 {
 					t.Errorf("writes %v", got)
 				}
 			})
@@ -123,10 +124,10 @@ func TestOwnerScan_StopsAtTheFirstOwner(t *testing.T) {
 				if _, err := connect(t, srv, unspacedWrites(), segmentapi.WithPageSize(20), segmentapi.WithDryRun()).Users.Revoke(t.Context(), "u", assigned(owner, wholeWorkspace)); err != nil {
 					t.Fatal(err)
 				}
-				if pages := operations(srv)["listUsers"]; pages > (c.most+19)/20 {
+				if pages := simtest.Count(srv.Journal())["listUsers"]; pages > (c.most+19)/20 {
 					t.Errorf("%d pages of users were read", pages)
 				}
-				read := operations(srv)["getUser"] - 1
+				read := simtest.Count(srv.Journal())["getUser"] - 1
 				if read < c.least || read > c.most {
 					t.Errorf("%d users were read, want %d to %d", read, c.least, c.most)
 				}
@@ -164,7 +165,7 @@ func TestOwnerScan_Limit(t *testing.T) {
 	if got := len(srv.Journal()); got < segmentapi.OwnerScanLimit-8 || got > segmentapi.OwnerScanLimit+4 {
 		t.Errorf("%d requests", got)
 	}
-	if got := writes(srv); len(got) != 0 {
+	if got := simtest.Writes(srv.Journal()); len(got) != 0 {
 		t.Errorf("writes %v", got)
 	}
 }
@@ -185,7 +186,7 @@ func TestOwnerScan_ChecksTheFoundOwnerAgain(t *testing.T) {
 			if _, err := connect(t, srv, unspacedWrites()).Users.Revoke(t.Context(), "u", assigned(owner, wholeWorkspace)); err != nil {
 				t.Fatal(err)
 			}
-			order := requests(srv)
+			order := simtest.Operations(srv.Journal())
 			after := order[slices.Index(order, "replacePermissionsForUser")+1:]
 			if diff := cmp.Diff(append([]string{"getUser"}, c.asked...), after); diff != "" {
 				t.Errorf("requests after the write (-want +got):\n%s", diff)

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -173,7 +174,7 @@ func TestLastOwner_Stays(t *testing.T) {
 					if diff := cmp.Diff(start, srv.Workspace()); diff != "" {
 						t.Errorf("workspace (-want +got):\n%s", diff)
 					}
-					if got := writes(srv); len(got) != 0 {
+					if got := simtest.Writes(srv.Journal()); len(got) != 0 {
 						t.Errorf("writes %v", got)
 					}
 					return
@@ -219,7 +220,7 @@ func TestLastOwner_RefusedWrite(t *testing.T) {
 			if diff := cmp.Diff(start, srv.Workspace()); diff != "" {
 				t.Errorf("workspace (-want +got):\n%s", diff)
 			}
-			if got := writes(srv); len(got) != 1 {
+			if got := simtest.Writes(srv.Journal()); len(got) != 1 {
 				t.Errorf("writes %v, want one", got)
 			}
 		})
@@ -252,7 +253,7 @@ func TestLastOwner_RoleMissingOrAmbiguous(t *testing.T) {
 			if _, err := client.Users.Revoke(t.Context(), "u", assigned(admin, wholeWorkspace)); !errors.Is(err, c.want) || !strings.Contains(err.Error(), "who owns the workspace cannot be told") {
 				t.Error(err)
 			}
-			if got := writes(srv); len(got) != 0 {
+			if got := simtest.Writes(srv.Journal()); len(got) != 0 {
 				t.Errorf("writes %v", got)
 			}
 			if _, err := client.Users.Revoke(t.Context(), "u", assigned(admin, "SOURCE a"), assigned(admin, wholeWorkspace+" env=prod")); err != nil {

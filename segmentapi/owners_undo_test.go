@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -138,7 +139,7 @@ func TestLastOwner_OwnersUnreadableAfterTheWrite(t *testing.T) {
 	srv := sim.New(ws)
 	// After the write listUsers and the reading of v fail.
 	hc := &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
-		written := slices.Contains(requests(srv), "replacePermissionsForUser")
+		written := slices.Contains(simtest.Operations(srv.Journal()), "replacePermissionsForUser")
 		if written && (r.URL.Path == "/users" || r.URL.Path == "/users/v") {
 			return nil, errors.New("unplugged")
 		}
@@ -195,7 +196,7 @@ func TestLastOwner_CheckAfterTheWriteWaits(t *testing.T) {
 					}))
 					failed := false
 					hc := &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
-						if len(writes(srv)) == 1 && r.URL.Path == "/users/v" && !failed {
+						if len(simtest.Writes(srv.Journal())) == 1 && r.URL.Path == "/users/v" && !failed {
 							failed = true
 							if demoted {
 								srv.Update(func(ws *sim.Workspace) {
@@ -256,7 +257,7 @@ func TestLastOwner_UndoesEveryWrite(t *testing.T) {
 		t.Error(err)
 	}
 	checkHolds(t, srv, "u", holds(ws, "u")...)
-	if diff := cmp.Diff([]string{"replacePermissionsForUser", "replacePermissionsForUser", "addPermissionsToUser"}, writes(srv)); diff != "" {
+	if diff := cmp.Diff([]string{"replacePermissionsForUser", "replacePermissionsForUser", "addPermissionsToUser"}, simtest.Writes(srv.Journal())); diff != "" {
 		t.Errorf("writes (-want +got):\n%s", diff)
 	}
 }
@@ -324,8 +325,8 @@ func TestLastOwner_OnlyPermissionIsRestored(t *testing.T) {
 func TestLastOwner_RefusedPutIsNotUndone(t *testing.T) {
 	t.Parallel()
 	srv := sim.New(ownerWorkspace(func(ws *sim.Workspace) { makeOwner(ws, "u"); makeOwner(ws, "v") }))
-	inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 403})
-	updateBefore(t, srv, "replacePermissionsForUser", 1, func(ws *sim.Workspace) {
+	simtest.Inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 403})
+	simtest.Before(t, srv, "replacePermissionsForUser", 1, func(ws *sim.Workspace) {
 		editPermissions(ws, "v", func([]sim.Permission) []sim.Permission { return []sim.Permission{on(minimal, wholeWorkspace)} })
 	})
 	err := ownershipRemovals["revoke from u"](t.Context(), connect(t, srv, unspacedWrites()))
@@ -357,7 +358,7 @@ func TestLastOwner_UndoKeepsRevocationsByOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		srv := takenMeanwhile()
-		inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"5"}}},
+		simtest.Inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"5"}}},
 			sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 2, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"20"}}})
 		c := connect(t, srv, segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}))
 		if _, err := c.Users.Revoke(t.Context(), "u", assigned(owner, wholeWorkspace), assigned(admin, "SOURCE a")); err == nil {
@@ -373,7 +374,7 @@ func TestLastOwner_UndoKeepsRevocationsByOthersAfterA503(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		srv := takenMeanwhile()
-		inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 503})
+		simtest.Inject(t, srv, sim.Fault{Operation: "replacePermissionsForUser", Ordinal: 1, Kind: sim.FaultStatus, Status: 503})
 		if _, err := connect(t, srv).Users.Revoke(t.Context(), "u", assigned(owner, wholeWorkspace), assigned(admin, "SOURCE a")); err == nil {
 			t.Error("no error")
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -30,7 +31,7 @@ func TestRemoveDelete_Refused(t *testing.T) {
 					makeOwner(ws, "v")
 					addGroup(ws, "group", "u@example.com", "v@example.com")
 				}))
-				inject(t, srv, sim.Fault{Operation: "deleteUsers", Kind: sim.FaultStatus, Status: status}, sim.Fault{Operation: "deleteUserGroup", Kind: sim.FaultStatus, Status: status})
+				simtest.Inject(t, srv, sim.Fault{Operation: "deleteUsers", Kind: sim.FaultStatus, Status: status}, sim.Fault{Operation: "deleteUserGroup", Kind: sim.FaultStatus, Status: status})
 				start := srv.Workspace()
 				err := ownershipRemovals[how](t.Context(), connect(t, srv, unspacedWrites()))
 				if err == nil {
@@ -60,7 +61,7 @@ func TestUsersRemove_UndoRemovesMinimalAccess(t *testing.T) {
 	srv := sim.New(ws)
 	failed := false
 	hc := &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
-		if len(writes(srv)) == 1 && r.URL.Path == "/users/u" && !failed {
+		if len(simtest.Writes(srv.Journal())) == 1 && r.URL.Path == "/users/u" && !failed {
 			failed = true // The read back, once.
 			return nil, errors.New("unplugged")
 		}
@@ -142,7 +143,7 @@ func TestRemoveDelete_OtherOwnerGoesDuringTheWait(t *testing.T) {
 					}
 					addGroup(ws, "group", "u@example.com")
 				}))
-				inject(t, srv, sim.Fault{Operation: operation, Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"30"}}})
+				simtest.Inject(t, srv, sim.Fault{Operation: operation, Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: http.Header{"Retry-After": {"30"}}})
 				go func() {
 					<-time.After(20 * time.Second) // well inside the wait
 					srv.Update(func(ws *sim.Workspace) {
@@ -221,7 +222,7 @@ func TestRemoveDeleteRename_LimitAfterAnUnknownOutcome(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
-				inject(t, srv, sim.Fault{Operation: c.operation, Ordinal: 1, Kind: sim.FaultLateStatus, Status: 503},
+				simtest.Inject(t, srv, sim.Fault{Operation: c.operation, Ordinal: 1, Kind: sim.FaultLateStatus, Status: 503},
 					sim.Fault{Operation: c.operation, Ordinal: 2, Kind: sim.FaultStatus, Status: 429, Header: limited})
 				var log bytes.Buffer
 				err := c.do(t.Context(), connect(t, srv, unspacedWrites(), segmentapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))))
@@ -247,7 +248,7 @@ func TestWrites_CheckedAgainAfterAWait(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)))
-			inject(t, srv, sim.Fault{Operation: "createUserGroup", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: wait})
+			simtest.Inject(t, srv, sim.Fault{Operation: "createUserGroup", Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: wait})
 			updateSoon(srv, func(ws *sim.Workspace) { ws.Groups = append(ws.Groups, sim.Group{ID: "theirs", Name: "New"}) })
 			if _, err := connect(t, srv).Groups.Create(t.Context(), "New"); !errors.Is(err, segmentapi.ErrConflict) {
 				t.Error(err)
@@ -267,7 +268,7 @@ func TestWrites_CheckedAgainAfterAWait(t *testing.T) {
 						makeOwner(ws, "v")
 						ws.Groups = append(ws.Groups, sim.Group{ID: "group", Name: "group", Members: []string{"u@example.com"}, Permissions: []sim.Permission{on(minimal, wholeWorkspace)}})
 					}))
-					inject(t, srv, sim.Fault{Operation: operation, Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: wait})
+					simtest.Inject(t, srv, sim.Fault{Operation: operation, Ordinal: 1, Kind: sim.FaultStatus, Status: 429, Header: wait})
 					updateSoon(srv, func(ws *sim.Workspace) {
 						id := "group"
 						if how == "remove u" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,6 +24,7 @@ import (
 	"github.com/baton-segment/baton-segment/connector"
 	"github.com/baton-segment/baton-segment/connector/inprocess"
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
 	"github.com/baton-segment/baton-segment/segmentapi/segmentapitest"
 )
@@ -228,21 +228,17 @@ func TestGrant_ContextEndsDuringRateLimit(t *testing.T) {
 	ws := sim.Empty()
 	ws.Users = []sim.User{{ID: "ada", Email: "ada@example.com"}}
 	ws.Groups = []sim.Group{{ID: "web", Name: "Web"}}
-	core := sim.New(ws)
-	server := httptest.NewServer(core)
-	t.Cleanup(server.Close)
-	r := newRunner(t, newConnector(t, &segmentapitest.Server{URL: server.URL, Token: core.Token()}), inprocess.WithProvisioning())
+	s := simtest.Serve(t, ws)
+	r := newRunner(t, newConnector(t, &segmentapitest.Server{URL: s.URL, Token: s.Token()}), inprocess.WithProvisioning())
 	file := filepath.Join(t.TempDir(), "sync.c1z")
 	if err := r.Sync(t.Context(), file); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	err := core.Before("addUsersToUserGroup", 0, func(*sim.Workspace) { cancel() })
-	if err = errors.Join(err, core.Inject(sim.Fault{
+	simtest.Before(t, s.Server, "addUsersToUserGroup", 0, func(*sim.Workspace) { cancel() })
+	simtest.Inject(t, s.Server, sim.Fault{
 		Operation: "addUsersToUserGroup", Kind: sim.FaultStatus, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"3600"}},
-	})); err != nil {
-		t.Fatal(err)
-	}
+	})
 	if changed, err := r.Grant(ctx, file, membership, resourceID("user", "ada")); changed || !errors.Is(err, context.Canceled) {
 		t.Errorf("the grant ends with %t, %v", changed, err)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/baton-segment/baton-segment/connector"
 	"github.com/baton-segment/baton-segment/internal/sdkbaseline"
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 )
 
 // A bench is one sync of a simulated workspace, to be measured with baton-segment
@@ -118,13 +119,13 @@ func (c bench) measure(b *testing.B, program string) {
 	listener.Start()
 	defer listener.Close()
 	want := c.requests(ws)
-	s := server{Server: segment, URL: listener.URL}
+	s := simtest.Server{Server: segment, URL: listener.URL}
 	var sum measurement
 	refused := 0
 	for b.Loop() {
 		segment.ResetJournal()
 		file := filepath.Join(b.TempDir(), "sync.c1z")
-		sum.add(b, runMeasured(b, s.env(), program, c.args(file)...), file)
+		sum.add(b, runMeasured(b, s.Env(), program, c.args(file)...), file)
 		answered := 0
 		for _, r := range segment.Journal() {
 			if r.Status == http.StatusTooManyRequests {
@@ -170,7 +171,7 @@ func BenchmarkColdStart(b *testing.B) {
 		name, path string
 		env, args  []string
 	}{
-		{name: "baton-segment", path: buildAsReleased(b, "./cmd/baton-segment"), env: server{Server: segment, URL: listener.URL}.env()},
+		{name: "baton-segment", path: buildAsReleased(b, "./cmd/baton-segment"), env: simtest.Server{Server: segment, URL: listener.URL}.Env()},
 		{name: "empty", path: buildAsReleased(b, "./internal/sdkbaseline/cmd"), args: []string{"--workspace", workspace}},
 	} {
 		b.Run("program="+p.name, func(b *testing.B) {

@@ -58,7 +58,7 @@ func TestProgram_RefusesBadSettings(t *testing.T) {
 			words: []string{"base URL", "query"},
 		},
 		"page size above the limit": {
-			env:   s.env(),
+			env:   s.Env(),
 			args:  []string{"--page-size", "1001"},
 			words: []string{"page-size", "1000"},
 		},

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 )
 
 // The tests in this file inject one fault into the answers of an operation. Either
@@ -412,9 +413,7 @@ func TestRead_EveryFault(t *testing.T) {
 				}
 				pool.run(name, func(t *testing.T) {
 					s := serve(t, faultyWorkspace())
-					if err := s.Inject(row.faultOn(read, always)); err != nil {
-						t.Fatal(err)
-					}
+					simtest.Inject(t, s.Server.Server, row.faultOn(read, always))
 					got, err := read.call(withShortTimeout(t.Context(), row), t, s, read, always)
 					message := ""
 					if err != nil {
@@ -493,15 +492,13 @@ func TestProgram_EveryFault(t *testing.T) {
 			}
 			pool.run(read.operation+"/"+row.name, func(t *testing.T) {
 				s := serve(t, faultyWorkspace())
-				if err := s.Inject(row.faultOn(read, false)); err != nil {
-					t.Fatal(err)
-				}
+				simtest.Inject(t, s.Server.Server, row.faultOn(read, false))
 				dir := t.TempDir()
 				args := []string{"-f", filepath.Join(dir, "sync.c1z"), "--page-size", "1", "--log-level", "error"}
 				if row.fault.Kind == sim.FaultSlow {
 					args = append(args, "--http-timeout-seconds", "1")
 				}
-				r := runIn(t, dir, s.env(), program(t, "baton-segment"), args...)
+				r := runIn(t, dir, s.Env(), program(t, "baton-segment"), args...)
 				got := "fails " + codes.Code(r.code).String()
 				if r.code == 0 {
 					got = read.check(t, readFile(t, args[1]).contents(t), false)

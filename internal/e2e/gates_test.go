@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 )
 
 // The outcomes of a list whose answer has no rows.
@@ -269,9 +270,7 @@ func gated(t *testing.T, list gatedList, answer gatedAnswer) server {
 	s := serve(t, gatedWorkspace())
 	fault := list.fault(answer.fault)
 	for range 3 { // The client tries three times.
-		if err := s.Inject(fault); err != nil {
-			t.Fatal(err)
-		}
+		simtest.Inject(t, s.Server.Server, fault)
 		fault.Ordinal++
 		if answer.fault.Status != 500 {
 			break
@@ -430,7 +429,7 @@ func TestProgram_MissingFeatures(t *testing.T) {
 			ws := gatedWorkspace()
 			s := serve(t, ws, sim.WithoutFeatures(g.features...), sim.WithGateStatus(g.status))
 			dir := t.TempDir()
-			r := runIn(t, dir, s.env(), program(t, "baton-segment"))
+			r := runIn(t, dir, s.Env(), program(t, "baton-segment"))
 			if r.code != 0 {
 				t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 			}

@@ -35,7 +35,7 @@ func checkProvisioning(t *testing.T, blocks []string) {
 	ws := s.Workspace()
 	gains, loses, source := ws.Users[0], ws.Users[5], ws.Sources[6]
 	lost := "source:" + source.ID + ":" + ws.Roles[2].ID + ":user:" + loses.ID
-	runScript(t, s.env(), firstSync+blocks[0], map[string]string{
+	runScript(t, s.Env(), firstSync+blocks[0], map[string]string{
 		"<entitlement id>": "source:" + source.ID + ":" + ws.Roles[3].ID,
 		"<user id>":        gains.ID,
 		"<grant id>":       lost,
@@ -400,7 +400,7 @@ func TestGuideMessages(t *testing.T) {
 		pool.run(message, func(t *testing.T) {
 			d := c.deploy(t)
 			args := append([]string{"-f", d.file()}, c.args...)
-			r := runIn(t, d.dir, append(d.env(), c.env...), program(t, "baton-segment"), args...)
+			r := runIn(t, d.dir, append(d.Env(), c.env...), program(t, "baton-segment"), args...)
 			if fmt.Sprint(r.code) != code {
 				t.Errorf("exit code %d, want %s", r.code, code)
 			}

@@ -19,6 +19,7 @@ import (
 	"github.com/baton-segment/baton-segment/connector"
 	"github.com/baton-segment/baton-segment/connector/inprocess"
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 )
 
 // A sync passes the invariants of the SDK: no grant or entitlement refers to a row
@@ -121,7 +122,7 @@ func newRunner(ctx context.Context, t testingT, s server, pageSize int, opts ...
 func TestInProcess_LeavesIdleConnections(t *testing.T) {
 	t.Parallel()
 	const workers = 8
-	s := server{Server: sim.New(sim.Demo(), sim.WithToken(token))}
+	s := server{simtest.Server{Server: sim.New(sim.Demo(), sim.WithToken(token))}}
 	listener := httptest.NewUnstartedServer(s)
 	var mu sync.Mutex
 	open := map[net.Conn]http.ConnState{}

@@ -103,7 +103,7 @@ func checkStopBeforeStart(t *testing.T, s server, by interruption) {
 	if err := syscall.Mkfifo(settings, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, dir, append(s.env(), "BATON_CONFIG_PATH="+settings), "", smallPageArgs(filepath.Join(dir, syncName))...)
+	p := start(t, dir, append(s.Env(), "BATON_CONFIG_PATH="+settings), "", smallPageArgs(filepath.Join(dir, syncName))...)
 	pipe, err := os.OpenFile(settings, os.O_WRONLY, 0) // Returns when the program opens its end.
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestProgram_StoppedWhileWaiting(t *testing.T) {
 				if err := d.Inject(refusal); err != nil {
 					t.Fatal(err)
 				}
-				p := start(t, d.dir, d.env(), c.log, append(c.args, "-f", d.file(), "--log-level", "debug")...)
+				p := start(t, d.dir, d.Env(), c.log, append(c.args, "-f", d.file(), "--log-level", "debug")...)
 				p.await(t, p.logged)
 				begin := time.Now()
 				if code, _ := p.stop(t, by); code == 0 {

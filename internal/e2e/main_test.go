@@ -11,7 +11,6 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +25,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 )
 
 const repository = "../.."
@@ -116,40 +116,26 @@ type testingT interface {
 }
 
 // A server serves a simulated workspace to the programs and clients of a test.
-type server struct {
-	*sim.Server
-	URL string
-}
+type server struct{ simtest.Server }
 
 // token appears nowhere by chance, so a test that finds it has found a leak.
 const token = "token-of-the-simulated-workspace"
 
 func serve(t testingT, ws *sim.Workspace, opts ...sim.Option) server {
 	t.Helper()
-	s := sim.New(ws, append(opts, sim.WithToken(token))...)
-	listener := httptest.NewServer(s)
-	t.Cleanup(listener.Close)
-	return server{Server: s, URL: listener.URL}
-}
-
-// env returns the environment variables with which the programs reach the
-// workspace.
-func (s server) env() []string {
-	return []string{"BATON_TOKEN=" + s.Token(), "BATON_BASE_URL=" + s.URL}
+	return server{simtest.Serve(t, ws, append(opts, sim.WithToken(token))...)}
 }
 
 // requests counts the requests in the journal by operation, and fails the test
 // if one of them has failed.
 func (s server) requests(t testingT) map[string]int {
 	t.Helper()
-	counts := map[string]int{}
 	for _, r := range s.Journal() {
-		counts[r.Operation]++
 		if r.Status != 200 {
 			t.Errorf("%s %s?%s: status %d", r.Method, r.Path, r.Query, r.Status)
 		}
 	}
-	return counts
+	return simtest.Count(s.Journal())
 }
 
 type result struct {
@@ -206,7 +192,7 @@ func must(t *testing.T, env []string, program string, args ...string) result {
 func syncFile(t *testing.T, s server, args ...string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "sync.c1z")
-	must(t, s.env(), "baton-segment", slices.Concat([]string{"-f", file, "--log-level", "error"}, args)...)
+	must(t, s.Env(), "baton-segment", slices.Concat([]string{"-f", file, "--log-level", "error"}, args)...)
 	return file
 }
 
@@ -234,7 +220,7 @@ func sharedSync(t *testing.T, ws *sim.Workspace) string {
 	}
 	file.once.Do(func() {
 		path := filepath.Join(syncedDir, fmt.Sprintf("%x.c1z", sha256.Sum256(key)))
-		must(t, serve(t, ws).env(), "baton-segment", "-f", path, "--log-level", "error")
+		must(t, serve(t, ws).Env(), "baton-segment", "-f", path, "--log-level", "error")
 		file.path = path
 	})
 	if file.path == "" {

@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 )
 
 // With any faults, and with rows that are added or deleted during the sync, the
@@ -46,9 +47,7 @@ func TestAnyFaultsEndInACompleteFileOrAnError(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := s.Inject(plan...); err != nil {
-			t.Fatal(err)
-		}
+		simtest.Inject(t, s.Server.Server, plan...)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		// Longer than an answer takes on a busy machine.

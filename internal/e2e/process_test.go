@@ -216,12 +216,12 @@ type moment struct {
 func startUntil(t *testing.T, s server, dir string, m moment, args ...string) (*process, func()) {
 	t.Helper()
 	if m.log != "" {
-		p := start(t, dir, s.env(), m.log, append(args, "--log-level", "debug")...)
+		p := start(t, dir, s.Env(), m.log, append(args, "--log-level", "debug")...)
 		p.await(t, p.logged)
 		return p, func() {}
 	}
 	arrived, resume := pauseAt(t, s, m.operation, m.ordinal)
-	p := start(t, dir, s.env(), "", append(args, "--log-level", "error")...)
+	p := start(t, dir, s.Env(), "", append(args, "--log-level", "error")...)
 	p.await(t, arrived)
 	return p, resume
 }
@@ -254,7 +254,7 @@ func smallPageArgs(file string, more ...string) []string {
 // syncAgain reads the workspace into the file of an interrupted run.
 func syncAgain(t *testing.T, s server, file string, more ...string) contents {
 	t.Helper()
-	r := runIn(t, filepath.Dir(file), s.env(), program(t, "baton-segment"), smallPageArgs(file, append(more, "--log-level", "error")...)...)
+	r := runIn(t, filepath.Dir(file), s.Env(), program(t, "baton-segment"), smallPageArgs(file, append(more, "--log-level", "error")...)...)
 	if r.code != 0 {
 		t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}

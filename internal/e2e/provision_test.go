@@ -253,7 +253,7 @@ func (d deployment) run(t *testing.T, args ...string) programRun {
 	t.Helper()
 	d.ResetJournal()
 	args = slices.Concat([]string{"-f", d.file()}, args)
-	return programRun{result: runIn(t, d.dir, d.env(), program(t, "baton-segment"), args...), requests: d.Journal()}
+	return programRun{result: runIn(t, d.dir, d.Env(), program(t, "baton-segment"), args...), requests: d.Journal()}
 }
 
 // expectChange runs the program and compares the exit code, the workspace, which
@@ -300,7 +300,7 @@ func (d deployment) check(t *testing.T, s programRun, code codes.Code, want stat
 // the ids of the grants that the baton CLI prints.
 func (d deployment) syncAndCompare(t *testing.T) []string {
 	t.Helper()
-	must(t, d.env(), "baton-segment", "-f", d.file(), "--log-level", "error")
+	must(t, d.Env(), "baton-segment", "-f", d.file(), "--log-level", "error")
 	compare(t, expected(d.Workspace(), builtTypes()), readFile(t, d.file()).contents(t))
 	return d.shownGrants(t)
 }

@@ -130,7 +130,7 @@ func checkPartialUse(t *testing.T, commands string) {
 	t.Helper()
 	ws := sim.Demo()
 	s := serve(t, ws)
-	dir, _ := runScript(t, s.env(), commands, map[string]string{"<user id>": ws.Users[1].ID})
+	dir, _ := runScript(t, s.Env(), commands, map[string]string{"<user id>": ws.Users[1].ID})
 	for file, want := range map[string]map[string]int{
 		"people.c1z": {typeUser: len(ws.Users), typeGroup: len(ws.Groups), typeRole: len(ws.Roles)},
 		"person.c1z": {typeUser: 1, typeRole: len(ws.Users[1].Permissions), typeWorkspace: 1},
@@ -159,7 +159,7 @@ func checkChanges(t *testing.T, commands string) {
 	})]
 	lost := loser.Permissions[1].Resources[0]
 	const email = "new.colleague@example.com"
-	runScript(t, s.env(), "bin/baton-segment -f sync.c1z\n"+commands, map[string]string{
+	runScript(t, s.Env(), "bin/baton-segment -f sync.c1z\n"+commands, map[string]string{
 		"<entitlement id>": "source:" + source.ID + ":" + admin.ID,
 		"<user id>":        leaver.ID,
 		"<grant id>":       "source:" + lost.ID + ":" + readOnly.ID + ":user:" + loser.ID,
@@ -242,7 +242,7 @@ func checkSnippet(t *testing.T, program string) {
 	if err := os.WriteFile(file, []byte(redirected), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := runIn(t, repository, append(goEnv(t), s.env()...), "go", "run", file)
+	r := runIn(t, repository, append(goEnv(t), s.Env()...), "go", "run", file)
 	if r.code != 0 {
 		t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}

@@ -60,7 +60,7 @@ func runRecipes(t *testing.T, file string, recipes map[string]recipe) {
 const firstSync = "bin/baton-segment -f sync.c1z --log-level error\n"
 
 // plain returns the environment that the first recipe sets for all others.
-func plain(s server) []string { return append(s.env(), "NO_COLOR=1") }
+func plain(s server) []string { return append(s.Env(), "NO_COLOR=1") }
 
 // The commands of the recipes print the rows that the recipes promise, and no
 // others.

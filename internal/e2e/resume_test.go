@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 )
 
 // requestsSince counts the requests by operation, without the first ones.
@@ -121,10 +122,8 @@ func (c resumeCase) run(t *testing.T, s server, dir string, args []string) {
 		resume()
 		return
 	}
-	if err := s.Inject(c.faults...); err != nil {
-		t.Fatal(err)
-	}
-	p := start(t, dir, s.env(), "", append(args, "--log-level", "error")...)
+	simtest.Inject(t, s.Server.Server, c.faults...)
+	p := start(t, dir, s.Env(), "", append(args, "--log-level", "error")...)
 	if code, _ := p.wait(t); code != int(codes.PermissionDenied) {
 		t.Fatalf("exit code %d\n%s", code, p.text())
 	}
@@ -200,10 +199,8 @@ func TestSync_InterruptedReplacesEarlierFile(t *testing.T) {
 				code, _ = p.stop(t, c.by)
 				resume()
 			} else {
-				if err := s.Inject(sim.Fault{Operation: c.operation, Kind: sim.FaultStatus, Status: http.StatusForbidden}); err != nil {
-					t.Fatal(err)
-				}
-				p = start(t, dir, s.env(), "", smallPageArgs(file, "--log-level", "error")...)
+				simtest.Inject(t, s.Server.Server, sim.Fault{Operation: c.operation, Kind: sim.FaultStatus, Status: http.StatusForbidden})
+				p = start(t, dir, s.Env(), "", smallPageArgs(file, "--log-level", "error")...)
 				code, _ = p.wait(t)
 				s.ClearFaults()
 			}
@@ -237,10 +234,8 @@ func TestSync_ResumeKeepsDeletedRows(t *testing.T) {
 	s := serve(t, sim.Demo())
 	dir := t.TempDir()
 	file := filepath.Join(dir, syncName)
-	if err := s.Inject(sim.Fault{Operation: "listUsersFromUserGroup", Ordinal: 4, Kind: sim.FaultStatus, Status: http.StatusForbidden}); err != nil {
-		t.Fatal(err)
-	}
-	r := runIn(t, dir, s.env(), program(t, "baton-segment"), smallPageArgs(file, "--workers", "1", "--log-level", "error")...)
+	simtest.Inject(t, s.Server.Server, sim.Fault{Operation: "listUsersFromUserGroup", Ordinal: 4, Kind: sim.FaultStatus, Status: http.StatusForbidden})
+	r := runIn(t, dir, s.Env(), program(t, "baton-segment"), smallPageArgs(file, "--workers", "1", "--log-level", "error")...)
 	if r.code != int(codes.PermissionDenied) {
 		t.Fatalf("exit code %d\n%s", r.code, r.stderr)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/baton-segment/baton-segment/connector/inprocess"
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 )
 
 // secretMark is in everything that a simulated workspace keeps secret.
@@ -32,7 +33,7 @@ func TestSecretsStayInTheWorkspace(t *testing.T) {
 			s := serve(t, ws)
 			dir := t.TempDir()
 			file := filepath.Join(dir, "sync.c1z")
-			r := runIn(t, dir, s.env(), program(t, "baton-segment"), "--log-level", "debug", "-f", file)
+			r := runIn(t, dir, s.Env(), program(t, "baton-segment"), "--log-level", "debug", "-f", file)
 			if r.code != 0 {
 				t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 			}
@@ -69,13 +70,11 @@ func TestSecretsStayOutOfFailures(t *testing.T) {
 		pool.run(string(kind), func(t *testing.T) {
 			s := serve(t, sim.Hostile())
 			for _, operation := range []string{"listSources", "listWarehouses", "listFunctions", "getUser"} {
-				if err := s.Inject(sim.Fault{Operation: operation, Ordinal: 1, Kind: kind}); err != nil {
-					t.Fatal(err)
-				}
+				simtest.Inject(t, s.Server.Server, sim.Fault{Operation: operation, Ordinal: 1, Kind: kind})
 			}
 			dir := t.TempDir()
 			file, log := filepath.Join(dir, "sync.c1z"), filepath.Join(dir, "log")
-			r := runIn(t, dir, s.env(), program(t, "baton-segment"),
+			r := runIn(t, dir, s.Env(), program(t, "baton-segment"),
 				"-f", file, "--log-level", "debug", "--log-path", log, "--http-timeout-seconds", "1")
 			if entries, err := os.ReadFile(log); err != nil || !strings.Contains(string(entries), `"level":"debug"`) {
 				t.Errorf("the log has no debug entry: %v", err)

@@ -81,7 +81,7 @@ func TestSync_CountsUnsupportedPermissions(t *testing.T) {
 		t.Run("workers="+workers, func(t *testing.T) {
 			t.Parallel()
 			s := serve(t, ws)
-			log := must(t, s.env(), "baton-segment", "--workers", workers).stderr
+			log := must(t, s.Env(), "baton-segment", "--workers", workers).stderr
 			got := map[string]int{}
 			for line := range strings.Lines(log) {
 				var entry struct {
