@@ -55,11 +55,13 @@ endef
 INPROCESS := ^Test(InProcess_|Any|Read_EveryFault|Sync_AnswersWithoutRows|Soak$$|SecretsStayOutOfTheSession$$)
 
 test: ## run every test, with the race detector if there is a C compiler
-	@$(MAKE) --no-print-directory --jobs=2 test-race test-programs
+	@$(MAKE) --no-print-directory --jobs=3 test-inprocess test-packages test-programs
 
-.PHONY: test-race test-programs
-test-race:
+.PHONY: test-inprocess test-packages test-programs
+test-inprocess:
 	$(gotest) -timeout=20m -run='$(INPROCESS)' ./internal/e2e
+
+test-packages:
 	$(gotest) -timeout=20m $$($(GO) list ./... | grep -v '/internal/e2e$$')
 
 test-programs:
