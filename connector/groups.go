@@ -87,9 +87,9 @@ func (g *groupSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOp
 	case phaseInvites:
 		return g.invites(ctx, s, r.GetId(), token)
 	case phaseHeld, phaseUnlisted:
-		sub, err := g.c.subject(ctx, s, r.GetId(), g.detail)
-		if err != nil || sub.gone() && token.Phase == phaseHeld {
-			return nil, nil, err
+		sub, subErr := g.c.subject(ctx, s, r.GetId(), g.detail)
+		if subErr != nil || sub.gone() && token.Phase == phaseHeld {
+			return nil, nil, subErr
 		}
 		return subjectGrants{id: r.GetId(), permissions: sub.Permissions, options: []grant.GrantOption{expandsTo(r.GetId())}}.page(ctx, s, token)
 	}

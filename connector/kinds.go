@@ -175,7 +175,7 @@ var kinds = []*kind{
 		on: "every source or space that carries these labels", grantable: true,
 		syncer: rowsOf[labelSet]{
 			list:     func(c *segmentapi.Client, _ string) listFunc[labelSet] { return listLabels(c) },
-			get:      func(c *segmentapi.Client) getFunc[labelSet] { return getLabels(c) },
+			get:      getLabels,
 			describe: describeLabels,
 		}.syncer,
 	},

@@ -285,15 +285,15 @@ func (g subjectGrants) page(ctx context.Context, s syncstate.Sync, token pageTok
 			ordinary = append(ordinary, newGrant(held.Type, held.ID, held.slug(), g.id, options...))
 			continue
 		}
-		r, err := held.unlistedResource()
-		if err != nil {
-			return nil, nil, err
+		r, rowErr := held.unlistedResource()
+		if rowErr != nil {
+			return nil, nil, rowErr
 		}
 		inserted = append(inserted, grant.NewGrant(r, held.slug(), g.id, options...))
 	}
 	if token.Phase == phaseUnlisted {
-		rows, next, err := paginate(g.id, inserted, token)
-		return rows, insertResources(next), err
+		rows, next, pageErr := paginate(g.id, inserted, token)
+		return rows, insertResources(next), pageErr
 	}
 	rows, next, err := paginate(g.id, append(ordinary, g.memberships...), token)
 	if next == nil && len(inserted) > 0 {

@@ -95,7 +95,8 @@ func getMany[T any](ctx context.Context, s Sync, part string, keys []string) (ma
 	}
 	slices.Sort(short)
 	found, err := sdksession.GetManyJSON[T](ctx, s.store, slices.Compact(short), sessions.WithPrefix(part))
-	if stored, err := s.present(err); !stored || err != nil {
+	stored, err := s.present(err)
+	if !stored || err != nil {
 		return nil, err
 	}
 	for _, key := range keys {
@@ -125,7 +126,8 @@ func getAll[T any](ctx context.Context, s Sync, part string) (map[string]T, erro
 		return nil, nil
 	}
 	values, err := sdksession.GetAllJSON[T](ctx, s.store, sessions.WithPrefix(part))
-	if stored, err := s.present(err); !stored || err != nil {
+	stored, err := s.present(err)
+	if !stored || err != nil {
 		return nil, err
 	}
 	return values, nil
