@@ -4,14 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc/status"
 )
 
-// A batcher stores in one call what several workers have to store at a time: each
-// call goes to the process that has the store, and a sync makes one for each
-// user. While one call is under way, further values are collected for the next.
+// A batcher makes one call of the store for several workers: each call goes to the
+// process that has the store, and a sync makes some for each user. While one call
+// is under way, what further workers want is collected for the next.
 type batcher struct {
 	mu   sync.Mutex
 	next *batch
@@ -21,33 +22,46 @@ type batcher struct {
 	runningID string
 }
 
+// A storeCall stores the values of one part, or returns those that the store has
+// for the same keys.
+type storeCall func(context.Context, Sync, string, map[string]json.RawMessage) (map[string]json.RawMessage, error)
+
+func storeValues(ctx context.Context, s Sync, part string, values map[string]json.RawMessage) (map[string]json.RawMessage, error) {
+	_, err := setMany(ctx, s, part, values)
+	return nil, err
+}
+
+func loadValues(ctx context.Context, s Sync, part string, keys map[string]json.RawMessage) (map[string]json.RawMessage, error) {
+	return getMany[json.RawMessage](ctx, s, part, slices.Collect(maps.Keys(keys)))
+}
+
 // A batch is one call for several workers.
 type batch struct {
 	sync   Sync
 	values map[string]map[string]json.RawMessage // By part and key.
+	found  map[string]map[string]json.RawMessage // The same, once done is closed.
 	done   chan struct{}
 	err    error
 }
 
-// set stores values and returns when they are stored. If the call for several
-// workers fails, each makes its own, because it may have failed for the one who
-// made it.
-func (b *batcher) set(ctx context.Context, s Sync, part string, values map[string]json.RawMessage) error {
-	call, first := b.join(s, part, values)
+// do makes a call for the caller's values, together with those of other callers,
+// and returns what was found for all of them. If the call for several callers
+// fails, each makes its own, because it may have failed for the one who made it.
+func (b *batcher) do(ctx context.Context, s Sync, part string, values map[string]json.RawMessage, call storeCall) (map[string]json.RawMessage, error) {
+	joined, first := b.join(s, part, values)
 	if first {
-		b.run(ctx, call)
-		return call.err
+		b.run(ctx, joined, call)
+		return joined.found[part], joined.err
 	}
 	select {
-	case <-call.done:
+	case <-joined.done:
 	case <-ctx.Done():
-		return status.FromContextError(ctx.Err()).Err()
+		return nil, status.FromContextError(ctx.Err()).Err()
 	}
-	if call.err == nil {
-		return nil
+	if joined.err == nil {
+		return joined.found[part], nil
 	}
-	_, err := setMany(ctx, s, part, values)
-	return err
+	return call(ctx, s, part, values)
 }
 
 // join adds values to the next batch of their sync. It reports whether they are
@@ -69,7 +83,7 @@ func (b *batcher) join(s Sync, part string, values map[string]json.RawMessage) (
 
 // run waits for the call before, if that is of the same sync, and makes the
 // call.
-func (b *batcher) run(ctx context.Context, call *batch) {
+func (b *batcher) run(ctx context.Context, call *batch, do storeCall) {
 	defer close(call.done)
 	call.err = errInterrupted
 	b.mu.Lock()
@@ -94,11 +108,12 @@ func (b *batcher) run(ctx context.Context, call *batch) {
 		call.err = status.FromContextError(ctx.Err()).Err()
 		return
 	}
+	found := map[string]map[string]json.RawMessage{}
 	var err error
 	for part, values := range call.values {
-		if _, err = setMany(ctx, call.sync, part, values); err != nil {
+		if found[part], err = do(ctx, call.sync, part, values); err != nil {
 			break
 		}
 	}
-	call.err = err
+	call.found, call.err = found, err
 }

@@ -268,3 +268,47 @@ func TestKeepSubjects_StorePanics(t *testing.T) {
 		}
 	})
 }
+
+// slowReads is a store whose reads each wait until the test lets them go on.
+type slowReads struct {
+	*statetest.Memory
+	goOn  chan struct{}
+	reads atomic.Int32
+}
+
+func (s *slowReads) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
+	s.reads.Add(1)
+	<-s.goOn
+	return s.Memory.GetMany(ctx, keys, opts...)
+}
+
+// While one read is under way, the keys of further workers are collected for the
+// next. Each worker gets its own value, and none for a missing key.
+func TestSubject_OneCallForSeveralWorkers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowReads{Memory: statetest.New(), goOn: make(chan struct{})}
+		s := open(new(Tracker), store, "sync")
+		for i := range 4 {
+			check(t, KeepSubjects(t.Context(), s, "user", map[string]int{fmt.Sprint(i): i}))
+		}
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() {
+				value, ok, err := Subject[int](t.Context(), s, "user", fmt.Sprint(i))
+				if err != nil || ok != (i < 4) || ok && value != i {
+					t.Errorf("%d: %d, %v, %v", i, value, ok, err)
+				}
+			})
+			synctest.Wait()
+		}
+		for range 2 {
+			store.goOn <- struct{}{}
+			synctest.Wait()
+		}
+		all.Wait()
+		if got := store.reads.Load(); got != 2 {
+			t.Errorf("%d calls", got)
+		}
+	})
+}

@@ -29,13 +29,30 @@ func KeepSubjects[V any](ctx context.Context, s Sync, typeID string, values map[
 		}
 		encoded[keySubject+id] = raw
 	}
-	return s.tracker.subjects.set(ctx, s, partRows(typeID), encoded)
+	_, err := s.tracker.stores.do(ctx, s, partRows(typeID), encoded, storeValues)
+	return err
 }
 
 // Subject returns the value that was kept for a subject, and whether there is
-// one.
+// one. What several workers ask for at a time comes from the store in one call.
 func Subject[V any](ctx context.Context, s Sync, typeID, id string) (V, bool, error) {
-	return get[V](ctx, s, partRows(typeID), keySubject+id)
+	var value V
+	if s.store == nil {
+		return value, false, nil
+	}
+	part, key := partRows(typeID), keySubject+id
+	found, err := s.tracker.loads.do(ctx, s, part, map[string]json.RawMessage{key: nil}, loadValues)
+	if err != nil { // Together they may be more than one message holds.
+		found, err = loadValues(ctx, s, part, map[string]json.RawMessage{key: nil})
+	}
+	raw, ok := found[key]
+	if !ok || err != nil {
+		return value, false, err
+	}
+	if err = json.Unmarshal(raw, &value); err != nil {
+		return value, false, fmt.Errorf("reading %s %s from the session store: %w", typeID, id, err)
+	}
+	return value, true, nil
 }
 
 // AddGone counts a subject that has vanished since it was listed. It returns how

@@ -24,7 +24,8 @@ import (
 // at a time, that of the latest call. The zero value is ready, and it is safe
 // for concurrent use.
 type Tracker struct {
-	subjects batcher
+	// stores and loads batch the calls for subjects.
+	stores, loads batcher
 
 	mu     sync.Mutex
 	syncID string
