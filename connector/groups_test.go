@@ -101,7 +101,7 @@ func TestGrants_GroupPages(t *testing.T) {
 	}
 }
 
-// What a group holds expands to its users.
+// The roles that a group holds expand to its users.
 func TestGrants_GroupPermissionsExpandToUsers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())

@@ -8,7 +8,7 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// What baton-sdk v0.26.0 logs around the end of a one-shot run.
+// Messages that baton-sdk v0.26.0 logs around the end of a one-shot run.
 const (
 	childEnded   = "connector service quit expectedly"
 	taskFailed   = "runner: error processing on-demand task"
