@@ -14,22 +14,16 @@ import (
 )
 
 // userSyncer serves people, and what they hold themselves.
-type userSyncer struct {
-	c    *Connector
-	kind *kind
-}
+type userSyncer struct{ typed }
 
 func newUserSyncer(c *Connector, k *kind) connectorbuilder.ResourceSyncerV2 {
-	return &userSyncer{c: c, kind: k}
+	return &userSyncer{typed{c: c, kind: k}}
 }
 
 var (
 	_ connectorbuilder.ResourceTargetedSyncerLimited = (*userSyncer)(nil)
 	_ connectorbuilder.ResourceDeleterV2             = (*userSyncer)(nil)
 )
-
-// ResourceType describes the type.
-func (u *userSyncer) ResourceType(context.Context) *v2.ResourceType { return userType.message() }
 
 // List returns one page of users: one request.
 func (u *userSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {

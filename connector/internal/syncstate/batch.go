@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
@@ -117,3 +118,7 @@ func (b *batcher) run(ctx context.Context, call *batch, do storeCall) {
 	}
 	call.found, call.err = found, err
 }
+
+// errInterrupted is the error of a batch whose call to the store panicked. The
+// workers that did not make the call get it, and make their own.
+var errInterrupted = status.Error(codes.Internal, "the call to the session store was interrupted")

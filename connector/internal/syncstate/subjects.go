@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // Users and groups are subjects: each is asked for once, and what it holds is
@@ -144,7 +141,3 @@ func (s Sync) Report(ctx context.Context, do func(unknown map[string]int, skippe
 	_, err = setMany(ctx, s, partReport, map[string]bool{reportKey: true})
 	return err
 }
-
-// errInterrupted is the error of a batch whose call to the store panicked. The
-// workers that did not make the call get it, and make their own.
-var errInterrupted = status.Error(codes.Internal, "the call to the session store was interrupted")
