@@ -24,7 +24,7 @@ type call struct {
 // execute runs one operation of the official client. It converts every failure to
 // an *Error or a *RateLimitError. On success the result is not nil.
 func execute[T any](ctx context.Context, c *Client, op call, do func(context.Context) (*T, *http.Response, error)) (*T, *http.Response, error) {
-	st := &callState{operation: op.operation, ready: isReady(ctx)}
+	st := &callState{operation: op.operation, ready: isAtOnce(ctx)}
 	out, resp, err := do(context.WithValue(ctx, callKey{}, st))
 	fail := &Error{Operation: op.operation, Method: op.method, Path: op.path, Attempts: st.attempts}
 	if resp == nil {
@@ -63,11 +63,13 @@ func execute[T any](ctx context.Context, c *Client, op call, do func(context.Con
 		fail.kind, fail.cause = ErrBadResponse, errors.New(c.transport.hide(err.Error()))
 		return nil, nil, fail
 	case out == nil:
-		fail.kind, fail.cause = ErrBadResponse, errors.New("the answer is empty")
+		fail.kind, fail.cause = ErrBadResponse, errEmptyAnswer
 		return nil, nil, fail
 	}
 	return out, resp, nil
 }
+
+var errEmptyAnswer = errors.New("the answer is empty")
 
 // decoded decodes a successful answer of run here, as the official client does. The
 // official client would copy the body first, which costs a list as much memory as
@@ -165,19 +167,31 @@ type getter[O, R, T any] struct {
 
 // get requests the object with this id and checks that the answer is about it.
 func get[O, R, T any](ctx context.Context, c *Client, id string, g getter[O, R, T]) (*T, error) {
+	object, _, err := getBody(ctx, c, id, g)
+	return object, err
+}
+
+// getBody is get with the answer's body beside the object.
+func getBody[O, R, T any](ctx context.Context, c *Client, id string, g getter[O, R, T]) (*T, []byte, error) {
 	if err := checkID(g.kind, id); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out, _, err := execute(ctx, c, g.call, decoded(g.run))
+	var body []byte
+	run := decoded(g.run)
+	out, _, err := execute(ctx, c, g.call, func(ctx context.Context) (*O, *http.Response, error) {
+		answer, resp, err := run(ctx)
+		body = stateOf(ctx).body
+		return answer, resp, err
+	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if row := g.read(out); row != nil {
 		if object := g.convert(*row); g.about(object) {
-			return &object, nil
+			return &object, body, nil
 		}
 	}
-	return nil, g.bad("the answer is not about this %s", g.kind)
+	return nil, nil, g.bad("the answer is not about this %s", g.kind)
 }
 
 // hasPagination reports whether an answer has a pagination object. An empty one

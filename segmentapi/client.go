@@ -48,7 +48,7 @@ func New(token string, opts ...Option) (*Client, error) {
 		transport: newTransport(token, s),
 		baseURL:   s.baseURL.String(),
 		pageSize:  s.pageSize,
-		writer:    writer{dryRun: s.dryRun, logger: s.logger, shared: newShared()},
+		writer:    writer{dryRun: s.dryRun, logger: s.logger, settleTime: s.settleTime, shared: sharedBy(s.baseURL.String(), token)},
 	}
 	return c.assemble(newRoleCache(s.cacheSize, s.cacheTTL)), nil
 }

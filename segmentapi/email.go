@@ -13,3 +13,10 @@ func FoldEmail(email string) string {
 		return r
 	}, email)
 }
+
+// foldName returns the form in which the names of roles and groups are compared.
+func foldName(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
+
+// trimEmail removes the white space of ASCII around an address. Any other is a part of
+// it, and so makes it another address.
+func trimEmail(email string) string { return strings.Trim(email, " \t\r\n") }

@@ -57,9 +57,22 @@ var (
 	// permission, and that Minimal Workspace Access cannot take its place. Nothing
 	// was changed.
 	ErrLastPermission = errors.New("the last permission cannot be taken away")
-	// ErrNotApplied means that Segment accepted a change and does not show it when
-	// read back. The error lists what is missing and what should not be there.
+	// ErrNotApplied means that Segment accepted a change and shows only a part of it,
+	// or something else, when read back. The error lists what is still to change.
 	ErrNotApplied = errors.New("not as asked after the write")
+	// ErrUnconfirmed means that Segment accepted a change, and that no read has shown it
+	// within the time of [WithSettleTime]. It may still show later. The same call, made
+	// again, finds out.
+	ErrUnconfirmed = errors.New("accepted, but not visible")
+	// ErrContested means that another program has overwritten a change twice, or a part
+	// of it once, by replacing all permissions at the same time. The error lists what is
+	// still to change.
+	ErrContested = errors.New("overwritten by another program")
+	// ErrNotUnderstood means that the permissions of a user or a group cannot be
+	// replaced without losing something: they were read with a field that this package
+	// cannot send back, with a role on no resource, or the token does not see them.
+	// Nothing was changed.
+	ErrNotUnderstood = errors.New("cannot be replaced without a loss")
 )
 
 // An Error is a failed operation. Use [errors.Is] with the sentinels of this

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/segmentio/public-api-sdk-go/api"
@@ -40,7 +41,13 @@ func (s *GroupService) All(ctx context.Context) iter.Seq2[Group, error] {
 // Get returns one group with permissions: GET /groups/{userGroupId}
 // (getUserGroup). A group that is gone is [ErrNotFound].
 func (s *GroupService) Get(ctx context.Context, id string) (*Group, error) {
-	return get(ctx, s.c, id, getter[api.GetUserGroup200Response, api.UserGroupV1, Group]{
+	group, _, err := s.read(ctx, id)
+	return group, err
+}
+
+// read returns a group and the body of the answer.
+func (s *GroupService) read(ctx context.Context, id string) (*Group, []byte, error) {
+	return getBody(ctx, s.c, id, getter[api.GetUserGroup200Response, api.UserGroupV1, Group]{
 		call: call{"getUserGroup", http.MethodGet, "/groups/" + id},
 		kind: "group",
 		run: func(ctx context.Context) (*api.GetUserGroup200Response, *http.Response, error) {
@@ -64,43 +71,70 @@ func (s *GroupService) Get(ctx context.Context, id string) (*Group, error) {
 // group has no ID.
 func (s *GroupService) Create(ctx context.Context, name string) (*Group, error) {
 	op := call{"createUserGroup", http.MethodPost, "/groups"}
-	unlock, before, err := s.lockName(ctx, name)
+	ctx, end, before, err := s.lockName(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
+	defer end()
 	if err = before.checkFree(op, name, ""); err != nil {
 		return nil, err
 	}
 	if s.c.writer.dryRun {
 		return &Group{Name: name}, nil
 	}
-	out, err := afresh(ctx, s.c, op, func() (bool, error) {
-		now, listErr := s.readAll(ctx)
-		return true, cmp.Or(listErr, now.checkFree(op, name, ""))
-	}, func(ctx context.Context) (*api.CreateUserGroup200Response, *http.Response, error) {
-		return s.c.raw.IAMGroupsAPI.CreateUserGroup(ctx).CreateUserGroupV1Input(api.CreateUserGroupV1Input{Name: name}).Execute()
+	var out *api.CreateUserGroup200Response
+	var made *Group
+	err = s.c.carryOut(ctx, change{
+		call: op, subject: "group " + name, what: "created", own: true,
+		send: func(ctx context.Context) error {
+			var sendErr error
+			out, sendErr = sendWithRecheck(ctx, s.c, op, func(ctx context.Context) (bool, error) {
+				now, listErr := s.readAll(ctx)
+				return true, cmp.Or(listErr, now.checkFree(op, name, ""))
+			}, func(ctx context.Context) (*api.CreateUserGroup200Response, *http.Response, error) {
+				return s.c.raw.IAMGroupsAPI.CreateUserGroup(ctx).CreateUserGroupV1Input(api.CreateUserGroupV1Input{Name: name}).Execute()
+			})
+			return sendErr
+		},
+		left: func(ctx context.Context) (string, error) {
+			var readErr error
+			made, readErr = s.readCreated(ctx, name, out)
+			if made == nil {
+				return name, readErr
+			}
+			return "", readErr
+		},
+		accepted: func() {
+			if data := out.GetData(); data.UserGroup.Id != "" {
+				s.c.writer.memory.note(allGroups, data.UserGroup.Id, true)
+				s.c.writer.memory.note(s.subject(data.UserGroup.Id).String(), exists, true)
+			}
+		},
 	})
-	if refused(err) { // If there is a group of that name now, someone else created it.
+	if err != nil {
 		return nil, err
 	}
-	var made *Group
-	err = s.c.verify(ctx, op, "group "+name, "created", err, func(ctx context.Context) (string, error) {
-		data := out.GetData()
-		id := data.UserGroup.Id
-		if id == "" { // No answer arrived: find the group by its name.
-			after, listErr := s.readAll(ctx)
-			created := after.named(name, "")
-			if created == nil || after.named(name, created.ID) != nil {
-				return name, listErr
-			}
-			id = created.ID
+	return made, nil
+}
+
+// readCreated reads the group that was created, or returns nil if it does not show yet.
+// If no answer has arrived, it finds the group by its name.
+func (s *GroupService) readCreated(ctx context.Context, name string, out *api.CreateUserGroup200Response) (*Group, error) {
+	data := out.GetData()
+	id := data.UserGroup.Id
+	if id == "" {
+		now, err := s.readAll(ctx)
+		created := now.named(name, "")
+		if created == nil || now.named(name, created.ID) != nil {
+			return nil, err
 		}
-		var getErr error
-		made, getErr = s.Get(ctx, id)
-		return "", getErr
-	})
-	return made, err
+		id = created.ID
+	}
+	group, err := s.Get(ctx, id)
+	if gone(err) {
+		return nil, nil
+	}
+	return group, err
 }
 
 // Rename changes the name of a group: PATCH /groups/{userGroupId}
@@ -109,17 +143,20 @@ func (s *GroupService) Create(ctx context.Context, name string) (*Group, error) 
 // already has the name.
 func (s *GroupService) Rename(ctx context.Context, groupID, name string) (*Group, error) {
 	op := call{"updateUserGroup", http.MethodPatch, "/groups/" + groupID}
-	unlock, err := s.c.lock(ctx, s.subject(groupID))
+	sub := s.subject(groupID)
+	ctx, end, err := s.c.lockSubject(ctx, sub)
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
-	unlockName, before, err := s.lockName(ctx, name)
+	defer end()
+	ctx, endName, before, err := s.lockName(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	defer unlockName()
-	group, err := s.Get(ctx, groupID)
+	defer endName()
+	group, err := readRemembering(ctx, s.c, sub.String(), func(ctx context.Context) (*Group, error) {
+		return s.Get(ctx, groupID)
+	}, func(group *Group, fact string) (bool, bool) { return fact == nameFact(group.Name), strings.HasPrefix(fact, nameFact("")) })
 	if err != nil || group.Name == name {
 		return group, err
 	}
@@ -130,27 +167,40 @@ func (s *GroupService) Rename(ctx context.Context, groupID, name string) (*Group
 		group.Name = name
 		return group, nil
 	}
-	_, err = afresh(ctx, s.c, op, func() (bool, error) {
-		now, listErr := s.readAll(ctx)
-		return true, cmp.Or(listErr, now.checkFree(op, name, groupID))
-	}, func(ctx context.Context) (*api.UpdateUserGroup200Response, *http.Response, error) {
-		return s.c.raw.IAMGroupsAPI.UpdateUserGroup(ctx, groupID).UpdateUserGroupV1Input(api.UpdateUserGroupV1Input{Name: name}).Execute()
-	})
-	err = s.c.verify(ctx, op, "group "+groupID, "renamed from "+group.Name+" to "+name, err, func(ctx context.Context) (string, error) {
-		var getErr error
-		if group, getErr = s.Get(ctx, groupID); getErr != nil {
-			return "", getErr
-		}
-		if group.Name != name {
-			return group.Name, nil
-		}
-		return "", nil
+	old := group.Name
+	err = s.c.carryOut(ctx, change{
+		call: op, subject: sub.String(), what: "renamed from " + old + " to " + name, repeatable: true,
+		send: func(ctx context.Context) error {
+			return sendUnless(ctx, s.c, op, func(ctx context.Context) (bool, error) {
+				now, listErr := s.readAll(ctx)
+				return true, cmp.Or(listErr, now.checkFree(op, name, groupID))
+			}, func(ctx context.Context) (*api.UpdateUserGroup200Response, *http.Response, error) {
+				return s.c.raw.IAMGroupsAPI.UpdateUserGroup(ctx, groupID).UpdateUserGroupV1Input(api.UpdateUserGroupV1Input{Name: name}).Execute()
+			})
+		},
+		left: func(ctx context.Context) (string, error) {
+			var readErr error
+			if group, readErr = s.Get(ctx, groupID); readErr != nil {
+				return "", readErr
+			}
+			if group.Name != name {
+				return group.Name, nil
+			}
+			return "", nil
+		},
+		accepted: func() {
+			s.c.writer.memory.note(sub.String(), nameFact(old), false)
+			s.c.writer.memory.note(sub.String(), nameFact(name), true)
+		},
 	})
 	if err != nil {
 		return nil, err
 	}
 	return group, nil
 }
+
+// nameFact is the name under which the memory of own writes has the name of a group.
+func nameFact(name string) string { return "name\n" + name }
 
 // Delete deletes a group and reports whether there was one: DELETE
 // /groups/{userGroupId} (deleteUserGroup). Its members stay in the workspace
@@ -160,25 +210,28 @@ func (s *GroupService) Rename(ctx context.Context, groupID, name string) (*Group
 // found first, as in [UserService.Remove] and with its errors.
 func (s *GroupService) Delete(ctx context.Context, groupID string) (bool, error) {
 	sub := s.subject(groupID)
-	unlock, err := s.c.lock(ctx, sub)
+	ctx, end, err := s.c.lockSubject(ctx, sub)
 	if err != nil {
 		return false, err
 	}
-	defer unlock()
-	group, err := s.Get(ctx, groupID)
-	if gone(err) {
-		return false, nil
-	} else if err != nil {
-		return false, err
-	}
+	defer end()
 	owners := &ownership{c: s.c, remains: func(_, id string) bool { return id != groupID }}
 	defer owners.release()
 	op := call{"deleteUserGroup", http.MethodDelete, "/groups/" + groupID}
-	return remove(ctx, owners, op, sub, group, s.Get, func(group *Group) error {
-		return owners.disown(ctx, sub, Assignments(group.Permissions), "", nil)
-	}, func(ctx context.Context) (*api.DeleteUserGroup200Response, *http.Response, error) {
-		return s.c.raw.IAMGroupsAPI.DeleteUserGroup(ctx, groupID).Execute()
-	})
+	deleted, err := removal[Group, api.DeleteUserGroup200Response]{
+		call: op, sub: sub, owners: owners, get: s.Get,
+		takeOwnership: func(ctx context.Context, group *Group) error {
+			return owners.takeFrom(ctx, op, sub, Assignments(group.Permissions), "", nil)
+		},
+		loses: func(group *Group) string { return losesRoles(group.Permissions) },
+		send: func(ctx context.Context) (*api.DeleteUserGroup200Response, *http.Response, error) {
+			return s.c.raw.IAMGroupsAPI.DeleteUserGroup(ctx, groupID).Execute()
+		},
+	}.run(ctx)
+	if deleted && !s.c.writer.dryRun {
+		s.c.writer.memory.note(allGroups, groupID, false)
+	}
+	return deleted, err
 }
 
 // Grant does for a group what [UserService.Grant] does for a user.
@@ -201,22 +254,29 @@ func (s *GroupService) Edit(ctx context.Context, groupID string, edit Edit) (Dif
 	return s.c.edit(ctx, s.subject(groupID), edit)
 }
 
-// lockName locks a group name within the process, and lists all groups.
-func (s *GroupService) lockName(ctx context.Context, name string) (func(), groups, error) {
+// lockName locks a group name within the process, lists all groups and returns a context
+// for the change; see finishing.
+func (s *GroupService) lockName(ctx context.Context, name string) (context.Context, func(), groups, error) {
 	if strings.TrimSpace(name) != name || name == "" || hasControl(name) {
-		return nil, nil, invalidArgument("the group name %q is empty, begins or ends with a space or has control characters", name)
+		return nil, nil, nil, invalidArgument("the group name %q is empty, begins or ends with a space or has control characters", name)
 	}
-	unlock, err := s.c.writer.locks.acquire(ctx, "the group name "+fold(name))
+	ctx, end, err := s.c.begin(ctx, "the group name "+foldName(name))
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	before, err := s.readAll(ctx)
+	before, err := readRemembering(ctx, s.c, allGroups, s.readAll, func(rows groups, id string) (bool, bool) {
+		return slices.ContainsFunc(rows, func(g Group) bool { return g.ID == id }), true
+	})
 	if err != nil {
-		unlock()
-		return nil, nil, err
+		end()
+		return nil, nil, nil, err
 	}
-	return unlock, before, nil
+	return ctx, end, before, nil
 }
+
+// allGroups is the name under which the memory of own writes has the list of groups, by
+// their ids.
+const allGroups = "the groups"
 
 type groups []Group
 
@@ -242,7 +302,7 @@ func (g groups) checkFree(op call, name, except string) error {
 // named returns a group with this name, in any case, other than except, or nil.
 func (g groups) named(name, except string) *Group {
 	for _, group := range g {
-		if fold(group.Name) == fold(name) && group.ID != except {
+		if foldName(group.Name) == foldName(name) && group.ID != except {
 			return &group
 		}
 	}
@@ -315,11 +375,15 @@ func (s *GroupService) AllInvites(ctx context.Context, groupID string) iter.Seq2
 // is gone, [ErrInvalid] for an address that is neither a user's nor invited,
 // [ErrNotApplied].
 func (s *GroupService) AddMembers(ctx context.Context, groupID string, emails ...string) ([]string, error) {
-	unlock, err := s.lockMembers(ctx, groupID, emails)
+	emails, err := checkMembers(groupID, emails)
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
+	ctx, end, err := s.c.begin(ctx, "group "+groupID)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	return s.addMembers(ctx, groupID, emails)
 }
 
@@ -333,12 +397,19 @@ func (s *GroupService) AddMembers(ctx context.Context, groupID string, emails ..
 // if the addresses of two users in the group differ only in case, and those of
 // AddMembers.
 func (s *GroupService) RemoveMembers(ctx context.Context, groupID string, emails ...string) ([]string, error) {
-	unlock, err := s.lockMembers(ctx, groupID, emails)
+	emails, err := checkMembers(groupID, emails)
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
-	rows, err := s.present(ctx, groupID, emails)
+	ctx, end, err := s.c.begin(ctx, "group "+groupID)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	rows, err := s.membersWith(ctx, groupID, emails)
+	if err == nil && len(rows) == 0 {
+		s.c.logUnchanged(ctx, call{operation: "removeUsersFromUserGroup"}, "group "+groupID, "it does not have "+strings.Join(emails, ", "))
+	}
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
@@ -349,31 +420,32 @@ func (s *GroupService) RemoveMembers(ctx context.Context, groupID string, emails
 	owners := &ownership{c: s.c, remains: func(userID, group string) bool { return group != groupID || !leaving[userID] }}
 	defer owners.release()
 	taking := false
-	check := func() error {
+	check := func(ctx context.Context) error {
 		if len(leaving) == 0 {
 			return nil
 		}
-		group, checkErr := s.Get(ctx, groupID)
+		sub := s.subject(groupID)
+		held, checkErr := owners.read(ctx, sub)
 		if checkErr != nil {
 			return checkErr
 		}
-		owned, checkErr := owners.owned(ctx, Assignments(group.Permissions))
-		if checkErr == nil && owned {
+		owner, checkErr := owners.makeOwner(ctx, held.assignments)
+		if checkErr == nil && owner {
 			taking = true
-			checkErr = owners.prove(ctx)
+			checkErr = owners.findOther(ctx)
 		}
-		return wrapFor(s.subject(groupID), checkErr)
+		return wrapFor(sub, checkErr)
 	}
-	if err = check(); err != nil {
+	if err = check(ctx); err != nil {
 		return nil, err
 	}
 	removed := addresses(rows)
 	if s.c.writer.dryRun {
 		return removed, nil
 	}
-	err = s.removeMembers(ctx, groupID, emails, rows, check)
+	err = s.takeOut(ctx, groupID, emails, rows, check)
 	if taking {
-		err = errors.Join(err, s.confirm(ctx, owners, groupID, removed))
+		err = errors.Join(err, s.keepOwner(ctx, owners, groupID, removed))
 	}
 	if err != nil {
 		return nil, err

@@ -75,14 +75,21 @@ func (s *InviteService) Create(ctx context.Context, in Invitation) (*Invite, err
 	if err := in.check(); err != nil {
 		return nil, err
 	}
-	email := strings.TrimSpace(in.Email)
-	unlock, err := s.c.writer.locks.acquire(ctx, "invite "+fold(email))
+	email := trimEmail(in.Email)
+	ctx, end, err := s.c.begin(ctx, "invite "+FoldEmail(email))
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
-	invite, err := s.find(ctx, email)
+	defer end()
+	invite, err := readRemembering(ctx, s.c, allInvites, func(ctx context.Context) (*Invite, error) {
+		return s.find(ctx, email)
+	}, func(invite *Invite, folded string) (bool, bool) {
+		return invite != nil, folded == FoldEmail(email) && (invite == nil || invite.User == nil)
+	})
 	if err != nil || invite != nil && invite.User != nil {
+		if err == nil {
+			s.c.logUnchanged(ctx, createInvites, "invite "+email, "user "+invite.User.ID+" has the address")
+		}
 		return invite, err
 	}
 	for _, groupID := range in.Groups {
@@ -108,7 +115,7 @@ func (s *InviteService) Create(ctx context.Context, in Invitation) (*Invite, err
 
 // check refuses invitations that must not be sent.
 func (in Invitation) check() error {
-	email := strings.TrimSpace(in.Email)
+	email := trimEmail(in.Email)
 	// The standard library accepts invisible characters, such as the no-break spaces
 	// that come with copied text.
 	hidden := func(r rune) bool { return !unicode.IsPrint(r) }
@@ -140,46 +147,54 @@ func (s *InviteService) send(ctx context.Context, email string, assignments []As
 	if s.c.writer.dryRun {
 		return &Invite{Email: email, Sent: true}, nil
 	}
-	op := call{"createInvites", http.MethodPost, "/invites"}
-	var existing *Invite // By someone else, meanwhile.
-	_, err := afresh(ctx, s.c, op, func() (bool, error) {
-		var findErr error
-		existing, findErr = s.find(ctx, email)
-		return existing == nil, findErr
-	}, func(ctx context.Context) (*api.CreateInvites201Response, *http.Response, error) {
-		return s.c.raw.IAMUsersAPI.CreateInvites(ctx).CreateInvitesV1Input(api.CreateInvitesV1Input{
-			Invites: []api.InviteV1{{Email: email, Permissions: inviteInputOf(Permissions(assignments))}},
-		}).Execute()
+	var existing *Invite // By another program, meanwhile.
+	var invite *Invite
+	err := s.c.carryOut(ctx, change{
+		call: createInvites, subject: "invite " + email, what: Difference{Added: assignments}.String(), own: true,
+		send: func(ctx context.Context) error {
+			return sendUnless(ctx, s.c, createInvites, func(ctx context.Context) (bool, error) {
+				var findErr error
+				existing, findErr = s.find(ctx, email)
+				return existing == nil, findErr
+			}, func(ctx context.Context) (*api.CreateInvites201Response, *http.Response, error) {
+				return s.c.raw.IAMUsersAPI.CreateInvites(ctx).CreateInvitesV1Input(api.CreateInvitesV1Input{
+					Invites: []api.InviteV1{{Email: email, Permissions: inviteInputOf(Permissions(assignments))}},
+				}).Execute()
+			})
+		},
+		left: func(ctx context.Context) (string, error) {
+			var findErr error
+			if invite, findErr = s.find(ctx, email); invite == nil {
+				return email, findErr
+			}
+			return "", findErr
+		},
+		accepted: func() { s.c.writer.memory.note(allInvites, FoldEmail(email), true) },
 	})
-	if existing != nil {
+	switch {
+	case errors.Is(err, errUnwanted):
 		return existing, nil
-	}
-	if refused(err) { // If there is an invite now, someone else sent it.
-		invite, findErr := s.find(ctx, email)
-		if invite == nil {
+	case refused(err) && !notSent(err): // If there is an invite now, another program sent it.
+		other, findErr := s.find(ctx, email)
+		if other == nil {
 			return nil, errors.Join(err, findErr)
 		}
-		return invite, nil
-	}
-	var invite *Invite
-	err = s.c.verify(ctx, op, "invite "+email, Difference{Added: assignments}.String(), err, func(ctx context.Context) (string, error) {
-		var findErr error
-		if invite, findErr = s.find(ctx, email); invite == nil {
-			return email, findErr
-		}
-		return "", findErr
-	})
-	if err != nil {
+		return other, nil
+	case err != nil:
 		return nil, err
 	}
 	invite.Sent = true
 	return invite, nil
 }
 
-// refused reports whether Segment refused a write, so that it was not carried out.
-func refused(err error) bool {
-	return errors.Is(err, ErrConflict) || errors.Is(err, ErrInvalid) || errors.Is(err, ErrNotFound)
-}
+var (
+	createInvites = call{"createInvites", http.MethodPost, "/invites"}
+	deleteInvites = call{"deleteInvites", http.MethodDelete, "/invites"}
+)
+
+// allInvites is the name under which the memory of own writes has the list of invites, by
+// their folded addresses.
+const allInvites = "the invites"
 
 // find looks for an address among invites and then among users: in this order it
 // also finds a person who accepts meanwhile. A user whose invite is still listed
@@ -194,7 +209,7 @@ func (s *InviteService) find(ctx context.Context, email string) (*Invite, error)
 		if listErr != nil {
 			return nil, listErr
 		}
-		if fold(u.Email) == fold(email) && (user == nil || u.Email == email) {
+		if FoldEmail(u.Email) == FoldEmail(email) && (user == nil || u.Email == email) {
 			user = &u
 		}
 	}
@@ -217,7 +232,7 @@ func (s *InviteService) listed(ctx context.Context, email string) (string, error
 			return "", err
 		case other == email:
 			return other, nil
-		case fold(other) == fold(email):
+		case FoldEmail(other) == FoldEmail(email):
 			found = append(found, other)
 		}
 	}
@@ -238,32 +253,84 @@ func (s *InviteService) listed(ctx context.Context, email string) (string, error
 // before any request, [ErrAmbiguous] if several invites differ only in case,
 // [ErrNotApplied].
 func (s *InviteService) Delete(ctx context.Context, email string) (bool, error) {
-	if fold(email) == "" {
+	if email = trimEmail(email); email == "" {
 		return false, invalidArgument("the e-mail address is empty")
 	}
-	unlock, err := s.c.writer.locks.acquire(ctx, "invite "+fold(email))
+	ctx, end, err := s.c.begin(ctx, "invite "+FoldEmail(email))
 	if err != nil {
 		return false, err
 	}
-	defer unlock()
-	listed, err := s.listed(ctx, email)
+	defer end()
+	listed, err := readRemembering(ctx, s.c, allInvites, func(ctx context.Context) (string, error) {
+		return s.listed(ctx, email)
+	}, func(listed, folded string) (bool, bool) { return listed != "", folded == FoldEmail(email) })
+	if err == nil && listed == "" {
+		s.c.logUnchanged(ctx, deleteInvites, "invite "+email, "no invite to this address is pending")
+	}
 	if listed == "" || err != nil {
 		return false, err
 	}
 	if s.c.writer.dryRun {
 		return true, nil
 	}
-	op := call{"deleteInvites", http.MethodDelete, "/invites"}
-	_, _, err = execute(ctx, s.c, op, func(ctx context.Context) (*api.DeleteInvites200Response, *http.Response, error) {
-		return s.c.raw.IAMUsersAPI.DeleteInvites(ctx).Emails([]string{listed}).Execute()
-	})
-	err = s.c.verify(ctx, op, "invite "+listed, "removed", err, func(ctx context.Context) (string, error) {
-		for other, listErr := range s.All(ctx) {
-			if other == listed || listErr != nil {
-				return other, listErr
+	loses, err := s.losesGroups(ctx, listed)
+	if err != nil {
+		return false, err
+	}
+	err = s.c.carryOut(ctx, change{
+		call: deleteInvites, subject: "invite " + listed, what: "removed" + loses, repeatable: true,
+		send: func(ctx context.Context) error {
+			return sendUnless(ctx, s.c, deleteInvites, nil, func(ctx context.Context) (*api.DeleteInvites200Response, *http.Response, error) {
+				return s.c.raw.IAMUsersAPI.DeleteInvites(ctx).Emails([]string{listed}).Execute()
+			})
+		},
+		left: func(ctx context.Context) (string, error) {
+			for other, listErr := range s.All(ctx) {
+				if other == listed || listErr != nil {
+					return other, listErr
+				}
 			}
-		}
-		return "", nil
+			return "", nil
+		},
+		accepted: func() { s.c.writer.memory.note(allInvites, FoldEmail(listed), false) },
 	})
 	return err == nil, err
+}
+
+// maxGroupsForLog is how many groups are searched for an invite that is to be withdrawn,
+// so that the log can name what goes with it.
+const maxGroupsForLog = 50
+
+// losesGroups names the groups that an invite is in, for the log. Its roles cannot be
+// read.
+func (s *InviteService) losesGroups(ctx context.Context, email string) (string, error) {
+	var names []string
+	searched := 0
+	for group, err := range s.c.Groups.All(ctx) {
+		switch {
+		case notInPlan(err) && searched == 0:
+			return "", nil
+		case err != nil:
+			return "", err
+		case searched == maxGroupsForLog:
+			return fmt.Sprintf(", and with it its roles, which cannot be read, and its place in groups, of which %d were searched: %s",
+				searched, strings.Join(names, ", ")), nil
+		}
+		searched++
+		for pending, err := range s.c.Groups.AllInvites(ctx, group.ID) {
+			if gone(err) {
+				break
+			} else if err != nil {
+				return "", err
+			}
+			if pending == email {
+				names = append(names, fmt.Sprintf("%q", group.Name))
+			}
+		}
+	}
+	loses := ", and with it its roles, which cannot be read"
+	if len(names) > 0 {
+		loses += "; member of the groups " + strings.Join(names, ", ")
+	}
+	return loses, nil
 }

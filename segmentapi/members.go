@@ -2,6 +2,7 @@ package segmentapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -10,91 +11,132 @@ import (
 	"github.com/segmentio/public-api-sdk-go/api"
 )
 
+// membersOf is the name under which the memory of own writes has the members of a
+// group, by their folded addresses.
+func membersOf(groupID string) string { return "the members of group " + groupID }
+
+// addMembers adds those of emails that are not in a group, and returns them.
 func (s *GroupService) addMembers(ctx context.Context, groupID string, emails []string) ([]string, error) {
 	missing, err := s.missing(ctx, groupID, emails)
-	if err != nil || len(missing) == 0 || s.c.writer.dryRun {
+	if err != nil || s.c.writer.dryRun {
 		return missing, err
 	}
-	what := call{"addUsersToUserGroup", http.MethodPost, "/groups/" + groupID + "/users"}
-	_, _, err = execute(ctx, s.c, what, func(ctx context.Context) (*api.AddUsersToUserGroup200Response, *http.Response, error) {
-		return s.c.raw.IAMGroupsAPI.AddUsersToUserGroup(ctx, groupID).
-			AddUsersToUserGroupV1Input(api.AddUsersToUserGroupV1Input{Emails: missing}).Execute()
-	})
-	if err = s.c.verify(ctx, what, "group "+groupID, "+ "+strings.Join(missing, ", "), err, func(ctx context.Context) (string, error) {
-		left, readErr := s.missing(ctx, groupID, missing)
-		return strings.Join(left, ", "), readErr
-	}); err != nil {
+	if len(missing) == 0 {
+		s.c.logUnchanged(ctx, addMembersCall(groupID), "group "+groupID, "it has "+strings.Join(emails, ", "))
+		return nil, nil
+	}
+	if err = s.putBack(ctx, groupID, missing); err != nil {
 		return nil, err
 	}
 	return missing, nil
 }
 
-// confirm gives members back their place if no other owner is left.
-func (s *GroupService) confirm(ctx context.Context, owners *ownership, groupID string, removed []string) error {
-	ctx, cancel := afterwards(ctx)
+func addMembersCall(groupID string) call {
+	return call{"addUsersToUserGroup", http.MethodPost, "/groups/" + groupID + "/users"}
+}
+
+// putBack adds members without looking whether they are in the group already.
+func (s *GroupService) putBack(ctx context.Context, groupID string, emails []string) error {
+	op := addMembersCall(groupID)
+	return s.c.carryOut(ctx, change{
+		call: op, subject: "group " + groupID, what: "+ " + strings.Join(emails, ", "),
+		send: func(ctx context.Context) error {
+			return sendUnless(ctx, s.c, op, nil, func(ctx context.Context) (*api.AddUsersToUserGroup200Response, *http.Response, error) {
+				return s.c.raw.IAMGroupsAPI.AddUsersToUserGroup(ctx, groupID).
+					AddUsersToUserGroupV1Input(api.AddUsersToUserGroupV1Input{Emails: emails}).Execute()
+			})
+		},
+		left: func(ctx context.Context) (string, error) {
+			left, err := s.readMissing(ctx, groupID, emails)
+			return strings.Join(left, ", "), err
+		},
+		accepted: func() { s.noteMembers(groupID, emails, true) },
+	})
+}
+
+func (s *GroupService) noteMembers(groupID string, emails []string, in bool) {
+	for _, email := range emails {
+		s.c.writer.memory.note(membersOf(groupID), FoldEmail(email), in)
+	}
+}
+
+// takeOut removes rows until no list has the addresses any more: one may be listed as a
+// user and as an invite. check is asked again before a removal that has had to wait; it
+// may be nil.
+func (s *GroupService) takeOut(ctx context.Context, groupID string, emails []string, rows []member, check func(context.Context) error) error {
+	op := call{"removeUsersFromUserGroup", http.MethodDelete, "/group/" + groupID + "/users"}
+	recheck := func(ctx context.Context) (bool, error) {
+		if check == nil {
+			return true, nil
+		}
+		return true, check(ctx)
+	}
+	for tries := 1; ; tries++ {
+		sending := addresses(rows)
+		var sent []string
+		var left []member
+		err := s.c.carryOut(ctx, change{
+			call: op, subject: "group " + groupID, what: "- " + strings.Join(sending, ", "), repeatable: true,
+			send: func(ctx context.Context) error {
+				for _, email := range sending[len(sent):] {
+					err := sendUnless(ctx, s.c, op, recheck, func(ctx context.Context) (*api.RemoveUsersFromUserGroup200Response, *http.Response, error) {
+						return s.c.raw.IAMGroupsAPI.RemoveUsersFromUserGroup(ctx, groupID).Emails([]string{email}).Execute()
+					})
+					if err != nil && !gone(err) { // A member who is gone already keeps nobody else in.
+						return err
+					}
+					sent = append(sent, email)
+				}
+				return nil
+			},
+			left: func(ctx context.Context) (string, error) {
+				var err error
+				left, err = s.readMembersWith(ctx, groupID, emails)
+				return strings.Join(addresses(left), ", "), err
+			},
+			accepted: func() { s.noteMembers(groupID, sending, false) },
+		})
+		if err != nil && len(sent) > 0 && len(sent) < len(sending) {
+			s.noteMembers(groupID, sent, false)
+			s.c.audit(ctx, op, "group "+groupID, "- "+strings.Join(sent, ", "), nil)
+		}
+		if !errors.Is(err, ErrUnconfirmed) || slices.Equal(left, rows) || tries == maxTries {
+			return err
+		}
+		rows = left // Some of them have gone, so what is left is no old read.
+	}
+}
+
+// keepOwner gives members back their place if no other owner is left.
+func (s *GroupService) keepOwner(ctx context.Context, owners *ownership, groupID string, removed []string) error {
+	ctx, cancel := restoring(ctx)
 	defer cancel()
-	err := owners.prove(ctx)
+	err := owners.findOther(ctx)
 	if err == nil {
 		return nil
 	}
-	if _, undoErr := s.addMembers(ctx, groupID, removed); undoErr != nil {
+	if undoErr := s.putBack(ctx, groupID, removed); undoErr != nil {
 		return fmt.Errorf("segment group %s has lost %s, who %w (%w), but must: %w", groupID, strings.Join(removed, ", "), ErrNotRestored, undoErr, err)
 	}
 	return fmt.Errorf("segment group %s: %s put back: %w", groupID, strings.Join(removed, ", "), err)
 }
 
-// removeMembers removes rows until no list has the addresses any more: one may
-// be listed as a user and as an invite.
-// Before any that time has passed for, check is asked whether they still may go.
-func (s *GroupService) removeMembers(ctx context.Context, groupID string, emails []string, rows []member, check func() error) error {
-	what := call{"removeUsersFromUserGroup", http.MethodDelete, "/group/" + groupID + "/users"}
-	for tries := 1; ; tries++ {
-		var failed error
-		going := addresses(rows)
-		for i, email := range going {
-			_, err := afresh(ctx, s.c, what, func() (bool, error) {
-				return true, check()
-			}, func(ctx context.Context) (*api.RemoveUsersFromUserGroup200Response, *http.Response, error) {
-				return s.c.raw.IAMGroupsAPI.RemoveUsersFromUserGroup(ctx, groupID).Emails([]string{email}).Execute()
-			})
-			if err != nil {
-				failed = err
-			}
-			if err != nil && !gone(err) { // Who is gone already keeps nobody else in.
-				if i > 0 { // They have gone, whatever becomes of the others.
-					s.c.audit(ctx, what, "group "+groupID, "- "+strings.Join(going[:i], ", "), nil)
-				}
-				going = going[i:]
-				break
-			}
-		}
-		change := "- " + strings.Join(going, ", ")
-		var left []member
-		err := s.c.verify(ctx, what, "group "+groupID, change, failed, func(ctx context.Context) (string, error) {
-			var readErr error
-			left, readErr = s.present(ctx, groupID, emails)
-			return strings.Join(addresses(left), ", "), readErr
-		})
-		if err == nil || failed != nil || len(left) == 0 || tries == maxTries {
-			return err
-		}
-		rows = left
-	}
-}
-
-func (s *GroupService) lockMembers(ctx context.Context, groupID string, emails []string) (func(), error) {
+// checkMembers returns the addresses without white space around them. It refuses
+// arguments that cannot be members of a group.
+func checkMembers(groupID string, emails []string) ([]string, error) {
 	if err := checkID("group", groupID); err != nil {
 		return nil, err
 	}
 	if len(emails) == 0 {
 		return nil, invalidArgument("no e-mail addresses: name at least one")
 	}
-	for _, email := range emails {
-		if fold(email) == "" {
+	trimmed := make([]string, len(emails))
+	for i, email := range emails {
+		if trimmed[i] = trimEmail(email); trimmed[i] == "" {
 			return nil, invalidArgument("an e-mail address is empty")
 		}
 	}
-	return s.c.writer.locks.acquire(ctx, "group "+groupID)
+	return trimmed, nil
 }
 
 // A member is a row of one of a group's lists. A pending invite has no userID.
@@ -118,28 +160,35 @@ func leavingUsers(groupID string, rows []member) (map[string]bool, error) {
 		if m.userID == "" {
 			continue
 		}
-		if other, ok := byEmail[fold(m.email)]; ok && other != m.userID {
+		if other, ok := byEmail[FoldEmail(m.email)]; ok && other != m.userID {
 			return nil, fmt.Errorf("segment group %s: %w: the users %s and %s in it have the address %s but for case, and Segment removes by address",
 				groupID, ErrAmbiguous, other, m.userID, m.email)
 		}
-		byEmail[fold(m.email)] = m.userID
+		byEmail[FoldEmail(m.email)] = m.userID
 		leaving[m.userID] = true
 	}
 	return leaving, nil
 }
 
-// present returns the rows of both lists of a group that have one of emails.
-func (s *GroupService) present(ctx context.Context, groupID string, emails []string) ([]member, error) {
-	asked := map[string]bool{}
-	for _, email := range emails {
-		asked[fold(email)] = true
-	}
+// membersWith returns the rows of both lists of a group that have one of emails. It reads
+// again if the answer is older than what this process has written.
+func (s *GroupService) membersWith(ctx context.Context, groupID string, emails []string) ([]member, error) {
+	asked := folded(emails)
+	return readRemembering(ctx, s.c, membersOf(groupID), func(ctx context.Context) ([]member, error) {
+		return s.readMembersWith(ctx, groupID, emails)
+	}, func(rows []member, email string) (bool, bool) {
+		return slices.ContainsFunc(rows, func(m member) bool { return FoldEmail(m.email) == email }), asked[email]
+	})
+}
+
+func (s *GroupService) readMembersWith(ctx context.Context, groupID string, emails []string) ([]member, error) {
+	asked := folded(emails)
 	var rows []member
 	for user, err := range s.AllMembers(ctx, groupID) {
 		if err != nil {
 			return nil, err
 		}
-		if asked[fold(user.Email)] {
+		if asked[FoldEmail(user.Email)] {
 			rows = append(rows, member{user.Email, user.ID})
 		}
 	}
@@ -147,25 +196,32 @@ func (s *GroupService) present(ctx context.Context, groupID string, emails []str
 		if err != nil {
 			return nil, err
 		}
-		if asked[fold(email)] {
+		if asked[FoldEmail(email)] {
 			rows = append(rows, member{email: email})
 		}
 	}
 	return rows, nil
 }
 
-// missing returns those of emails that are not in a group, each once. It reads
-// no further than until it has found them all.
+// missing returns those of emails that are not in a group, each once. It reads again if
+// the answer is older than what this process has written.
 func (s *GroupService) missing(ctx context.Context, groupID string, emails []string) ([]string, error) {
-	left := map[string]bool{}
-	for _, email := range emails {
-		left[fold(email)] = true
-	}
+	asked := folded(emails)
+	return readRemembering(ctx, s.c, membersOf(groupID), func(ctx context.Context) ([]string, error) {
+		return s.readMissing(ctx, groupID, emails)
+	}, func(missing []string, email string) (bool, bool) {
+		return !folded(missing)[email], asked[email]
+	})
+}
+
+// readMissing reads no further than until it has found all of emails.
+func (s *GroupService) readMissing(ctx context.Context, groupID string, emails []string) ([]string, error) {
+	left := folded(emails)
 	for user, err := range s.AllMembers(ctx, groupID) {
 		if err != nil {
 			return nil, err
 		}
-		if delete(left, fold(user.Email)); len(left) == 0 {
+		if delete(left, FoldEmail(user.Email)); len(left) == 0 {
 			return nil, nil
 		}
 	}
@@ -173,16 +229,25 @@ func (s *GroupService) missing(ctx context.Context, groupID string, emails []str
 		if err != nil {
 			return nil, err
 		}
-		if delete(left, fold(email)); len(left) == 0 {
+		if delete(left, FoldEmail(email)); len(left) == 0 {
 			return nil, nil
 		}
 	}
 	var missing []string
 	for _, email := range emails {
-		if left[fold(email)] {
-			delete(left, fold(email))
+		if left[FoldEmail(email)] {
+			delete(left, FoldEmail(email))
 			missing = append(missing, email)
 		}
 	}
 	return missing, nil
+}
+
+// folded is the set of addresses in the form in which they are compared.
+func folded(emails []string) map[string]bool {
+	set := map[string]bool{}
+	for _, email := range emails {
+		set[FoldEmail(email)] = true
+	}
+	return set
 }

@@ -72,6 +72,7 @@ type settings struct {
 	cacheSize  int
 	cacheTTL   time.Duration
 	dryRun     bool
+	settleTime time.Duration
 }
 
 func defaults() settings {
@@ -90,6 +91,8 @@ func defaults() settings {
 		limits:    Limits{WritesPerMinute: 60, Reserve: 0.1},
 		cacheSize: 128,
 		cacheTTL:  10 * time.Minute,
+
+		settleTime: DefaultSettleTime,
 	}
 }
 
@@ -268,6 +271,28 @@ func WithRoleCache(size int, ttl time.Duration) Option {
 			return invalidArgument("a role cache needs a size that is not negative and a positive lifetime")
 		}
 		s.cacheSize, s.cacheTTL = size, ttl
+		return nil
+	}
+}
+
+// DefaultSettleTime is the default of [WithSettleTime].
+const DefaultSettleTime = 10 * time.Second
+
+// WithSettleTime sets how long a read of Segment may be behind a write, at least 0. The
+// default is [DefaultSettleTime]. Segment does not document that a read shows the last
+// write. So each change is read back, with growing pauses, until it shows or this time
+// has passed; then the error matches [ErrUnconfirmed]. A change that shows at once costs
+// no wait.
+//
+// A change of permissions is read once more after 1 to 1.5 s: another program that
+// replaced them at the same moment may have overwritten it. 0 switches all of this
+// waiting off, and with it that last read.
+func WithSettleTime(d time.Duration) Option {
+	return func(s *settings) error {
+		if d < 0 {
+			return invalidArgument("the settle time %s is negative", d)
+		}
+		s.settleTime = d
 		return nil
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -21,30 +20,27 @@ const OwnerScanLimit = 2000
 // Segment is not known to guard the last one.
 const workspaceOwner = "Workspace Owner"
 
-// ownersLock is held by whatever may take ownership away, so that two owners
-// are never removed on the strength of each other.
+// ownersLock is held by everything that may take ownership away, so that two owners
+// are never removed because each of them was found when the other was removed.
 const ownersLock = "the owners of the workspace"
 
-// A losing says what ownership an edit leaves: whether that which a user has
-// through a group, or of their own where group is empty, still counts.
-type losing func(userID, groupID string) bool
+// An otherOwner is an owner who remains: through a group, unless that is empty.
+type otherOwner struct{ userID, groupID string }
 
-// A witness is an owner who was found: through a group, unless that is empty.
-type witness struct{ userID, groupID string }
-
-// ownership watches over one edit that may take the last owner away.
+// ownership keeps one change from taking the last owner of the workspace away.
 type ownership struct {
 	c *Client
-	// remains is what the edit leaves.
-	remains losing
+	// remains reports whether a user is still an owner after the change, through a
+	// group or directly (where groupID is empty), if the user is one before it.
+	remains func(userID, groupID string) bool
 	role    *Role
-	found   witness
-	// undo is how to give back what disown has taken.
+	found   otherOwner
+	// undo gives back what takeOwnership has taken.
 	undo   []func(context.Context) error
 	unlock func()
 }
 
-// lock keeps all others who take ownership away waiting.
+// lock keeps all other changes that take ownership away waiting.
 func (o *ownership) lock(ctx context.Context) error {
 	if o.unlock != nil {
 		return nil
@@ -60,16 +56,16 @@ func (o *ownership) release() {
 	}
 }
 
-// owned reports whether what is held makes an owner. Without a role of that
-// name nobody can tell who is one, which is an error.
-func (o *ownership) owned(ctx context.Context, held []Assignment) (bool, error) {
+// makeOwner reports whether assignments make their holder an owner. If no role has the
+// name, it is not known who is one, which is an error.
+func (o *ownership) makeOwner(ctx context.Context, held []Assignment) (bool, error) {
 	if !slices.ContainsFunc(held, workspaceWide) {
 		return false, nil
 	}
 	if o.role == nil {
 		role, err := o.c.Roles.Find(ctx, workspaceOwner)
 		if err != nil {
-			return false, fmt.Errorf("segmentapi: who owns the workspace cannot be told, which an edit of workspace-wide roles needs: %w", err)
+			return false, fmt.Errorf("segmentapi: an edit of workspace-wide roles needs to know who owns the workspace: %w", err)
 		}
 		o.role = role
 	}
@@ -83,29 +79,41 @@ func workspaceWide(a Assignment) bool {
 // isOwner tells the assignment that makes an owner, once the role is known.
 func (o *ownership) isOwner(a Assignment) bool { return a.RoleID == o.role.ID && workspaceWide(a) }
 
+// isOwnerAfter is makeOwner for what a read shows. If this process has taken ownership
+// from the subject within the last minute, the read may be older than that.
+func (o *ownership) isOwnerAfter(ctx context.Context, sub subject, held []Assignment) (bool, error) {
+	owner, err := o.makeOwner(ctx, held)
+	if !owner || err != nil {
+		return false, err
+	}
+	return !slices.ContainsFunc(held, func(a Assignment) bool {
+		return o.isOwner(a) && o.c.writer.memory.hasLost(sub.String(), a.fact())
+	}), nil
+}
+
 // hasUsers reports whether a user is or a group has users: a group without any
 // makes nobody an owner.
 func (o *ownership) hasUsers(ctx context.Context, sub subject) (bool, error) {
-	if sub.what != "group" {
+	if sub.kind != "group" {
 		return true, nil
 	}
 	page, err := o.c.Groups.ListMembers(ctx, sub.id, ListOptions{Count: 1})
 	return err == nil && len(page.Items) > 0, err
 }
 
-// prove finds an owner who remains: the one found before, else any.
-func (o *ownership) prove(ctx context.Context) error {
+// findOther finds an owner who remains: the one found before, else any.
+func (o *ownership) findOther(ctx context.Context) error {
 	if err := o.lock(ctx); err != nil {
 		return err
 	}
-	if o.found != (witness{}) {
-		if ok, err := o.still(ctx); ok || err != nil {
+	if o.found != (otherOwner{}) {
+		if ok, err := o.remainsOwner(ctx); ok || err != nil {
 			return err
 		}
 	}
-	scan := &ownerScan{ownership: o}
-	scan.left.Store(OwnerScanLimit)
-	found, err := scan.run(ctx)
+	search := &ownerSearch{ownership: o}
+	search.left.Store(OwnerScanLimit)
+	found, err := search.run(ctx)
 	if err != nil {
 		return err
 	}
@@ -113,20 +121,20 @@ func (o *ownership) prove(ctx context.Context) error {
 	return nil
 }
 
-// still reports whether the owner who was found is one now.
-func (o *ownership) still(ctx context.Context) (bool, error) {
-	sub := o.c.Users.subject(o.found.userID)
-	if o.found.groupID != "" {
-		sub = o.c.Groups.subject(o.found.groupID)
+// remainsOwner reports whether the owner who was found is still one.
+func (o *ownership) remainsOwner(ctx context.Context) (bool, error) {
+	if o.found.groupID == "" {
+		return o.ownsDirectly(ctx, o.found.userID)
 	}
-	held, err := sub.read(ctx)
+	group := o.c.Groups.subject(o.found.groupID)
+	held, err := o.read(ctx, group)
 	if gone(err) {
 		return false, nil
 	} else if err != nil {
 		return false, err
 	}
-	if owned, ownedErr := o.owned(ctx, held); !owned || ownedErr != nil || o.found.groupID == "" {
-		return owned, ownedErr
+	if owner, ownerErr := o.isOwnerAfter(ctx, group, held.assignments); !owner || ownerErr != nil {
+		return false, ownerErr
 	}
 	for member, listErr := range o.c.Groups.AllMembers(ctx, o.found.groupID) {
 		switch {
@@ -135,22 +143,53 @@ func (o *ownership) still(ctx context.Context) (bool, error) {
 		case listErr != nil:
 			return false, listErr
 		case member.ID == o.found.userID:
-			return true, nil
+			return o.isThere(ctx, o.found.groupID, member)
 		}
 	}
 	return false, nil
 }
 
-// ownerScan looks for any owner who remains.
-type ownerScan struct {
+// ownsDirectly reports whether a user holds the role.
+func (o *ownership) ownsDirectly(ctx context.Context, userID string) (bool, error) {
+	user := o.c.Users.subject(userID)
+	held, err := o.read(ctx, user)
+	if gone(err) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	return o.isOwnerAfter(ctx, user, held.assignments)
+}
+
+// isThere reports whether a member of a group is a user of the workspace, by the user's
+// own detail: a list may be old, or name a user who is gone.
+func (o *ownership) isThere(ctx context.Context, groupID string, member User) (bool, error) {
+	if o.c.writer.memory.hasLost(membersOf(groupID), FoldEmail(member.Email)) || o.c.writer.memory.hasLost(o.c.Users.subject(member.ID).String(), exists) {
+		return false, nil
+	}
+	_, err := o.c.Users.Get(ctx, member.ID)
+	if gone(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// read reads what another user or group holds, and again if the answer is older than
+// what this process has written.
+func (o *ownership) read(ctx context.Context, sub subject) (holding, error) {
+	return (&permissionEdit{c: o.c, sub: sub}).read(ctx)
+}
+
+// ownerSearch looks for any owner who remains.
+type ownerSearch struct {
 	*ownership
 	left atomic.Int64
 }
 
-var errScanned = errors.New("found")
+var errOwnerFound = errors.New("found")
 
 // spend takes one request off what may be spent.
-func (s *ownerScan) spend() error {
+func (s *ownerSearch) spend() error {
 	if s.left.Add(-1) < 0 {
 		return fmt.Errorf("segmentapi: %w after %d requests, the most that are spent on it: give the role to a group with another user in it, which is looked at first",
 			ErrLastOwner, OwnerScanLimit)
@@ -158,65 +197,88 @@ func (s *ownerScan) spend() error {
 	return nil
 }
 
-func (s *ownerScan) run(ctx context.Context) (witness, error) {
-	found, err := s.groups(ctx)
-	if err == nil && found == (witness{}) {
-		found, err = s.users(ctx)
+func (s *ownerSearch) run(ctx context.Context) (otherOwner, error) {
+	found, err := s.searchGroups(ctx)
+	if err == nil && found == (otherOwner{}) {
+		found, err = s.searchUsers(ctx)
 	}
-	if err == nil && found == (witness{}) {
-		err = fmt.Errorf("segmentapi: %w: give the role %s to somebody else first", ErrLastOwner, s.role.Name)
+	if err == nil && found == (otherOwner{}) {
+		err = fmt.Errorf("segmentapi: %w: give the role %s to another user first", ErrLastOwner, s.role.Name)
 	}
 	return found, err
 }
 
-// groups looks for a group that makes its users owners.
-func (s *ownerScan) groups(ctx context.Context) (witness, error) {
+// searchGroups looks for a group that makes its users owners.
+func (s *ownerSearch) searchGroups(ctx context.Context) (otherOwner, error) {
 	for group, err := range scanned(ctx, s, s.c.Groups.List) {
 		switch {
 		case notInPlan(err):
-			return witness{}, nil
+			return otherOwner{}, nil
 		case err != nil:
-			return witness{}, err
+			return otherOwner{}, err
 		}
-		permissions := group.Permissions
-		if permissions == nil {
-			if err = s.spend(); err != nil {
-				return witness{}, err
-			}
-			detail, err := s.c.Groups.Get(ctx, group.ID)
-			if gone(err) {
-				continue
-			} else if err != nil {
-				return witness{}, err
-			}
-			permissions = detail.Permissions
-		}
-		if owned, err := s.owned(ctx, Assignments(permissions)); err != nil {
-			return witness{}, err
-		} else if !owned {
+		owner, err := s.groupOwns(ctx, group)
+		if err != nil {
+			return otherOwner{}, err
+		} else if !owner {
 			continue
 		}
-		members := scanned(ctx, s, func(ctx context.Context, opts ListOptions) (*Page[User], error) {
-			return s.c.Groups.ListMembers(ctx, group.ID, opts)
-		})
-		for member, err := range members {
-			if gone(err) {
-				break
-			} else if err != nil {
-				return witness{}, err
-			}
-			if s.remains(member.ID, group.ID) {
-				return witness{member.ID, group.ID}, nil
-			}
+		if found, err := s.searchMembers(ctx, group.ID); err != nil || found != (otherOwner{}) {
+			return found, err
 		}
 	}
-	return witness{}, nil
+	return otherOwner{}, nil
 }
 
-// users looks for a user who is an owner, eight at a time.
-func (s *ownerScan) users(ctx context.Context) (witness, error) {
+// groupOwns reports whether a listed group makes its users owners.
+func (s *ownerSearch) groupOwns(ctx context.Context, group Group) (bool, error) {
+	sub := s.c.Groups.subject(group.ID)
+	held := Assignments(group.Permissions)
+	if group.Permissions == nil {
+		if err := s.spend(); err != nil {
+			return false, err
+		}
+		detail, err := s.read(ctx, sub)
+		if gone(err) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+		held = detail.assignments
+	}
+	return s.isOwnerAfter(ctx, sub, held)
+}
+
+// searchMembers looks for a user in a group whose users are owners.
+func (s *ownerSearch) searchMembers(ctx context.Context, groupID string) (otherOwner, error) {
+	members := scanned(ctx, s, func(ctx context.Context, opts ListOptions) (*Page[User], error) {
+		return s.c.Groups.ListMembers(ctx, groupID, opts)
+	})
+	for member, err := range members {
+		switch {
+		case gone(err):
+			return otherOwner{}, nil
+		case err != nil:
+			return otherOwner{}, err
+		case !s.remains(member.ID, groupID):
+			continue
+		}
+		if err = s.spend(); err != nil {
+			return otherOwner{}, err
+		}
+		if there, err := s.isThere(ctx, groupID, member); err != nil {
+			return otherOwner{}, err
+		} else if there {
+			return otherOwner{member.ID, groupID}, nil
+		}
+	}
+	return otherOwner{}, nil
+}
+
+// searchUsers looks for a user who holds the role, eight at a time.
+func (s *ownerSearch) searchUsers(ctx context.Context) (otherOwner, error) {
 	var once sync.Once
-	var found witness
+	var found otherOwner
 	readers, readCtx := errgroup.WithContext(ctx)
 	readers.SetLimit(8)
 	var listErr error
@@ -234,29 +296,23 @@ func (s *ownerScan) users(ctx context.Context) (witness, error) {
 			if err := s.spend(); err != nil {
 				return err
 			}
-			detail, err := s.c.Users.Get(readCtx, user.ID)
-			if gone(err) {
-				return nil
-			} else if err != nil {
+			if owner, err := s.ownsDirectly(readCtx, user.ID); !owner || err != nil {
 				return err
 			}
-			if owned, err := s.owned(readCtx, Assignments(detail.Permissions)); !owned || err != nil {
-				return err
-			}
-			once.Do(func() { found = witness{userID: user.ID} })
-			return errScanned
+			once.Do(func() { found = otherOwner{userID: user.ID} })
+			return errOwnerFound
 		})
 	}
 	err := readers.Wait()
 	switch {
-	case found != (witness{}):
+	case found != (otherOwner{}):
 		return found, nil
 	case err != nil:
-		return witness{}, err
+		return otherOwner{}, err
 	case listErr != nil:
-		return witness{}, listErr
+		return otherOwner{}, listErr
 	}
-	return witness{}, ctx.Err()
+	return otherOwner{}, ctx.Err()
 }
 
 // ownerGuard keeps an edit of permissions from taking the last owner away.
@@ -265,15 +321,15 @@ type ownerGuard struct {
 	sub subject
 	// sent is what was sent that takes ownership away.
 	sent Difference
-	// before is what was sent before the last of it.
+	// before is what was sent before the last write.
 	before Difference
-	// taking is set as long as the edit is known to take ownership away.
+	// taking is set once the edit is known to take ownership away.
 	taking bool
 }
 
 func newOwnerGuard(c *Client, sub subject) *ownerGuard {
 	return &ownerGuard{sub: sub, ownership: ownership{c: c, remains: func(userID, groupID string) bool {
-		if sub.what == "group" {
+		if sub.kind == "group" {
 			return groupID != sub.id
 		}
 		return groupID != "" || userID != sub.id
@@ -291,68 +347,52 @@ func (g *ownerGuard) check(ctx context.Context, next Difference) error {
 	if g == nil {
 		return nil
 	}
-	owned, err := g.owned(ctx, next.Removed)
-	if err != nil || !owned {
+	owner, err := g.makeOwner(ctx, next.Removed)
+	if err != nil || !owner {
 		return err
 	}
 	if users, usersErr := g.hasUsers(ctx, g.sub); !users || usersErr != nil {
 		return usersErr
 	}
 	g.taking = true
-	return wrapFor(g.sub, g.prove(ctx))
+	return wrapFor(g.sub, g.findOther(ctx))
 }
 
-// send notes that a difference is on its way.
-func (g *ownerGuard) send(next Difference) {
+// noteSent notes that a difference may be written from now on.
+func (g *ownerGuard) noteSent(next Difference) {
 	if g != nil && g.taking {
 		g.before, g.sent = g.sent, g.sent.then(next)
 	}
 }
 
-// miss notes that the last difference sent has come to nothing, as far as can be
-// seen: others may take the rest of it, but ownership must come back even if it
-// is carried out late.
-func (g *ownerGuard) miss(next Difference) {
+// noteNotDone notes that the last difference sent does not show. Others may revoke the
+// rest of it, but ownership must be given back even if the write is carried out late.
+func (g *ownerGuard) noteNotDone(next Difference) {
 	if g != nil && g.taking {
 		g.sent = g.before.then(Difference{Removed: slices.DeleteFunc(slices.Clone(next.Removed), not(g.isOwner))})
 	}
 }
 
-// confirm looks once more, after the write: others may have taken the owner
-// away who was found before. If nobody is left, or nobody can tell, what was
-// taken is given back.
+// confirm looks for the other owner once more after the write: somebody else may have
+// taken ownership from the one who was found before. If nobody is found, or it cannot
+// be read, it gives back what was taken.
 func (g *ownerGuard) confirm(ctx context.Context) error {
 	if g == nil || g.sent.Empty() {
 		return nil
 	}
-	ctx, cancel := afterwards(ctx)
+	ctx, cancel := restoring(ctx)
 	defer cancel()
-	err := g.prove(ctx)
+	err := g.findOther(ctx)
 	if err == nil {
 		return nil
 	}
-	back := Difference{Added: g.sent.Removed, Removed: g.sent.Added}
-	_, undoErr := (&editing{c: g.c, sub: g.sub, edit: back.Apply}).run(ctx)
+	undoErr := g.c.giveBack(ctx, g.sub, g.sent)
 	if undoErr != nil { // Ownership matters most.
-		back = Difference{Added: slices.DeleteFunc(slices.Clone(g.sent.Removed), not(g.isOwner))}
-		if _, ownErr := (&editing{c: g.c, sub: g.sub, edit: back.Apply}).run(ctx); ownErr == nil {
+		owner := Difference{Removed: slices.DeleteFunc(slices.Clone(g.sent.Removed), not(g.isOwner))}
+		if ownErr := g.c.giveBack(ctx, g.sub, owner); ownErr == nil {
 			return fmt.Errorf("segment %s was changed (%s), and only its ownership could be given back (%w): %w", g.sub, g.sent, undoErr, err)
 		}
 		return fmt.Errorf("segment %s was changed (%s) and %w (%w), although it must: %w", g.sub, g.sent, ErrNotRestored, undoErr, err)
 	}
 	return fmt.Errorf("segment %s was changed and changed back: %w", g.sub, err)
-}
-
-// afterwards is a context for what must be done although the caller has left.
-func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithValue(context.WithoutCancel(ctx), patienceKey{}, 90*time.Second), 2*time.Minute)
-}
-
-type patienceKey struct{}
-
-// patience is how long a call waits for the limit at least, whatever the policy
-// of the client: a window and a half for what must not stop half-way.
-func patience(ctx context.Context) time.Duration {
-	d, _ := ctx.Value(patienceKey{}).(time.Duration)
-	return d
 }

@@ -61,9 +61,9 @@ func all[T any](ctx context.Context, operation string, list func(context.Context
 	}
 }
 
-// scanned streams rows as all does, and takes each request off the scan's budget.
-func scanned[T any](ctx context.Context, s *ownerScan, list func(context.Context, ListOptions) (*Page[T], error)) iter.Seq2[T, error] {
-	return all(ctx, "owner scan", func(ctx context.Context, opts ListOptions) (*Page[T], error) {
+// scanned streams rows as all does, and takes each request off the budget of the search.
+func scanned[T any](ctx context.Context, s *ownerSearch, list func(context.Context, ListOptions) (*Page[T], error)) iter.Seq2[T, error] {
+	return all(ctx, "owner search", func(ctx context.Context, opts ListOptions) (*Page[T], error) {
 		if err := s.spend(); err != nil {
 			return nil, err
 		}

@@ -68,6 +68,29 @@ func (a Assignment) key() assignmentKey {
 	return assignmentKey{a.RoleID, string(a.Scope.Type), id, labelsKey(a.Scope.Labels)}
 }
 
+// fact is the name under which the memory of own writes has an assignment.
+func (a Assignment) fact() string { return fmt.Sprintf("%q", a.key()) }
+
+// covers reports whether a is the same role as b on more than b: on the whole
+// workspace, or on fewer labels or other ones of the same resource.
+func (a Assignment) covers(b Assignment) bool {
+	if a.RoleID != b.RoleID || a.Same(b) {
+		return false
+	}
+	if workspaceWide(a) {
+		return true
+	}
+	bare := func(a Assignment) assignmentKey {
+		key := a.key()
+		key.labels = ""
+		return key
+	}
+	fewer := !slices.ContainsFunc(a.Scope.Labels, func(l Label) bool {
+		return !slices.ContainsFunc(b.Scope.Labels, func(other Label) bool { return l.Key == other.Key && l.Value == other.Value })
+	})
+	return bare(a) == bare(b) && fewer
+}
+
 func labelsKey(labels []Label) string {
 	pairs := make([]string, len(labels))
 	for i, l := range labels {
@@ -86,14 +109,23 @@ func (a Assignment) String() string {
 	return s
 }
 
-// check refuses assignments that must not be sent.
-func (a Assignment) check() error {
+// checkIDs refuses assignments that nobody can hold.
+func (a Assignment) checkIDs() error {
 	switch {
 	case a.RoleID == "":
 		return invalidArgument("an assignment has no role id")
 	case a.Scope.Type == "" || a.Scope.ID == "":
 		return invalidArgument("the assignment of role %s has a scope without type or id", a.RoleID)
-	case len(a.Scope.Labels) > 0 && a.Scope.Type != ScopeWorkspace:
+	}
+	return nil
+}
+
+// check refuses assignments that must not be sent.
+func (a Assignment) check() error {
+	if err := a.checkIDs(); err != nil {
+		return err
+	}
+	if len(a.Scope.Labels) > 0 && a.Scope.Type != ScopeWorkspace {
 		return invalidArgument("the assignment of role %s has labels on a scope of type %s: labels restrict the workspace only", a.RoleID, a.Scope.Type)
 	}
 	for _, l := range a.Scope.Labels {

@@ -6,118 +6,164 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 )
 
-// ownerGroups are the groups that make a user an owner.
-func (s *UserService) ownerGroups(ctx context.Context, owners *ownership, userID string) ([]string, error) {
-	var through []string
-	listed := false
-	for group, err := range s.AllGroups(ctx, userID) {
-		switch {
-		case notInPlan(err) && !listed: // Who is in a group has groups in the plan.
-			return nil, nil
-		case err != nil:
-			return nil, err
-		}
-		listed = true
-		detail, err := s.c.Groups.Get(ctx, group.ID)
-		if gone(err) {
-			continue
-		} else if err != nil {
-			return nil, err
-		}
-		owned, err := owners.owned(ctx, Assignments(detail.Permissions))
-		if err != nil {
-			return nil, err
-		}
-		if owned {
-			through = append(through, group.ID)
-		}
-	}
-	return through, nil
+// A removal takes a user out of the workspace, or deletes a group. A removal cannot be
+// undone, but taking ownership away can, so that comes first.
+type removal[T, O any] struct {
+	call
+	sub    subject
+	owners *ownership
+	get    func(context.Context, string) (*T, error)
+	// takeOwnership takes ownership from what is to be removed, if it has any.
+	takeOwnership func(context.Context, *T) error
+	// loses names what is lost with it, for the log. It is called after takeOwnership.
+	loses func(*T) string
+	send  func(context.Context) (*O, *http.Response, error)
 }
 
-// remove sends a removal and reads back that nothing is there any more. What
-// is there is disowned before, and once more if time passes in between.
-func remove[O, T any](
-	ctx context.Context, owners *ownership, what call, sub subject, there *T,
-	get func(context.Context, string) (*T, error), disown func(*T) error, send func(context.Context) (*O, *http.Response, error),
-) (bool, error) {
-	if err := disown(there); err != nil {
-		return goneMeanwhile(ctx, err, sub)
+// run reports whether there was something to remove.
+func (r removal[T, O]) run(ctx context.Context) (bool, error) {
+	c, subject := r.owners.c, r.sub.String()
+	there, err := r.read(ctx)
+	if gone(err) {
+		c.logUnchanged(ctx, r.call, subject, "it is not there")
+		return false, nil
+	} else if err != nil {
+		return false, err
 	}
-	c := owners.c
+	if err = r.takeOwnership(ctx, there); err != nil {
+		return r.goneMeanwhile(ctx, err)
+	}
 	if c.writer.dryRun {
 		return true, nil
 	}
-	sent := false
-	_, err := afresh(ctx, c, what, func() (bool, error) {
-		now, readErr := get(ctx, sub.id)
-		if gone(readErr) {
-			return false, nil
-		} else if readErr != nil {
-			return false, readErr
-		}
-		if disownErr := disown(now); disownErr != nil || len(owners.undo) == 0 {
-			return true, disownErr
-		}
-		return true, owners.prove(ctx) // What was taken before rests on an owner of that time.
-	}, func(ctx context.Context) (*O, *http.Response, error) {
-		sent = true
-		return send(ctx)
-	})
-	if sent {
-		err = c.verify(ctx, what, sub.String(), "removed", err, func(ctx context.Context) (string, error) {
-			_, readErr := get(ctx, sub.id)
-			if gone(readErr) {
-				return "", nil
+	err = c.carryOut(ctx, change{
+		call: r.call, subject: subject, what: "removed" + r.loses(there), repeatable: true,
+		send: func(ctx context.Context) error {
+			return sendUnless(ctx, c, r.call, r.recheck, r.send)
+		},
+		left: func(ctx context.Context) (string, error) {
+			if _, readErr := r.get(ctx, r.sub.id); !gone(readErr) {
+				return subject, readErr
 			}
-			return sub.String(), readErr
-		})
+			return "", nil
+		},
+		accepted: func() {
+			c.writer.memory.forget(subject)
+			c.writer.memory.note(subject, exists, false)
+		},
+	})
+	switch {
+	case errors.Is(err, errUnwanted):
+		return false, nil
+	case errors.Is(err, ErrUnconfirmed): // Segment has accepted it: nothing is given back.
+		return false, err
+	case err != nil:
+		if err = r.owners.giveBack(ctx, r.sub, err); err != nil {
+			return r.goneMeanwhile(ctx, err)
+		}
 	}
-	return sent && err == nil, owners.giveBack(ctx, sub, err)
+	return true, nil
 }
 
-// goneMeanwhile tells who cannot be disowned because somebody else was faster.
-func goneMeanwhile(ctx context.Context, err error, sub subject) (bool, error) {
+// read reads what is to be removed, and again if the answer is older than what this
+// process has written.
+func (r removal[T, O]) read(ctx context.Context) (*T, error) {
+	return readRemembering(ctx, r.owners.c, r.sub.String(), func(ctx context.Context) (*T, error) {
+		return r.get(ctx, r.sub.id)
+	}, func(*T, string) (bool, bool) { return false, false })
+}
+
+// recheck reports whether there is still something to remove, after a wait. What was
+// taken before the wait depended on an owner of that time.
+func (r removal[T, O]) recheck(ctx context.Context) (bool, error) {
+	now, err := r.read(ctx)
+	if gone(err) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	if err = r.takeOwnership(ctx, now); err == nil && len(r.owners.undo) > 0 {
+		err = r.owners.findOther(ctx)
+	}
+	return true, err
+}
+
+// goneMeanwhile tells the error of something that somebody else has removed meanwhile,
+// which is none.
+func (r removal[T, O]) goneMeanwhile(ctx context.Context, err error) (bool, error) {
 	if errors.Is(err, ErrNotFound) {
-		if _, readErr := sub.read(ctx); gone(readErr) {
+		if _, readErr := r.sub.read(finishing(ctx)); gone(readErr) {
 			return false, nil
 		}
 	}
 	return false, err
 }
 
-// disown takes the workspace from a user or a group that owns it by what it
-// holds, and a user out of groups that give it. In the end another owner is
-// left, or everything is as it was.
-func (o *ownership) disown(ctx context.Context, sub subject, held []Assignment, email string, groups []string) error {
-	direct, err := o.owned(ctx, held)
+// ownerGroups returns the groups that make a user an owner, and the names of all groups
+// that the user is in.
+func (s *UserService) ownerGroups(ctx context.Context, owners *ownership, userID string) (through, names []string, err error) {
+	for group, err := range s.AllGroups(ctx, userID) {
+		switch {
+		case notInPlan(err) && len(names) == 0: // A user who is in a group has groups in the plan.
+			return nil, nil, nil
+		case err != nil:
+			return nil, nil, err
+		}
+		names = append(names, fmt.Sprintf("%q", group.Name))
+		sub := s.c.Groups.subject(group.ID)
+		detail, err := sub.read(ctx)
+		if gone(err) {
+			continue
+		} else if err != nil {
+			return nil, nil, err
+		}
+		owner, err := owners.makeOwner(ctx, detail.assignments)
+		if err != nil {
+			return nil, nil, err
+		}
+		if owner {
+			through = append(through, group.ID)
+		}
+	}
+	return through, names, nil
+}
+
+// takeFrom takes ownership from a user or a group that holds it, and takes a user out
+// of the groups that give it. In the end another owner is left, or everything is as it
+// was. what is the operation that this is the first step of.
+func (o *ownership) takeFrom(ctx context.Context, what call, sub subject, held []Assignment, email string, groups []string) error {
+	direct, err := o.makeOwner(ctx, held)
 	if err != nil || !direct && len(groups) == 0 {
 		return err
 	}
 	if users, usersErr := o.hasUsers(ctx, sub); !users || usersErr != nil {
 		return usersErr
 	}
-	if err = o.prove(ctx); err != nil || o.c.writer.dryRun {
+	if err = o.findOther(ctx); err != nil || o.c.writer.dryRun {
 		return wrapFor(sub, err)
 	}
+	rowsIn := map[string][]member{}
 	for _, groupID := range groups { // Segment takes out of a group by address.
-		rows, readErr := o.c.Groups.present(ctx, groupID, []string{email})
+		rows, readErr := o.c.Groups.membersWith(ctx, groupID, []string{email})
 		if readErr == nil {
 			_, readErr = leavingUsers(groupID, rows)
 		}
+		rowsIn[groupID] = rows
 		if readErr != nil {
 			return wrapFor(sub, readErr)
 		}
 	}
+	o.c.announce(ctx, what, sub.String(), takingSteps(direct, groups))
 	if direct {
-		held = slices.DeleteFunc(slices.Clone(held), not(o.isOwner))
-		demotion := &editing{c: o.c, sub: sub, edit: Revoke(held...)}
+		demotion := &permissionEdit{c: o.c, sub: sub, edit: Revoke(slices.DeleteFunc(slices.Clone(held), not(o.isOwner))...)}
 		o.undo = append(o.undo, func(ctx context.Context) error {
-			back := Difference{Added: held, Removed: demotion.sent.Added}
-			_, undoErr := (&editing{c: o.c, sub: sub, edit: back.Apply}).run(ctx)
-			return undoErr
+			if demotion.sent.Empty() {
+				return nil
+			}
+			return o.c.giveBack(ctx, sub, demotion.sent)
 		})
 		_, err = demotion.run(ctx)
 	}
@@ -126,35 +172,64 @@ func (o *ownership) disown(ctx context.Context, sub subject, held []Assignment, 
 			break
 		}
 		o.undo = append(o.undo, func(ctx context.Context) error {
-			_, undoErr := o.c.Groups.addMembers(ctx, groupID, []string{email})
-			return undoErr
+			return o.c.Groups.putBack(ctx, groupID, []string{email})
 		})
-		err = o.c.Groups.removeMembers(ctx, groupID, []string{email}, []member{{email: email}}, func() error { return nil })
+		err = o.c.Groups.takeOut(ctx, groupID, []string{email}, rowsIn[groupID], nil)
 	}
 	if err == nil {
-		proofCtx, cancel := afterwards(ctx)
+		restoreCtx, cancel := restoring(ctx)
 		defer cancel()
-		err = o.prove(proofCtx)
+		err = o.findOther(restoreCtx)
+	}
+	if err == nil {
+		return nil
 	}
 	return o.giveBack(ctx, sub, err)
 }
 
-// giveBack undoes what disown has done to a subject that stays because of err.
+func takingSteps(direct bool, groups []string) string {
+	var steps []string
+	if direct {
+		steps = append(steps, "take the role "+workspaceOwner+" away")
+	}
+	if len(groups) > 0 {
+		steps = append(steps, "take it out of the groups "+strings.Join(groups, ", "))
+	}
+	return strings.Join(append(steps, "remove it"), "; ")
+}
+
+// giveBack undoes what takeFrom has done because of err. It returns no error if the
+// subject turns out to have been removed.
 func (o *ownership) giveBack(ctx context.Context, sub subject, err error) error {
-	if err == nil || len(o.undo) == 0 {
+	if len(o.undo) == 0 {
 		return err
 	}
-	ctx, cancel := afterwards(ctx)
+	ctx, cancel := restoring(ctx)
 	defer cancel()
+	stays := "stays"
+	if outcomeUnknown(err) {
+		stays = "may have been removed or not"
+	}
 	outcome := "its ownership was taken and given back"
-	for _, back := range slices.Backward(o.undo) {
-		if undoErr := back(ctx); undoErr != nil && !gone(undoErr) {
+	for _, undo := range slices.Backward(o.undo) {
+		undoErr := undo(ctx)
+		if undoErr == nil {
+			continue
+		}
+		if gone(undoErr) && outcomeUnknown(err) {
+			if _, readErr := sub.read(ctx); gone(readErr) {
+				o.c.writer.memory.forget(sub.String())
+				o.c.writer.memory.note(sub.String(), exists, false)
+				return nil
+			}
+		}
+		if !gone(undoErr) {
 			outcome = "its ownership was taken"
 			err = fmt.Errorf("it %w (%w), although it must: %w", ErrNotRestored, undoErr, err)
 		}
 	}
 	o.undo = nil
-	return fmt.Errorf("segment %s stays, %s: %w", sub, outcome, err)
+	return fmt.Errorf("segment %s %s, %s: %w", sub, stays, outcome, err)
 }
 
 // wrapFor names the subject in an error.
@@ -168,4 +243,16 @@ func wrapFor(sub subject, err error) error {
 // notInPlan reports that Segment says that the workspace lacks a feature.
 func notInPlan(err error) bool {
 	return FromSegment(err) && (errors.Is(err, ErrBadRequest) || errors.Is(err, ErrNotFound))
+}
+
+// losesRoles names the roles that go with a user or a group.
+func losesRoles(permissions []Permission) string {
+	var roles []string
+	for _, a := range Assignments(permissions) {
+		roles = append(roles, a.String())
+	}
+	if len(roles) == 0 {
+		return ""
+	}
+	return ", and with it: " + strings.Join(roles, "; ")
 }

@@ -99,7 +99,7 @@ func (s *RoleService) lookUp(ctx context.Context, id string) (Role, error) {
 // names only for input that people write. If two roles have the name, the error
 // matches [ErrAmbiguous].
 func (s *RoleService) Find(ctx context.Context, name string) (*Role, error) {
-	key := byName + fold(name)
+	key := byName + foldName(name)
 	if key == byName {
 		return nil, invalidArgument("the role name is empty")
 	}
@@ -111,7 +111,7 @@ func (s *RoleService) Find(ctx context.Context, name string) (*Role, error) {
 		if err != nil {
 			return nil, err
 		}
-		named[byName+fold(r.Name)] = append(named[byName+fold(r.Name)], r)
+		named[byName+foldName(r.Name)] = append(named[byName+foldName(r.Name)], r)
 	}
 	for other, roles := range named {
 		if len(roles) == 1 {

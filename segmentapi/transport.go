@@ -130,7 +130,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.dryRun && req.Method != http.MethodGet {
 		return nil, fmt.Errorf("%s %s was not sent: this is a dry run", req.Method, req.URL.Path)
 	}
-	st.method, st.maxWait = req.Method, max(t.maxWait, patience(req.Context()))
+	st.method, st.maxWait = req.Method, max(t.maxWait, leastWait(req.Context()))
 	req = req.Clone(context.WithValue(req.Context(), callKey{}, st))
 	req.Header.Set("Authorization", "Bearer "+t.token)
 	req.Header.Set("User-Agent", t.agent)

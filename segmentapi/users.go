@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"net/http"
+	"strings"
 
 	"github.com/segmentio/public-api-sdk-go/api"
 )
@@ -36,7 +37,13 @@ func (s *UserService) All(ctx context.Context) iter.Seq2[User, error] {
 // Get returns one user with permissions: GET /users/{userId} (getUser). A user
 // who has left is [ErrNotFound].
 func (s *UserService) Get(ctx context.Context, id string) (*User, error) {
-	return get(ctx, s.c, id, getter[api.GetUser200Response, api.UserV1, User]{
+	user, _, err := s.read(ctx, id)
+	return user, err
+}
+
+// read returns a user and the body of the answer.
+func (s *UserService) read(ctx context.Context, id string) (*User, []byte, error) {
+	return getBody(ctx, s.c, id, getter[api.GetUser200Response, api.UserV1, User]{
 		call: call{"getUser", http.MethodGet, "/users/" + id},
 		kind: "user",
 		run: func(ctx context.Context) (*api.GetUser200Response, *http.Response, error) {
@@ -138,27 +145,34 @@ func (s *UserService) Edit(ctx context.Context, userID string, edit Edit) (Diffe
 // [ErrNotApplied].
 func (s *UserService) Remove(ctx context.Context, userID string) (bool, error) {
 	sub := s.subject(userID)
-	unlock, err := s.c.lock(ctx, sub)
+	ctx, end, err := s.c.lockSubject(ctx, sub)
 	if err != nil {
 		return false, err
 	}
-	defer unlock()
-	user, err := s.Get(ctx, userID)
-	if gone(err) {
-		return false, nil
-	} else if err != nil {
-		return false, err
-	}
+	defer end()
 	owners := &ownership{c: s.c, remains: func(id, _ string) bool { return id != userID }}
 	defer owners.release()
 	op := call{"deleteUsers", http.MethodDelete, "/users"}
-	return remove(ctx, owners, op, sub, user, s.Get, func(user *User) error {
-		groups, groupsErr := s.ownerGroups(ctx, owners, userID)
-		if groupsErr != nil {
-			return groupsErr
-		}
-		return owners.disown(ctx, sub, Assignments(user.Permissions), user.Email, groups)
-	}, func(ctx context.Context) (*api.DeleteUsers200Response, *http.Response, error) {
-		return s.c.raw.IAMUsersAPI.DeleteUsers(ctx).UserIds([]string{userID}).Execute()
-	})
+	var groups []string
+	return removal[User, api.DeleteUsers200Response]{
+		call: op, sub: sub, owners: owners, get: s.Get,
+		takeOwnership: func(ctx context.Context, user *User) error {
+			through, names, groupsErr := s.ownerGroups(ctx, owners, userID)
+			if groupsErr != nil {
+				return groupsErr
+			}
+			groups = names
+			return owners.takeFrom(ctx, op, sub, Assignments(user.Permissions), user.Email, through)
+		},
+		loses: func(user *User) string {
+			lost := losesRoles(user.Permissions)
+			if len(groups) > 0 {
+				lost += "; member of the groups " + strings.Join(groups, ", ")
+			}
+			return lost
+		},
+		send: func(ctx context.Context) (*api.DeleteUsers200Response, *http.Response, error) {
+			return s.c.raw.IAMUsersAPI.DeleteUsers(ctx).UserIds([]string{userID}).Execute()
+		},
+	}.run(ctx)
 }

@@ -24,5 +24,6 @@ func (s *WorkspaceService) Get(ctx context.Context) (*Workspace, error) {
 		return nil, op.bad("the answer has no workspace")
 	}
 	w := workspaceOf(out.Data.Workspace)
+	s.c.writer.workspaceID.Store(&w.ID)
 	return &w, nil
 }

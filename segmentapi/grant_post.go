@@ -1,0 +1,123 @@
+package segmentapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/segmentio/public-api-sdk-go/api"
+)
+
+// Segment documents that POST adds permissions. Its audit trail has a second event,
+// for a policy that is updated, so a POST might also replace what is held of the same
+// role, or everything. This file gives back what a POST has replaced, and finds out
+// whether it does.
+
+// A postCheck is a POST after which something was missing: Segment has replaced it, or
+// somebody else has revoked it at that very moment.
+type postCheck struct{ added, missing []Assignment }
+
+// post adds and returns what is held afterwards.
+func (e *permissionEdit) post(ctx context.Context, held holding, next Difference) (holding, error) {
+	e.tries++
+	answer, failed := e.sendPost(ctx, next.Added)
+	if errors.Is(failed, ErrRateLimited) {
+		return holding{}, failed
+	}
+	w := writing{held: held.assignments, written: next.Added, next: next, answer: answer}
+	after, err := e.confirm(ctx, e.sub.post, w, failed)
+	switch {
+	case errors.Is(err, errNotShown):
+		e.c.audit(ctx, e.sub.post, e.sub.String(), next.String(), failed)
+		return holding{}, failed
+	case err != nil:
+		return holding{}, err
+	}
+	e.forced = nil
+	if missing := e.c.writer.missingAfterPost(held.assignments, next.Added, after.assignments, w.answered()); len(missing) > 0 {
+		e.correction = e.correction.then(Difference{Added: missing})
+		e.postCheck = &postCheck{added: next.Added, missing: missing}
+	}
+	return after, nil
+}
+
+func (e *permissionEdit) sendPost(ctx context.Context, added []Assignment) (*[]api.AccessPermissionV1, error) {
+	return sendWithRecheck(ctx, e.c, e.sub.post, nil, func(ctx context.Context) (*[]api.AccessPermissionV1, *http.Response, error) {
+		return e.sub.add(ctx, inputOf(Permissions(added)))
+	})
+}
+
+// answered returns the assignments in the answer. It is not documented whether they are
+// all that is held or only those that were written.
+func (w writing) answered() []Assignment {
+	if w.answer == nil {
+		return nil
+	}
+	return Assignments(accessOf(*w.answer))
+}
+
+// missingAfterPost returns what of held a POST may have replaced that should only have
+// added: all that was held of the same role, or all that was held. Anything else that
+// is missing has been revoked by somebody else, and so has what the answer still shows.
+func (s *shared) missingAfterPost(held, added, after, answer []Assignment) []Assignment {
+	sameRole := func(a Assignment) bool {
+		return slices.ContainsFunc(added, func(b Assignment) bool { return b.RoleID == a.RoleID })
+	}
+	there := isIn(slices.Concat(after, answer))
+	missing, kept := map[bool][]Assignment{}, map[bool]bool{}
+	for _, a := range without(held, added) {
+		if there(a) {
+			kept[sameRole(a)] = true
+		} else {
+			missing[sameRole(a)] = append(missing[sameRole(a)], a)
+		}
+	}
+	if kept[true] {
+		s.postMerges.Store(true)
+	}
+	switch {
+	case s.postMerges.Load():
+		return nil
+	case kept[false]:
+		return missing[true]
+	}
+	return slices.Concat(missing[true], missing[false])
+}
+
+// repeatPost sends the POST once more, now that what was missing is back. If that is
+// then missing again, POST replaces. If it is not, somebody else had revoked it, and it
+// is revoked again.
+func (e *permissionEdit) repeatPost(ctx context.Context) (holding, error) {
+	check := e.postCheck
+	e.postCheck = nil
+	answer, failed := e.sendPost(ctx, check.added)
+	e.c.audit(ctx, e.sub.post, e.sub.String(), Difference{Added: check.added}.String()+" (once more, to find out whether Segment replaces what is held)", failed)
+	var after holding
+	replaced := false
+	var err error
+	look := func(ctx context.Context) (bool, error) {
+		var readErr error
+		after, readErr = e.sub.read(ctx)
+		replaced = readErr == nil && len(without(check.missing, after.assignments)) > 0
+		return replaced, readErr
+	}
+	merges := failed == nil && len(without(check.missing, writing{answer: answer}.answered())) < len(check.missing)
+	if merges || failed != nil && !outcomeUnknown(failed) {
+		_, err = look(ctx)
+		replaced = replaced && !merges
+	} else {
+		_, err = e.c.readUntil(ctx, look) // A loss may show late.
+	}
+	switch {
+	case err != nil:
+		return holding{}, err
+	case replaced:
+		e.c.writer.postReplaces.Store(true)
+		e.tries = 0
+	case failed == nil:
+		e.c.writer.postMerges.Store(true)
+		e.correction = Difference{Removed: check.missing}
+	}
+	return after, nil
+}

@@ -1,0 +1,126 @@
+package segmentapi
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// memoryTime is how long a client remembers what it has written.
+const memoryTime = time.Minute
+
+// exists is the name of the fact that an object is there.
+const exists = ""
+
+// memory holds what this process has written in the last minute and Segment has
+// accepted, for each object: a user's permissions, a group's members. An edit
+// compares what it reads with it, because a read may show an older state.
+type memory struct {
+	mu    sync.Mutex
+	facts map[string]map[string]fact
+}
+
+// A fact is that an object has something, or no longer has it.
+type fact struct {
+	has bool
+	at  time.Time
+}
+
+// note remembers that an object has something, or no longer has it.
+func (m *memory) note(object, name string, has bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forgetOld()
+	if m.facts[object] == nil {
+		m.facts[object] = map[string]fact{}
+	}
+	m.facts[object][name] = fact{has, time.Now()}
+}
+
+// noteChange remembers a change of the permissions of an object.
+func (m *memory) noteChange(object string, change Difference) {
+	for _, a := range change.Removed {
+		m.note(object, a.fact(), false)
+	}
+	for _, a := range change.Added {
+		m.note(object, a.fact(), true)
+	}
+}
+
+// hasLost reports that something was taken from an object within the last minute.
+func (m *memory) hasLost(object, name string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forgetOld()
+	f, ok := m.facts[object][name]
+	return ok && !f.has
+}
+
+// contradicts reports that a read shows another state than the one that is
+// remembered. The function shows reports whether the read shows something, and
+// whether it was read at all.
+func (m *memory) contradicts(object string, shows func(name string) (has, read bool)) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forgetOld()
+	for name, f := range m.facts[object] {
+		if has, read := shows(name); read && has != f.has {
+			return true
+		}
+	}
+	return false
+}
+
+// forget drops what is remembered of an object.
+func (m *memory) forget(object string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.facts, object)
+}
+
+// forgetOld drops what is older than memoryTime, with the lock held.
+func (m *memory) forgetOld() {
+	for object, facts := range m.facts {
+		for name, f := range facts {
+			if time.Since(f.at) > memoryTime {
+				delete(facts, name)
+			}
+		}
+		if len(facts) == 0 {
+			delete(m.facts, object)
+		}
+	}
+}
+
+// readRemembering repeats a read that contradicts what this process has written,
+// until it no longer does, or until a read cannot be that old. Then the read counts
+// and the memory is dropped: somebody else has changed the object. The error of read
+// may say that the object is gone.
+func readRemembering[T any](
+	ctx context.Context, c *Client, object string, read func(context.Context) (T, error), shows func(T, string) (has, read bool),
+) (T, error) {
+	var out T
+	var readErr error
+	agrees, err := c.readUntil(ctx, func(ctx context.Context) (bool, error) {
+		out, readErr = read(ctx)
+		if readErr != nil && !gone(readErr) {
+			return false, readErr
+		}
+		return !c.writer.memory.contradicts(object, func(name string) (bool, bool) {
+			switch {
+			case readErr != nil:
+				return false, true
+			case name == exists:
+				return true, true
+			}
+			return shows(out, name)
+		}), nil
+	})
+	if err == nil && !agrees {
+		c.writer.memory.forget(object)
+	}
+	if err != nil {
+		return out, err
+	}
+	return out, readErr
+}

@@ -1,0 +1,411 @@
+package segmentapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxTries is how often a write is sent at most.
+	maxTries = 3
+	// firstPause and lastPause bound the pauses between two reads of the same object,
+	// which grow from one to the other.
+	firstPause = 100 * time.Millisecond
+	lastPause  = 2 * time.Second
+	// stopGrace is how long a write that has begun may go on after the caller's
+	// context has ended.
+	stopGrace = 25 * time.Second
+)
+
+// A writer is what the methods that change something have in common.
+type writer struct {
+	dryRun bool
+	// settleTime is how long a read may be behind a write.
+	settleTime time.Duration
+	logger     *slog.Logger
+	*shared
+}
+
+// shared is what all clients of one workspace in this process have in common.
+type shared struct {
+	locks  locks
+	memory memory
+	// workspaceID is set once a client has read the workspace.
+	workspaceID atomic.Pointer[string]
+	// What was seen of POST: that it keeps what else is held of the same role, or
+	// that it does not. Segment documents neither.
+	postMerges   atomic.Bool
+	postReplaces atomic.Bool
+}
+
+// workspaces holds the shared part of each workspace by base URL and token. A
+// token belongs to one workspace.
+var workspaces struct {
+	mu     sync.Mutex
+	shared map[[2]string]*shared
+}
+
+func sharedBy(baseURL, token string) *shared {
+	workspaces.mu.Lock()
+	defer workspaces.mu.Unlock()
+	if workspaces.shared == nil {
+		workspaces.shared = map[[2]string]*shared{}
+	}
+	key := [2]string{baseURL, token}
+	s, ok := workspaces.shared[key]
+	if !ok {
+		s = &shared{locks: locks{held: map[string]*lock{}}, memory: memory{facts: map[string]map[string]fact{}}}
+		workspaces.shared[key] = s
+	}
+	return s
+}
+
+// locks serializes edits of one object within the process. A lock is a channel,
+// so that waiting for it ends with the context.
+type locks struct {
+	mu   sync.Mutex
+	held map[string]*lock
+}
+
+type lock struct {
+	holder chan struct{}
+	// users is how many hold or want it.
+	users int
+}
+
+// acquire returns the function that releases. The order of locks is that of
+// the workspace: first a user, a group or an invite, then the owners.
+func (l *locks) acquire(ctx context.Context, name string) (func(), error) {
+	l.mu.Lock()
+	named, ok := l.held[name]
+	if !ok {
+		named = &lock{holder: make(chan struct{}, 1)}
+		l.held[name] = named
+	}
+	named.users++
+	l.mu.Unlock()
+	leave := func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if named.users--; named.users == 0 {
+			delete(l.held, name)
+		}
+	}
+	select {
+	case named.holder <- struct{}{}:
+		return func() {
+			<-named.holder
+			leave()
+		}, nil
+	case <-ctx.Done():
+		leave()
+		return nil, fmt.Errorf("segmentapi: waiting to edit %s: %w", name, ctx.Err())
+	}
+}
+
+// begin locks an object and returns a context for the operation; see finishing.
+func (c *Client) begin(ctx context.Context, name string) (context.Context, func(), error) {
+	unlock, err := c.writer.locks.acquire(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, done := withGrace(ctx)
+	return ctx, func() {
+		done()
+		unlock()
+	}, nil
+}
+
+type graceKey struct{}
+
+// withGrace attaches to ctx the context that finishing returns.
+func withGrace(ctx context.Context) (context.Context, func()) {
+	if ctx.Value(graceKey{}) != nil {
+		return ctx, func() {}
+	}
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if sleep(longer, stopGrace) == nil {
+			cancel(context.Cause(ctx))
+		}
+	})
+	return context.WithValue(ctx, graceKey{}, longer), func() {
+		stop()
+		cancel(nil)
+	}
+}
+
+// finishing returns the context for what must not stop halfway, such as a request
+// that writes and the reads that confirm it. It ends stopGrace after ctx does.
+func finishing(ctx context.Context) context.Context {
+	if longer, ok := ctx.Value(graceKey{}).(context.Context); ok {
+		return longer
+	}
+	return ctx
+}
+
+// restoring returns the context for giving back what was taken. It waits longer for
+// the rate limit than other calls do.
+func restoring(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithValue(finishing(ctx), leastWaitKey{}, 90*time.Second), 2*time.Minute)
+}
+
+type leastWaitKey struct{}
+
+// leastWait is how long a call waits for the rate limit at least, whatever the
+// policy of the client.
+func leastWait(ctx context.Context) time.Duration {
+	d, _ := ctx.Value(leastWaitKey{}).(time.Duration)
+	return d
+}
+
+// audit writes the one line that each change leaves in the log. err is what the
+// change ended with. The line is also written if it is not known how it ended.
+func (c *Client) audit(ctx context.Context, what call, subject, change string, err error) {
+	log := c.changeLog(what, subject).With("change", change)
+	if err != nil {
+		log.WarnContext(ctx, "change failed or may have failed", "error", err)
+		return
+	}
+	log.InfoContext(ctx, "changed")
+}
+
+// logUnchanged logs that a change was not needed.
+func (c *Client) logUnchanged(ctx context.Context, what call, subject, why string) {
+	c.changeLog(what, subject).DebugContext(ctx, "nothing to change", "why", why)
+}
+
+// announce logs what a change of several steps is about to do, so that it is known
+// where to look if the process dies in between.
+func (c *Client) announce(ctx context.Context, what call, subject, steps string) {
+	c.changeLog(what, subject).InfoContext(ctx, "a change of several steps begins", "steps", steps)
+}
+
+func (c *Client) changeLog(what call, subject string) *slog.Logger {
+	log := c.writer.logger.With("operation", what.operation, "subject", subject)
+	if id := c.writer.workspaceID.Load(); id != nil {
+		log = log.With("workspace_id", *id)
+	}
+	return log
+}
+
+type atOnceKey struct{}
+
+// atOnce returns a context with which a write is sent at once, and once: the caller
+// has waited for the rate limit already.
+func atOnce(ctx context.Context) context.Context { return context.WithValue(ctx, atOnceKey{}, true) }
+
+func isAtOnce(ctx context.Context) bool { return ctx.Value(atOnceKey{}) != nil }
+
+// waitToWrite waits until the rate limit lets a write pass. waited is how long the
+// change has waited before; the sum is returned.
+func (c *Client) waitToWrite(ctx context.Context, what call, waited time.Duration) (time.Duration, error) {
+	more, err := waitForLimit(ctx, c.transport.writes, max(c.transport.maxWait, leastWait(ctx))-waited)
+	var limited *RateLimitError
+	switch {
+	case err == nil:
+		c.transport.writes.Done() // The write may turn out not to be needed.
+	case errors.As(err, &limited):
+		limited.err = &Error{Operation: what.operation, Method: what.method, Path: what.path, kind: ErrRateLimited}
+	default:
+		err = &Error{Operation: what.operation, Method: what.method, Path: what.path, cause: err}
+	}
+	return waited + more, err
+}
+
+// sendWithRecheck sends a write, and sends it again if the rate limit refuses it.
+// If time has passed since the caller decided on the write, recheck reports right
+// before it whether it is still wanted. If it is not, there is neither an answer nor
+// an error.
+func sendWithRecheck[T any](
+	ctx context.Context, c *Client, what call, recheck func(context.Context) (bool, error), do func(context.Context) (*T, *http.Response, error),
+) (*T, error) {
+	var waited time.Duration
+	for tries := 1; ; tries++ {
+		sum, err := c.waitToWrite(ctx, what, waited)
+		if err != nil {
+			return nil, notSentError{err}
+		}
+		if recheck != nil && (tries > 1 || sum > time.Second) {
+			wanted, recheckErr := recheck(ctx)
+			if recheckErr != nil {
+				return nil, notSentError{recheckErr}
+			}
+			if !wanted {
+				return nil, nil
+			}
+		}
+		waited = sum
+		out, _, err := execute(atOnce(finishing(ctx)), c, what, do)
+		if !errors.Is(err, ErrRateLimited) || tries > c.transport.retry.RetryMax ||
+			time.Until(c.transport.opens(what.method)) > max(c.transport.maxWait, leastWait(ctx))-waited {
+			return out, err
+		}
+	}
+}
+
+// A notSentError is why a write was not sent.
+type notSentError struct{ error }
+
+// Unwrap returns the cause.
+func (e notSentError) Unwrap() error { return e.error }
+
+func notSent(err error) bool {
+	var e notSentError
+	return errors.As(err, &e)
+}
+
+// sendUnless is sendWithRecheck for a write whose answer has nothing of interest. It
+// returns errUnwanted if the write is no longer wanted.
+func sendUnless[T any](
+	ctx context.Context, c *Client, what call, recheck func(context.Context) (bool, error), do func(context.Context) (*T, *http.Response, error),
+) error {
+	out, err := sendWithRecheck(ctx, c, what, recheck, do)
+	if out == nil && err == nil {
+		return errUnwanted
+	}
+	return err
+}
+
+// A change is a write of anything but permissions.
+type change struct {
+	call
+	// subject and what are for people: "group g", "renamed to G".
+	subject, what string
+	// send returns errUnwanted if the change turned out not to be wanted.
+	send func(context.Context) error
+	// left reads and names what is not as it should be, or nothing.
+	left func(context.Context) (string, error)
+	// accepted notes the change in the memory of own writes. It may be nil.
+	accepted func()
+	// own is set if it does not count when somebody else has made the change.
+	own bool
+	// repeatable is set if sending twice does the same as sending once.
+	repeatable bool
+}
+
+// errUnwanted means that a write was not sent because it was no longer wanted.
+var errUnwanted = errors.New("the change is no longer wanted")
+
+// carryOut sends a change and reads until it shows. An error that leaves the outcome
+// open is none if the change shows, and so is the refusal of a change that is made
+// already.
+func (c *Client) carryOut(ctx context.Context, ch change) error {
+	for tries := 1; ; tries++ {
+		failed := ch.send(ctx)
+		if errors.Is(failed, errUnwanted) || notSent(failed) || ch.own && refused(failed) {
+			return failed
+		}
+		unknown := outcomeUnknown(failed)
+		if failed != nil && !unknown && !errors.Is(failed, ErrNotFound) && !errors.Is(failed, ErrInvalid) {
+			return failed
+		}
+		if failed == nil && ch.accepted != nil {
+			ch.accepted()
+		}
+		var left string
+		done := func(ctx context.Context) (bool, error) {
+			var err error
+			left, err = ch.left(ctx)
+			return left == "", err
+		}
+		var shown bool
+		var err error
+		if failed != nil && !unknown { // It was refused. One read tells whether it was made before.
+			shown, err = done(finishing(ctx))
+		} else {
+			shown, err = c.readUntil(finishing(ctx), done)
+		}
+		switch {
+		case err != nil:
+			err = errors.Join(failed, fmt.Errorf("segment %s was changed (%s), but cannot be read back: %w", ch.subject, ch.what, err))
+			c.audit(ctx, ch.call, ch.subject, ch.what, err)
+			return err
+		case shown:
+			if failed != nil && ch.accepted != nil {
+				ch.accepted()
+			}
+			c.audit(ctx, ch.call, ch.subject, ch.what, nil)
+			return nil
+		case failed == nil:
+			err = fmt.Errorf("segment %s: %w after %s: %s: not so for %s", ch.subject, ErrUnconfirmed, c.writer.settleTime, ch.what, left)
+			c.audit(ctx, ch.call, ch.subject, ch.what, err)
+			return err
+		case unknown && ch.repeatable && tries < maxTries && tries <= c.transport.retry.RetryMax && ctx.Err() == nil:
+			if err = c.pauseBeforeRetry(ctx, tries); err != nil {
+				return errors.Join(failed, err)
+			}
+		default:
+			if unknown {
+				c.audit(ctx, ch.call, ch.subject, ch.what, failed)
+			}
+			return failed
+		}
+	}
+}
+
+// pauseBeforeRetry waits before a write whose answer was lost is sent again. If the
+// client has read for a while to see whether it was carried out, that was the pause.
+func (c *Client) pauseBeforeRetry(ctx context.Context, tries int) error {
+	if c.writer.settleTime > 0 {
+		return ctx.Err()
+	}
+	return sleep(ctx, backoff(250*time.Millisecond, 8*time.Second, tries, nil))
+}
+
+// readUntil reads until done, for as long as a read may be behind a write.
+func (c *Client) readUntil(ctx context.Context, read func(context.Context) (bool, error)) (bool, error) {
+	end := time.Now().Add(c.writer.settleTime)
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		done, err := read(ctx)
+		left := time.Until(end)
+		if done || err != nil || left <= 0 {
+			return done, err
+		}
+		if err = sleep(ctx, min(pause, left)); err != nil {
+			return false, err
+		}
+	}
+}
+
+// outcomeUnknown reports that a write may have been carried out although it failed.
+func outcomeUnknown(err error) bool {
+	if err == nil || notSent(err) {
+		return false
+	}
+	var e *Error
+	return errors.Is(err, ErrConnection) || errors.Is(err, ErrServer) || errors.Is(err, ErrBadResponse) || errors.Is(err, ErrConflict) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.As(err, &e) && e.StatusCode == http.StatusRequestTimeout
+}
+
+// refused reports whether Segment refused a write, so that it was not carried out.
+func refused(err error) bool {
+	return errors.Is(err, ErrConflict) || errors.Is(err, ErrInvalid) || errors.Is(err, ErrNotFound)
+}
+
+// mayRepeat reports that a write whose outcome is unknown may succeed if it is sent
+// again.
+func mayRepeat(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.StatusCode {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return errors.Is(err, ErrConnection) || errors.Is(err, errEmptyAnswer)
+}
+
+// gone reports that Segment itself says that something is not there. A 404
+// without its envelope comes from somewhere else.
+func gone(err error) bool {
+	return errors.Is(err, ErrNotFound) && FromSegment(err)
+}
