@@ -5,15 +5,25 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// DefaultToken is the token that a server accepts without WithToken. It gives access
-// to simulators only.
+// DefaultToken is the token that segment-sim accepts by default. The token of a server
+// without WithToken begins with it. It gives access to simulators only.
 const DefaultToken = "sim-token"
+
+// servers counts the servers of this process that New has given a token.
+var servers atomic.Int64
+
+// newToken returns a token that no other server of this process has. Clients may share
+// memory and locks with other clients of the same token and base URL. All simulators in
+// process can have the same base URL.
+func newToken() string { return DefaultToken + "-" + strconv.FormatInt(servers.Add(1), 10) }
 
 // maxBody bounds the request bodies that a server reads, in bytes.
 const maxBody = 8 << 20
@@ -26,6 +36,7 @@ const maxBody = 8 << 20
 // application/json.
 type Server struct {
 	token             string
+	moreTokens        []string
 	permissionsInList bool
 	next              NextForm
 	without           []Feature
@@ -50,9 +61,16 @@ type Server struct {
 // An Option changes how a Server behaves.
 type Option func(*Server)
 
-// WithToken sets the token that requests must carry.
+// WithToken sets the token that requests must carry. The default is another token for
+// each server.
 func WithToken(token string) Option {
 	return func(s *Server) { s.token = token }
+}
+
+// WithTokens adds tokens of the same workspace, for clients that must not share
+// anything. The limits count the requests of all tokens together.
+func WithTokens(more ...string) Option {
+	return func(s *Server) { s.moreTokens = append(s.moreTokens, more...) }
 }
 
 // WithPermissionsInLists adds permissions to the lists of users and groups. The schema
@@ -114,7 +132,6 @@ func WithClock(now func() time.Time) Option {
 // New returns a server over a copy of ws.
 func New(ws *Workspace, opts ...Option) *Server {
 	s := &Server{
-		token:      DefaultToken,
 		gateStatus: defaultGateStatus,
 		clock:      time.Now,
 		routes:     newRoutes(),
@@ -123,11 +140,20 @@ func New(ws *Workspace, opts ...Option) *Server {
 	for _, opt := range opts {
 		opt(s)
 	}
+	if s.token == "" {
+		s.token = newToken()
+	}
 	return s
 }
 
-// Token returns the token that the server accepts.
+// Token returns the token that the server accepts, without those of WithTokens.
 func (s *Server) Token() string { return s.token }
+
+// accepts reports whether a request carries a token of the workspace.
+func (s *Server) accepts(r *http.Request) bool {
+	token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return found && (token == s.token || slices.Contains(s.moreTokens, token))
+}
 
 // Workspace returns a copy of the current state.
 func (s *Server) Workspace() *Workspace {
@@ -212,7 +238,7 @@ func (s *Server) handle(op *operation, r *http.Request, body []byte, edits []fun
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.makeEdits(edits)
-	if r.Header.Get("Authorization") != "Bearer "+s.token {
+	if !s.accepts(r) {
 		return envelope(unauthorized())
 	}
 	if op == nil {
