@@ -44,14 +44,21 @@ type Server struct {
 	post              PostForm
 	putDropsLabels    bool
 	clock             func() time.Time
-	reads             *limiter
-	writes            *limiter
+	readLimit         *limiter
+	writeLimit        *limiter
 
 	routes *http.ServeMux
 
-	mu      sync.Mutex
-	state   *Workspace
-	idx     *index
+	mu sync.Mutex
+	// newest is the state. older has the states that it replaced, in order, as far as
+	// a read may still show them.
+	newest     *version
+	older      []*version
+	lag        time.Duration
+	replicas   int
+	replicaLag time.Duration
+	// readsOf counts the reads of each path, to select the replica.
+	readsOf map[string]int
 	created int
 	journal []*Request
 	faults  []*plannedFault
@@ -114,14 +121,14 @@ func WithPutDroppingLabels() Option {
 // WithLimit sets the number of requests a minute, without the operations that
 // WithWriteLimit counts. Zero, the default, is no limit.
 func WithLimit(perMinute int) Option {
-	return func(s *Server) { s.reads = newLimiter(perMinute) }
+	return func(s *Server) { s.readLimit = newLimiter(perMinute) }
 }
 
 // WithWriteLimit sets the number of requests a minute over all operations that Segment
 // documents with 60 a minute. Zero, the default, is no limit. It is not documented
 // whether Segment counts them together or separately; together is stricter.
 func WithWriteLimit(perMinute int) Option {
-	return func(s *Server) { s.writes = newLimiter(perMinute) }
+	return func(s *Server) { s.writeLimit = newLimiter(perMinute) }
 }
 
 // WithClock replaces time.Now as the clock of limits and journal.
@@ -135,7 +142,8 @@ func New(ws *Workspace, opts ...Option) *Server {
 		gateStatus: defaultGateStatus,
 		clock:      time.Now,
 		routes:     newRoutes(),
-		state:      ws.clone(),
+		newest:     &version{state: ws.clone()},
+		readsOf:    map[string]int{},
 	}
 	for _, opt := range opts {
 		opt(s)
@@ -159,7 +167,7 @@ func (s *Server) accepts(r *http.Request) bool {
 func (s *Server) Workspace() *Workspace {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state.clone()
+	return s.newest.state.clone()
 }
 
 // Update edits the state as another administrator would: atomically, without
@@ -244,9 +252,9 @@ func (s *Server) handle(op *operation, r *http.Request, body []byte, edits []fun
 	if op == nil {
 		return envelope(&problem{Type: "not-found", Message: "There is no such route", Status: http.StatusNotFound})
 	}
-	limit := s.reads
+	limit := s.readLimit
 	if op.write {
-		limit = s.writes
+		limit = s.writeLimit
 	}
 	limits, p := limit.take(s.clock())
 	if p != nil {
@@ -256,9 +264,14 @@ func (s *Server) handle(op *operation, r *http.Request, body []byte, edits []fun
 		return envelope(p)
 	}
 	c := &call{Server: s, query: r.URL.Query(), arg: r.PathValue, body: body}
+	if op.Method == http.MethodGet {
+		c.version = s.versionFor(r.URL.Path)
+	} else {
+		c.version = s.beginCommit()
+	}
 	out, p := op.handle(c)
 	if op.Method != http.MethodGet {
-		s.idx = nil
+		c.idx = nil
 	}
 	if p != nil {
 		return envelope(p)
@@ -271,28 +284,22 @@ func (s *Server) handle(op *operation, r *http.Request, body []byte, edits []fun
 	return a
 }
 
-// A call is one request as an operation sees it, with the server locked.
+// A call is one request as an operation sees it, with the server locked. Its version is
+// the newest for a write.
 type call struct {
 	*Server
+	*version
 	query url.Values
 	arg   func(string) string
 	body  []byte
 }
 
-// index returns the index of the current state.
-func (s *Server) index() *index {
-	if s.idx == nil {
-		s.idx = newIndex(s.state)
-	}
-	return s.idx
-}
-
 // newID returns an id that nothing in the state has.
-func (s *Server) newID() string {
+func (c *call) newID() string {
 	for {
-		s.created++
-		id := makeID("created", s.created)
-		if !has(s.index().groups, id) && !has(s.index().users, id) {
+		c.created++
+		id := makeID("created", c.created)
+		if !has(c.index().groups, id) && !has(c.index().users, id) {
 			return id
 		}
 	}
