@@ -133,6 +133,7 @@ func TestValidate_TokenStaysOutOfLogsAndErrors(t *testing.T) {
 		f := newFixture(t, small())
 		if fault.Kind != "" {
 			fault.Operation = "getWorkspace"
+			fault.Body = strings.ReplaceAll(fault.Body, sim.DefaultToken, f.sim.Token())
 			f.inject(t, fault)
 		}
 		all.Go(func() {

@@ -27,19 +27,19 @@ type outcome struct {
 // maxRead is how much of a body a test reads. An endless body is longer.
 const maxRead = 1 << 20
 
-func exchange(t *testing.T, client *http.Client, method, url, body string) outcome {
+func exchange(t *testing.T, s *Server, client *http.Client, method, url, body string) outcome {
 	t.Helper()
-	return exchangeAtMost(t, client, maxRead, method, url, body)
+	return exchangeAtMost(t, s, client, maxRead, method, url, body)
 }
 
 // exchangeAtMost reads at most n bytes of the body.
-func exchangeAtMost(t *testing.T, client *http.Client, n int64, method, url, body string) outcome {
+func exchangeAtMost(t *testing.T, s *Server, client *http.Client, n int64, method, url, body string) outcome {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Authorization", "Bearer "+DefaultToken)
+	r.Header.Set("Authorization", "Bearer "+s.Token())
 	resp, err := client.Do(r)
 	if err != nil {
 		return outcome{sendErr: err}
@@ -65,7 +65,7 @@ func connect(t *testing.T, s *Server) map[string]func(method, target, body strin
 	out := map[string]func(method, target, body string) outcome{}
 	for base, client := range clients {
 		out[base] = func(method, target, body string) outcome {
-			return exchange(t, client, method, base+target, body)
+			return exchange(t, s, client, method, base+target, body)
 		}
 	}
 	return out
@@ -319,20 +319,21 @@ func TestSlowAnswers(t *testing.T) {
 		s := slow()
 		client := &http.Client{Transport: s.RoundTripper()}
 		start := time.Now()
-		got := exchange(t, client, http.MethodGet, "https://api.segment.test/", "")
+		got := exchange(t, s, client, http.MethodGet, "https://api.segment.test/", "")
 		if !json.Valid([]byte(got.body)) || time.Since(start) != time.Duration(len(got.body))*time.Second {
 			t.Errorf("%d bytes after %s: %+v", len(got.body), time.Since(start), got)
 		}
 		client.Timeout = 3500 * time.Millisecond
-		got = exchange(t, client, http.MethodGet, "https://api.segment.test/", "")
+		got = exchange(t, s, client, http.MethodGet, "https://api.segment.test/", "")
 		if len(got.body) != 3 || !errors.Is(got.readErr, context.DeadlineExceeded) {
 			t.Errorf("got %+v", got)
 		}
 	})
 	// Over a network each byte is sent at once.
-	server := httptest.NewServer(slow())
+	s := slow()
+	server := httptest.NewServer(s)
 	defer server.Close()
-	if got := exchangeAtMost(t, server.Client(), 1, http.MethodGet, server.URL+"/", ""); got.body != "{" || got.readErr != nil {
+	if got := exchangeAtMost(t, s, server.Client(), 1, http.MethodGet, server.URL+"/", ""); got.body != "{" || got.readErr != nil {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -396,7 +397,7 @@ func TestInject_DelayOnFakeTimeEndsWithTheContext(t *testing.T) {
 		}
 		client := &http.Client{Transport: s.RoundTripper()}
 		start := time.Now()
-		got := exchange(t, client, http.MethodPost, "https://api.segment.test/groups", `{"name":"G"}`)
+		got := exchange(t, s, client, http.MethodPost, "https://api.segment.test/groups", `{"name":"G"}`)
 		equal(t, "status", 200, got.status)
 		equal(t, "waited", time.Hour, time.Since(start))
 
@@ -430,7 +431,7 @@ func TestInject_ResetIsAConnectionReset(t *testing.T) {
 	if err := s.Inject(Fault{Operation: "listRoles", Kind: FaultReset}); err != nil {
 		t.Fatal(err)
 	}
-	got := exchange(t, &http.Client{Transport: s.RoundTripper()}, http.MethodGet, "https://api.segment.test/roles", "")
+	got := exchange(t, s, &http.Client{Transport: s.RoundTripper()}, http.MethodGet, "https://api.segment.test/roles", "")
 	if !errors.Is(got.sendErr, syscall.ECONNRESET) {
 		t.Errorf("error is %v", got.sendErr)
 	}

@@ -233,7 +233,7 @@ func TestHostile_HasEveryOddity(t *testing.T) {
 	}
 	some := func(matches func(Permission, Resource) bool) bool { return holders(matches) > 0 }
 	several := func(matches func(Permission, Resource) bool) bool { return holders(matches) > 1 }
-	c := &call{Server: New(w)}
+	c := &call{version: &version{state: w}}
 	defined := func(l Label) bool {
 		return slices.ContainsFunc(w.Labels, func(k Label) bool { return k.Key == l.Key && k.Value == l.Value })
 	}

@@ -85,5 +85,14 @@ func has[K comparable, V any](m map[K]V, k K) bool {
 }
 
 // foldEmail returns an e-mail address in the form for comparisons. That Segment ignores
-// case is an assumption: its documentation does not cover it.
-func foldEmail(email string) string { return strings.ToLower(email) }
+// the case of the letters A to Z is an assumption: its documentation does not cover it.
+// Other letters stay as they are. Unicode folds the kelvin sign to k and the dotted
+// capital I to i, which are other addresses.
+func foldEmail(email string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, email)
+}

@@ -30,12 +30,13 @@ func (s *Server) Journal() []Request {
 	return mapSlice(s.journal, func(r *Request) Request { return *r })
 }
 
-// ResetJournal empties the journal. Ordinals of faults and edits count from
-// here again.
+// ResetJournal empties the journal. Ordinals of faults and edits count from here again,
+// and the next read of each path is answered by the first replica.
 func (s *Server) ResetJournal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.journal = nil
+	clear(s.readsOf)
 	for _, f := range s.faults {
 		f.seen = 0
 	}

@@ -5,15 +5,25 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// DefaultToken is the token that a server accepts without WithToken. It gives access
-// to simulators only.
+// DefaultToken is the token that segment-sim accepts by default. The token of a server
+// without WithToken begins with it. It gives access to simulators only.
 const DefaultToken = "sim-token"
+
+// servers counts the servers of this process that New has given a token.
+var servers atomic.Int64
+
+// newToken returns a token that no other server of this process has. Clients may share
+// memory and locks with other clients of the same token and base URL. All simulators in
+// process can have the same base URL.
+func newToken() string { return DefaultToken + "-" + strconv.FormatInt(servers.Add(1), 10) }
 
 // maxBody bounds the request bodies that a server reads, in bytes.
 const maxBody = 8 << 20
@@ -26,6 +36,7 @@ const maxBody = 8 << 20
 // application/json.
 type Server struct {
 	token             string
+	moreTokens        []string
 	permissionsInList bool
 	next              NextForm
 	without           []Feature
@@ -33,14 +44,21 @@ type Server struct {
 	post              PostForm
 	putDropsLabels    bool
 	clock             func() time.Time
-	reads             *limiter
-	writes            *limiter
+	readLimit         *limiter
+	writeLimit        *limiter
 
 	routes *http.ServeMux
 
-	mu      sync.Mutex
-	state   *Workspace
-	idx     *index
+	mu sync.Mutex
+	// newest is the state. older has the states that it replaced, in order, as far as
+	// a read may still show them.
+	newest     *version
+	older      []*version
+	lag        time.Duration
+	replicas   int
+	replicaLag time.Duration
+	// readsOf counts the reads of each path, to select the replica.
+	readsOf map[string]int
 	created int
 	journal []*Request
 	faults  []*plannedFault
@@ -50,9 +68,16 @@ type Server struct {
 // An Option changes how a Server behaves.
 type Option func(*Server)
 
-// WithToken sets the token that requests must carry.
+// WithToken sets the token that requests must carry. The default is another token for
+// each server.
 func WithToken(token string) Option {
 	return func(s *Server) { s.token = token }
+}
+
+// WithTokens adds tokens of the same workspace, for clients that must not share
+// anything. The limits count the requests of all tokens together.
+func WithTokens(more ...string) Option {
+	return func(s *Server) { s.moreTokens = append(s.moreTokens, more...) }
 }
 
 // WithPermissionsInLists adds permissions to the lists of users and groups. The schema
@@ -96,14 +121,14 @@ func WithPutDroppingLabels() Option {
 // WithLimit sets the number of requests a minute, without the operations that
 // WithWriteLimit counts. Zero, the default, is no limit.
 func WithLimit(perMinute int) Option {
-	return func(s *Server) { s.reads = newLimiter(perMinute) }
+	return func(s *Server) { s.readLimit = newLimiter(perMinute) }
 }
 
 // WithWriteLimit sets the number of requests a minute over all operations that Segment
 // documents with 60 a minute. Zero, the default, is no limit. It is not documented
 // whether Segment counts them together or separately; together is stricter.
 func WithWriteLimit(perMinute int) Option {
-	return func(s *Server) { s.writes = newLimiter(perMinute) }
+	return func(s *Server) { s.writeLimit = newLimiter(perMinute) }
 }
 
 // WithClock replaces time.Now as the clock of limits and journal.
@@ -114,26 +139,35 @@ func WithClock(now func() time.Time) Option {
 // New returns a server over a copy of ws.
 func New(ws *Workspace, opts ...Option) *Server {
 	s := &Server{
-		token:      DefaultToken,
 		gateStatus: defaultGateStatus,
 		clock:      time.Now,
 		routes:     newRoutes(),
-		state:      ws.clone(),
+		newest:     &version{state: ws.clone()},
+		readsOf:    map[string]int{},
 	}
 	for _, opt := range opts {
 		opt(s)
 	}
+	if s.token == "" {
+		s.token = newToken()
+	}
 	return s
 }
 
-// Token returns the token that the server accepts.
+// Token returns the token that the server accepts, without those of WithTokens.
 func (s *Server) Token() string { return s.token }
+
+// accepts reports whether a request carries a token of the workspace.
+func (s *Server) accepts(r *http.Request) bool {
+	token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return found && (token == s.token || slices.Contains(s.moreTokens, token))
+}
 
 // Workspace returns a copy of the current state.
 func (s *Server) Workspace() *Workspace {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state.clone()
+	return s.newest.state.clone()
 }
 
 // Update edits the state as another administrator would: atomically, without
@@ -212,15 +246,15 @@ func (s *Server) handle(op *operation, r *http.Request, body []byte, edits []fun
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.makeEdits(edits)
-	if r.Header.Get("Authorization") != "Bearer "+s.token {
+	if !s.accepts(r) {
 		return envelope(unauthorized())
 	}
 	if op == nil {
 		return envelope(&problem{Type: "not-found", Message: "There is no such route", Status: http.StatusNotFound})
 	}
-	limit := s.reads
+	limit := s.readLimit
 	if op.write {
-		limit = s.writes
+		limit = s.writeLimit
 	}
 	limits, p := limit.take(s.clock())
 	if p != nil {
@@ -230,9 +264,14 @@ func (s *Server) handle(op *operation, r *http.Request, body []byte, edits []fun
 		return envelope(p)
 	}
 	c := &call{Server: s, query: r.URL.Query(), arg: r.PathValue, body: body}
+	if op.Method == http.MethodGet {
+		c.version = s.versionFor(r.URL.Path)
+	} else {
+		c.version = s.beginCommit()
+	}
 	out, p := op.handle(c)
 	if op.Method != http.MethodGet {
-		s.idx = nil
+		c.idx = nil
 	}
 	if p != nil {
 		return envelope(p)
@@ -245,28 +284,22 @@ func (s *Server) handle(op *operation, r *http.Request, body []byte, edits []fun
 	return a
 }
 
-// A call is one request as an operation sees it, with the server locked.
+// A call is one request as an operation sees it, with the server locked. Its version is
+// the newest for a write.
 type call struct {
 	*Server
+	*version
 	query url.Values
 	arg   func(string) string
 	body  []byte
 }
 
-// index returns the index of the current state.
-func (s *Server) index() *index {
-	if s.idx == nil {
-		s.idx = newIndex(s.state)
-	}
-	return s.idx
-}
-
 // newID returns an id that nothing in the state has.
-func (s *Server) newID() string {
+func (c *call) newID() string {
 	for {
-		s.created++
-		id := makeID("created", s.created)
-		if !has(s.index().groups, id) && !has(s.index().users, id) {
+		c.created++
+		id := makeID("created", c.created)
+		if !has(c.index().groups, id) && !has(c.index().users, id) {
 			return id
 		}
 	}

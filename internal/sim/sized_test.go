@@ -55,7 +55,7 @@ func TestSized_HasTheSize(t *testing.T) {
 // kinds returns the kinds of scopes in permissions, and "deleted" if one is on a
 // resource that the workspace lacks.
 func kinds(w *Workspace, permissions [][]Permission) map[string]bool {
-	c := &call{Server: New(w)}
+	c := &call{version: &version{state: w}}
 	found := map[string]bool{}
 	for _, p := range slices.Concat(permissions...) {
 		for _, r := range p.Resources {

@@ -83,8 +83,12 @@ func (s *Server) Before(operation string, ordinal int, edit func(*Workspace)) er
 
 // makeEdits edits the state, with the server locked.
 func (s *Server) makeEdits(edits []func(*Workspace)) {
-	for _, edit := range edits {
-		s.idx = nil
-		edit(s.state)
+	if len(edits) == 0 {
+		return
 	}
+	v := s.beginCommit()
+	for _, edit := range edits {
+		edit(v.state)
+	}
+	v.idx = nil
 }

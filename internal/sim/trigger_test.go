@@ -157,7 +157,7 @@ func TestBefore_EditAndRequestAreAtomic(t *testing.T) {
 	for i := range requests {
 		all.Go(func() {
 			<-begin
-			bodies[i] = exchange(t, client, http.MethodGet, "https://api.segment.test/", "").body
+			bodies[i] = exchange(t, s, client, http.MethodGet, "https://api.segment.test/", "").body
 		})
 	}
 	close(begin)

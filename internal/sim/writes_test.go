@@ -137,6 +137,27 @@ func TestTokenIsRequired(t *testing.T) {
 	equal(t, "state", Demo(), s.Workspace())
 }
 
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for range 3 {
+		s := New(Empty())
+		if seen[s.Token()] || !strings.Contains(s.Token(), DefaultToken) {
+			t.Errorf("token is %q after %v", s.Token(), seen)
+		}
+		seen[s.Token()] = true
+		w := newRawClient(t, s)
+		w.want(t, http.StatusOK, http.MethodGet, "/users", "")
+		equal(t, "status with another server's token", http.StatusUnauthorized, w.sendAs(t, DefaultToken, http.MethodGet, "/users", "").Status)
+	}
+	s := New(Empty(), WithToken("one"), WithTokens("two", "three"))
+	equal(t, "token", "one", s.Token())
+	w := newRawClient(t, s)
+	for token, want := range map[string]int{"one": 200, "two": 200, "three": 200, "four": 401, "": 401} {
+		equal(t, "status with "+token, want, w.sendAs(t, token, http.MethodGet, "/users", "").Status)
+	}
+}
+
 func TestPathIDsAreUnescaped(t *testing.T) {
 	t.Parallel()
 	ws := sampleWorkspace()
