@@ -472,7 +472,8 @@ func (e *permissionEdit) put(ctx context.Context, planned Difference) (holding, 
 	if Compare(held.assignments, after.assignments).Empty() {
 		e.owners.noteNotDone(next)
 	}
-	if e.tries < maxTries && e.tries <= e.c.transport.retry.RetryMax && mayRepeat(failed) && ctx.Err() == nil {
+	mayRepeat := mayRepeat(failed) || !e.correction.Empty() // A correction must be tried.
+	if e.tries < maxTries && e.tries <= e.c.transport.retry.RetryMax && mayRepeat && ctx.Err() == nil {
 		return after, e.c.pauseBeforeRetry(ctx, e.tries)
 	}
 	e.c.audit(ctx, e.sub.put, e.sub.String(), next.String(), failed)

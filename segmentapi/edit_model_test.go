@@ -87,7 +87,7 @@ func TestEditsKeepToTheModel(t *testing.T) {
 		programs := make([]*segmentapi.Client, 2)
 		for i := range programs {
 			var err error
-			programs[i], err = segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: srv.RoundTripper()}), unspacedWrites())
+			programs[i], err = segmentapi.New(srv.Token(), segmentapi.WithSettleTime(0), segmentapi.WithHTTPClient(&http.Client{Transport: srv.RoundTripper()}), unspacedWrites())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -239,7 +239,7 @@ func checkUnderFaults(t *testing.T, form sim.PostForm, faults []sim.Fault) {
 			held = addLine(held, line)
 		}
 		srv := sim.New(testWorkspace(held...), sim.WithPost(form))
-		c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: srv.RoundTripper()}), unspacedWrites())
+		c, err := segmentapi.New(srv.Token(), segmentapi.WithSettleTime(0), segmentapi.WithHTTPClient(&http.Client{Transport: srv.RoundTripper()}), unspacedWrites())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -205,7 +205,7 @@ func TestGrant_RestoresAfterAReplacingPost(t *testing.T) {
 			}
 			return srv.RoundTripper().RoundTrip(r)
 		})}
-		c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), unspacedWrites())
+		c, err := segmentapi.New(srv.Token(), segmentapi.WithSettleTime(0), segmentapi.WithHTTPClient(hc), unspacedWrites())
 		if err != nil {
 			t.Fatal(err)
 		}

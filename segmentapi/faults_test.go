@@ -63,7 +63,7 @@ func TestLists_FaultsOverHTTP(t *testing.T) {
 			if kind == sim.FaultSlow {
 				web.Timeout = 50 * time.Millisecond
 			}
-			c, err := segmentapi.New(srv.Token(), segmentapi.WithBaseURL(server.URL), segmentapi.WithHTTPClient(web),
+			c, err := segmentapi.New(srv.Token(), segmentapi.WithSettleTime(0), segmentapi.WithBaseURL(server.URL), segmentapi.WithHTTPClient(web),
 				segmentapi.WithPageSize(15), segmentapi.WithMaxBody(1<<20))
 			if err != nil {
 				t.Fatal(err)

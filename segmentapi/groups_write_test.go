@@ -100,16 +100,16 @@ func TestGroupsCreateRename_InvalidArgument(t *testing.T) {
 // where Segment may repeat it.
 func nameFaults() map[string]nameFault {
 	return map[string]nameFault{
-		"dropped after":       {fault: sim.Fault{Kind: sim.FaultDrop}, patches: 2},
+		"dropped after":       {fault: sim.Fault{Kind: sim.FaultDrop}, patches: 1},
 		"500 after":           {fault: sim.Fault{Kind: sim.FaultLateStatus, Status: 500}, patches: 1},
-		"503 after":           {fault: sim.Fault{Kind: sim.FaultLateStatus, Status: 503}, patches: 2},
+		"503 after":           {fault: sim.Fault{Kind: sim.FaultLateStatus, Status: 503}, patches: 1},
 		"408 after":           {fault: sim.Fault{Kind: sim.FaultLateStatus, Status: 408}, patches: 1},
 		"text after":          {fault: sim.Fault{Kind: sim.FaultContentType}, patches: 1},
 		"429 before":          {fault: sim.Fault{Kind: sim.FaultStatus, Status: 429}, posts: 2, patches: 2},
 		"reset before":        {fault: sim.Fault{Kind: sim.FaultReset}, posted: segmentapi.ErrConnection, patches: 2},
 		"503 before":          {fault: sim.Fault{Kind: sim.FaultStatus, Status: 503}, posted: segmentapi.ErrServer, patches: 2},
 		"500 before":          {fault: sim.Fault{Kind: sim.FaultStatus, Status: 500}, posted: segmentapi.ErrServer, patched: segmentapi.ErrServer, patches: 1},
-		"200 before, nothing": {fault: sim.Fault{Kind: sim.FaultEmptyObject}, posted: segmentapi.ErrNotApplied, patched: segmentapi.ErrNotApplied, patches: 1},
+		"200 before, nothing": {fault: sim.Fault{Kind: sim.FaultEmptyObject}, posted: segmentapi.ErrUnconfirmed, patched: segmentapi.ErrUnconfirmed, patches: 1},
 		"403":                 {fault: sim.Fault{Kind: sim.FaultStatus, Status: 403}, posted: segmentapi.ErrForbidden, patched: segmentapi.ErrForbidden, patches: 1},
 		"409":                 {fault: sim.Fault{Kind: sim.FaultStatus, Status: 409}, posted: segmentapi.ErrConflict, patched: segmentapi.ErrConflict, patches: 1},
 		"422":                 {fault: sim.Fault{Kind: sim.FaultStatus, Status: 422}, posted: segmentapi.ErrInvalid, patched: segmentapi.ErrInvalid, patches: 1},

@@ -1,14 +1,20 @@
 package segmentapi
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
 const testToken = "sgp_testtoken"
+
+// servers counts the servers, so that each has an address of its own: clients of one
+// address and token share their locks.
+var servers atomic.Int32
 
 // serve answers every request with handler, in process so that time may be
 // faked, and returns a client for it and the number of requests sent.
@@ -29,7 +35,7 @@ func serve(t *testing.T, handler http.HandlerFunc, opts ...Option) (*Client, *in
 		resp.Request = r
 		return resp, nil
 	})}
-	c, err := New(testToken, append([]Option{WithBaseURL("http://localhost"), WithHTTPClient(hc)}, opts...)...)
+	c, err := New(testToken, append([]Option{WithBaseURL(fmt.Sprintf("http://localhost:%d", 1+servers.Add(1)%65535)), WithHTTPClient(hc), WithSettleTime(0)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -120,10 +120,11 @@ func unspacedWrites() segmentapi.Option {
 }
 
 // connect returns a client of a simulator in the same process. Requests and answers
-// must keep to the contract, except for answers that a fault has changed.
+// must keep to the contract, except for answers that a fault has changed. The client
+// does not wait for reads that are behind a write, unless an option says so.
 func connect(t *testing.T, srv *sim.Server, opts ...segmentapi.Option) *segmentapi.Client {
 	t.Helper()
-	all := []segmentapi.Option{segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(simtest.CheckedClient(t, srv))}
+	all := []segmentapi.Option{segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(simtest.CheckedClient(t, srv)), segmentapi.WithSettleTime(0)}
 	c, err := segmentapi.New(srv.Token(), append(all, opts...)...)
 	if err != nil {
 		t.Fatal(err)

@@ -80,7 +80,7 @@ func atTheLimit(t *testing.T, limit, clients, callers int, lasts time.Duration) 
 	end := time.Now().Add(lasts)
 	var all sync.WaitGroup
 	for range clients {
-		c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: srv.RoundTripper()}),
+		c, err := segmentapi.New(srv.Token(), segmentapi.WithSettleTime(0), segmentapi.WithHTTPClient(&http.Client{Transport: srv.RoundTripper()}),
 			segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 100, MaxWait: time.Hour}))
 		if err != nil {
 			t.Fatal(err)

@@ -289,7 +289,7 @@ func TestInvitesCreate_RequestBody(t *testing.T) {
 			t.Parallel()
 			srv := sim.New(inviting())
 			var sent []string
-			client, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+			client, err := segmentapi.New(srv.Token(), segmentapi.WithSettleTime(0), segmentapi.WithHTTPClient(&http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
 				if r.Method == http.MethodPost {
 					body, readErr := io.ReadAll(r.Body)
 					if readErr != nil {

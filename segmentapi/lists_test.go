@@ -374,7 +374,7 @@ func TestPermissionsInListsAreKept(t *testing.T) {
 func TestUnknownFunctionType(t *testing.T) {
 	t.Parallel()
 	srv := sim.New(sim.Demo())
-	c, err := segmentapi.New(srv.Token(), segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(&http.Client{Transport: srv.RoundTripper()}))
+	c, err := segmentapi.New(srv.Token(), segmentapi.WithSettleTime(0), segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(&http.Client{Transport: srv.RoundTripper()}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -250,7 +250,7 @@ func TestLastOwner_RoleMissingOrAmbiguous(t *testing.T) {
 				makeOwner(ws, "v")
 			}))
 			client := connect(t, srv, unspacedWrites())
-			if _, err := client.Users.Revoke(t.Context(), "u", assigned(admin, wholeWorkspace)); !errors.Is(err, c.want) || !strings.Contains(err.Error(), "who owns the workspace cannot be told") {
+			if _, err := client.Users.Revoke(t.Context(), "u", assigned(admin, wholeWorkspace)); !errors.Is(err, c.want) || !strings.Contains(err.Error(), "needs to know who owns the workspace") {
 				t.Error(err)
 			}
 			if got := simtest.Writes(srv.Journal()); len(got) != 0 {

@@ -67,7 +67,7 @@ func TestUsersRemove_UndoRemovesMinimalAccess(t *testing.T) {
 		}
 		return srv.RoundTripper().RoundTrip(r)
 	})}
-	c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), unspacedWrites(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}))
+	c, err := segmentapi.New(srv.Token(), segmentapi.WithSettleTime(0), segmentapi.WithHTTPClient(hc), unspacedWrites(), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestUsersRemove_AddressesDifferOnlyInCase(t *testing.T) {
 		}
 		return jsonResponse(r, `{"data":{"users":[`+strings.Join(rows, ",")+`],"pagination":{"current":"MA=="}}}`), nil
 	})}
-	c, err := segmentapi.New(srv.Token(), segmentapi.WithHTTPClient(hc), unspacedWrites())
+	c, err := segmentapi.New(srv.Token(), segmentapi.WithSettleTime(0), segmentapi.WithHTTPClient(hc), unspacedWrites())
 	if err != nil {
 		t.Fatal(err)
 	}

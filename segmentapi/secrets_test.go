@@ -37,7 +37,7 @@ func TestSecretsStayOnTheWire(t *testing.T) {
 		return resp, nil
 	})}
 	logger := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	c, err := segmentapi.New(srv.Token(), segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(hc), segmentapi.WithLogger(logger))
+	c, err := segmentapi.New(srv.Token(), segmentapi.WithSettleTime(0), segmentapi.WithBaseURL("http://localhost"), segmentapi.WithHTTPClient(hc), segmentapi.WithLogger(logger))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -337,7 +337,7 @@ func (c *Client) carryOut(ctx context.Context, ch change) error {
 			err = fmt.Errorf("segment %s: %w after %s: %s: not so for %s", ch.subject, ErrUnconfirmed, c.writer.settleTime, ch.what, left)
 			c.audit(ctx, ch.call, ch.subject, ch.what, err)
 			return err
-		case unknown && ch.repeatable && tries < maxTries && tries <= c.transport.retry.RetryMax && ctx.Err() == nil:
+		case unknown && ch.repeatable && mayRepeat(failed) && tries < maxTries && tries <= c.transport.retry.RetryMax && ctx.Err() == nil:
 			if err = c.pauseBeforeRetry(ctx, tries); err != nil {
 				return errors.Join(failed, err)
 			}
