@@ -52,7 +52,7 @@ func TestControlPlane(t *testing.T) {
 		{"operation":"listUsers","ordinal":2,"kind":"delay","delay":"1ms"}]}`)
 	a := w.want(t, 418, http.MethodGet, "/roles", "")
 	equal(t, "header", "yes", a.Header.Get("X-Fault"))
-	equal(t, "delay", time.Millisecond, s.faults[1].fault.Delay)
+	equal(t, "delay", time.Millisecond, s.faults[1].action.Delay)
 	if got := requests(); len(got) != 1 || got[0].Operation != "listRoles" || got[0].Status != 418 || got[0].Fault != FaultStatus {
 		t.Errorf("journal: %+v", got)
 	}

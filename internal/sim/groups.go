@@ -162,7 +162,7 @@ func addPermissionsToUserGroup(c *call) (reply, *problem) {
 	if p != nil {
 		return reply{}, p
 	}
-	return c.addPermissions("group", g.ID, &g.Permissions)
+	return c.addPermissions(subject{subjectGroup, g.ID}, &g.Permissions)
 }
 
 func replacePermissionsForUserGroup(c *call) (reply, *problem) {
@@ -170,7 +170,7 @@ func replacePermissionsForUserGroup(c *call) (reply, *problem) {
 	if p != nil {
 		return reply{}, p
 	}
-	return c.replacePermissions(&g.Permissions)
+	return c.replacePermissions(subject{subjectGroup, g.ID}, &g.Permissions)
 }
 
 // group returns the group that the path names.

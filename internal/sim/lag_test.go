@@ -116,8 +116,11 @@ func TestWithLag_OldStatesAreForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Empty(), WithLag(10*time.Second))
-		for range 100 {
+		w := newRawClient(t, s)
+		for i := range 100 {
 			s.Update(addGroup("group"))
+			names := strings.Fields(strings.ReplaceAll(listed(t, w, "/groups"), ",", " "))
+			equal(t, "groups of ten seconds ago", max(0, i-9), len(names))
 			time.Sleep(time.Second)
 		}
 		if len(s.older) > 11 {

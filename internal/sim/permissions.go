@@ -22,6 +22,15 @@ func on(role string, rs ...Resource) Permission { return Permission{RoleID: role
 // scope returns one resource without labels.
 func scope(kind, id string) Resource { return Resource{ID: id, Type: kind} }
 
+// The kinds of subjects, as in the documented answer of POST.
+const (
+	subjectUser  = "user"
+	subjectGroup = "group"
+)
+
+// A subject is the user or the group that holds permissions.
+type subject struct{ kind, id string }
+
 type permissionsInput struct {
 	Permissions []Permission `json:"permissions"`
 }
@@ -30,7 +39,7 @@ type permissionsInput struct {
 // unless WithPost selects another way. Merging is not documented, but Segment's audit
 // events (a policy is created, or updated) suggest it. The answer is the whole set, as
 // the official client documents it.
-func (c *call) addPermissions(subjectType, subjectID string, held *[]Permission) (reply, *problem) {
+func (c *call) addPermissions(of subject, held *[]Permission) (reply, *problem) {
 	asked, p := c.askedPermissions(*held)
 	if p != nil {
 		return reply{}, p
@@ -46,17 +55,17 @@ func (c *call) addPermissions(subjectType, subjectID string, held *[]Permission)
 		})
 	}
 	*held = merge(kept, asked)
-	out := *c.permissions(*held)
+	out := *c.permissions(c.written(of, *held))
 	for i := range out {
-		out[i].PolicyID = makeID("policy", subjectID, out[i].RoleID, i)
-		out[i].SubjectID = subjectID
-		out[i].SubjectType = subjectType
+		out[i].PolicyID = makeID("policy", of.id, out[i].RoleID, i)
+		out[i].SubjectID = of.id
+		out[i].SubjectType = of.kind
 	}
 	return ok(map[string]any{"permissions": out}), nil
 }
 
 // replacePermissions replaces the permissions that the subject holds.
-func (c *call) replacePermissions(held *[]Permission) (reply, *problem) {
+func (c *call) replacePermissions(of subject, held *[]Permission) (reply, *problem) {
 	asked, p := c.askedPermissions(*held)
 	if p != nil {
 		return reply{}, p
@@ -69,7 +78,26 @@ func (c *call) replacePermissions(held *[]Permission) (reply, *problem) {
 		}
 	}
 	*held = merge(nil, asked)
-	return ok(map[string]any{"permissions": c.permissions(*held)}), nil
+	return ok(map[string]any{"permissions": c.permissions(c.written(of, *held))}), nil
+}
+
+// written makes the edits planned after a write of permissions, and returns what the
+// subject holds then. If an edit has removed the subject, that is what was written.
+func (c *call) written(of subject, held []Permission) []Permission {
+	held = clonePermissions(held)
+	c.idx = nil
+	c.makeEditsAfter()
+	switch of.kind {
+	case subjectUser:
+		if i, there := c.index().users[of.id]; there {
+			return c.state.Users[i].Permissions
+		}
+	case subjectGroup:
+		if i, there := c.index().groups[of.id]; there {
+			return c.state.Groups[i].Permissions
+		}
+	}
+	return held
 }
 
 // askedPermissions reads the body. It refuses an empty list, even for a replacement: an

@@ -47,7 +47,7 @@ func addPermissionsToUser(c *call) (reply, *problem) {
 	if p != nil {
 		return reply{}, p
 	}
-	return c.addPermissions("user", u.ID, &u.Permissions)
+	return c.addPermissions(subject{subjectUser, u.ID}, &u.Permissions)
 }
 
 func replacePermissionsForUser(c *call) (reply, *problem) {
@@ -55,7 +55,7 @@ func replacePermissionsForUser(c *call) (reply, *problem) {
 	if p != nil {
 		return reply{}, p
 	}
-	return c.replacePermissions(&u.Permissions)
+	return c.replacePermissions(subject{subjectUser, u.ID}, &u.Permissions)
 }
 
 // deleteUsers removes the users in order and stops at the first unknown id. Two things
