@@ -13,7 +13,7 @@ func listUserGroups(c *call) (reply, *problem) {
 	return page(c, "userGroups", listing[Group]{rows: c.state.Groups}, func(g Group) wireGroup {
 		w := minimalGroup(&g)
 		if c.permissionsInList {
-			w.Permissions = c.permissions(g.Permissions)
+			w.Permissions = c.permissions(subject{subjectGroup, g.ID}, g.Permissions)
 		}
 		return w
 	})
@@ -25,7 +25,9 @@ func getUserGroup(c *call) (reply, *problem) {
 		return reply{}, p
 	}
 	w := minimalGroup(g)
-	w.Permissions = c.permissions(g.Permissions)
+	if !c.normalizes(NormalizeOmitsPermissions) {
+		w.Permissions = c.permissions(subject{subjectGroup, g.ID}, g.Permissions)
+	}
 	return ok(map[string]any{"userGroup": w}), nil
 }
 
@@ -143,7 +145,7 @@ func removeUsersFromUserGroup(c *call) (reply, *problem) {
 	if p != nil {
 		return reply{}, p
 	}
-	emails, p := dotted(c.query, "emails")
+	emails, p := list(c.query, "emails")
 	if p != nil {
 		return reply{}, p
 	}

@@ -21,6 +21,9 @@ type Request struct {
 	// if the caller left or a fault broke the connection.
 	Status int       `json:"status"`
 	Fault  FaultKind `json:"fault,omitempty"`
+	// Altered is set if a normalization has made the answer one that no document
+	// allows.
+	Altered bool `json:"altered,omitempty"`
 }
 
 // Journal returns all requests since the server was made or the journal was
@@ -85,6 +88,6 @@ func (s *Server) recordStatus(entry *Request, a *answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a.breakAt != breakBeforeAnswer {
-		entry.Status = a.status
+		entry.Status, entry.Altered = a.status, a.altered
 	}
 }

@@ -44,6 +44,7 @@ func (c *call) addPermissions(of subject, held *[]Permission) (reply, *problem) 
 	if p != nil {
 		return reply{}, p
 	}
+	asked = c.normalizePost(asked)
 	kept := *held
 	switch c.post {
 	case PostMerges:
@@ -54,14 +55,9 @@ func (c *call) addPermissions(of subject, held *[]Permission) (reply, *problem) 
 			return slices.ContainsFunc(asked, func(a Permission) bool { return a.RoleID == h.RoleID })
 		})
 	}
-	*held = merge(kept, asked)
-	out := *c.permissions(c.written(of, *held))
-	for i := range out {
-		out[i].PolicyID = makeID("policy", of.id, out[i].RoleID, i)
-		out[i].SubjectID = of.id
-		out[i].SubjectType = of.kind
-	}
-	return ok(map[string]any{"permissions": out}), nil
+	*held = c.withMinimal(merge(kept, asked))
+	out := c.wirePermissions(of, c.written(of, *held), true)
+	return ok(map[string]any{"permissions": c.ordered(out)}), nil
 }
 
 // replacePermissions replaces the permissions that the subject holds.
@@ -70,21 +66,16 @@ func (c *call) replacePermissions(of subject, held *[]Permission) (reply, *probl
 	if p != nil {
 		return reply{}, p
 	}
-	if c.putDropsLabels {
-		for i := range asked {
-			for j := range asked[i].Resources {
-				asked[i].Resources[j].Labels = nil
-			}
-		}
+	if c.normalizes(NormalizePutDropsLabels) {
+		dropLabels(asked)
 	}
-	*held = merge(nil, asked)
-	return ok(map[string]any{"permissions": c.permissions(c.written(of, *held))}), nil
+	*held = c.withMinimal(merge(nil, asked))
+	return ok(map[string]any{"permissions": c.permissions(of, c.written(of, *held))}), nil
 }
 
 // written makes the edits planned after a write of permissions, and returns what the
 // subject holds then. If an edit has removed the subject, that is what was written.
 func (c *call) written(of subject, held []Permission) []Permission {
-	held = clonePermissions(held)
 	c.idx = nil
 	c.makeEditsAfter()
 	switch of.kind {
@@ -113,6 +104,8 @@ func (c *call) askedPermissions(held []Permission) ([]Permission, *problem) {
 	for i := range in.Permissions {
 		// Requests have no role names. Permissions that are held keep theirs.
 		in.Permissions[i].RoleName = heldRoleName(held, in.Permissions[i].RoleID)
+		in.Permissions[i].Extra = nil
+		removeExtra(in.Permissions[i].Resources)
 	}
 	return in.Permissions, c.checkPermissions("permissions", in.Permissions, held)
 }
@@ -195,12 +188,11 @@ func merge(held, added []Permission) []Permission {
 		i := slices.IndexFunc(merged, func(m Permission) bool { return m.RoleID == a.RoleID })
 		if i < 0 {
 			i = len(merged)
-			merged = append(merged, Permission{RoleID: a.RoleID, RoleName: a.RoleName})
+			merged = append(merged, Permission{RoleID: a.RoleID, RoleName: a.RoleName, Extra: cloneSettings(a.Extra)})
 		}
 		for _, r := range a.Resources {
 			if !slices.ContainsFunc(merged[i].Resources, func(have Resource) bool { return sameResource(have, r) }) {
-				r.Labels = slices.Clone(r.Labels)
-				merged[i].Resources = append(merged[i].Resources, r)
+				merged[i].Resources = append(merged[i].Resources, cloneResource(r))
 			}
 		}
 	}
@@ -222,21 +214,33 @@ func labelsWithin(some, all []Label) bool {
 	return true
 }
 
-// permissions converts ps for an answer. It returns a pointer to a slice that is never
-// nil: an empty list is sent, and a nil pointer omits the field.
-func (c *call) permissions(ps []Permission) *[]wirePermission {
+// permissions converts the permissions of a subject for an answer. It returns a pointer
+// to a slice that is never nil: an empty list is sent, and a nil pointer omits the field.
+func (c *call) permissions(of subject, ps []Permission) *[]wirePermission {
+	out := c.ordered(c.wirePermissions(of, ps, false))
+	return &out
+}
+
+// wirePermissions is permissions without the order of NormalizeReverses. If named is set,
+// each permission has the fields that the documented answer of POST has.
+func (c *call) wirePermissions(of subject, ps []Permission, named bool) []wirePermission {
+	ps = c.arranged(ps)
 	out := make([]wirePermission, 0, len(ps))
-	for _, p := range ps {
-		w := wirePermission{RoleID: p.RoleID, RoleName: p.RoleName, Resources: make([]wireResource, 0, len(p.Resources))}
-		if i, there := c.index().roles[p.RoleID]; there {
-			w.RoleName = c.state.Roles[i].Name
+	for i, p := range ps {
+		w := wirePermission{RoleID: p.RoleID, RoleName: p.RoleName, Resources: make([]wireResource, 0, len(p.Resources)), extra: p.Extra}
+		if at, there := c.index().roles[p.RoleID]; there {
+			w.RoleName = c.state.Roles[at].Name
 		}
+		if named || c.normalizes(NormalizeKnownFields) {
+			w.PolicyID, w.SubjectID, w.SubjectType = makeID("policy", of.id, p.RoleID, i), of.id, of.kind
+		}
+		c.altered = c.altered || !named && w.PolicyID != "" || p.Extra != nil
 		for _, r := range p.Resources {
-			w.Resources = append(w.Resources, wireResource{ID: r.ID, Type: r.Type, Labels: wireLabels(r.Labels)})
+			w.Resources = append(w.Resources, c.wireResource(r))
 		}
 		out = append(out, w)
 	}
-	return &out
+	return out
 }
 
 func wireLabels(ls []Label) []wireLabel {

@@ -42,7 +42,6 @@ type Server struct {
 	without           []Feature
 	gateStatus        int
 	post              PostForm
-	putDropsLabels    bool
 	clock             func() time.Time
 	readLimit         *limiter
 	writeLimit        *limiter
@@ -57,6 +56,8 @@ type Server struct {
 	lag        time.Duration
 	replicas   int
 	replicaLag time.Duration
+	// normalizing are the ways in which writes and answers are changed.
+	normalizing []Normalization
 	// readsOf counts the reads of each path, to select the replica.
 	readsOf map[string]int
 	created int
@@ -114,13 +115,6 @@ func WithPost(form PostForm) Option {
 	return func(s *Server) { s.post = form }
 }
 
-// WithPutDroppingLabels makes PUT store permissions without their labels, so that
-// restricted permissions become unrestricted. There is no evidence that Segment does
-// so. It is the most harmful effect of a write that could go unnoticed.
-func WithPutDroppingLabels() Option {
-	return func(s *Server) { s.putDropsLabels = true }
-}
-
 // WithLimit sets the number of requests a minute, without the operations that
 // WithWriteLimit counts. Zero, the default, is no limit.
 func WithLimit(perMinute int) Option {
@@ -154,6 +148,7 @@ func New(ws *Workspace, opts ...Option) *Server {
 	if s.token == "" {
 		s.token = newToken()
 	}
+	s.newest.state.addUnknownFields(s.normalizing)
 	return s
 }
 
@@ -307,6 +302,7 @@ func (s *Server) handle(op *operation, r *http.Request, body []byte, e *arrival)
 	for k, v := range limits {
 		a.header[k] = v
 	}
+	a.altered = c.altered
 	return a
 }
 
@@ -320,6 +316,8 @@ type call struct {
 	body  []byte
 	// after are the edits that are still to be made after the request.
 	after []func(*Workspace)
+	// altered is set if the answer is one that no document allows.
+	altered bool
 }
 
 // makeEditsAfter makes the edits that are planned after the request, and makes the newest
