@@ -139,15 +139,23 @@ func (c *call) userPermissions(u *User) *[]wirePermission {
 	if c.normalizes(NormalizeOmitsPermissions) {
 		return nil
 	}
-	shown := c.wirePermissions(subject{subjectUser, u.ID}, u.Permissions, false)
+	shown := c.readPermissions(subject{subjectUser, u.ID}, u.Permissions)
 	if c.normalizes(NormalizeShowsGroupPermissions) {
 		for _, i := range c.index().groupsOf[foldEmail(u.Email)] {
 			g := c.state.Groups[i]
-			shown = append(shown, c.wirePermissions(subject{subjectGroup, g.ID}, g.Permissions, false)...)
+			shown = append(shown, c.readPermissions(subject{subjectGroup, g.ID}, g.Permissions)...)
 		}
 	}
 	shown = c.ordered(shown)
 	return &shown
+}
+
+// readPermissions is wirePermissions for the answer of a read.
+func (c *call) readPermissions(of subject, ps []Permission) []wirePermission {
+	named := c.normalizes(NormalizeKnownFields)
+	out := c.wirePermissions(of, ps, named)
+	c.altered = c.altered || named && len(out) > 0
+	return out
 }
 
 // arranged returns permissions with the entries that an answer has for them.
@@ -197,7 +205,7 @@ func (c *call) wireResource(r Resource) wireResource {
 	if len(w.Labels) == 0 && c.normalizes(NormalizeNullLabels) {
 		w.Labels = nil
 	}
-	c.altered = c.altered || w.Labels == nil || r.Extra != nil || r.LabelExtra != nil
+	c.altered = c.altered || w.Labels == nil || len(r.Extra) > 0 || len(r.LabelExtra) > 0 && len(r.Labels) > 0
 	return w
 }
 

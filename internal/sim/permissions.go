@@ -70,7 +70,8 @@ func (c *call) replacePermissions(of subject, held *[]Permission) (reply, *probl
 		dropLabels(asked)
 	}
 	*held = c.withMinimal(merge(nil, asked))
-	return ok(map[string]any{"permissions": c.permissions(of, c.written(of, *held))}), nil
+	out := c.wirePermissions(of, c.written(of, *held), false)
+	return ok(map[string]any{"permissions": c.ordered(out)}), nil
 }
 
 // written makes the edits planned after a write of permissions, and returns what the
@@ -214,15 +215,16 @@ func labelsWithin(some, all []Label) bool {
 	return true
 }
 
-// permissions converts the permissions of a subject for an answer. It returns a pointer
-// to a slice that is never nil: an empty list is sent, and a nil pointer omits the field.
+// permissions converts the permissions of a subject for the answer of a read. It returns a
+// pointer to a slice that is never nil: an empty list is sent, and a nil pointer omits the
+// field.
 func (c *call) permissions(of subject, ps []Permission) *[]wirePermission {
-	out := c.ordered(c.wirePermissions(of, ps, false))
+	out := c.ordered(c.readPermissions(of, ps))
 	return &out
 }
 
-// wirePermissions is permissions without the order of NormalizeReverses. If named is set,
-// each permission has the fields that the documented answer of POST has.
+// wirePermissions converts the permissions of a subject without ordering them. If named is
+// set, each has the fields that only the documented answer of POST has.
 func (c *call) wirePermissions(of subject, ps []Permission, named bool) []wirePermission {
 	ps = c.arranged(ps)
 	out := make([]wirePermission, 0, len(ps))
@@ -231,10 +233,10 @@ func (c *call) wirePermissions(of subject, ps []Permission, named bool) []wirePe
 		if at, there := c.index().roles[p.RoleID]; there {
 			w.RoleName = c.state.Roles[at].Name
 		}
-		if named || c.normalizes(NormalizeKnownFields) {
+		if named {
 			w.PolicyID, w.SubjectID, w.SubjectType = makeID("policy", of.id, p.RoleID, i), of.id, of.kind
 		}
-		c.altered = c.altered || !named && w.PolicyID != "" || p.Extra != nil
+		c.altered = c.altered || len(p.Extra) > 0
 		for _, r := range p.Resources {
 			w.Resources = append(w.Resources, c.wireResource(r))
 		}
