@@ -7,6 +7,7 @@
 package simtest
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -95,6 +96,22 @@ func Inject(t TB, s *sim.Server, faults ...sim.Fault) {
 func Before(t TB, s *sim.Server, operation string, ordinal int, edit func(*sim.Workspace)) {
 	t.Helper()
 	if err := s.Before(operation, ordinal, edit); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// After plans an edit by another administrator, as [sim.Server.After] does.
+func After(t TB, s *sim.Server, operation string, ordinal int, edit func(*sim.Workspace)) {
+	t.Helper()
+	if err := s.After(operation, ordinal, edit); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Committed plans a call between a commit and its answer, as [sim.Server.Committed] does.
+func Committed(t TB, s *sim.Server, operation string, ordinal int, f func(context.Context)) {
+	t.Helper()
+	if err := s.Committed(operation, ordinal, f); err != nil {
 		t.Fatal(err)
 	}
 }
