@@ -198,9 +198,32 @@ func TestOddPermissionsAreServed(t *testing.T) {
 	w := newRawClient(t, s)
 	a := w.want(t, http.StatusOK, http.MethodGet, "/users/x", "")
 	equal(t, "with a field of its own", "admin a, reader+custom, admin b", shownPermissions(t, w, a))
+	s.SetNormalizing(NormalizeMergesRoles)
+	a = w.want(t, http.StatusOK, http.MethodGet, "/users/x", "")
+	equal(t, "merged", "admin a b, reader+custom", shownPermissions(t, w, a))
 	// A copy of the state must not share the field.
 	s.Workspace().Users[0].Permissions[1].Extra["custom"] = 2.0
 	equal(t, "field", any(1.0), s.Workspace().Users[0].Permissions[1].Extra["custom"])
+}
+
+func TestKnownFields_KeepTheDescriptionOfALabel(t *testing.T) {
+	t.Parallel()
+	ws := normalized()
+	ws.Users[0].Permissions[0].Resources[2].Labels[0].Description = "given"
+	w := newRawClient(t, New(ws, WithNormalizing(NormalizeKnownFields)))
+	a := w.want(t, http.StatusOK, http.MethodGet, "/users/x", "")
+	if !strings.Contains(string(a.Raw), `"description":"given"`) || strings.Count(string(a.Raw), `"description"`) != 2 {
+		t.Errorf("got %s", a.Raw)
+	}
+}
+
+// A permission of an invite has no fields that no document knows.
+func TestInvites_ExtraFieldsAreNotStored(t *testing.T) {
+	t.Parallel()
+	w := newRawClient(t, New(normalized()))
+	w.want(t, http.StatusCreated, http.MethodPost, "/invites", `{"invites":[{"email":"new@example.com","permissions":[{"roleId":"`+roleSourceAdmin+
+		`","extra":{"x":1},"resources":[{"id":"a","type":"SOURCE","extra":{"x":1},"labelExtra":{"x":1}}]}]}]}`)
+	equal(t, "invite", []Permission{on(roleSourceAdmin, scope(typeSource, "a"))}, w.server.Workspace().Invites[0].Permissions)
 }
 
 func TestParseNormalizations(t *testing.T) {
@@ -224,11 +247,17 @@ func TestChangeID_PermissionsFollow(t *testing.T) {
 	t.Parallel()
 	for name, ws := range map[string]*Workspace{"demo": Demo(), "hostile": Hostile()} {
 		old := ws.ID
+		// Only the type says that this is not the workspace.
+		ws.Users[0].Permissions = append(ws.Users[0].Permissions, on(roleSourceAdmin, scope(typeSource, "other")))
 		want := strings.ReplaceAll(toJSON(t, ws), `"id":"`+old+`"`, `"id":"new-id"`)
 		if strings.Count(want, "new-id") < 3 {
 			t.Errorf("%s has no permissions on the workspace", name)
 		}
+		same := &ws.Users[0].Permissions[len(ws.Users[0].Permissions)-1].Resources[0].ID
+		*same = old
 		ws.ChangeID("new-id")
+		equal(t, name+": source of the same id", old, *same)
+		*same = "other"
 		equal(t, name, want, toJSON(t, ws))
 	}
 }
