@@ -8,7 +8,12 @@
 //	URL=http://127.0.0.1:40123
 //	TOKEN=sim-token
 //
-// The journal of requests and the plan of faults are under /_sim/.
+// The journal of requests, the plan of faults and the modes that can change while it
+// runs are under /_sim/.
+//
+// Some flags make the workspace a worse one than Segment is known to be: -lag and
+// -replicas let reads show an old state, -normalizing changes what is written and what is
+// shown.
 package main
 
 import (
@@ -21,6 +26,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -51,6 +57,10 @@ type settings struct {
 	lists     bool
 	limit     int
 	writes    int
+	id        string
+	lag       time.Duration
+	replicas  int
+	normalize string
 }
 
 // run serves until ctx ends.
@@ -86,6 +96,10 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	f.BoolVar(&s.lists, "permissions-in-lists", false, "put permissions into the lists of users and groups")
 	f.IntVar(&s.limit, "limit", 0, "requests a minute, without writes to IAM and labels; 0 is no limit")
 	f.IntVar(&s.writes, "write-limit", 0, "writes to IAM and labels a minute; 0 is no limit, Segment documents 60")
+	f.StringVar(&s.id, "workspace-id", "", "`id` of the workspace instead of its own; permissions on the workspace follow")
+	f.DurationVar(&s.lag, "lag", 0, "`time` by which reads are behind writes, such as 500ms")
+	f.IntVar(&s.replicas, "replicas", 1, "`number` of replicas between which the reads of a path alternate; with more than one, the first has no lag, and each further one is behind by -lag more")
+	f.StringVar(&s.normalize, "normalizing", "", "`ways`, separated by commas, in which writes and answers are changed: "+normalizations())
 	if err := f.Parse(args); err != nil {
 		return settings{}, err
 	}
@@ -98,7 +112,25 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	if s.limit < 0 || s.writes < 0 {
 		return settings{}, errors.New("a limit must not be negative")
 	}
+	if s.lag < 0 {
+		return settings{}, errors.New("-lag must not be negative")
+	}
+	if s.replicas < 1 {
+		return settings{}, errors.New("-replicas must be at least 1")
+	}
+	if s.replicas > 1 && s.lag == 0 {
+		return settings{}, errors.New("-replicas has no effect without -lag")
+	}
 	return s, nil
+}
+
+// normalizations returns all normalizations for the help.
+func normalizations() string {
+	var names []string
+	for _, n := range sim.Normalizations() {
+		names = append(names, string(n))
+	}
+	return strings.Join(names, ", ")
 }
 
 func (s settings) server() (*sim.Server, error) {
@@ -110,7 +142,15 @@ func (s settings) server() (*sim.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("-without: %w", err)
 	}
+	normalizing, err := sim.ParseNormalizations(s.normalize)
+	if err != nil {
+		return nil, fmt.Errorf("-normalizing: %w", err)
+	}
+	if s.id != "" {
+		workspace.ChangeID(s.id)
+	}
 	opts := []sim.Option{
+		sim.WithNormalizing(normalizing...),
 		sim.WithoutFeatures(without...),
 		sim.WithToken(s.token),
 		sim.WithLimit(s.limit),
@@ -124,6 +164,11 @@ func (s settings) server() (*sim.Server, error) {
 		opts = append(opts, sim.WithNext(sim.NextEmpty))
 	default:
 		return nil, fmt.Errorf("-next is %q, not absent, null or empty", s.next)
+	}
+	if s.replicas > 1 {
+		opts = append(opts, sim.WithReplicas(s.replicas, s.lag))
+	} else {
+		opts = append(opts, sim.WithLag(s.lag))
 	}
 	if s.lists {
 		opts = append(opts, sim.WithPermissionsInLists())

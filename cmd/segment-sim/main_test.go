@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"io"
 	"net/http"
 	"os"
@@ -15,6 +16,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
 // runsMain is a variable that makes the test binary run main instead of tests.
@@ -164,6 +167,52 @@ func TestRun_SizedWorkspaceWithoutGroups(t *testing.T) {
 	}
 }
 
+func TestRun_Modes(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{
+		"":                       `{"lag":"0s","normalizing":[],"replicaLag":"0s","replicas":1}`,
+		"-lag 500ms":             `{"lag":"500ms","normalizing":[],"replicaLag":"0s","replicas":1}`,
+		"-lag 2s -replicas 3":    `{"lag":"0s","normalizing":[],"replicaLag":"2s","replicas":3}`,
+		"-normalizing reverses":  `{"lag":"0s","normalizing":["reverses"],"replicaLag":"0s","replicas":1}`,
+		"-workspace-id other-id": `{"lag":"0s","normalizing":[],"replicaLag":"0s","replicas":1}`,
+	} {
+		url, token, stop := start(t, strings.Fields(args)...)
+		if token != sim.DefaultToken {
+			t.Errorf("%s: token is %q", args, token)
+		}
+		var modes map[string]any
+		get(t, url+"/_sim/modes", "", &modes)
+		if got, err := json.Marshal(modes); err != nil || string(got) != want {
+			t.Errorf("%s: modes are %s, %v", args, got, err)
+		}
+		var state struct{ Workspace sim.Workspace }
+		get(t, url+"/_sim/workspace", "", &state)
+		if renamed := state.Workspace.ID == "other-id"; renamed != strings.Contains(args, "other-id") {
+			t.Errorf("%s: id is %q", args, state.Workspace.ID)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The help explains each flag.
+func TestRun_Help(t *testing.T) {
+	t.Parallel()
+	var help bytes.Buffer
+	if err := run(t.Context(), []string{"-help"}, io.Discard, &help); !errors.Is(err, flag.ErrHelp) {
+		t.Errorf("error is %v", err)
+	}
+	for _, want := range []string{
+		"-addr", "-allow-remote", "-lag", "-limit", "-next", "-normalizing", "-permissions-in-lists", "-replicas", "-token", "-without",
+		"-workspace", "-workspace-id", "-write-limit", "post-drops-labels",
+	} {
+		if !strings.Contains(help.String(), want) {
+			t.Errorf("no %s in the help", want)
+		}
+	}
+}
+
 func TestRun_RefusesCommandLines(t *testing.T) {
 	t.Parallel()
 	// A command line that is not refused ends at once.
@@ -181,6 +230,11 @@ func TestRun_RefusesCommandLines(t *testing.T) {
 		{"-addr 127.0.0.1:99999", "port"},
 		{"-token=", "-token"},
 		{"-limit -1", "negative"},
+		{"-lag -1s", "-lag"},
+		{"-lag soon", "-lag"},
+		{"-replicas 0 -lag 1s", "-replicas"},
+		{"-replicas 2", "-lag"},
+		{"-normalizing reverses,nothing", `"nothing"`},
 		{"-unknown", "-unknown"},
 		{"argument", "argument"},
 	} {

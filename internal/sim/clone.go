@@ -45,12 +45,17 @@ func (w *Workspace) clone() *Workspace {
 
 func clonePermissions(ps []Permission) []Permission {
 	return mapSlice(ps, func(p Permission) Permission {
-		p.Resources = mapSlice(p.Resources, func(r Resource) Resource {
-			r.Labels = slices.Clone(r.Labels)
-			return r
-		})
+		p.Resources = mapSlice(p.Resources, cloneResource)
+		p.Extra = cloneSettings(p.Extra)
 		return p
 	})
+}
+
+func cloneResource(r Resource) Resource {
+	r.Labels = slices.Clone(r.Labels)
+	r.Extra = cloneSettings(r.Extra)
+	r.LabelExtra = cloneSettings(r.LabelExtra)
+	return r
 }
 
 func cloneSettings(m map[string]any) map[string]any {

@@ -3,7 +3,10 @@ package sim
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -15,6 +18,8 @@ import (
 //	POST   /_sim/faults     adds {"faults": [...]} to the plan
 //	DELETE /_sim/faults     empties the plan
 //	GET    /_sim/workspace  {"workspace": {...}}, the whole state
+//	GET    /_sim/modes      {"lag": "0s", "replicas": 1, "replicaLag": "0s", "normalizing": []}
+//	POST   /_sim/modes      changes those of them that it names
 const controlPrefix = "/_sim/"
 
 // A wireFault is a Fault as the control plane takes it.
@@ -68,6 +73,17 @@ func (s *Server) controlAnswer(r *http.Request) (*answer, error) {
 	case "DELETE /_sim/faults":
 		s.ClearFaults()
 		return done, nil
+	case "GET /_sim/modes":
+		return jsonAnswer(http.StatusOK, s.modes()), nil
+	case "POST /_sim/modes":
+		body, err := readBody(r)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.setModesJSON(body); err != nil {
+			return envelope(refusedControl(err)), nil
+		}
+		return done, nil
 	case "GET /_sim/workspace":
 		return jsonAnswer(http.StatusOK, map[string]any{"workspace": s.Workspace()}), nil
 	}
@@ -81,9 +97,13 @@ func (s *Server) injectJSON(body []byte) *problem {
 		err = s.Inject(faults...)
 	}
 	if err != nil {
-		return &problem{Type: "input-validation", Message: err.Error(), Status: http.StatusUnprocessableEntity}
+		return refusedControl(err)
 	}
 	return nil
+}
+
+func refusedControl(err error) *problem {
+	return &problem{Type: "input-validation", Message: err.Error(), Status: http.StatusUnprocessableEntity}
 }
 
 func parseFaults(body []byte) ([]Fault, error) {
@@ -105,4 +125,64 @@ func parseFaults(body []byte) ([]Fault, error) {
 		faults = append(faults, f)
 	}
 	return faults, nil
+}
+
+// wireModes are the modes of a server as the control plane takes and sends them.
+type wireModes struct {
+	// Lag and ReplicaLag are durations in the form of time.ParseDuration.
+	Lag         *string          `json:"lag"`
+	Replicas    *int             `json:"replicas"`
+	ReplicaLag  *string          `json:"replicaLag"`
+	Normalizing *[]Normalization `json:"normalizing"`
+}
+
+// modes returns all modes, none of them nil.
+func (s *Server) modes() wireModes {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lag, replicaLag := s.lag.String(), s.replicaLag.String()
+	replicas := max(1, s.replicas)
+	forms := append([]Normalization{}, s.normalizing...)
+	return wireModes{&lag, &replicas, &replicaLag, &forms}
+}
+
+// setModesJSON changes all modes in a body, or none.
+func (s *Server) setModesJSON(body []byte) error {
+	m := s.modes()
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&m); err != nil {
+		return err
+	}
+	if m.Lag == nil || m.Replicas == nil || m.ReplicaLag == nil || m.Normalizing == nil {
+		return errors.New("a mode must not be null")
+	}
+	lag, err := parseLag(*m.Lag)
+	if err != nil {
+		return err
+	}
+	replicaLag, err := parseLag(*m.ReplicaLag)
+	if err != nil {
+		return err
+	}
+	if *m.Replicas < 1 {
+		return fmt.Errorf("there cannot be %d replicas", *m.Replicas)
+	}
+	for _, n := range *m.Normalizing {
+		if !slices.Contains(Normalizations(), n) {
+			return fmt.Errorf("unknown normalization %q", n)
+		}
+	}
+	s.SetLag(lag)
+	s.SetReplicas(*m.Replicas, replicaLag)
+	s.SetNormalizing(*m.Normalizing...)
+	return nil
+}
+
+func parseLag(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err == nil && d < 0 {
+		err = fmt.Errorf("negative lag %s", text)
+	}
+	return d, err
 }

@@ -52,7 +52,7 @@ func TestControlPlane(t *testing.T) {
 		{"operation":"listUsers","ordinal":2,"kind":"delay","delay":"1ms"}]}`)
 	a := w.want(t, 418, http.MethodGet, "/roles", "")
 	equal(t, "header", "yes", a.Header.Get("X-Fault"))
-	equal(t, "delay", time.Millisecond, s.faults[1].fault.Delay)
+	equal(t, "delay", time.Millisecond, s.faults[1].action.Delay)
 	if got := requests(); len(got) != 1 || got[0].Operation != "listRoles" || got[0].Status != 418 || got[0].Fault != FaultStatus {
 		t.Errorf("journal: %+v", got)
 	}
@@ -73,6 +73,26 @@ func TestControlPlane(t *testing.T) {
 		control(422, http.MethodPost, "/_sim/faults", bad)
 	}
 	control(404, http.MethodPut, "/_sim/journal", "")
+
+	modes := func() string { t.Helper(); return string(control(200, http.MethodGet, "/_sim/modes", "")) }
+	const none = `{"lag":"0s","replicas":1,"replicaLag":"0s","normalizing":[]}`
+	equal(t, "modes", none, modes())
+	for _, bad := range []string{
+		"", "[]", `{"lag":"soon"}`, `{"lag":"-1s"}`, `{"lag":null}`, `{"replicaLag":"soon"}`, `{"replicas":0}`, `{"replica":2}`,
+		`{"lag":"1s","normalizing":["nothing"]}`,
+	} {
+		control(422, http.MethodPost, "/_sim/modes", bad)
+		equal(t, "modes after "+bad, none, modes())
+	}
+	control(204, http.MethodPost, "/_sim/modes", `{"lag":"1h","normalizing":["reverses","adds-minimal"]}`)
+	control(204, http.MethodPost, "/_sim/modes", `{"replicas":2,"replicaLag":"1m"}`)
+	equal(t, "modes", `{"lag":"1h0m0s","replicas":2,"replicaLag":"1m0s","normalizing":["reverses","adds-minimal"]}`, modes())
+	late := len(s.Workspace().Groups)
+	w.want(t, 200, http.MethodPost, "/groups", `{"name":"late"}`)
+	equal(t, "groups in the list", late, len(ids(t, w.want(t, 200, http.MethodGet, "/groups", ""), "userGroups")))
+	control(204, http.MethodPost, "/_sim/modes", `{"lag":"0s","replicas":1,"replicaLag":"0s","normalizing":[]}`)
+	equal(t, "modes", none, modes())
+	equal(t, "groups in the list", late+1, len(ids(t, w.want(t, 200, http.MethodGet, "/groups", ""), "userGroups")))
 	control(404, http.MethodGet, "/_sim/", "")
 
 	w.want(t, 200, http.MethodPost, "/groups", `{"name":"seen from outside"}`)

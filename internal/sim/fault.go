@@ -66,6 +66,10 @@ const (
 	FaultEndless FaultKind = "endless"
 	// FaultDelay only waits for Delay.
 	FaultDelay FaultKind = "delay"
+	// FaultLateDelay carries the operation out, waits for Delay and answers. If the
+	// caller leaves meanwhile, the operation remains carried out. An operation that is
+	// refused is answered at once.
+	FaultLateDelay FaultKind = "late-delay"
 )
 
 // A Fault makes requests of an operation go wrong. If several faults match a
@@ -86,7 +90,7 @@ type Fault struct {
 	Header http.Header
 	// Body replaces the body of FaultStatus and FaultLateStatus. It is sent as JSON.
 	Body string
-	// Delay is how long the request waits first, with any kind.
+	// Delay is how long the request waits first, with any kind but FaultLateDelay.
 	Delay time.Duration
 }
 
@@ -169,7 +173,8 @@ func faultKinds() []faultKind {
 			a.body, a.delivery = a.body[:len(a.body)/2], deliverEndlessly
 			return a
 		})},
-		{FaultDelay, editAnswer(func(_ *Fault, a *answer) *answer { return a })},
+		{FaultDelay, unchangedAnswer()},
+		{FaultLateDelay, unchangedAnswer()},
 	}
 }
 
@@ -186,6 +191,11 @@ func answerInstead(f func(*Fault) *answer) mishap {
 // editAnswer makes a mishap that carries the request out and changes the answer.
 func editAnswer(f func(*Fault, *answer) *answer) mishap {
 	return func(fault *Fault, _ *http.Request, handle func() *answer) *answer { return f(fault, handle()) }
+}
+
+// unchangedAnswer makes a mishap that is in the time of the answer, not in the answer.
+func unchangedAnswer() mishap {
+	return editAnswer(func(_ *Fault, a *answer) *answer { return a })
 }
 
 // fixedAnswer makes an answer that depends on nothing but the fault's status.
@@ -277,12 +287,6 @@ func (f *Fault) apply(r *http.Request, handle func() *answer) *answer {
 	return a
 }
 
-// A plannedFault is a fault, and the requests that it counted so far.
-type plannedFault struct {
-	trigger
-	fault Fault
-}
-
 func (f *Fault) trigger() trigger {
 	return trigger{operation: f.Operation, query: f.Query, ordinal: f.Ordinal}
 }
@@ -315,9 +319,9 @@ func (s *Server) Inject(faults ...Fault) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range faults {
-		planned := &plannedFault{f.trigger(), f}
-		planned.countJournal(s)
-		s.faults = append(s.faults, planned)
+		p := &planned[Fault]{f.trigger(), f}
+		p.countJournal(s)
+		s.faults = append(s.faults, p)
 	}
 	return nil
 }

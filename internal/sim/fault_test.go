@@ -151,7 +151,8 @@ func TestEveryFaultKind(t *testing.T) {
 				t.Errorf("status %d, %d bytes, %v", got.status, len(got.body), got.readErr)
 			}
 		}},
-		FaultDelay: {Fault{Delay: time.Millisecond}, true, body(200, "application/json", `"userGroup"`)},
+		FaultDelay:     {Fault{Delay: time.Millisecond}, true, body(200, "application/json", `"userGroup"`)},
+		FaultLateDelay: {Fault{Delay: time.Millisecond}, true, body(200, "application/json", `"userGroup"`)},
 		// TestSlowAnswers covers it.
 		FaultSlow: {Fault{}, true, nil},
 	}

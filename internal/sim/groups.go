@@ -13,7 +13,7 @@ func listUserGroups(c *call) (reply, *problem) {
 	return page(c, "userGroups", listing[Group]{rows: c.state.Groups}, func(g Group) wireGroup {
 		w := minimalGroup(&g)
 		if c.permissionsInList {
-			w.Permissions = c.permissions(g.Permissions)
+			w.Permissions = c.permissions(subject{subjectGroup, g.ID}, g.Permissions)
 		}
 		return w
 	})
@@ -25,7 +25,9 @@ func getUserGroup(c *call) (reply, *problem) {
 		return reply{}, p
 	}
 	w := minimalGroup(g)
-	w.Permissions = c.permissions(g.Permissions)
+	if !c.normalizes(NormalizeOmitsPermissions) {
+		w.Permissions = c.permissions(subject{subjectGroup, g.ID}, g.Permissions)
+	}
 	return ok(map[string]any{"userGroup": w}), nil
 }
 
@@ -143,7 +145,7 @@ func removeUsersFromUserGroup(c *call) (reply, *problem) {
 	if p != nil {
 		return reply{}, p
 	}
-	emails, p := dotted(c.query, "emails")
+	emails, p := list(c.query, "emails")
 	if p != nil {
 		return reply{}, p
 	}
@@ -162,7 +164,7 @@ func addPermissionsToUserGroup(c *call) (reply, *problem) {
 	if p != nil {
 		return reply{}, p
 	}
-	return c.addPermissions("group", g.ID, &g.Permissions)
+	return c.addPermissions(subject{subjectGroup, g.ID}, &g.Permissions)
 }
 
 func replacePermissionsForUserGroup(c *call) (reply, *problem) {
@@ -170,7 +172,7 @@ func replacePermissionsForUserGroup(c *call) (reply, *problem) {
 	if p != nil {
 		return reply{}, p
 	}
-	return c.replacePermissions(&g.Permissions)
+	return c.replacePermissions(subject{subjectGroup, g.ID}, &g.Permissions)
 }
 
 // group returns the group that the path names.

@@ -103,10 +103,10 @@ func drawWorkspace(r *rapid.T) *Workspace {
 	labels := rapid.SliceOfN(label, 0, 3)
 	kind := rapid.OneOf(rapid.SampledFrom([]string{typeWorkspace, typeSource, typeWarehouse, typeFunction, typeSpace, typeUnknown}), text)
 	resource := rapid.Custom(func(r *rapid.T) Resource {
-		return Resource{text.Draw(r, "id"), kind.Draw(r, "type"), labels.Draw(r, "labels")}
+		return Resource{ID: text.Draw(r, "id"), Type: kind.Draw(r, "type"), Labels: labels.Draw(r, "labels")}
 	})
 	permission := rapid.Custom(func(r *rapid.T) Permission {
-		return Permission{text.Draw(r, "role"), text.Draw(r, "role name"), rapid.SliceOfN(resource, 0, 3).Draw(r, "resources")}
+		return Permission{RoleID: text.Draw(r, "role"), RoleName: text.Draw(r, "role name"), Resources: rapid.SliceOfN(resource, 0, 3).Draw(r, "resources")}
 	})
 	permissions := rapid.SliceOfN(permission, 0, 3)
 	name := rapid.Custom(func(r *rapid.T) *string { return rapid.Ptr(text, true).Draw(r, "name") })

@@ -72,6 +72,7 @@ func createInvites(c *call) (reply, *problem) {
 func (c *call) ofInvite(in invitePermission) Permission {
 	labels := mapSlice(in.Labels, func(l wireLabel) Label { return Label(l) })
 	resources := slices.Clone(in.Resources)
+	removeExtra(resources)
 	if len(resources) == 0 {
 		resources = []Resource{{ID: c.state.ID, Type: typeWorkspace}}
 	}
@@ -84,7 +85,7 @@ func (c *call) ofInvite(in invitePermission) Permission {
 // deleteInvites works like deleteUsers, with the same assumptions. It deletes the
 // memberships as well: the audit trail has the event "Group Memberships Deleted".
 func deleteInvites(c *call) (reply, *problem) {
-	emails, p := dotted(c.query, "emails")
+	emails, p := list(c.query, "emails")
 	if p != nil {
 		return reply{}, p
 	}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"net/http"
 	"time"
 )
@@ -20,6 +21,9 @@ type Request struct {
 	// if the caller left or a fault broke the connection.
 	Status int       `json:"status"`
 	Fault  FaultKind `json:"fault,omitempty"`
+	// Altered is set if a normalization has made the answer one that no document
+	// allows.
+	Altered bool `json:"altered,omitempty"`
 }
 
 // Journal returns all requests since the server was made or the journal was
@@ -30,24 +34,30 @@ func (s *Server) Journal() []Request {
 	return mapSlice(s.journal, func(r *Request) Request { return *r })
 }
 
-// ResetJournal empties the journal. Ordinals of faults and edits count from here again,
-// and the next read of each path is answered by the first replica.
+// ResetJournal empties the journal. Ordinals of faults, edits and calls count from here
+// again, and the next read of each path is answered by the first replica.
 func (s *Server) ResetJournal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.journal = nil
 	clear(s.readsOf)
-	for _, f := range s.faults {
-		f.seen = 0
-	}
-	for _, e := range s.edits {
-		e.seen = 0
-	}
+	recount(s.faults)
+	recount(s.before)
+	recount(s.after)
+	recount(s.committed)
 }
 
-// recordRequest adds a request to the journal and returns the fault that applies to
-// it and the edits planned before it.
-func (s *Server) recordRequest(op *operation, r *http.Request) (*Request, *Fault, []func(*Workspace)) {
+// An arrival is a request and what is planned for it.
+type arrival struct {
+	entry         *Request
+	fault         *Fault
+	before, after []func(*Workspace)
+	committed     []func(context.Context)
+}
+
+// recordRequest adds a request to the journal and returns what is planned for it. If
+// several faults match, the first applies.
+func (s *Server) recordRequest(op *operation, r *http.Request) *arrival {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	entry := &Request{
@@ -58,23 +68,19 @@ func (s *Server) recordRequest(op *operation, r *http.Request) (*Request, *Fault
 	}
 	s.journal = append(s.journal, entry)
 	if op == nil {
-		return entry, nil, nil
+		return &arrival{entry: entry}
 	}
 	entry.Operation = op.Name
-	var fault *Fault
-	for _, f := range s.faults {
-		// All of them count the request; the first that matches applies.
-		if f.count(entry) && fault == nil {
-			fault, entry.Fault = &f.fault, f.fault.Kind
-		}
+	e := &arrival{
+		entry:     entry,
+		before:    selected(s.before, entry),
+		after:     selected(s.after, entry),
+		committed: selected(s.committed, entry),
 	}
-	var edits []func(*Workspace)
-	for _, e := range s.edits {
-		if e.count(entry) {
-			edits = append(edits, e.edit)
-		}
+	if faults := selected(s.faults, entry); len(faults) > 0 {
+		e.fault, entry.Fault = &faults[0], faults[0].Kind
 	}
-	return entry, fault, edits
+	return e
 }
 
 // recordStatus completes the entry of a request.
@@ -82,6 +88,6 @@ func (s *Server) recordStatus(entry *Request, a *answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a.breakAt != breakBeforeAnswer {
-		entry.Status = a.status
+		entry.Status, entry.Altered = a.status, a.altered
 	}
 }

@@ -56,7 +56,8 @@ func (s *Server) maxLag() time.Duration {
 }
 
 // beginCommit returns the newest version for a change, with the server locked. While no
-// read can be late it is the same one every time; otherwise it is a copy.
+// read can be late it is the same one every time; otherwise it is a copy. The caller
+// removes its index after the change.
 func (s *Server) beginCommit() *version {
 	now := s.clock()
 	if s.maxLag() > 0 {
@@ -66,7 +67,6 @@ func (s *Server) beginCommit() *version {
 		s.older = nil
 	}
 	s.newest.committed = now
-	s.newest.idx = nil
 	s.forgetVersions(now.Add(-s.maxLag()))
 	return s.newest
 }

@@ -60,8 +60,8 @@ func official(t testing.TB, s *Server, base string, client *http.Client) (contex
 	return context.WithValue(t.Context(), api.ContextAccessToken, s.Token()), api.NewAPIClient(config)
 }
 
-// A rawClient sends requests that the official client cannot make, and compares the
-// answers with the contract.
+// A rawClient sends requests that the official client cannot make, one at a time, and
+// compares the answers with the contract.
 type rawClient struct {
 	server   *Server
 	contract *contract.Validator
@@ -128,8 +128,12 @@ func (c rawClient) sendAs(t testingT, token, method, target, body string) respon
 		t.Fatalf("%s %s: %v", method, target, err)
 	}
 	if operation != "" {
-		if err := c.contract.Response(operation, resp.StatusCode, resp.Header, raw); err != nil {
-			t.Errorf("%s %s: %v", method, target, err)
+		err := c.contract.Response(operation, resp.StatusCode, resp.Header, raw)
+		journal := c.server.Journal()
+		// An answer that a normalization has altered must breach the contract: otherwise it
+		// need not be marked.
+		if altered := journal[len(journal)-1].Altered; (err != nil) != altered {
+			t.Errorf("%s %s: altered is %v, contract: %v", method, target, altered, err)
 		}
 	}
 	out := response{Status: resp.StatusCode, Header: resp.Header, Raw: raw}

@@ -22,6 +22,15 @@ func on(role string, rs ...Resource) Permission { return Permission{RoleID: role
 // scope returns one resource without labels.
 func scope(kind, id string) Resource { return Resource{ID: id, Type: kind} }
 
+// The kinds of subjects, as in the documented answer of POST.
+const (
+	subjectUser  = "user"
+	subjectGroup = "group"
+)
+
+// A subject is the user or the group that holds permissions.
+type subject struct{ kind, id string }
+
 type permissionsInput struct {
 	Permissions []Permission `json:"permissions"`
 }
@@ -30,11 +39,12 @@ type permissionsInput struct {
 // unless WithPost selects another way. Merging is not documented, but Segment's audit
 // events (a policy is created, or updated) suggest it. The answer is the whole set, as
 // the official client documents it.
-func (c *call) addPermissions(subjectType, subjectID string, held *[]Permission) (reply, *problem) {
+func (c *call) addPermissions(of subject, held *[]Permission) (reply, *problem) {
 	asked, p := c.askedPermissions(*held)
 	if p != nil {
 		return reply{}, p
 	}
+	asked = c.normalizePost(asked)
 	kept := *held
 	switch c.post {
 	case PostMerges:
@@ -45,31 +55,41 @@ func (c *call) addPermissions(subjectType, subjectID string, held *[]Permission)
 			return slices.ContainsFunc(asked, func(a Permission) bool { return a.RoleID == h.RoleID })
 		})
 	}
-	*held = merge(kept, asked)
-	out := *c.permissions(*held)
-	for i := range out {
-		out[i].PolicyID = makeID("policy", subjectID, out[i].RoleID, i)
-		out[i].SubjectID = subjectID
-		out[i].SubjectType = subjectType
-	}
-	return ok(map[string]any{"permissions": out}), nil
+	*held = c.withMinimal(merge(kept, asked))
+	out := c.wirePermissions(of, c.written(of, *held), true)
+	return ok(map[string]any{"permissions": c.ordered(out)}), nil
 }
 
 // replacePermissions replaces the permissions that the subject holds.
-func (c *call) replacePermissions(held *[]Permission) (reply, *problem) {
+func (c *call) replacePermissions(of subject, held *[]Permission) (reply, *problem) {
 	asked, p := c.askedPermissions(*held)
 	if p != nil {
 		return reply{}, p
 	}
-	if c.putDropsLabels {
-		for i := range asked {
-			for j := range asked[i].Resources {
-				asked[i].Resources[j].Labels = nil
-			}
+	if c.normalizes(NormalizePutDropsLabels) {
+		dropLabels(asked)
+	}
+	*held = c.withMinimal(merge(nil, asked))
+	out := c.wirePermissions(of, c.written(of, *held), false)
+	return ok(map[string]any{"permissions": c.ordered(out)}), nil
+}
+
+// written makes the edits planned after a write of permissions, and returns what the
+// subject holds then. If an edit has removed the subject, that is what was written.
+func (c *call) written(of subject, held []Permission) []Permission {
+	c.idx = nil
+	c.makeEditsAfter()
+	switch of.kind {
+	case subjectUser:
+		if i, there := c.index().users[of.id]; there {
+			return c.state.Users[i].Permissions
+		}
+	case subjectGroup:
+		if i, there := c.index().groups[of.id]; there {
+			return c.state.Groups[i].Permissions
 		}
 	}
-	*held = merge(nil, asked)
-	return ok(map[string]any{"permissions": c.permissions(*held)}), nil
+	return held
 }
 
 // askedPermissions reads the body. It refuses an empty list, even for a replacement: an
@@ -85,6 +105,8 @@ func (c *call) askedPermissions(held []Permission) ([]Permission, *problem) {
 	for i := range in.Permissions {
 		// Requests have no role names. Permissions that are held keep theirs.
 		in.Permissions[i].RoleName = heldRoleName(held, in.Permissions[i].RoleID)
+		in.Permissions[i].Extra = nil
+		removeExtra(in.Permissions[i].Resources)
 	}
 	return in.Permissions, c.checkPermissions("permissions", in.Permissions, held)
 }
@@ -167,12 +189,11 @@ func merge(held, added []Permission) []Permission {
 		i := slices.IndexFunc(merged, func(m Permission) bool { return m.RoleID == a.RoleID })
 		if i < 0 {
 			i = len(merged)
-			merged = append(merged, Permission{RoleID: a.RoleID, RoleName: a.RoleName})
+			merged = append(merged, Permission{RoleID: a.RoleID, RoleName: a.RoleName, Extra: cloneSettings(a.Extra)})
 		}
 		for _, r := range a.Resources {
 			if !slices.ContainsFunc(merged[i].Resources, func(have Resource) bool { return sameResource(have, r) }) {
-				r.Labels = slices.Clone(r.Labels)
-				merged[i].Resources = append(merged[i].Resources, r)
+				merged[i].Resources = append(merged[i].Resources, cloneResource(r))
 			}
 		}
 	}
@@ -194,21 +215,34 @@ func labelsWithin(some, all []Label) bool {
 	return true
 }
 
-// permissions converts ps for an answer. It returns a pointer to a slice that is never
-// nil: an empty list is sent, and a nil pointer omits the field.
-func (c *call) permissions(ps []Permission) *[]wirePermission {
+// permissions converts the permissions of a subject for the answer of a read. It returns a
+// pointer to a slice that is never nil: an empty list is sent, and a nil pointer omits the
+// field.
+func (c *call) permissions(of subject, ps []Permission) *[]wirePermission {
+	out := c.ordered(c.readPermissions(of, ps))
+	return &out
+}
+
+// wirePermissions converts the permissions of a subject without ordering them. If named is
+// set, each has the fields that only the documented answer of POST has.
+func (c *call) wirePermissions(of subject, ps []Permission, named bool) []wirePermission {
+	ps = c.arranged(ps)
 	out := make([]wirePermission, 0, len(ps))
-	for _, p := range ps {
-		w := wirePermission{RoleID: p.RoleID, RoleName: p.RoleName, Resources: make([]wireResource, 0, len(p.Resources))}
-		if i, there := c.index().roles[p.RoleID]; there {
-			w.RoleName = c.state.Roles[i].Name
+	for i, p := range ps {
+		w := wirePermission{RoleID: p.RoleID, RoleName: p.RoleName, Resources: make([]wireResource, 0, len(p.Resources)), extra: p.Extra}
+		if at, there := c.index().roles[p.RoleID]; there {
+			w.RoleName = c.state.Roles[at].Name
 		}
+		if named {
+			w.PolicyID, w.SubjectID, w.SubjectType = makeID("policy", of.id, p.RoleID, i), of.id, of.kind
+		}
+		c.altered = c.altered || len(p.Extra) > 0
 		for _, r := range p.Resources {
-			w.Resources = append(w.Resources, wireResource{ID: r.ID, Type: r.Type, Labels: wireLabels(r.Labels)})
+			w.Resources = append(w.Resources, c.wireResource(r))
 		}
 		out = append(out, w)
 	}
-	return &out
+	return out
 }
 
 func wireLabels(ls []Label) []wireLabel {

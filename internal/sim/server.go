@@ -42,7 +42,6 @@ type Server struct {
 	without           []Feature
 	gateStatus        int
 	post              PostForm
-	putDropsLabels    bool
 	clock             func() time.Time
 	readLimit         *limiter
 	writeLimit        *limiter
@@ -57,12 +56,17 @@ type Server struct {
 	lag        time.Duration
 	replicas   int
 	replicaLag time.Duration
+	// normalizing are the ways in which writes and answers are changed.
+	normalizing []Normalization
 	// readsOf counts the reads of each path, to select the replica.
 	readsOf map[string]int
 	created int
 	journal []*Request
-	faults  []*plannedFault
-	edits   []*plannedEdit
+	faults  []*planned[Fault]
+	before  []*planned[func(*Workspace)]
+	after   []*planned[func(*Workspace)]
+	// committed are the calls before the answer.
+	committed []*planned[func(context.Context)]
 }
 
 // An Option changes how a Server behaves.
@@ -111,13 +115,6 @@ func WithPost(form PostForm) Option {
 	return func(s *Server) { s.post = form }
 }
 
-// WithPutDroppingLabels makes PUT store permissions without their labels, so that
-// restricted permissions become unrestricted. There is no evidence that Segment does
-// so. It is the most harmful effect of a write that could go unnoticed.
-func WithPutDroppingLabels() Option {
-	return func(s *Server) { s.putDropsLabels = true }
-}
-
 // WithLimit sets the number of requests a minute, without the operations that
 // WithWriteLimit counts. Zero, the default, is no limit.
 func WithLimit(perMinute int) Option {
@@ -151,6 +148,7 @@ func New(ws *Workspace, opts ...Option) *Server {
 	if s.token == "" {
 		s.token = newToken()
 	}
+	s.newest.state.addUnknownFields(s.normalizing)
 	return s
 }
 
@@ -214,9 +212,9 @@ func (s *Server) answer(r *http.Request) (*answer, error) {
 		return s.controlAnswer(r)
 	}
 	op, r := s.route(r)
-	entry, fault, edits := s.recordRequest(op, r)
-	if fault != nil && fault.Delay > 0 {
-		if err := sleep(r.Context(), fault.Delay); err != nil {
+	e := s.recordRequest(op, r)
+	if e.fault != nil && e.fault.Kind != FaultLateDelay {
+		if err := sleep(r.Context(), e.fault.Delay); err != nil {
 			return nil, err
 		}
 	}
@@ -227,25 +225,49 @@ func (s *Server) answer(r *http.Request) (*answer, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, context.Cause(r.Context())
 	}
-	handled := false
-	a := fault.apply(r, func() *answer {
-		handled = true
-		return s.handle(op, r, body, edits)
+	handled, done := false, false
+	a := e.fault.apply(r, func() *answer {
+		a := s.handle(op, r, body, e)
+		handled, done = true, a.status < http.StatusMultipleChoices
+		return a
 	})
 	if !handled {
-		for _, edit := range edits {
+		for _, edit := range slices.Concat(e.before, e.after) {
 			s.Update(edit)
 		}
 	}
-	s.recordStatus(entry, a)
+	if done {
+		if err := e.beforeAnswer(r.Context()); err != nil {
+			return nil, err
+		}
+	}
+	s.recordStatus(e.entry, a)
 	return a, nil
 }
 
-// handle makes the edits planned before a request and carries the request out.
-func (s *Server) handle(op *operation, r *http.Request, body []byte, edits []func(*Workspace)) *answer {
+// beforeAnswer makes the calls and the wait that come between a request that has been
+// carried out and its answer. It returns an error if the caller has left meanwhile.
+func (e *arrival) beforeAnswer(ctx context.Context) error {
+	for _, f := range e.committed {
+		f(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	if e.fault != nil && e.fault.Kind == FaultLateDelay {
+		return sleep(ctx, e.fault.Delay)
+	}
+	return nil
+}
+
+// handle carries a request out, between the edits that are planned before and after it.
+func (s *Server) handle(op *operation, r *http.Request, body []byte, e *arrival) *answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.makeEdits(edits)
+	s.makeEdits(e.before)
+	c := &call{Server: s, query: r.URL.Query(), arg: r.PathValue, body: body, after: e.after}
+	// The answer has been encoded when the edits are made that remain.
+	defer c.makeEditsAfter()
 	if !s.accepts(r) {
 		return envelope(unauthorized())
 	}
@@ -263,7 +285,6 @@ func (s *Server) handle(op *operation, r *http.Request, body []byte, edits []fun
 	if p = s.gate(op); p != nil {
 		return envelope(p)
 	}
-	c := &call{Server: s, query: r.URL.Query(), arg: r.PathValue, body: body}
 	if op.Method == http.MethodGet {
 		c.version = s.versionFor(r.URL.Path)
 	} else {
@@ -281,6 +302,7 @@ func (s *Server) handle(op *operation, r *http.Request, body []byte, edits []fun
 	for k, v := range limits {
 		a.header[k] = v
 	}
+	a.altered = c.altered
 	return a
 }
 
@@ -292,6 +314,18 @@ type call struct {
 	query url.Values
 	arg   func(string) string
 	body  []byte
+	// after are the edits that are still to be made after the request.
+	after []func(*Workspace)
+	// altered is set if the answer is one that no document allows.
+	altered bool
+}
+
+// makeEditsAfter makes the edits that are planned after the request, and makes the newest
+// state that of the call.
+func (c *call) makeEditsAfter() {
+	c.makeEdits(c.after)
+	c.after = nil
+	c.version = c.newest
 }
 
 // newID returns an id that nothing in the state has.

@@ -60,6 +60,9 @@ type Permission struct {
 	RoleID    string     `json:"roleId"`
 	RoleName  string     `json:"roleName,omitempty"`
 	Resources []Resource `json:"resources"`
+	// Extra has fields that no document knows. They are read with the permission and
+	// cannot be written over the API: a replacement of the permission loses them.
+	Extra map[string]any `json:"extra,omitempty"`
 }
 
 // A Resource is one scope of a permission.
@@ -67,6 +70,10 @@ type Resource struct {
 	ID     string  `json:"id"`
 	Type   string  `json:"type"`
 	Labels []Label `json:"labels"`
+	// Extra is that of Permission for the resource, and LabelExtra for each of its
+	// labels.
+	Extra      map[string]any `json:"extra,omitempty"`
+	LabelExtra map[string]any `json:"labelExtra,omitempty"`
 }
 
 // A Label is a key and value defined in the workspace.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -51,10 +52,10 @@ func (t *trigger) count(r *Request) bool {
 	return t.ordinal == 0 || t.ordinal == t.seen
 }
 
-// A plannedEdit is a future edit by another administrator.
-type plannedEdit struct {
+// A planned action is one that the requests which a trigger selects cause.
+type planned[T any] struct {
 	trigger
-	edit func(*Workspace)
+	action T
 }
 
 // Before plans an edit of the state directly before a request of an operation is
@@ -70,15 +71,58 @@ type plannedEdit struct {
 //
 // It fails on an operation that does not exist and on a negative ordinal.
 func (s *Server) Before(operation string, ordinal int, edit func(*Workspace)) error {
-	planned := &plannedEdit{trigger{operation: operation, ordinal: ordinal}, edit}
-	if err := planned.check("edit before"); err != nil {
+	return plan(s, &s.before, "edit before", operation, ordinal, edit)
+}
+
+// After plans an edit of the state directly after a request of an operation has been
+// carried out. The answer to a write of permissions is computed after the edit, so that it
+// shows what another administrator has granted meanwhile. All other answers are
+// computed before it. Otherwise it is like Before.
+func (s *Server) After(operation string, ordinal int, edit func(*Workspace)) error {
+	return plan(s, &s.after, "edit after", operation, ordinal, edit)
+}
+
+// Committed plans a call between the end of a request and its answer, if the request has
+// been carried out without an error. The server is not locked meanwhile: f can look at the
+// workspace, send other requests, and block to delay the answer. Its context is that of
+// the request. If it has ended when f returns, nothing is answered, but what the request has
+// changed remains changed. The ordinal is as for Before. A fault applies to the answer
+// as well; a delay of FaultLateDelay begins after f has returned.
+//
+// It fails on an operation that does not exist and on a negative ordinal.
+func (s *Server) Committed(operation string, ordinal int, f func(ctx context.Context)) error {
+	return plan(s, &s.committed, "call after", operation, ordinal, f)
+}
+
+// plan adds an action to those of its kind.
+func plan[T any](s *Server, all *[]*planned[T], what, operation string, ordinal int, action T) error {
+	p := &planned[T]{trigger{operation: operation, ordinal: ordinal}, action}
+	if err := p.check(what); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	planned.countJournal(s)
-	s.edits = append(s.edits, planned)
+	p.countJournal(s)
+	*all = append(*all, p)
 	return nil
+}
+
+// selected counts an arriving request for all actions and returns those that it causes.
+func selected[T any](all []*planned[T], r *Request) []T {
+	var actions []T
+	for _, p := range all {
+		if p.count(r) {
+			actions = append(actions, p.action)
+		}
+	}
+	return actions
+}
+
+// recount makes the ordinals of all actions count from 1 again.
+func recount[T any](all []*planned[T]) {
+	for _, p := range all {
+		p.seen = 0
+	}
 }
 
 // makeEdits edits the state, with the server locked.

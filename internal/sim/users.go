@@ -16,7 +16,7 @@ func listUsers(c *call) (reply, *problem) {
 	return page(c, "users", listing[User]{rows: c.state.Users}, func(u User) wireUser {
 		w := minimalUser(u)
 		if c.permissionsInList {
-			w.Permissions = c.permissions(u.Permissions)
+			w.Permissions = c.permissions(subject{subjectUser, u.ID}, u.Permissions)
 		}
 		return w
 	})
@@ -28,7 +28,7 @@ func getUser(c *call) (reply, *problem) {
 		return reply{}, p
 	}
 	w := minimalUser(*u)
-	w.Permissions = c.permissions(u.Permissions)
+	w.Permissions = c.userPermissions(u)
 	return ok(map[string]any{"user": w}), nil
 }
 
@@ -47,7 +47,7 @@ func addPermissionsToUser(c *call) (reply, *problem) {
 	if p != nil {
 		return reply{}, p
 	}
-	return c.addPermissions("user", u.ID, &u.Permissions)
+	return c.addPermissions(subject{subjectUser, u.ID}, &u.Permissions)
 }
 
 func replacePermissionsForUser(c *call) (reply, *problem) {
@@ -55,7 +55,7 @@ func replacePermissionsForUser(c *call) (reply, *problem) {
 	if p != nil {
 		return reply{}, p
 	}
-	return c.replacePermissions(&u.Permissions)
+	return c.replacePermissions(subject{subjectUser, u.ID}, &u.Permissions)
 }
 
 // deleteUsers removes the users in order and stops at the first unknown id. Two things
@@ -63,7 +63,7 @@ func replacePermissionsForUser(c *call) (reply, *problem) {
 // owner. It removes the memberships as well: Segment's SCIM documentation of re-added
 // users implies that.
 func deleteUsers(c *call) (reply, *problem) {
-	ids, p := dotted(c.query, "userIds")
+	ids, p := list(c.query, "userIds")
 	if p != nil {
 		return reply{}, p
 	}
@@ -106,23 +106,27 @@ func memberIndex(g *Group, email string) int {
 	return slices.IndexFunc(g.Members, func(m string) bool { return foldEmail(m) == foldEmail(email) })
 }
 
-// dotted reads an array from a query in the form of the official clients,
-// name.0=a&name.1=b.
-func dotted(q url.Values, name string) ([]string, *problem) {
+// list reads an array from a query in the forms of the official clients: name.0=a of most
+// of them, name[0]=a of the one for TypeScript.
+func list(q url.Values, name string) ([]string, *problem) {
 	byIndex := map[int]string{}
 	var order []int
 	for key := range q {
-		suffix, found := strings.CutPrefix(key, name+".")
+		at, found := strings.CutPrefix(key, name+".")
 		if !found {
-			continue
+			if at, found = strings.CutPrefix(key, name+"["); !found {
+				continue
+			}
+			at, found = strings.CutSuffix(at, "]")
 		}
-		i, err := strconv.Atoi(suffix)
-		if err != nil || i < 0 || q.Get(key) == "" {
+		i, err := strconv.Atoi(at)
+		if !found || err != nil || i < 0 || q.Get(key) == "" {
 			return nil, invalid(key, "must be an indexed, non-empty string")
 		}
-		if !has(byIndex, i) {
-			order = append(order, i)
+		if has(byIndex, i) {
+			return nil, invalid(key, "is there twice")
 		}
+		order = append(order, i)
 		byIndex[i] = q.Get(key)
 	}
 	if len(order) == 0 {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"time"
 )
@@ -62,6 +63,8 @@ type answer struct {
 	body     []byte
 	breakAt  breakPoint
 	delivery delivery
+	// altered is set if the answer is one that no document allows.
+	altered bool
 }
 
 // A breakPoint is where the connection breaks. It does not if the value is zero.
@@ -200,12 +203,50 @@ type wirePermission struct {
 	SubjectID   string         `json:"subjectId,omitempty"`
 	SubjectType string         `json:"subjectType,omitempty"`
 	Resources   []wireResource `json:"resources"`
+	// extra are fields that no document has.
+	extra map[string]any
+}
+
+// MarshalJSON implements json.Marshaler.
+func (w wirePermission) MarshalJSON() ([]byte, error) {
+	type plain wirePermission
+	return withFields(plain(w), w.extra)
 }
 
 type wireResource struct {
-	ID     string      `json:"id"`
-	Type   string      `json:"type"`
-	Labels []wireLabel `json:"labels"`
+	ID     string          `json:"id"`
+	Type   string          `json:"type"`
+	Labels []wireHeldLabel `json:"labels"`
+	extra  map[string]any
+}
+
+// MarshalJSON implements json.Marshaler.
+func (w wireResource) MarshalJSON() ([]byte, error) {
+	type plain wireResource
+	return withFields(plain(w), w.extra)
+}
+
+// A wireHeldLabel is a label of a permission.
+type wireHeldLabel struct {
+	wireLabel
+	extra map[string]any
+}
+
+// MarshalJSON implements json.Marshaler.
+func (w wireHeldLabel) MarshalJSON() ([]byte, error) { return withFields(w.wireLabel, w.extra) }
+
+// withFields encodes an object with more fields.
+func withFields(object any, fields map[string]any) ([]byte, error) {
+	encoded, err := json.Marshal(object)
+	if err != nil || len(fields) == 0 {
+		return encoded, err
+	}
+	all := map[string]any{}
+	if err := json.Unmarshal(encoded, &all); err != nil {
+		return nil, err
+	}
+	maps.Copy(all, fields)
+	return json.Marshal(all)
 }
 
 type wireLabel struct {

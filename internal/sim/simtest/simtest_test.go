@@ -1,6 +1,7 @@
 package simtest_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -65,17 +66,20 @@ func TestCheckedClient_ReportsBreaches(t *testing.T) {
 	for _, c := range []struct {
 		name, path string
 		fault      *sim.Fault
+		opts       []sim.Option
 		breaches   int
 	}{
-		{"good request", "/users", nil, 0},
-		{"bad request", "/users?limit=1", nil, 1},
-		{"response that a fault has altered", "/users", &sim.Fault{Operation: "listUsers", Kind: sim.FaultNull}, 0},
-		{"bad request that meets a fault", "/users?limit=1", &sim.Fault{Operation: "listUsers", Kind: sim.FaultNull}, 1},
+		{"good request", "/users", nil, nil, 0},
+		{"bad request", "/users?limit=1", nil, nil, 1},
+		{"response that a fault has altered", "/users", &sim.Fault{Operation: "listUsers", Kind: sim.FaultNull}, nil, 0},
+		{"response that a normalization has altered", "/users/" + sim.Demo().Users[0].ID, nil, []sim.Option{sim.WithNormalizing(sim.NormalizeNullLabels)}, 0},
+		{"bad request that meets a normalization", "/users/" + sim.Demo().Users[0].ID + "?limit=1", nil, []sim.Option{sim.WithNormalizing(sim.NormalizeNullLabels)}, 1},
+		{"bad request that meets a fault", "/users?limit=1", &sim.Fault{Operation: "listUsers", Kind: sim.FaultNull}, nil, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			test := &recorder{}
-			s := sim.New(sim.Demo())
+			s := sim.New(sim.Demo(), c.opts...)
 			if c.fault != nil {
 				simtest.Inject(t, s, *c.fault)
 			}
@@ -89,29 +93,33 @@ func TestCheckedClient_ReportsBreaches(t *testing.T) {
 	}
 }
 
-func TestInjectAndBefore_RefuseUnknownOperations(t *testing.T) {
+func TestPlans_RefuseUnknownOperations(t *testing.T) {
 	t.Parallel()
 	test := &recorder{}
 	s := sim.New(sim.Empty())
 	simtest.Inject(test, s, sim.Fault{Operation: "nothing", Kind: sim.FaultReset})
 	simtest.Before(test, s, "nothing", 1, func(*sim.Workspace) {})
-	if len(test.fatal) != 2 {
-		t.Errorf("got %v, want two errors", test.fatal)
+	simtest.After(test, s, "nothing", 1, func(*sim.Workspace) {})
+	simtest.Committed(test, s, "nothing", 1, func(context.Context) {})
+	if len(test.fatal) != 4 {
+		t.Errorf("got %v, want four errors", test.fatal)
 	}
 }
 
 func TestJournal(t *testing.T) {
 	t.Parallel()
 	s := sim.New(sim.Empty())
-	edited := false
-	simtest.Before(t, s, "listRoles", 2, func(*sim.Workspace) { edited = true })
+	var events []string
+	simtest.Before(t, s, "listRoles", 2, func(*sim.Workspace) { events = append(events, "before") })
+	simtest.After(t, s, "listRoles", 2, func(*sim.Workspace) { events = append(events, "after") })
+	simtest.Committed(t, s, "listRoles", 2, func(context.Context) { events = append(events, "committed") })
 	for _, path := range []string{"/roles", "/users", "/roles"} {
 		if _, err := get(t, simtest.Client(s), s, "http://localhost"+path); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if !edited {
-		t.Error("the edit was not made")
+	if !slices.Equal(events, []string{"before", "after", "committed"}) {
+		t.Errorf("events %v", events)
 	}
 	journal := append(s.Journal(), sim.Request{Operation: "createLabel", Method: http.MethodPost})
 	if got := simtest.Operations(journal); !slices.Equal(got, []string{"listRoles", "listUsers", "listRoles", "createLabel"}) {
