@@ -506,6 +506,9 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 		return e.shows(after.assignments, w.next) || len(extra) > 0 && len(turned) > 0, readErr
 	})
 	open := Compare(after.assignments, w.next.Apply(after.assignments))
+	if !shown { // What Segment gave before and was to be taken away may be what it stores again.
+		w.held = without(w.held, e.correction.Removed)
+	}
 	extra, turned := w.beyond(after.assignments)
 	switch {
 	case err != nil:

@@ -2,10 +2,12 @@ package segmentapi_test
 
 import (
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -185,3 +187,25 @@ func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { retu
 func jsonResponse(r *http.Request, body string) *http.Response {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}
 }
+
+// sharedLog is a log that several goroutines may write to.
+type sharedLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// Write implements io.Writer.
+func (l *sharedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// String returns what was logged.
+func (l *sharedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *sharedLog) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
