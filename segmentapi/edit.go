@@ -162,6 +162,10 @@ func (c *Client) edit(ctx context.Context, sub subject, edit Edit) (Difference, 
 	}
 	defer end()
 	change, err := c.editOnce(ctx, sub, edit)
+	repeated := errors.Is(err, ErrContested) && ctx.Err() == nil
+	if repeated {
+		change, err = c.repeatOverwritten(ctx, sub, edit)
+	}
 	switch {
 	case err != nil || c.writer.dryRun:
 		return change, err
@@ -169,7 +173,7 @@ func (c *Client) edit(ctx context.Context, sub subject, edit Edit) (Difference, 
 		c.logUnchanged(ctx, sub.put, sub.String(), "it holds what was asked for")
 		return change, nil
 	}
-	if err = c.checkNotOverwritten(ctx, sub, edit, change); err != nil {
+	if err = c.checkNotOverwritten(ctx, sub, edit, change, repeated); err != nil {
 		return Difference{}, err
 	}
 	return change, nil
@@ -198,12 +202,13 @@ func (c *Client) editOnce(ctx context.Context, sub subject, edit Edit) (Differen
 
 // checkNotOverwritten reads the subject once more, a second after a change. Another
 // program that replaces the permissions at the same time may have computed them from
-// an older read, and so have overwritten the change. It is then made once more.
-func (c *Client) checkNotOverwritten(ctx context.Context, sub subject, edit Edit, change Difference) error {
+// an older read, and so have overwritten the change. It is then made once more, unless it
+// was repeated before.
+func (c *Client) checkNotOverwritten(ctx context.Context, sub subject, edit Edit, change Difference, repeated bool) error {
 	if c.writer.settleTime == 0 {
 		return nil
 	}
-	for repeated := false; ; repeated = true {
+	for ; ; repeated = true {
 		// A random pause keeps several clients from writing at the same time again.
 		if sleep(ctx, time.Second+rand.N(500*time.Millisecond)) != nil { //nolint:gosec // Jitter needs no cryptography.
 			return nil // The caller has left. The change was confirmed.
@@ -226,12 +231,17 @@ func (c *Client) checkNotOverwritten(ctx context.Context, sub subject, edit Edit
 			c.audit(ctx, sub.put, sub.String(), change.String(), err)
 			return err
 		}
-		c.changeLog(sub.put, sub.String()).WarnContext(ctx, "another program has overwritten the change: making it once more", "change", change.String())
-		c.writer.memory.forget(sub.String()) // It has been read for long enough.
-		if _, err = c.editOnce(ctx, sub, edit); err != nil {
+		if _, err = c.repeatOverwritten(ctx, sub, edit); err != nil {
 			return fmt.Errorf("segment %s: another program has overwritten the change (%s), and it could not be made once more: %w", sub, change, err)
 		}
 	}
+}
+
+// repeatOverwritten makes an edit once more that another program has overwritten.
+func (c *Client) repeatOverwritten(ctx context.Context, sub subject, edit Edit) (Difference, error) {
+	c.changeLog(sub.put, sub.String()).WarnContext(ctx, "another program has overwritten the change: making it once more")
+	c.writer.memory.forget(sub.String()) // It has been read for long enough.
+	return c.editOnce(ctx, sub, edit)
 }
 
 // permissionEdit is one edit of one subject, which is locked.
@@ -522,8 +532,11 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 	case !shown && len(extra) == 0:
 		c.writer.memory.noteChange(subject, w.next)
 		kind := ErrUnconfirmed
-		if len(open.Added) < len(w.next.Added) || len(open.Removed) < len(w.next.Removed) {
+		switch {
+		case len(open.Added) < len(w.next.Added) || len(open.Removed) < len(w.next.Removed):
 			kind = ErrNotApplied
+		case !Compare(w.held, after.assignments).Empty(): // It is no old read: somebody else has written.
+			kind = ErrContested
 		}
 		err = fmt.Errorf("segment %s: %w after %s: what does not show: %s", subject, kind, c.writer.settleTime, open)
 		c.audit(ctx, what, subject, w.next.String(), err)
