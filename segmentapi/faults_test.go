@@ -40,6 +40,7 @@ func TestLists_FaultsOverHTTP(t *testing.T) {
 		sim.FaultSlow:         nil,
 		sim.FaultEndless:      segmentapi.ErrBadResponse,
 		sim.FaultDelay:        nil,
+		sim.FaultLateDelay:    nil,
 		// Only Segment knows where a list continues.
 		sim.FaultExpiredCursor: segmentapi.ErrInvalid,
 		// Both rows are what Segment sent; whoever reads them has their ids.

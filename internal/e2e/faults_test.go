@@ -333,6 +333,7 @@ func faultRows() []faultRow {
 		broken(sim.FaultTruncate),
 		broken(sim.FaultSlow),
 		row(sim.FaultDelay, complete, complete),
+		row(sim.FaultLateDelay, complete, complete),
 		paged(bad(sim.FaultNoPagination)),
 		// One page is sent twice, and then the list continues.
 		paged(with(row(sim.FaultRepeatCursor, complete, failsInternal), func(f *faultRow) { f.words = address })),

@@ -172,7 +172,7 @@ func drawFault(t *rapid.T) sim.Fault {
 		f.Status = rapid.SampledFrom([]int{502, 503, 200, 404, 403}).Draw(t, "status")
 	case sim.FaultEndless:
 		f.Header = tooLongHeader()
-	case sim.FaultDelay:
+	case sim.FaultDelay, sim.FaultLateDelay:
 		f.Delay = 10 * time.Millisecond
 	case sim.FaultContradict:
 		f.Operation = rapid.SampledFrom([]string{"listUsers", "listUserGroups", "listUsersFromUserGroup", "listSources", "listSpaces", "listLabels"}).Draw(t, "operation")

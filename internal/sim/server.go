@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"crypto/rand"
 	"io"
 	"net/http"
 	"net/url"
@@ -9,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -17,13 +17,10 @@ import (
 // without WithToken begins with it. It gives access to simulators only.
 const DefaultToken = "sim-token"
 
-// servers counts the servers of this process that New has given a token.
-var servers atomic.Int64
-
-// newToken returns a token that no other server of this process has. Clients may share
-// memory and locks with other clients of the same token and base URL. All simulators in
-// process can have the same base URL.
-func newToken() string { return DefaultToken + "-" + strconv.FormatInt(servers.Add(1), 10) }
+// newToken returns a token that no other server has. Clients may share memory and locks
+// with other clients of the same token and base URL, and all simulators in process can
+// have the same base URL.
+func newToken() string { return DefaultToken + "-" + rand.Text() }
 
 // maxBody bounds the request bodies that a server reads, in bytes.
 const maxBody = 8 << 20

@@ -60,20 +60,16 @@ func Client(s *sim.Server) *http.Client {
 }
 
 // CheckedClient is [Client] with the contract between client and server: each
-// breach is an error of the test, except in a response that a fault has altered, and in
-// those of an operation that a normalization makes answer what no document allows.
+// breach is an error of the test, except in a response that a fault or a normalization
+// has altered, or in another of the same operation and status.
 func CheckedClient(t TB, s *sim.Server) *http.Client {
 	t.Helper()
 	v := Must(validator())(t)
 	return &http.Client{Transport: v.RoundTripper(s.RoundTripper(), func(err error) {
 		var breach *contract.Error
-		journal := s.Journal()
-		if errors.As(err, &breach) && breach.Status != 0 && journal[len(journal)-1].Fault != "" {
-			return
-		}
-		// The last request need not be the one that breaches, if there are several at once.
-		if breach != nil && breach.Status != 0 && slices.ContainsFunc(journal, func(r sim.Request) bool {
-			return r.Operation == breach.Operation && r.Altered
+		if errors.As(err, &breach) && breach.Status != 0 && slices.ContainsFunc(s.Journal(), func(r sim.Request) bool {
+			// Another request may have arrived since, so that this one is not the last.
+			return r.Operation == breach.Operation && r.Status == breach.Status && (r.Fault != "" || r.Altered)
 		}) {
 			return
 		}
