@@ -4,15 +4,22 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"strings"
 	"testing"
 )
 
 // A package-level variable is a sentinel, a table or an interface guard: a constant
 // in all but name. State belongs to a value that a caller makes, and can make twice.
+//
+// The one exception is what the clients of one workspace share in a process: two clients
+// that edit the same user must wait for each other, whoever made them.
 func TestNoInitAndNoGlobalState(t *testing.T) {
 	t.Parallel()
 	for _, p := range checkedPackages(t) {
 		for _, finding := range globalState(p.types, p.files, p.info) {
+			if p.folder == "segmentapi" && strings.HasSuffix(finding.text, " package-level variable workspaces") {
+				continue
+			}
 			t.Errorf("%s: %s: %s", p.folder, p.fset.Position(finding.pos), finding.text)
 		}
 	}
