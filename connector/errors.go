@@ -105,6 +105,13 @@ func ofKind(err error) (codes.Code, string, bool) {
 	case errors.Is(err, segmentapi.ErrNotRestored):
 		// Aborted, because a second try would find nothing to put right.
 		return codes.Aborted, "look at it in Segment, and whether the workspace has an owner, before anything is tried again", true
+	case errors.Is(err, segmentapi.ErrNotUnderstood):
+		return codes.FailedPrecondition, "use a token that sees permissions, or make the change in Segment: this version cannot send everything back that it read", true
+	case errors.Is(err, segmentapi.ErrContested):
+		return codes.Aborted, "another program changes the same: look at it in Segment, then try again", true
+	case errors.Is(err, segmentapi.ErrUnconfirmed):
+		// Aborted, because the SDK would repeat what is Unavailable without an end.
+		return codes.Aborted, "it may show later: try again, which changes nothing if it is done", true
 	case errors.Is(err, segmentapi.ErrLastOwner):
 		return codes.FailedPrecondition, "a workspace without an owner can be managed by nobody", true
 	case errors.Is(err, segmentapi.ErrLastPermission):

@@ -189,3 +189,28 @@ func TestTranslate_LastOwnerAfterARateLimit(t *testing.T) {
 		}
 	}
 }
+
+// Each error of a write has a code that the SDK does not repeat: a change that Segment has
+// accepted, or that another program undoes, must not be made in a loop.
+func TestEdit_ErrorCodes(t *testing.T) {
+	t.Parallel()
+	c := newFixture(t, full())
+	for kind, want := range map[error]codes.Code{
+		segmentapi.ErrUnconfirmed:    codes.Aborted,
+		segmentapi.ErrContested:      codes.Aborted,
+		segmentapi.ErrNotApplied:     codes.Aborted,
+		segmentapi.ErrNotRestored:    codes.Aborted,
+		segmentapi.ErrNotUnderstood:  codes.FailedPrecondition,
+		segmentapi.ErrLastOwner:      codes.FailedPrecondition,
+		segmentapi.ErrLastPermission: codes.FailedPrecondition,
+	} {
+		err := fmt.Errorf("segment user u: %w", kind)
+		got := c.translate("granting", err, time.Now())
+		if got.Code() != want || !strings.HasPrefix(got.Message(), "granting: "+err.Error()+": ") {
+			t.Errorf("%v: %v %q", kind, got.Code(), got.Message())
+		}
+		if code := got.Code(); code == codes.Unavailable || code == codes.DeadlineExceeded {
+			t.Errorf("%v is repeated by the SDK", kind)
+		}
+	}
+}

@@ -161,10 +161,10 @@ func (c *Client) edit(ctx context.Context, sub subject, edit Edit) (Difference, 
 		return Difference{}, err
 	}
 	defer end()
-	change, err := c.editOnce(ctx, sub, edit)
+	change, lag, err := c.editOnce(ctx, sub, edit)
 	repeated := errors.Is(err, ErrContested) && ctx.Err() == nil
 	if repeated {
-		change, err = c.repeatOverwritten(ctx, sub, edit)
+		change, lag, err = c.repeatOverwritten(ctx, sub, edit)
 	}
 	switch {
 	case err != nil || c.writer.dryRun:
@@ -173,7 +173,7 @@ func (c *Client) edit(ctx context.Context, sub subject, edit Edit) (Difference, 
 		c.logUnchanged(ctx, sub.put, sub.String(), "it holds what was asked for")
 		return change, nil
 	}
-	if err = c.checkNotOverwritten(ctx, sub, edit, change, repeated); err != nil {
+	if err = c.checkNotOverwritten(ctx, sub, edit, change, lag, repeated); err != nil {
 		return Difference{}, err
 	}
 	return change, nil
@@ -189,28 +189,29 @@ func (c *Client) lockSubject(ctx context.Context, sub subject) (context.Context,
 }
 
 // editOnce makes an edit, and gives back what it took if the workspace would be left
-// without an owner.
-func (c *Client) editOnce(ctx context.Context, sub subject, edit Edit) (Difference, error) {
+// without an owner. It returns how long it took until a write showed.
+func (c *Client) editOnce(ctx context.Context, sub subject, edit Edit) (Difference, time.Duration, error) {
 	e := &permissionEdit{c: c, sub: sub, edit: edit, owners: newOwnerGuard(c, sub)}
 	defer e.owners.release()
 	change, err := e.run(ctx)
 	if undone := e.owners.confirm(ctx); undone != nil {
-		return Difference{}, errors.Join(undone, err)
+		return Difference{}, 0, errors.Join(undone, err)
 	}
-	return change, err
+	return change, e.lag, err
 }
 
 // checkNotOverwritten reads the subject once more, a second after a change. Another
 // program that replaces the permissions at the same time may have computed them from
 // an older read, and so have overwritten the change. It is then made once more, unless it
-// was repeated before.
-func (c *Client) checkNotOverwritten(ctx context.Context, sub subject, edit Edit, change Difference, repeated bool) error {
+// was repeated before. If reads were behind by lag, that program may have read as late as
+// that, and its write shows as late as that.
+func (c *Client) checkNotOverwritten(ctx context.Context, sub subject, edit Edit, change Difference, lag time.Duration, repeated bool) error {
 	if c.writer.settleTime == 0 {
 		return nil
 	}
 	for ; ; repeated = true {
 		// A random pause keeps several clients from writing at the same time again.
-		if sleep(ctx, time.Second+rand.N(500*time.Millisecond)) != nil { //nolint:gosec // Jitter needs no cryptography.
+		if sleep(ctx, lag+time.Second+rand.N(500*time.Millisecond)) != nil { //nolint:gosec // Jitter needs no cryptography.
 			return nil // The caller has left. The change was confirmed.
 		}
 		var missing Difference
@@ -231,14 +232,14 @@ func (c *Client) checkNotOverwritten(ctx context.Context, sub subject, edit Edit
 			c.audit(ctx, sub.put, sub.String(), change.String(), err)
 			return err
 		}
-		if _, err = c.repeatOverwritten(ctx, sub, edit); err != nil {
+		if _, lag, err = c.repeatOverwritten(ctx, sub, edit); err != nil {
 			return fmt.Errorf("segment %s: another program has overwritten the change (%s), and it could not be made once more: %w", sub, change, err)
 		}
 	}
 }
 
 // repeatOverwritten makes an edit once more that another program has overwritten.
-func (c *Client) repeatOverwritten(ctx context.Context, sub subject, edit Edit) (Difference, error) {
+func (c *Client) repeatOverwritten(ctx context.Context, sub subject, edit Edit) (Difference, time.Duration, error) {
 	c.changeLog(sub.put, sub.String()).WarnContext(ctx, "another program has overwritten the change: making it once more")
 	c.writer.memory.forget(sub.String()) // It has been read for long enough.
 	return c.editOnce(ctx, sub, edit)
@@ -276,6 +277,8 @@ type permissionEdit struct {
 	refusals int
 	// waited is how long the writes have waited for the rate limit.
 	waited time.Duration
+	// lag is how long it took until a write showed, at most.
+	lag time.Duration
 }
 
 // run reads the subject, decides what to write, writes it and reads until it shows,
@@ -509,7 +512,13 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 		return holding{}, failed
 	}
 	var after holding
+	first := true
+	started := time.Now()
 	shown, err := c.readUntil(finishing(ctx), func(ctx context.Context) (bool, error) {
+		if !first {
+			e.lag = max(e.lag, time.Since(started))
+		}
+		first = false
 		var readErr error
 		after, readErr = e.sub.read(ctx)
 		extra, turned := w.beyond(after.assignments)

@@ -78,16 +78,20 @@ func (s *GroupService) takeOut(ctx context.Context, groupID string, emails []str
 		err := s.c.carryOut(ctx, change{
 			call: op, subject: "group " + groupID, what: "- " + strings.Join(sending, ", "), repeatable: true,
 			send: func(ctx context.Context) error {
+				var notThere error
 				for _, email := range sending[len(sent):] {
 					err := sendUnless(ctx, s.c, op, recheck, func(ctx context.Context) (*api.RemoveUsersFromUserGroup200Response, *http.Response, error) {
 						return s.c.raw.IAMGroupsAPI.RemoveUsersFromUserGroup(ctx, groupID).Emails([]string{email}).Execute()
 					})
-					if err != nil && !gone(err) { // A member who is gone already keeps nobody else in.
+					switch {
+					case gone(err): // A member who is gone already keeps nobody else in.
+						notThere = err
+					case err != nil:
 						return err
 					}
 					sent = append(sent, email)
 				}
-				return nil
+				return notThere
 			},
 			left: func(ctx context.Context) (string, error) {
 				var err error

@@ -317,7 +317,7 @@ func (c *Client) carryOut(ctx context.Context, ch change) error {
 		}
 		var shown bool
 		var err error
-		if failed != nil && !unknown { // It was refused. One read tells whether it was made before.
+		if tries == 1 && errors.Is(failed, ErrInvalid) { // It was refused, and nothing was sent before.
 			shown, err = done(finishing(ctx))
 		} else {
 			shown, err = c.readUntil(finishing(ctx), done)
