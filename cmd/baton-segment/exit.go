@@ -11,6 +11,7 @@ import (
 // Messages that baton-sdk v0.26.0 logs around the end of a one-shot run.
 const (
 	childEnded   = "connector service quit expectedly"
+	childCrashed = "connector service quit unexpectedly"
 	taskFailed   = "runner: error processing on-demand task"
 	runnerFailed = "error running connector"
 )
@@ -25,19 +26,23 @@ const (
 // rest of the process. Closing what it would have closed is deferred in the
 // main goroutine too.
 //
+// If the child has crashed, the goroutine exits with 1, as it should, and cleanUp is
+// called before.
+//
 // The SDK hands its logger out in ctx and keeps the pointer, so replacing what
 // it points to reaches every user of it.
-func guardExitCode(ctx context.Context) {
+func guardExitCode(ctx context.Context, cleanUp func()) {
 	logger := ctxzap.Extract(ctx)
 	*logger = *logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
-		return exitGuard{Core: core, hold: func() { select {} }}
+		return exitGuard{Core: core, hold: func() { select {} }, cleanUp: cleanUp}
 	}))
 }
 
 // exitGuard watches the log for the end of the child.
 type exitGuard struct {
 	zapcore.Core
-	hold func()
+	hold    func()
+	cleanUp func()
 }
 
 // Enabled lets every level reach Check, which asks the core itself.
@@ -45,7 +50,7 @@ func (g exitGuard) Enabled(zapcore.Level) bool { return true }
 
 // With keeps the guard on loggers with fields.
 func (g exitGuard) With(fields []zapcore.Field) zapcore.Core {
-	return exitGuard{Core: g.Core.With(fields), hold: g.hold}
+	return exitGuard{Core: g.Core.With(fields), hold: g.hold, cleanUp: g.cleanUp}
 }
 
 // Check holds the goroutine that would exit. It also drops the entries that
@@ -54,6 +59,8 @@ func (g exitGuard) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Che
 	switch {
 	case e.Message == childEnded:
 		g.hold()
+	case e.Message == childCrashed:
+		g.cleanUp()
 	case e.Message == taskFailed, e.Message == runnerFailed, !g.Core.Enabled(e.Level):
 		return ce
 	}
