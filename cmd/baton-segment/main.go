@@ -32,6 +32,7 @@ const (
 )
 
 func main() {
+	finishRemoval()
 	setMemory()
 	p := newProcess()
 	// The SDK's RunConnector does the same, but exits before anything that this
@@ -58,7 +59,7 @@ func setMemory() {
 
 // connector makes the connector. Parent and child both do, and the child uses it.
 func (p *process) connector(ctx context.Context, cfg *config.Segment, opts cli.RunTimeOpts) (types.ConnectorServer, error) {
-	guardExitCode(ctx, p.cleanUp)
+	guardExitCode(ctx, func() { p.finish(ending{code: 1}) })
 	c, err := connector.New(ctx, connector.Options{
 		Token: cfg.Token, Region: cfg.Region, BaseURL: cfg.BaseURL, PageSize: cfg.PageSize, Version: version,
 	})

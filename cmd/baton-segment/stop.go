@@ -7,13 +7,13 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/conductorone/baton-sdk/pkg/connectorrunner"
-	"github.com/conductorone/baton-sdk/pkg/exit"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/baton-segment/baton-segment/cmd/baton-segment/internal/writing"
 )
@@ -38,8 +38,8 @@ type process struct {
 	ctx context.Context //nolint:containedctx // It is that of the whole process.
 	// over is closed when all work is done.
 	over chan struct{}
-	// cleanUp removes temporary files.
-	cleanUp func()
+	// tempDir is the folder for temporary files. It is empty in the child.
+	tempDir string
 
 	// signals receives SIGTERM and SIGINT, and received has the first of them. Later
 	// ones change nothing: timeout(1), for one, sends its signal twice.
@@ -55,7 +55,7 @@ type process struct {
 
 func newProcess() *process {
 	p := &process{
-		ctx: context.Background(), over: make(chan struct{}), cleanUp: func() {},
+		ctx: context.Background(), over: make(chan struct{}),
 		signals: make(chan os.Signal, 1), early: make(chan os.Signal, 1), ignored: signal.Ignored(os.Interrupt),
 	}
 	signal.Notify(p.signals, os.Interrupt, syscall.SIGTERM)
@@ -76,11 +76,11 @@ func newProcess() *process {
 // either, which must not read as a run that is complete.
 func (p *process) startParent() {
 	signal.Notify(p.early, os.Interrupt)
-	dir, err := makeTempDir()
-	if err == nil {
-		p.cleanUp = sync.OnceFunc(func() { _ = os.RemoveAll(dir) }) // Windows keeps files that are open.
-	} // Without a temporary folder the SDK says what it needs it for.
-	if p.changes, err = writing.Listen(dir, p.takeOverInterrupt); err == nil {
+	var err error
+	if p.tempDir, err = makeTempDir(); err != nil {
+		p.tempDir = "" // If the SDK needs such a folder, it reports the error.
+	}
+	if p.changes, err = writing.Listen(p.tempDir, p.takeOverInterrupt); err == nil {
 		err = os.Setenv(p.changes.Env())
 	}
 	if err != nil {
@@ -127,36 +127,63 @@ func (p *process) waitForChanges() {
 	}
 }
 
-// exit ends the process with the code of the error. If there is none and a signal
-// has come, the process is terminated by the signal.
+// exit prints the error, if there is one, and ends the process with its code. If
+// there is none and a signal has come, the process is terminated by the signal.
 func (p *process) exit(err error) {
 	close(p.over)
-	if p.changes != nil {
-		_ = p.changes.Close()
+	e := ending{code: exitCode(err)}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	} else if s := p.received.Load(); s != nil {
+		e.signal, _ = (*s).(syscall.Signal)
 	}
-	p.cleanUp()
-	if s := p.received.Load(); s != nil && err == nil {
-		p.die(*s)
-	}
-	exit.LogExit(err)
+	p.finish(e)
 }
 
-// die ends the program the way the signal would have. The first process of a
-// container cannot be terminated by its own signal, nor can a process that was
-// started with the signal ignored, nor any on Windows. They end with the code that
-// a shell makes of the signal.
-func (p *process) die(s os.Signal) {
-	if os.Getpid() != 1 && !(s == os.Interrupt && p.ignored) {
-		signal.Reset(s)
-		if self, err := os.FindProcess(os.Getpid()); err == nil && self.Signal(s) == nil {
+// finish ends the process and leaves no temporary files behind.
+func (p *process) finish(e ending) {
+	if p.changes != nil {
+		_ = p.changes.Close() // It removes its socket.
+	}
+	removeTempDir(p.tempDir, e)
+	if e.signal == syscall.SIGINT && p.ignored {
+		e = ending{code: e.signalCode()}
+	}
+	e.end()
+}
+
+// end ends the process. The first process of a container cannot be terminated by its
+// own signal, and neither can any process on Windows. They end with the code that a
+// shell makes of the signal.
+func (e ending) end() {
+	if e.signal == 0 {
+		os.Exit(e.code)
+	}
+	if os.Getpid() != 1 {
+		signal.Reset(e.signal)
+		if self, err := os.FindProcess(os.Getpid()); err == nil && self.Signal(e.signal) == nil {
 			select {}
 		}
 	}
-	code := 1
-	if n, ok := s.(syscall.Signal); ok {
-		code = 128 + int(n)
+	os.Exit(e.signalCode())
+}
+
+func (e ending) signalCode() int { return 128 + int(e.signal) }
+
+// exitCode returns the code of an error as the SDK's package exit does.
+func exitCode(err error) int {
+	code := status.Code(err)
+	_, isStatus := status.FromError(err)
+	switch {
+	case isStatus && code == codes.OK && err != nil:
+		code = codes.Internal
+	case isStatus:
+	case errors.Is(err, context.Canceled):
+		code = codes.Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		code = codes.DeadlineExceeded
 	}
-	os.Exit(code)
+	return int(code)
 }
 
 // stopped is why the context has ended.
@@ -168,18 +195,3 @@ func (s stopped) Error() string { return "stopped: " + s.signal.String() }
 // Unwrap makes it what the SDK takes for an orderly end, and what it exits
 // with the code of a cancelled call for.
 func (s stopped) Unwrap() []error { return []error{connectorrunner.ErrSigTerm, context.Canceled} }
-
-// makeTempDir makes a folder for the temporary files of this process and of its
-// child. The SDK leaves files behind if a grant or a revocation fails, because it
-// closes the file after a successful one only, and in the default folder at that,
-// whatever --c1z-temp-dir says.
-func makeTempDir() (string, error) {
-	dir, err := os.MkdirTemp("", "baton-segment-")
-	if err != nil {
-		return "", err
-	}
-	for _, variable := range []string{"TMPDIR", "TMP", "TEMP"} { // The latter two are those of Windows.
-		err = errors.Join(err, os.Setenv(variable, dir))
-	}
-	return dir, err
-}
