@@ -92,6 +92,11 @@ func (p *process) startParent() {
 		s := <-p.signals
 		p.received.Store(&s)
 		p.waitForChanges()
+		// If the context of a change that has not begun ended, the SDK would tell
+		// ConductorOne that the task has failed for good.
+		if n, ok := s.(syscall.Signal); ok && p.changes != nil && p.changes.HeldBack() {
+			p.finish(ending{signal: n})
+		}
 		cancel(stopped{s})
 	}()
 }

@@ -50,8 +50,9 @@ type Register struct {
 	serving  sync.WaitGroup
 
 	mu       sync.Mutex
-	open     map[net.Conn]bool
-	underWay map[net.Conn]string
+	open     map[net.Conn]bool   // all connections
+	underWay map[net.Conn]string // those of changes that have begun
+	held     int                 // how many wait in vain
 	asked    bool
 	allowed  bool
 	stopping bool
@@ -133,17 +134,17 @@ func (r *Register) closeEnded() {
 	}
 }
 
-// Close ends the register and its connections.
-func (r *Register) Close() error {
-	err := r.listener.Close()
+// HeldBack reports whether the child waits to begin a change and must not.
+func (r *Register) HeldBack() bool {
 	r.mu.Lock()
-	for conn := range r.open {
-		_ = conn.Close()
-	}
-	r.mu.Unlock()
-	r.serving.Wait()
-	return err
+	defer r.mu.Unlock()
+	return r.held > 0
 }
+
+// Close removes the socket or the port. Connections stay open until the process ends:
+// a child whose connection is closed returns an error for a change that it has not
+// begun.
+func (r *Register) Close() error { return r.listener.Close() }
 
 func (r *Register) accept() {
 	for {
@@ -179,25 +180,31 @@ func (r *Register) serve(conn net.Conn) {
 		return
 	}
 	_ = conn.SetReadDeadline(time.Time{})
-	r.admit(conn, what)
+	defer r.admit(conn, what)()
 	_, _ = io.Copy(io.Discard, conn) // It returns when the child closes its end.
 }
 
-// admit lets a change begin. After a stop it leaves the child without an answer
-// until the connection or the child ends: an answer would make the SDK report the
-// task to ConductorOne as one that has failed for good.
-func (r *Register) admit(conn net.Conn, what string) {
+// admit lets a change begin. After a stop it leaves the child without an answer: an
+// answer would make the SDK report the task to ConductorOne as one that has failed for
+// good. The caller calls the function when the child has closed the connection.
+func (r *Register) admit(conn net.Conn, what string) func() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.asked {
 		r.asked, r.allowed = true, r.mayBegin()
 	}
 	if r.stopping || !r.allowed {
-		return
+		r.held++
+		return func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.held--
+		}
 	}
 	if _, err := conn.Write([]byte{begin}); err == nil {
 		r.underWay[conn] = what
 	}
+	return func() {}
 }
 
 // A Reporter tells the parent about changes. The child keeps it. The zero value has

@@ -27,9 +27,20 @@ func listen(t *testing.T, dir string, mayBegin func() bool) (*Register, Reporter
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = r.Close() }) // Some tests have closed it.
+	t.Cleanup(r.endProcess)
 	t.Setenv(r.Env())
 	return r, FromEnv()
+}
+
+// endProcess does what the end of the parent does.
+func (r *Register) endProcess() {
+	_ = r.Close() // Some tests have closed it.
+	r.mu.Lock()
+	for conn := range r.open {
+		_ = conn.Close()
+	}
+	r.mu.Unlock()
+	r.serving.Wait()
 }
 
 func start(t *testing.T, c Reporter, what string) (context.Context, func()) {
@@ -109,7 +120,7 @@ func TestStop_Idle(t *testing.T) {
 func TestBegin_AfterStop(t *testing.T) {
 	for name, end := range map[string]func(context.CancelFunc, *Register){
 		"cancelled":    func(cancel context.CancelFunc, _ *Register) { cancel() },
-		"parent ended": func(_ context.CancelFunc, r *Register) { _ = r.Close() },
+		"parent ended": func(_ context.CancelFunc, r *Register) { r.endProcess() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, c := listen(t, t.TempDir(), always)
@@ -124,8 +135,7 @@ func TestBegin_AfterStop(t *testing.T) {
 				_, _, err := c.Begin(ctx, "late")
 				failed <- err
 			}()
-			// The change is known to the parent when it has sent its line.
-			for r.connections() == 0 {
+			for !r.HeldBack() {
 				runtime.Gosched()
 			}
 			end(cancel, r)
@@ -155,15 +165,16 @@ func TestBegin_Refused(t *testing.T) {
 			}
 		})
 	}
-	for r.connections() < 2 {
+	for r.connections() < 2 || !r.HeldBack() {
 		runtime.Gosched()
 	}
 	cancel()
 	waiting.Wait()
-	if err := r.Close(); err != nil {
-		t.Error(err)
+	r.endProcess()
+	if r.HeldBack() {
+		t.Error("a change is held back that nobody waits for")
 	}
-	if asked > 1 {
+	if asked != 1 {
 		t.Errorf("asked %d times", asked)
 	}
 }
@@ -209,9 +220,7 @@ func TestStop_RacesWithBegin(t *testing.T) {
 		}
 		cancel()
 		changes.Wait()
-		if err = r.Close(); err != nil {
-			t.Error(err)
-		}
+		r.endProcess()
 	}
 }
 
