@@ -35,7 +35,7 @@ const (
 // its child, which talks to Segment.
 type process struct {
 	// ctx ends when the process is to stop.
-	ctx context.Context //nolint:containedctx // It is that of the whole process.
+	ctx context.Context
 	// over is closed when all work is done.
 	over chan struct{}
 	// tempDir is the folder for temporary files. It is empty in the child.

@@ -53,7 +53,7 @@ func removeTempDir(dir string, e ending) {
 	program, err := os.Executable()
 	if err == nil {
 		env := append(os.Environ(), fmt.Sprintf("%s=%d %d %s", removeVariable, e.code, e.signal, dir))
-		err = syscall.Exec(program, []string{os.Args[0]}, env) // It does not return.
+		err = syscall.Exec(program, []string{os.Args[0]}, env) // #nosec G204 G702 -- It is this program. It does not return.
 	}
 	fmt.Fprintf(os.Stderr, "temporary files are left in %s: %v\n", dir, err)
 }
@@ -70,7 +70,7 @@ func finishRemoval() {
 		dir = parts[2]
 	}
 	if strings.HasPrefix(filepath.Base(dir), tempDirPrefix) {
-		if err := os.RemoveAll(dir); err != nil {
+		if err := os.RemoveAll(dir); err != nil { // #nosec G703 -- Who sets the environment can remove the folder as well.
 			fmt.Fprintf(os.Stderr, "temporary files are left: %v\n", err)
 		}
 	}

@@ -66,14 +66,15 @@ type Register struct {
 // Listen calls mayBegin once, before the first change begins. If the result is
 // false, no change ever begins.
 func Listen(dir string, mayBegin func() bool) (*Register, error) {
+	var config net.ListenConfig
 	var listener net.Listener
 	var err error
 	if dir != "" {
-		listener, err = net.Listen("unix", filepath.Join(dir, "changes"))
+		listener, err = config.Listen(context.Background(), "unix", filepath.Join(dir, "changes"))
 	}
 	if dir == "" || err != nil {
 		var portErr error
-		if listener, portErr = net.Listen("tcp", "127.0.0.1:0"); portErr != nil {
+		if listener, portErr = config.Listen(context.Background(), "tcp", "127.0.0.1:0"); portErr != nil {
 			return nil, errors.Join(err, portErr)
 		}
 	}

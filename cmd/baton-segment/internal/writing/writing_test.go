@@ -227,7 +227,7 @@ func TestStop_RacesWithBegin(t *testing.T) {
 // A child that crashes closes its connection.
 func TestStop_ChildCrashed(t *testing.T) {
 	r, c := listen(t, t.TempDir(), always)
-	conn, err := net.Dial(c.network, c.address)
+	conn, err := new(net.Dialer).DialContext(t.Context(), c.network, c.address)
 	if err != nil {
 		t.Fatal(err)
 	}
