@@ -11,6 +11,7 @@ import (
 // Messages that baton-sdk v0.26.0 logs around the end of a one-shot run.
 const (
 	childEnded   = "connector service quit expectedly"
+	childCrashed = "connector service quit unexpectedly"
 	taskFailed   = "runner: error processing on-demand task"
 	runnerFailed = "error running connector"
 )
@@ -25,19 +26,22 @@ const (
 // rest of the process. Closing what it would have closed is deferred in the
 // main goroutine too.
 //
+// If the child has crashed, the goroutine logs that and exits with 1, which is right.
+// In between it calls crashed.
+//
 // The SDK hands its logger out in ctx and keeps the pointer, so replacing what
 // it points to reaches every user of it.
-func guardExitCode(ctx context.Context) {
+func guardExitCode(ctx context.Context, crashed func()) {
 	logger := ctxzap.Extract(ctx)
 	*logger = *logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
-		return exitGuard{Core: core, hold: func() { select {} }}
+		return exitGuard{Core: core, hold: func() { select {} }, crashed: crashed}
 	}))
 }
 
 // exitGuard watches the log for the end of the child.
 type exitGuard struct {
 	zapcore.Core
-	hold func()
+	hold, crashed func()
 }
 
 // Enabled lets every level reach Check, which asks the core itself.
@@ -45,7 +49,7 @@ func (g exitGuard) Enabled(zapcore.Level) bool { return true }
 
 // With keeps the guard on loggers with fields.
 func (g exitGuard) With(fields []zapcore.Field) zapcore.Core {
-	return exitGuard{Core: g.Core.With(fields), hold: g.hold}
+	return exitGuard{Core: g.Core.With(fields), hold: g.hold, crashed: g.crashed}
 }
 
 // Check holds the goroutine that would exit. It also drops the entries that
@@ -54,8 +58,16 @@ func (g exitGuard) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Che
 	switch {
 	case e.Message == childEnded:
 		g.hold()
+	case e.Message == childCrashed:
+		return g.Core.Check(e, ce).After(e, afterWrite(g.crashed))
 	case e.Message == taskFailed, e.Message == runnerFailed, !g.Core.Enabled(e.Level):
 		return ce
 	}
 	return g.Core.Check(e, ce)
 }
+
+// afterWrite is called when an entry is in the log.
+type afterWrite func()
+
+// OnWrite implements zapcore.CheckWriteHook.
+func (f afterWrite) OnWrite(*zapcore.CheckedEntry, []zapcore.Field) { f() }

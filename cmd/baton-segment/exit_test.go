@@ -18,8 +18,8 @@ import (
 func TestExitGuard(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zapcore.WarnLevel)
-	held := 0
-	logger := zap.New(exitGuard{Core: core, hold: func() { held++ }})
+	held, crashes := 0, 0
+	logger := zap.New(exitGuard{Core: core, hold: func() { held++ }, crashed: func() { crashes += logs.Len() }})
 
 	logger.Debug("quiet")
 	logger.Warn("loud")
@@ -30,14 +30,18 @@ func TestExitGuard(t *testing.T) {
 	}
 	logger.Debug(childEnded)
 	logger.With(zap.String("a", "b")).Debug(childEnded)
-	if held != 2 {
-		t.Errorf("held %d times, want 2", held)
+	if held != 2 || crashes != 0 {
+		t.Errorf("held %d times, want 2, crashed %d times", held, crashes)
+	}
+	logger.With(zap.String("a", "b")).Error(childCrashed)
+	if held != 2 || crashes != 2 || logs.Len() != 2 {
+		t.Errorf("after a crash held %d times, called at entry %d, want 2, logged %v", held, crashes, logs.All())
 	}
 }
 
-// The guard goes by the SDK's words. Should an upgrade change them, this says
-// so; the race itself shows in one failing run out of twenty.
-func TestTheSDKStillLogsWhatTheGuardWaitsFor(t *testing.T) {
+// The program goes by strings of the SDK. If an upgrade changes them, this fails. The
+// race itself shows in one failing run out of twenty.
+func TestSDK_StringsUnchanged(t *testing.T) {
 	t.Parallel()
 	dir, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/conductorone/baton-sdk").Output()
 	if err != nil {
@@ -45,6 +49,8 @@ func TestTheSDKStillLogsWhatTheGuardWaitsFor(t *testing.T) {
 	}
 	for message, file := range map[string]string{
 		childEnded:   "internal/connector/connector.go",
+		childCrashed: "internal/connector/connector.go",
+		childCommand: "internal/connector/connector.go",
 		taskFailed:   "pkg/connectorrunner/runner.go",
 		runnerFailed: "pkg/cli/commands.go",
 	} {
@@ -53,7 +59,7 @@ func TestTheSDKStillLogsWhatTheGuardWaitsFor(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !strings.Contains(string(source), `"`+message+`"`) {
-			t.Errorf("%s does not log %q", file, message)
+			t.Errorf("%s does not have %q", file, message)
 		}
 	}
 }

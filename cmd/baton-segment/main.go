@@ -10,7 +10,9 @@ import (
 	sdk "github.com/conductorone/baton-sdk/pkg/config"
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	"github.com/conductorone/baton-sdk/pkg/connectorrunner"
+	"github.com/conductorone/baton-sdk/pkg/types"
 
+	"github.com/baton-segment/baton-segment/cmd/baton-segment/internal/writing"
 	"github.com/baton-segment/baton-segment/connector"
 	"github.com/baton-segment/baton-segment/connector/config"
 )
@@ -30,13 +32,20 @@ const (
 )
 
 func main() {
+	finishRemoval()
 	setMemory()
-	ctx, dieIfStopped := untilStopped()
-	sdk.RunConnector(ctx, "baton-segment", version, config.Schema(), open,
+	p := newProcess()
+	// The SDK's RunConnector does the same, but exits before anything that this
+	// process has in temporary files can be removed.
+	_, cmd, err := sdk.DefineConfigurationV2(p.ctx, "baton-segment", p.connector, config.Schema(),
 		connectorrunner.WithDefaultCapabilitiesConnectorBuilderV2(&connector.Connector{}),
 		connectorrunner.WithSessionStoreEnabled(),
 		connectorrunner.WithWorkerCount(connector.Workers)) // --workers changes it.
-	dieIfStopped()
+	if err == nil {
+		cmd.Version = version
+		err = cmd.Execute()
+	}
+	p.exit(err)
 }
 
 func setMemory() {
@@ -48,10 +57,18 @@ func setMemory() {
 	}
 }
 
-func open(ctx context.Context, cfg *config.Segment, _ *cli.ConnectorOpts) (connectorbuilder.ConnectorBuilderV2, []connectorbuilder.Opt, error) {
-	guardExitCode(ctx)
+// connector makes the connector. Parent and child both do, and the child uses it.
+func (p *process) connector(ctx context.Context, cfg *config.Segment, opts cli.RunTimeOpts) (types.ConnectorServer, error) {
+	guardExitCode(ctx, func() { p.finish(ending{code: 1}) })
 	c, err := connector.New(ctx, connector.Options{
 		Token: cfg.Token, Region: cfg.Region, BaseURL: cfg.BaseURL, PageSize: cfg.PageSize, Version: version,
 	})
-	return c, nil, err
+	if err != nil {
+		return nil, err
+	}
+	server, err := connectorbuilder.NewConnector(ctx, c, connectorbuilder.WithSessionStore(opts.SessionStore))
+	if err != nil {
+		return nil, err
+	}
+	return changeServer{server, writing.FromEnv()}, nil
 }

@@ -3,53 +3,192 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
+	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/conductorone/baton-sdk/pkg/connectorrunner"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/baton-segment/baton-segment/cmd/baton-segment/internal/writing"
 )
 
-// untilStopped returns a context that ends with the first SIGTERM or SIGINT,
-// and a function that makes the program die of that signal if it came.
+const (
+	// stopTime is how long a stop waits for changes under way. The library gives
+	// them 25 s.
+	stopTime = 30 * time.Second
+	// answerTime is how long a stop waits, when the last change has ended, until the
+	// SDK has printed its outcome or reported it to ConductorOne. A run that makes
+	// one change ends by itself.
+	answerTime = 2 * time.Second
+
+	// childCommand is the last argument of the SDK's child process.
+	childCommand = "_connector-service"
+)
+
+// A process is this process: the parent, which reads commands and writes files, or
+// its child, which talks to Segment.
+type process struct {
+	// ctx ends when the process is to stop.
+	ctx context.Context
+	// over is closed when all work is done.
+	over chan struct{}
+	// tempDir is the folder for temporary files. It is empty in the child.
+	tempDir string
+
+	// signals receives SIGTERM and SIGINT, and received has the first of them. Later
+	// ones change nothing: timeout(1), for one, sends its signal twice.
+	signals  chan os.Signal
+	received atomic.Pointer[os.Signal]
+	// early receives a SIGINT for as long as the SDK receives it as well.
+	early chan os.Signal
+	// ignored is whether the process was started with SIGINT ignored, as by nohup.
+	ignored bool
+	// changes has the changes that the child has under way. It is nil in the child.
+	changes *writing.Register
+}
+
+func newProcess() *process {
+	p := &process{
+		ctx: context.Background(), over: make(chan struct{}),
+		signals: make(chan os.Signal, 1), early: make(chan os.Signal, 1), ignored: signal.Ignored(os.Interrupt),
+	}
+	signal.Notify(p.signals, os.Interrupt, syscall.SIGTERM)
+	// The child outlives a signal to the whole process group, as Ctrl-C sends. Its
+	// parent ends it, when it has ended the change under way.
+	if os.Args[len(os.Args)-1] != childCommand {
+		p.startParent()
+	}
+	return p
+}
+
+// startParent prepares a process that ends its work with the first SIGTERM or
+// SIGINT.
 //
 // The SDK listens for SIGINT only. SIGTERM is what schedulers send, and would
 // leave an unpacked copy of the file in the temporary folder and no file to
 // resume from. A run that is stopped between two tasks returns no error
 // either, which must not read as a run that is complete.
-//
-// The child process has the same main function and so outlives a signal to
-// the whole process group, as Ctrl-C sends. Its parent, which else would take
-// its end for a crash and save nothing, ends it.
-func untilStopped() (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	// Later ones change nothing: timeout(1), for one, sends its signal twice.
-	go func() { cancel(stopped{<-signals}) }()
-	return ctx, func() {
-		var s stopped
-		if errors.As(context.Cause(ctx), &s) {
-			die(s.signal)
+func (p *process) startParent() {
+	signal.Notify(p.early, os.Interrupt)
+	var err error
+	if p.tempDir, err = makeTempDir(); err != nil {
+		p.tempDir = "" // If the SDK needs such a folder, it reports the error.
+	}
+	if p.changes, err = writing.Listen(p.tempDir, p.takeOverInterrupt); err == nil {
+		err = os.Setenv(p.changes.Env())
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "if the run is stopped, it will not wait for changes: %v\n", err)
+	}
+	ctx, cancel := context.WithCancelCause(p.ctx)
+	p.ctx = ctx
+	go func() {
+		s := <-p.signals
+		p.received.Store(&s)
+		p.waitForChanges()
+		// If the context of a change that has not begun ended, the SDK would tell
+		// ConductorOne that the task has failed for good.
+		if n, ok := s.(syscall.Signal); ok && p.changes != nil && p.changes.HeldBack() {
+			p.finish(ending{signal: n})
 		}
+		cancel(stopped{s})
+	}()
+}
+
+// takeOverInterrupt takes SIGINT away from the SDK, which ends its context and with
+// it the child at once. The SDK listens from the start of a run, and the child's
+// first change begins after that. It returns false if a SIGINT has reached the SDK.
+func (p *process) takeOverInterrupt() bool {
+	signal.Reset(os.Interrupt)
+	signal.Notify(p.signals, os.Interrupt)
+	return len(p.early) == 0
+}
+
+// waitForChanges lets no further change begin and waits for those under way.
+func (p *process) waitForChanges() {
+	if p.changes == nil {
+		return
+	}
+	underWay, ended := p.changes.Stop()
+	if len(underWay) == 0 {
+		return
+	}
+	fmt.Fprintf(os.Stderr, "stopping when this has ended: %s\n", strings.Join(underWay, ", "))
+	select {
+	case <-ended:
+		select {
+		case <-p.over:
+		case <-time.After(answerTime):
+		}
+	case <-p.over:
+	case <-time.After(stopTime):
+		fmt.Fprintf(os.Stderr, "stopped after %v before the end of: %s. Look at it in Segment.\n", stopTime, strings.Join(p.changes.UnderWay(), ", "))
 	}
 }
 
-// die ends the program the way the signal would have. The first process of a
-// container cannot die of its own signal, and nothing on Windows can: they end
-// with the code that a shell makes of the signal.
-func die(s os.Signal) {
+// exit prints the error, if there is one, and ends the process with its code. If
+// there is none and a signal has come, the process is terminated by the signal.
+func (p *process) exit(err error) {
+	close(p.over)
+	e := ending{code: exitCode(err)}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	} else if s := p.received.Load(); s != nil {
+		e.signal, _ = (*s).(syscall.Signal)
+	}
+	p.finish(e)
+}
+
+// finish ends the process and leaves no temporary files behind.
+func (p *process) finish(e ending) {
+	if p.changes != nil {
+		_ = p.changes.Close() // It removes its socket.
+	}
+	removeTempDir(p.tempDir, e)
+	if e.signal == syscall.SIGINT && p.ignored {
+		e = ending{code: e.signalCode()}
+	}
+	e.end()
+}
+
+// end ends the process. The first process of a container cannot be terminated by its
+// own signal, and neither can any process on Windows. They end with the code that a
+// shell makes of the signal.
+func (e ending) end() {
+	if e.signal == 0 {
+		os.Exit(e.code)
+	}
 	if os.Getpid() != 1 {
-		signal.Reset(s)
-		if self, err := os.FindProcess(os.Getpid()); err == nil && self.Signal(s) == nil {
+		signal.Reset(e.signal)
+		if self, err := os.FindProcess(os.Getpid()); err == nil && self.Signal(e.signal) == nil {
 			select {}
 		}
 	}
-	code := 1
-	if n, ok := s.(syscall.Signal); ok {
-		code = 128 + int(n)
+	os.Exit(e.signalCode())
+}
+
+func (e ending) signalCode() int { return 128 + int(e.signal) }
+
+// exitCode returns the code of an error as the SDK's package exit does.
+func exitCode(err error) int {
+	code := status.Code(err)
+	_, isStatus := status.FromError(err)
+	switch {
+	case isStatus && code == codes.OK && err != nil:
+		code = codes.Internal
+	case isStatus:
+	case errors.Is(err, context.Canceled):
+		code = codes.Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		code = codes.DeadlineExceeded
 	}
-	os.Exit(code)
+	return int(code)
 }
 
 // stopped is why the context has ended.

@@ -69,6 +69,8 @@ var layout = map[string]struct {
 			// The SDK's logger.
 			"github.com/grpc-ecosystem/go-grpc-middleware",
 			"go.uber.org/zap",
+			// The codes of errors.
+			"google.golang.org/grpc",
 		},
 		packages: []string{"connector"},
 		never:    []string{"internal/sim"},

@@ -38,8 +38,9 @@ type (
 		}
 	}
 	pod struct {
-		AutomountServiceAccountToken *bool `yaml:"automountServiceAccountToken"`
-		SecurityContext              struct {
+		AutomountServiceAccountToken  *bool `yaml:"automountServiceAccountToken"`
+		TerminationGracePeriodSeconds int   `yaml:"terminationGracePeriodSeconds"`
+		SecurityContext               struct {
 			RunAsNonRoot   bool                  `yaml:"runAsNonRoot"`
 			RunAsUser      int                   `yaml:"runAsUser"`
 			RunAsGroup     int                   `yaml:"runAsGroup"`
@@ -148,6 +149,10 @@ func TestKubernetes(t *testing.T) {
 	limit, request := bytesOf(t, c.Resources.Limits["memory"]), bytesOf(t, c.Resources.Requests["memory"])
 	if request > limit {
 		t.Errorf("memory %d to %d", request, limit)
+	}
+	// The program waits up to 30 s for a change and 2 s for its outcome to be reported.
+	if grace := p.TerminationGracePeriodSeconds; grace < 40 {
+		t.Errorf("the program is killed after %d s, which may be in the middle of a change", grace)
 	}
 	checkProbes(t, c)
 }

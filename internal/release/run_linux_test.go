@@ -283,7 +283,7 @@ func (p *process) end(t *testing.T) {
 	}
 	select {
 	case <-p.ended:
-	case <-time.After(30 * time.Second): // Kubernetes waits as long.
+	case <-time.After(45 * time.Second): // Kubernetes waits as long.
 		t.Fatalf("SIGTERM does not end it\n%s", p.log)
 	}
 	state, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
@@ -296,12 +296,16 @@ func (p *process) end(t *testing.T) {
 type lockedBuffer struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer
+	// arrived is closed when the output contains awaited.
+	awaited string
+	arrived chan struct{}
 }
 
 // Write implements io.Writer.
 func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	defer b.announce()
 	return b.buffer.Write(p)
 }
 

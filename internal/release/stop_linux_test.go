@@ -1,0 +1,143 @@
+package release
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	c1 "github.com/conductorone/baton-sdk/pb/c1/connectorapi/baton/v1"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
+)
+
+// A service that is asked to stop while it makes a grant ends the grant and reports it
+// to ConductorOne. It makes no other grant, and reports none that it has not begun as
+// failed: ConductorOne gives the task to the next connector then.
+func TestService_StopWaitsForChange(t *testing.T) {
+	t.Parallel()
+	c := serveConductorOne(t)
+	s := simtest.Serve(t, sim.Demo())
+	address, committed, release := holdAnswer(t, s.Server)
+	dir := t.TempDir()
+	certificates := filepath.Join(dir, "certificates")
+	if err := os.WriteFile(certificates, c.certificate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	temp := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), released(t), "--provisioning", "--task-concurrency", "2", "--log-level", "info")
+	cmd.Dir = dir
+	cmd.Env = append(s.Env(), "BATON_BASE_URL="+address, "BATON_CLIENT_ID="+c.clientID, "BATON_CLIENT_SECRET="+c.secret,
+		"SSL_CERT_FILE="+certificates, "TMPDIR="+temp, "HOME="+dir)
+	service := start(t, cmd)
+	service.wait(t, "Hello", c.hello)
+	close(c.welcome)
+
+	first, second := c1.Task_builder{Id: "first", Grant: grantTask(s.Server)}.Build(), c1.Task_builder{Id: "second", Grant: grantTask(s.Server)}.Build()
+	users := s.Workspace().Users
+	second.GetGrant().GetPrincipal().SetId(v2.ResourceId_builder{ResourceType: "user", Resource: users[0].ID}.Build())
+	service.handOut(t, c, first)
+	service.wait(t, "the grant", committed)
+	waiting := service.log.await("stopping when this has ended: granting ")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	service.wait(t, "the stop", waiting)
+	service.handOut(t, c, second)
+	release()
+
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		select {
+		case outcome := <-c.finished:
+			if outcome.GetTaskId() != "first" || outcome.GetSuccess() == nil {
+				t.Errorf("ConductorOne learns %v", outcome)
+			}
+		case <-service.ended:
+			t.Error("ConductorOne does not learn of the end of the grant")
+		}
+	}()
+	service.wait(t, "the end of the grant", finished)
+	select {
+	case <-service.ended:
+	case outcome := <-c.finished:
+		t.Errorf("ConductorOne learns %v", outcome)
+		<-service.ended
+	}
+	if state, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || state.Signal() != syscall.SIGTERM {
+		t.Errorf("ended with %v\n%s", service.err, service.log)
+	}
+	if writes := simtest.Writes(s.Journal()); len(writes) != 1 {
+		t.Errorf("writes: %q\n%s", writes, service.log)
+	}
+	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// handOut hands out a task and returns when the connector has it.
+func (p *process) handOut(t *testing.T, c *conductorOne, task *c1.Task) {
+	t.Helper()
+	taken := make(chan struct{})
+	go func() {
+		select {
+		case c.tasks <- task:
+			close(taken)
+		case <-t.Context().Done():
+		}
+	}()
+	p.wait(t, "taking of "+task.GetId(), taken)
+}
+
+// holdAnswer serves a workspace over a second address. The first write is carried out,
+// but not answered before the function is called. The channel is closed when it has
+// been carried out.
+func holdAnswer(t *testing.T, s *sim.Server) (string, <-chan struct{}, func()) {
+	t.Helper()
+	committed, released := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := httptest.NewRecorder()
+		// A server carries out what has reached it, whether or not the client waits.
+		s.ServeHTTP(answer, r.WithContext(context.WithoutCancel(r.Context())))
+		if r.Method != http.MethodGet {
+			once.Do(func() {
+				close(committed)
+				<-released
+			})
+		}
+		maps.Copy(w.Header(), answer.Header())
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes()) // It fails if the client has left.
+	}))
+	t.Cleanup(proxy.Close)
+	release := sync.OnceFunc(func() { close(released) })
+	t.Cleanup(release)
+	return proxy.URL, committed, release
+}
+
+// await returns a channel that is closed when the output contains a string.
+func (b *lockedBuffer) await(text string) <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.awaited, b.arrived = text, make(chan struct{})
+	return b.arrived
+}
+
+// announce closes the channel of await, with the buffer locked.
+func (b *lockedBuffer) announce() {
+	if b.awaited != "" && strings.Contains(b.buffer.String(), b.awaited) {
+		b.awaited = ""
+		close(b.arrived)
+	}
+}
