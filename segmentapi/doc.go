@@ -89,16 +89,26 @@
 //	change, err := client.Users.Revoke(ctx, kwame, onStaging)
 //
 // Changes are idempotent: each reads first and writes only if something is to
-// change. It reads back what it wrote, and fails with [ErrNotApplied] if that is not
-// what was asked. Everything else that is held stays, labels included. Changes of
-// one user or group by one client wait for each other. In one round trip another
-// program's edit can still be overwritten, because Segment's API has no
-// precondition: see [UserService.Revoke].
+// change. Everything else that is held stays, labels included. Changes of one user or
+// group within a process wait for each other.
+//
+// Segment does not document that a read shows the last write. Each change is read back
+// until it shows, for 10 seconds at most ([WithSettleTime], [ErrUnconfirmed]), and for a
+// minute the process compares what it reads before an edit with what it has written. What
+// is read back must be neither less nor more than what was asked: a role that Segment
+// gives on more than that is taken away again ([ErrNotRestored] if it cannot be). A second
+// after an edit the user or group is read once more, because another program that
+// replaced the permissions in the same round trip may have overwritten the edit, which is
+// then made once more ([ErrContested] if that is overwritten as well).
+//
+// A write that has begun ends, even if the context of the call ends: it is read back, or
+// what was taken is given back, within 25 seconds. No other write begins.
 //
 // The workspace keeps an owner ([ErrLastOwner]). Minimal Workspace Access takes the
 // place of a last permission. [UserService.Edit] is for changes that Grant and
 // Revoke cannot express. [WithDryRun] shows a change without making it, and
-// [WithLogger] logs a line for each change that was made.
+// [WithLogger] logs a line for each change that was made, and a line before the first
+// step of one that takes several.
 //
 // # Secrets
 //

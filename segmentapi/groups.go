@@ -370,10 +370,10 @@ func (s *GroupService) AllInvites(ctx context.Context, groupID string) iter.Seq2
 // are read before and after, so it costs at least 4 requests, and more in a large
 // group.
 //
-// Addresses compare without regard to case; write them as Segment does. Errors
-// match [ErrInvalidArgument] before any request, [ErrNotFound] for a group that
-// is gone, [ErrInvalid] for an address that is neither a user's nor invited,
-// [ErrNotApplied].
+// Addresses compare without regard to the case of A to Z; write them as Segment does.
+// Errors match [ErrInvalidArgument] before any request, [ErrNotFound] for a group that is
+// gone, [ErrInvalid] for an address that is neither a user's nor invited,
+// [ErrUnconfirmed].
 func (s *GroupService) AddMembers(ctx context.Context, groupID string, emails ...string) ([]string, error) {
 	emails, err := checkMembers(groupID, emails)
 	if err != nil {

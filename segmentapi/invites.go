@@ -69,7 +69,7 @@ type Invite struct {
 // without Permissions, and 6 for each group of up to 1000. Errors match
 // [ErrInvalidArgument] before any request, [ErrNotFound] for a group that is gone,
 // before anything is sent, [ErrInvalid] for a role that Segment does not know,
-// [ErrAmbiguous] as those of Delete, [ErrNotApplied]. If completing the groups
+// [ErrAmbiguous] as those of Delete, [ErrUnconfirmed]. If completing the groups
 // fails, the same Create continues where it stopped.
 func (s *InviteService) Create(ctx context.Context, in Invitation) (*Invite, error) {
 	if err := in.check(); err != nil {
@@ -247,11 +247,13 @@ func (s *InviteService) listed(ctx context.Context, email string) (string, error
 
 // Delete withdraws an invite and reports whether there was one: DELETE /invites
 // (deleteInvites). It disappears from its groups unless the person is a user by
-// now. All invites are listed before and after: 3 requests with up to 1000 of them.
+// now. All invites are listed before and after, and the invites of up to 50 groups so that
+// the log can name those that it is in: 4 requests and one for each group with up to 1000
+// invites.
 //
-// Addresses compare without regard to case. Errors match [ErrInvalidArgument]
-// before any request, [ErrAmbiguous] if several invites differ only in case,
-// [ErrNotApplied].
+// Addresses compare without regard to the case of A to Z. Errors match
+// [ErrInvalidArgument] before any request, [ErrAmbiguous] if several invites differ only
+// in case, [ErrUnconfirmed].
 func (s *InviteService) Delete(ctx context.Context, email string) (bool, error) {
 	if email = trimEmail(email); email == "" {
 		return false, invalidArgument("the e-mail address is empty")
