@@ -71,7 +71,15 @@ func (i *inviteSyncer) CreateAccountCapabilityDetails(context.Context) (*v2.Cred
 func (i *inviteSyncer) CreateAccount(
 	ctx context.Context, info *v2.AccountInfo, _ *v2.LocalCredentialOptions,
 ) (connectorbuilder.CreateAccountResponse, []*v2.PlaintextData, annotations.Annotations, error) {
-	in, err := i.c.invitation(ctx, info)
+	profile, err := readProfile(info)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	ctx, workspace, err := i.c.beginChange(ctx, i.c.patient)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	in, err := i.c.invitation(ctx, workspace, profile)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -88,7 +96,7 @@ func (i *inviteSyncer) CreateAccount(
 	}
 	log := ctxzap.Extract(ctx).With(zap.String("email", invite.Email))
 	if invite.User != nil {
-		user, userErr := userResource(*invite.User)
+		user, userErr := userResource(workspace, *invite.User)
 		if userErr != nil {
 			return nil, nil, nil, userErr
 		}
@@ -99,7 +107,7 @@ func (i *inviteSyncer) CreateAccount(
 		log.Info("not invited: a user of the workspace already", zap.String("user_id", invite.User.ID))
 		return v2.CreateAccountResponse_AlreadyExistsResult_builder{Resource: user, IsCreateAccountResult: true}.Build(), nil, nil, nil
 	}
-	pending, err := inviteResource(invite.Email)
+	pending, err := inviteResource(workspace, invite.Email)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -118,38 +126,43 @@ func (i *inviteSyncer) CreateAccount(
 	}.Build(), nil, nil, nil
 }
 
-// invitation reads the profile of an account and looks up the roles and groups that
-// it names.
-func (c *Connector) invitation(ctx context.Context, info *v2.AccountInfo) (*segmentapi.Invitation, error) {
+// An accountProfile is what the profile of an account asks for.
+type accountProfile struct {
+	email  string
+	role   string
+	groups []string
+}
+
+// readProfile reads the profile of an account.
+func readProfile(info *v2.AccountInfo) (accountProfile, error) {
 	email, err := accountEmail(info)
 	if err != nil {
-		return nil, err
+		return accountProfile{}, err
 	}
-	in := &segmentapi.Invitation{Email: email}
 	role, err := textField(info, fieldRole)
 	if err != nil {
-		return nil, err
+		return accountProfile{}, err
 	}
 	groups, err := textsField(info, fieldGroups)
-	if err != nil {
-		return nil, err
+	return accountProfile{email: email, role: role, groups: groups}, err
+}
+
+// invitation looks up the role and the groups that a profile names.
+func (c *Connector) invitation(ctx context.Context, workspace string, p accountProfile) (*segmentapi.Invitation, error) {
+	in := &segmentapi.Invitation{Email: p.email}
+	if p.role != "" {
+		roles, err := readAll(ctx, c, "listing roles", c.patient.Roles.All(ctx))
+		if err != nil {
+			return nil, err
+		}
+		roleID, err := choose(fieldRole, p.role, roles, func(r segmentapi.Role) (string, string) { return r.ID, r.Name })
+		if err != nil {
+			return nil, err
+		}
+		in.Permissions = []segmentapi.Permission{{RoleID: roleID, Scopes: []segmentapi.Scope{{Type: segmentapi.ScopeWorkspace, ID: workspace}}}}
 	}
-	if role != "" {
-		roles, listErr := readAll(ctx, c, "listing roles", c.patient.Roles.All(ctx))
-		if listErr != nil {
-			return nil, listErr
-		}
-		roleID, chooseErr := choose(fieldRole, role, roles, func(r segmentapi.Role) (string, string) { return r.ID, r.Name })
-		if chooseErr != nil {
-			return nil, chooseErr
-		}
-		workspace, idErr := ask(ctx, c, "reading the workspace", c.patient.Workspace.Get)
-		if idErr != nil {
-			return nil, idErr
-		}
-		in.Permissions = []segmentapi.Permission{{RoleID: roleID, Scopes: []segmentapi.Scope{{Type: segmentapi.ScopeWorkspace, ID: workspace.ID}}}}
-	}
-	in.Groups, err = c.chosenGroups(ctx, groups)
+	var err error
+	in.Groups, err = c.chosenGroups(ctx, p.groups)
 	return in, err
 }
 

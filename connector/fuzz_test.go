@@ -78,7 +78,10 @@ func FuzzLabelResource(f *testing.F) {
 	} {
 		f.Add(id)
 	}
-	labels := syncerOf[*grantableCatalog[labelSet]](&fixture{Connector: &Connector{}}, typeLabel)
+	c := &Connector{}
+	known := workspaceID
+	c.workspace.id.Store(&known)
+	labels := syncerOf[*grantableCatalog[labelSet]](&fixture{Connector: c}, typeLabel)
 	f.Fuzz(func(t *testing.T, id string) {
 		set, ok := access.ParseLabelID(id)
 		if !ok || len(set) < 2 || !utf8.ValidString(id) {

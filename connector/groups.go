@@ -67,7 +67,7 @@ func (g *groupSyncer) Entitlements(ctx context.Context, r *v2.Resource, opts rs.
 	return g.c.entitlements(ctx, r.GetId(), opts, subjectReader{
 		detail:     g.detail,
 		memberOf:   typeGroup,
-		membership: func(context.Context, syncstate.Sync) (*v2.Entitlement, error) { return g.kind.only.of(r), nil },
+		membership: func(string) *v2.Entitlement { return g.kind.only.of(r) },
 	})
 }
 
@@ -79,7 +79,10 @@ func (g *groupSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOp
 	if err != nil {
 		return nil, nil, err
 	}
-	s := g.c.tracker.Open(opts)
+	s, workspace, err := g.c.openSync(ctx, opts)
+	if err != nil {
+		return nil, nil, err
+	}
 	if err = report(ctx, s); err != nil {
 		return nil, nil, err
 	}
@@ -91,7 +94,9 @@ func (g *groupSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOp
 		if subErr != nil || sub.gone() && token.Phase == phaseHeld {
 			return nil, nil, subErr
 		}
-		return subjectGrants{id: r.GetId(), permissions: sub.Permissions, options: []grant.GrantOption{expandsTo(r.GetId())}}.page(ctx, s, token)
+		return subjectGrants{
+			id: r.GetId(), workspace: workspace, permissions: sub.Permissions, options: []grant.GrantOption{expandsTo(r.GetId())},
+		}.page(ctx, s, token)
 	}
 	sub, _, err := knownSubject(ctx, s, r.GetId())
 	switch {
@@ -252,6 +257,10 @@ func (g *groupSyncer) Grant(ctx context.Context, principal *v2.Resource, ent *v2
 	if err != nil {
 		return nil, nil, err
 	}
+	ctx, _, err = g.c.beginChange(ctx, g.c.client, principal, ent.GetResource())
+	if err != nil {
+		return nil, nil, err
+	}
 	email, err := g.c.address(ctx, holder)
 	switch {
 	case err != nil:
@@ -299,6 +308,10 @@ func (g *groupSyncer) Revoke(ctx context.Context, revoked *v2.Grant) (annotation
 		return nil, err
 	}
 	holder, err := principalID(revoked.GetPrincipal(), typeUser, typeInvite)
+	if err != nil {
+		return nil, err
+	}
+	ctx, _, err = g.c.beginChange(ctx, g.c.client, revoked.GetPrincipal(), revoked.GetEntitlement().GetResource())
 	if err != nil {
 		return nil, err
 	}
@@ -399,6 +412,10 @@ func (g *groupSyncer) Create(ctx context.Context, r *v2.Resource) (*v2.Resource,
 	if r.GetDisplayName() == "" {
 		return nil, nil, status.Error(codes.InvalidArgument, "a group needs a display name, which becomes its name in Segment")
 	}
+	ctx, workspace, err := g.c.beginChange(ctx, g.c.patient, r)
+	if err != nil {
+		return nil, nil, err
+	}
 	group, err := ask(ctx, g.c, fmt.Sprintf("creating group %q", r.GetDisplayName()), func(ctx context.Context) (*segmentapi.Group, error) {
 		return g.c.patient.Groups.Create(ctx, r.GetDisplayName())
 	})
@@ -412,7 +429,7 @@ func (g *groupSyncer) Create(ctx context.Context, r *v2.Resource) (*v2.Resource,
 	case err != nil:
 		return nil, nil, err
 	}
-	created, err := groupResource(*group)
+	created, err := groupResource(workspace, *group)
 	return created, nil, err
 }
 
@@ -433,7 +450,7 @@ func (g *groupSyncer) Delete(ctx context.Context, id, _ *v2.ResourceId) (annotat
 	return g.c.remove(ctx, id, typeGroup, g.c.patient.Groups.Delete)
 }
 
-func groupResource(g segmentapi.Group) (*v2.Resource, error) {
+func groupResource(workspace string, g segmentapi.Group) (*v2.Resource, error) {
 	return checked(rs.NewGroupResource(displayName(g.Name, g.ID), groupType.message(), g.ID, nil,
-		rs.WithResourceProfile(map[string]any{"group_id": g.ID})))
+		rs.WithResourceProfile(map[string]any{"group_id": g.ID, fieldWorkspace: workspace})))
 }

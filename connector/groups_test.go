@@ -44,7 +44,7 @@ func TestGrants_GroupPages(t *testing.T) {
 	const held, unlisted = "role:owner:assigned:group:g1", "source:gone:src:group:g1"
 	list := func(t *testing.T, f *fixture) {
 		f.listAll(t)
-		must(f.entitlements(t.Context(), must(groupResource(segmentapiGroup("g1")))(t)))(t)
+		must(f.entitlements(t.Context(), must(groupResource("", segmentapiGroup("g1")))(t)))(t)
 	}
 	noInvites := func(ws *sim.Workspace) { ws.Invites = nil }
 	for name, c := range map[string]struct {
@@ -91,10 +91,11 @@ func TestGrants_GroupPages(t *testing.T) {
 				c.edit(ws)
 			}
 			f := newPagedFixture(t, ws, c.size)
+			f.validate(t)
 			if c.before != nil {
 				c.before(t, f)
 			}
-			if diff := cmp.Diff(c.want, f.grantPages(t, must(groupResource(segmentapiGroup("g1")))(t))); diff != "" {
+			if diff := cmp.Diff(c.want, f.grantPages(t, must(groupResource("", segmentapiGroup("g1")))(t))); diff != "" {
 				t.Errorf("pages (-want +got):\n%s", diff)
 			}
 		})
@@ -154,7 +155,7 @@ func TestGrants_GroupGone(t *testing.T) {
 			f := newInMemoryFixture(t, full())
 			f.session = nil // So that the detail is read again.
 			f.inject(t, sim.Fault{Operation: "getUserGroup", Kind: sim.FaultStatus, Status: http.StatusNotFound})
-			group := must(groupResource(segmentapiGroup("g1")))(t)
+			group := must(groupResource("", segmentapiGroup("g1")))(t)
 			want := []string{"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:invite:new@example.com"}
 			if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), group))(t))); diff != "" {
 				t.Errorf("grants (-want +got):\n%s", diff)
@@ -257,7 +258,7 @@ func TestGrants_UnlistedMembers(t *testing.T) {
 				ws.Groups[0].Permissions = nil
 			})
 			ctx, logs := withObservedLog(t)
-			got := grantIDs(must(f.grants(ctx, must(groupResource(segmentapiGroup("g1")))(t)))(t))
+			got := grantIDs(must(f.grants(ctx, must(groupResource("", segmentapiGroup("g1")))(t)))(t))
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("grants (-want +got):\n%s", diff)
 			}
@@ -277,7 +278,7 @@ func TestGrants_PendingMemberInATargetedSync(t *testing.T) {
 	f.inject(t, sim.Fault{Operation: "listInvitesFromUserGroup", Kind: sim.FaultStatus, Status: http.StatusOK,
 		Body: `{"data":{"emails":["BO@example.com","cy@example.com"],"pagination":{"current":"MA=="}}}`})
 	want := []string{"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:user:u2", "group:g1:member:invite:cy@example.com", "role:owner:assigned:group:g1"}
-	got := grantIDs(must(f.grants(t.Context(), must(groupResource(segmentapiGroup("g1")))(t)))(t))
+	got := grantIDs(must(f.grants(t.Context(), must(groupResource("", segmentapiGroup("g1")))(t)))(t))
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("grants (-want +got):\n%s", diff)
 	}

@@ -57,6 +57,12 @@ func report(ctx context.Context, s syncstate.Sync) error {
 	})
 }
 
+// withWorkspace returns a context whose log lines name the workspace, those of the
+// library included.
+func withWorkspace(ctx context.Context, id string) context.Context {
+	return ctxzap.ToContext(ctx, ctxzap.Extract(ctx).With(zap.String(fieldWorkspace, id)))
+}
+
 func logUnknown(ctx context.Context, kinds map[string]int) {
 	for kind, n := range kinds {
 		ctxzap.Extract(ctx).Warn("permissions of a kind that is not shown: no grants for them",

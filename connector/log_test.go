@@ -158,7 +158,7 @@ func TestReport_UnknownScopesWithoutAStore(t *testing.T) {
 	f := newFixture(t, ws)
 	f.session = nil
 	ctx, logs := withObservedLog(t)
-	must(f.grants(ctx, must(userResource(segmentapiUser("u2")))(t)))(t)
+	must(f.grants(ctx, must(userResource("", segmentapiUser("u2")))(t)))(t)
 	warnings := logs.FilterMessageSnippet("not shown: no grants").All()
 	if len(warnings) != 1 || warnings[0].ContextMap()["scope"] != "DESTINATION" || warnings[0].ContextMap()["count"] != int64(2) {
 		t.Errorf("warnings: %v", warnings)

@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/baton-segment/baton-segment/connector/internal/syncstate"
 	"github.com/baton-segment/baton-segment/segmentapi"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
@@ -35,7 +34,11 @@ func (r roleGrants) Grant(ctx context.Context, principal *v2.Resource, ent *v2.E
 	if err != nil {
 		return nil, nil, err
 	}
-	added, named, err := c.assignmentOf(ctx, t)
+	ctx, workspace, err := c.beginChange(ctx, c.client, principal, ent.GetResource())
+	if err != nil {
+		return nil, nil, err
+	}
+	added, named, err := assignmentOf(workspace, t)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -84,6 +87,10 @@ func (r roleGrants) Revoke(ctx context.Context, g *v2.Grant) (annotations.Annota
 	if err != nil {
 		return nil, err
 	}
+	ctx, _, err = c.beginChange(ctx, c.client, g.GetPrincipal(), g.GetEntitlement().GetResource())
+	if err != nil {
+		return nil, err
+	}
 	change, err := c.edit(ctx, fmt.Sprintf("revoking %s from", g.GetEntitlement().GetId()), holder, segmentapi.RevokeFunc(shownBy(t)))
 	switch {
 	case reportedGone(err, holder):
@@ -127,7 +134,7 @@ func retryNotFound[T any](ctx context.Context, change func(context.Context) (T, 
 
 // assignmentOf returns the assignment that gives a role on a target, or false if
 // the target's labels are not known from its id.
-func (c *Connector) assignmentOf(ctx context.Context, t access.Target) (segmentapi.Assignment, bool, error) {
+func assignmentOf(workspace string, t access.Target) (segmentapi.Assignment, bool, error) {
 	scope, _ := access.ScopeOf(t.Type)
 	a := segmentapi.Assignment{RoleID: t.RoleID, Scope: segmentapi.Scope{Type: scope, ID: t.ID}}
 	if t.Type == access.TypeLabel {
@@ -136,11 +143,10 @@ func (c *Connector) assignmentOf(ctx context.Context, t access.Target) (segmenta
 			return a, false, checkTarget(t)
 		}
 	}
-	var err error
 	if scope == segmentapi.ScopeWorkspace {
-		a.Scope.ID, err = c.workspaceID(ctx, syncstate.Sync{})
+		a.Scope.ID = workspace
 	}
-	return a, true, err
+	return a, true, nil
 }
 
 // checkTarget refuses the id of a set of labels that no sync can show.

@@ -163,7 +163,7 @@ func TestProvisioning_Refusals(t *testing.T) {
 			`"source" is not the id of an entitlement, which is type:resource:slug`},
 		// Revocations.
 		"another workspace": {nil, revoking("workspace:other:member", "user:u3"), codes.FailedPrecondition,
-			`the token is one of workspace wksp, not of workspace other: use the token that the file was synced with, or sync again`},
+			`the token is one of workspace wksp, not of workspace other: use the token that the file was synced with, or sync into a new file`},
 		"a role held through a group": {held("group:g2", onSource), revoking("source:src:src", "user:u3"), codes.FailedPrecondition,
 			`user u3 holds source:src:src not directly but through the group "g2" (g2): take the user out of the group, or revoke it from the group`},
 		"a role held through two groups": {combined(held("group:g1", onSource), held("group:g2", onSource), func(ws *sim.Workspace) {

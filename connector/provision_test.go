@@ -367,7 +367,7 @@ func TestGrantAndRevoke_OnlyIDsCount(t *testing.T) {
 				plain, edited := newInMemoryFixture(t, writable()), newInMemoryFixture(t, writable())
 				holder := principalOf(principal)
 				// The e-mail is another user's, who must not change.
-				outdated := must(userResource(segmentapi.User{ID: "u3", Name: "Cy", Email: "cy@example.com"}))(t)
+				outdated := must(userResource("", segmentapi.User{ID: "u3", Name: "Cy", Email: "cy@example.com"}))(t)
 				outdated.SetId(holder.GetId())
 				outdated.SetParentResourceId(resourceID(typeWorkspace, "other"))
 				outdated.SetAnnotations(annotations.New(&v2.ExternalLink{Url: "https://example.com"}, &v2.GrantImmutable{}))

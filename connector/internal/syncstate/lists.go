@@ -249,13 +249,29 @@ func (s Sync) AllNames(ctx context.Context, typeID string) (map[string]string, e
 	return names, err
 }
 
-// SetWorkspace keeps the id of the workspace.
-func (s Sync) SetWorkspace(ctx context.Context, id string) error {
-	_, err := setMany(ctx, s, partWorkspace, map[string]string{workspaceKey: id})
-	return err
-}
-
-// Workspace returns the id of the workspace, and whether it is known.
-func (s Sync) Workspace(ctx context.Context) (string, bool, error) {
-	return get[string](ctx, s, partWorkspace, workspaceKey)
+// KeepWorkspace keeps the id of the workspace that the sync reads, unless it has one,
+// and returns the one that the sync has. A resumed sync may be handed the token of
+// another workspace. Each process asks the store once.
+func (s Sync) KeepWorkspace(ctx context.Context, id string) (string, error) {
+	if s.store == nil {
+		return id, nil
+	}
+	t, unlock := s.track()
+	kept := t.workspace
+	unlock()
+	if kept != "" {
+		return kept, nil
+	}
+	kept, known, err := get[string](ctx, s, partWorkspace, workspaceKey)
+	if err == nil && !known {
+		kept = id
+		_, err = setMany(ctx, s, partWorkspace, map[string]string{workspaceKey: id})
+	}
+	if err != nil {
+		return "", err
+	}
+	t, unlock = s.track()
+	t.workspace = kept
+	unlock()
+	return kept, nil
 }

@@ -43,6 +43,8 @@ type Tracker struct {
 	// gone are the users and groups of AddGone, if there is no store.
 	gone     map[rowID]bool
 	reported bool
+	// workspace is the one that the sync reads, once it is known.
+	workspace string
 }
 
 // maxNames bounds the names in memory. A workspace has a few hundred things that
@@ -79,7 +81,7 @@ func (s Sync) track() (*Tracker, func()) {
 	t := s.tracker
 	t.mu.Lock()
 	if t.marks == nil || t.syncID != s.id {
-		t.syncID, t.reported = s.id, false
+		t.syncID, t.reported, t.workspace = s.id, false, ""
 		t.counts, t.gone = map[string]int{}, map[rowID]bool{}
 		t.since = time.Time{}
 	}
