@@ -11,6 +11,7 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/types/entitlement"
 	"github.com/conductorone/baton-sdk/pkg/types/grant"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -296,6 +297,7 @@ func (g *groupSyncer) Grant(ctx context.Context, principal *v2.Resource, ent *v2
 	}
 	granted := membership(group, []*v2.ResourceId{holder})
 	if len(added) == 0 {
+		logUnchanged(ctx, "grant", holder, fmt.Sprintf("the %s is in the group already", holder.GetResourceType()), zap.Stringer("entitlement", e))
 		return granted, annotations.New(&v2.GrantAlreadyExists{}), nil
 	}
 	return granted, nil, nil
@@ -311,7 +313,7 @@ func (g *groupSyncer) Revoke(ctx context.Context, revoked *v2.Grant) (annotation
 	if err != nil {
 		return nil, err
 	}
-	ctx, _, err = g.c.beginChange(ctx, g.c.client, revoked.GetPrincipal(), revoked.GetEntitlement().GetResource())
+	ctx, workspace, err := g.c.beginChange(ctx, g.c.client, revoked.GetPrincipal(), revoked.GetEntitlement().GetResource())
 	if err != nil {
 		return nil, err
 	}
@@ -320,6 +322,7 @@ func (g *groupSyncer) Revoke(ctx context.Context, revoked *v2.Grant) (annotation
 		if email, err = g.c.address(ctx, holder); err != nil {
 			return nil, err
 		} else if email == "" {
+			logUnchanged(ctx, "revoke", holder, noSuch(workspace, holder), zap.Stringer("entitlement", e))
 			return annotations.New(&v2.GrantAlreadyRevoked{}), nil
 		}
 	}
@@ -330,10 +333,15 @@ func (g *groupSyncer) Revoke(ctx context.Context, revoked *v2.Grant) (annotation
 		}
 		return retryNotFound(ctx, func(ctx context.Context) ([]string, error) { return g.c.client.Groups.RemoveMembers(ctx, e.id, email) })
 	})
-	if reportedGone(err, resourceID(typeGroup, e.id)) || err == nil && len(removed) == 0 {
-		return annotations.New(&v2.GrantAlreadyRevoked{}), nil
+	why := fmt.Sprintf("the %s is not in the group", holder.GetResourceType())
+	switch group := resourceID(typeGroup, e.id); {
+	case reportedGone(err, group):
+		why = noSuch(workspace, group)
+	case err != nil || len(removed) > 0:
+		return nil, err
 	}
-	return nil, err
+	logUnchanged(ctx, "revoke", holder, why, zap.Stringer("entitlement", e))
+	return annotations.New(&v2.GrantAlreadyRevoked{}), nil
 }
 
 // checkUniqueInGroup refuses a user whose address differs only in case from that
@@ -447,7 +455,7 @@ func withoutGroups(err error) error {
 
 // Delete deletes a group. Its members stay in the workspace.
 func (g *groupSyncer) Delete(ctx context.Context, id, _ *v2.ResourceId) (annotations.Annotations, error) {
-	return g.c.remove(ctx, id, typeGroup, g.c.patient.Groups.Delete)
+	return g.c.deleteByID(ctx, id, typeGroup, g.c.patient.Groups.Delete)
 }
 
 func groupResource(workspace string, g segmentapi.Group) (*v2.Resource, error) {

@@ -53,7 +53,7 @@ func (i *inviteSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Resou
 
 // Delete withdraws an invite.
 func (i *inviteSyncer) Delete(ctx context.Context, id, _ *v2.ResourceId) (annotations.Annotations, error) {
-	return i.c.remove(ctx, id, typeInvite, i.c.patient.Invites.Delete)
+	return i.c.deleteByID(ctx, id, typeInvite, i.c.patient.Invites.Delete)
 }
 
 func inviteResource(workspace, email string) (*v2.Resource, error) {

@@ -165,8 +165,8 @@ func TestReport_UnknownScopesWithoutAStore(t *testing.T) {
 	}
 }
 
-// Each change has one log line with the subject and the change, and without
-// secrets.
+// Each change has one log line with the subject, the change and the workspace, and
+// without secrets.
 func TestAuditLog_OneLinePerChange(t *testing.T) {
 	t.Parallel()
 	for operation, want := range map[string][2]string{
@@ -198,7 +198,7 @@ func TestAuditLog_OneLinePerChange(t *testing.T) {
 				t.Fatalf("lines: %v", lines)
 			}
 			fields := lines[0].ContextMap()
-			if fields["subject"] != want[0] || fields["change"] != want[1] {
+			if fields["subject"] != want[0] || fields["change"] != want[1] || fields["workspace_id"] != workspaceID {
 				t.Errorf("%v, want %v", fields, want)
 			}
 			for _, e := range logs.All() {

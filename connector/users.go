@@ -93,7 +93,7 @@ func (u *userSyncer) detail(ctx context.Context, id string) ([]segmentapi.Permis
 
 // Delete removes a user from the workspace. The person's Segment account stays.
 func (u *userSyncer) Delete(ctx context.Context, id, _ *v2.ResourceId) (annotations.Annotations, error) {
-	return u.c.remove(ctx, id, typeUser, u.c.patient.Users.Remove)
+	return u.c.deleteByID(ctx, id, typeUser, u.c.patient.Users.Remove)
 }
 
 func userResource(workspace string, u segmentapi.User) (*v2.Resource, error) {

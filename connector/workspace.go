@@ -7,6 +7,7 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/annotations"
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -80,6 +81,7 @@ func (w *workspaceSyncer) Grant(ctx context.Context, principal *v2.Resource, ent
 	case err != nil:
 		return nil, nil, err
 	}
+	logUnchanged(ctx, "grant", holder, "the user is a member already", zap.Stringer("entitlement", e))
 	return []*v2.Grant{newGrant(typeWorkspace, workspace, slugMember, holder)}, annotations.New(&v2.GrantAlreadyExists{}), nil
 }
 
@@ -93,15 +95,18 @@ func (w *workspaceSyncer) Revoke(ctx context.Context, g *v2.Grant) (annotations.
 	if err != nil {
 		return nil, err
 	}
-	ctx, _, err = w.c.beginChange(ctx, w.c.client, g.GetPrincipal(), stub(typeWorkspace, e.id))
+	if err = checkRemovable(holder, typeUser); err != nil {
+		return nil, err
+	}
+	ctx, workspace, err := w.c.beginChange(ctx, w.c.client, g.GetPrincipal(), stub(typeWorkspace, e.id))
 	if err != nil {
 		return nil, err
 	}
-	annos, err := w.c.remove(ctx, holder, typeUser, w.c.client.Users.Remove)
-	if annos.Contains(&v2.ResourceDoesNotExist{}) {
-		return annotations.New(&v2.GrantAlreadyRevoked{}), nil
+	removed, err := w.c.remove(ctx, "revoke", workspace, holder, w.c.client.Users.Remove)
+	if err != nil || removed {
+		return nil, err
 	}
-	return nil, err
+	return annotations.New(&v2.GrantAlreadyRevoked{}), nil
 }
 
 func (w *workspaceSyncer) resource(_ string, ws segmentapi.Workspace) (*v2.Resource, error) {
