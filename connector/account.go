@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
@@ -25,6 +26,8 @@ const (
 	fieldEmail  = "email"
 	fieldRole   = "role"
 	fieldGroups = "groups"
+	// fieldLogin is a field that the SDK's command line adds.
+	fieldLogin = "login"
 )
 
 // accountSchema describes what an account is created from.
@@ -135,6 +138,9 @@ type accountProfile struct {
 
 // readProfile reads the profile of an account.
 func readProfile(info *v2.AccountInfo) (accountProfile, error) {
+	if err := checkKeys(info); err != nil {
+		return accountProfile{}, err
+	}
 	email, err := accountEmail(info)
 	if err != nil {
 		return accountProfile{}, err
@@ -193,22 +199,60 @@ func (c *Connector) chosenGroups(ctx context.Context, asked []string) ([]string,
 	return ids, nil
 }
 
-// accountEmail is the e-mail in the profile, else the primary one, else a login
-// that may be one.
-func accountEmail(info *v2.AccountInfo) (string, error) {
-	email, err := textField(info, fieldEmail)
-	for _, other := range info.GetEmails() {
-		if email == "" && (other.GetIsPrimary() || len(info.GetEmails()) == 1) {
-			email = strings.TrimSpace(other.GetAddress())
+// checkKeys refuses a profile with a key that is not known: it may be a misspelled one,
+// and the invite would give less than was asked for.
+func checkKeys(info *v2.AccountInfo) error {
+	known := []string{fieldEmail, fieldGroups, fieldRole}
+	var unknown []string
+	for key := range info.GetProfile().GetFields() {
+		if key != fieldLogin && !slices.Contains(known, key) {
+			unknown = append(unknown, strconv.Quote(key))
 		}
 	}
-	if login := strings.TrimSpace(info.GetLogin()); email == "" && strings.Contains(login, "@") {
-		email = login
+	if len(unknown) == 0 {
+		return nil
 	}
-	if email == "" && err == nil {
-		err = status.Errorf(codes.InvalidArgument, "the profile has no %s: give the address that the invite is to be sent to", fieldEmail)
+	slices.Sort(unknown)
+	keys := "key"
+	if len(unknown) > 1 {
+		keys += "s"
 	}
-	return email, err
+	message := fmt.Sprintf("the profile has the unknown %s %s", keys, clip(strings.Join(unknown, ", "), maxDisplayName))
+	return status.Errorf(codes.InvalidArgument, "%s: the keys are email, groups and role", message)
+}
+
+// accountEmail returns the e-mail in the profile. It does not take one from elsewhere:
+// the SDK's command line makes an empty profile of one that does not parse, and then
+// adds the login.
+func accountEmail(info *v2.AccountInfo) (string, error) {
+	email, err := textField(info, fieldEmail)
+	if err != nil {
+		return "", err
+	}
+	fields := info.GetProfile().GetFields()
+	_, hasLogin := fields[fieldLogin]
+	switch {
+	case email != strings.TrimSpace(email):
+		// The library would trim it.
+		return "", status.Error(codes.InvalidArgument, clip(fmt.Sprintf("%q is not an e-mail address", email), maxDescription))
+	case email != "":
+	case len(fields) == 0, len(fields) == 1 && hasLogin:
+		return "", status.Errorf(codes.InvalidArgument, `the profile has no %s: it is empty or is not a JSON object: give it as {"email": "name@example.com"}`, fieldEmail)
+	default:
+		return "", status.Errorf(codes.InvalidArgument, "the profile has no %s: give the address that the invite is to be sent to", fieldEmail)
+	}
+	login, err := textField(info, fieldLogin)
+	if err != nil {
+		return "", err
+	}
+	for _, other := range []string{login, trimBlanks(info.GetLogin())} {
+		// A login may also be the name of an account in another system.
+		if strings.Contains(other, "@") && segmentapi.FoldEmail(other) != segmentapi.FoldEmail(email) {
+			return "", status.Error(codes.InvalidArgument, clip(fmt.Sprintf("the login %q is another address than the email %q: give the one that the invite is to be sent to",
+				clip(other, maxDisplayName/2), clip(email, maxDisplayName/2)), maxDescription))
+		}
+	}
+	return email, nil
 }
 
 func textField(info *v2.AccountInfo, name string) (string, error) {
@@ -216,11 +260,15 @@ func textField(info *v2.AccountInfo, name string) (string, error) {
 	case nil:
 		return "", nil
 	case string:
-		return strings.TrimSpace(value), nil
+		return trimBlanks(value), nil
 	default:
 		return "", status.Errorf(codes.InvalidArgument, "the field %s of the profile must be a text", name)
 	}
 }
+
+// trimBlanks removes spaces, tabs and line breaks around s. It keeps other blanks of
+// Unicode, such as the no-break space: without them an e-mail may be somebody else's.
+func trimBlanks(s string) string { return strings.Trim(s, " \t\r\n") }
 
 // textsField returns a list of strings. It takes a single string for a list of
 // one.

@@ -272,6 +272,8 @@ func FuzzAccountProfile(f *testing.F) {
 	f.Add(`{}`, "eve@example.com", "", false)
 	f.Add(`{}`, "eve", "old@example.com", true)
 	f.Add(`{"email":1}`, "eve@example.com", "old@example.com", true)
+	f.Add(`{"email":"eve@example.com","login":"eve@example.com"}`, "bo@example.com", "", false)
+	f.Add(`{"email":"eve@example.com","rolle":"src"}`, "", "", false)
 	ws := writable()
 	ws.Groups = append(ws.Groups, sim.Group{ID: "g3", Name: "Sales, EMEA", Permissions: []sim.Permission{role("member")}})
 	f.Fuzz(func(t *testing.T, profile, login, other string, primary bool) {
@@ -299,10 +301,11 @@ func FuzzAccountProfile(f *testing.F) {
 			return
 		}
 		asked := fields.AsMap()
-		email := ""
-		for _, candidate := range []any{login, other, asked["email"]} {
-			if text, ok := candidate.(string); ok && strings.TrimSpace(text) != "" {
-				email = strings.TrimSpace(text)
+		text, _ := asked["email"].(string)
+		email := strings.TrimSpace(text)
+		for key := range asked {
+			if !slices.Contains([]string{"email", "role", "groups", "login"}, key) {
+				t.Errorf("%s: it accepted the key %q", profile, key)
 			}
 		}
 		known := func(ws *sim.Workspace) bool {
