@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	"github.com/conductorone/baton-sdk/pkg/annotations"
@@ -354,7 +355,7 @@ func (c *Connector) checkUniqueInGroup(ctx context.Context, groupID string, hold
 		if err != nil {
 			return err
 		}
-		if syncstate.FoldEmail(member.Email) == syncstate.FoldEmail(email) && member.ID != holder.GetResource() {
+		if segmentapi.FoldEmail(member.Email) == segmentapi.FoldEmail(email) && member.ID != holder.GetResource() {
 			return fmt.Errorf("user %s, who is in the group, has the same address but for case: %w", member.ID, segmentapi.ErrAmbiguous)
 		}
 	}
@@ -369,7 +370,7 @@ func (c *Connector) checkUniqueInWorkspace(ctx context.Context, id, email string
 		if err != nil {
 			return err
 		}
-		if syncstate.FoldEmail(user.Email) == syncstate.FoldEmail(email) && user.ID != id {
+		if segmentapi.FoldEmail(user.Email) == segmentapi.FoldEmail(email) && user.ID != id {
 			return fmt.Errorf("user %s has the same address but for case: %w", user.ID, segmentapi.ErrAmbiguous)
 		}
 	}
@@ -394,7 +395,7 @@ func (c *Connector) userEmail(ctx context.Context, id string) (string, error) {
 		return "", nil
 	case err != nil:
 		return "", err
-	case syncstate.FoldEmail(user.Email) == "":
+	case strings.TrimSpace(user.Email) == "":
 		return "", fmt.Errorf("the user has no e-mail, by which Segment's groups know their members: %w", segmentapi.ErrAmbiguous)
 	}
 	return user.Email, nil
@@ -408,7 +409,7 @@ func (c *Connector) invitedEmail(ctx context.Context, id string) (string, error)
 		switch {
 		case err != nil, email == id:
 			return email, err
-		case syncstate.FoldEmail(email) == syncstate.FoldEmail(id):
+		case segmentapi.FoldEmail(email) == segmentapi.FoldEmail(id):
 			found = email
 		}
 	}

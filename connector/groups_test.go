@@ -191,29 +191,42 @@ func TestGrants_PendingMembers(t *testing.T) {
 	ws.Users = []sim.User{
 		{ID: "upper", Email: "TWIN@example.com"}, {ID: "lower", Email: "twin@example.com"}, {ID: "mixed", Email: "Mixed@Example.com"},
 		{ID: "spaced", Email: " spaced@example.com"}, {ID: "nobody"},
+		{ID: "kelvin", Email: "\u212aate@example.com"}, {ID: "kate", Email: "Kate@example.com"},
 	}
 	ws.Invites = []sim.Invite{
 		{Email: "PAIR@example.com"}, {Email: "pair@example.com"}, {Email: "Alone@example.com"}, {Email: "mixed@example.com"}, {Email: "TWIN@EXAMPLE.com"},
+		{Email: "ian@example.com"}, {Email: "\u00e9ve@example.com"},
 	}
 	first := newFixture(t, ws)
 	group := rowWithID(t, first.listAll(t)[typeGroup], "g2")
 	for emails, want := range map[[2]string]string{
 		// A user is preferred to an invite, in every spelling.
-		{"TWIN@example.com"}:   "user:upper",
-		{"twin@example.com"}:   "user:lower",
-		{"Twin@example.com"}:   "user:lower",
-		{"Mixed@Example.com"}:  "user:mixed",
-		{"MIXED@EXAMPLE.COM"}:  "user:mixed",
-		{"mixed@example.com"}:  "user:mixed",
-		{"TWIN@EXAMPLE.com"}:   "user:lower",
-		{"PAIR@example.com"}:   "invite:PAIR@example.com",
-		{"pair@example.com"}:   "invite:pair@example.com",
-		{"Pair@example.com"}:   "invite:pair@example.com",
-		{"Alone@example.com"}:  "invite:Alone@example.com",
-		{"alone@EXAMPLE.com"}:  "invite:Alone@example.com",
-		{"spaced@example.com"}: "user:spaced",
-		{"nobody@example.com"}: "",
-		{" "}:                  "",
+		{"TWIN@example.com"}:  "user:upper",
+		{"twin@example.com"}:  "user:lower",
+		{"Twin@example.com"}:  "user:lower",
+		{"Mixed@Example.com"}: "user:mixed",
+		{"MIXED@EXAMPLE.COM"}: "user:mixed",
+		{"mixed@example.com"}: "user:mixed",
+		{"TWIN@EXAMPLE.com"}:  "user:lower",
+		{"PAIR@example.com"}:  "invite:PAIR@example.com",
+		{"pair@example.com"}:  "invite:pair@example.com",
+		{"Pair@example.com"}:  "invite:pair@example.com",
+		{"Alone@example.com"}: "invite:Alone@example.com",
+		{"alone@EXAMPLE.com"}: "invite:Alone@example.com",
+		// Only A to Z have a case. Other characters that look alike, and blanks, are those
+		// of other people.
+		{"spaced@example.com"}:    "",
+		{" SPACED@example.com"}:   "user:spaced",
+		{"kate@example.com"}:      "user:kate",
+		{"\u212aate@example.com"}: "user:kelvin",
+		{"\u212aATE@EXAMPLE.COM"}: "user:kelvin",
+		{"ian@example.com"}:       "invite:ian@example.com",
+		{"\u0130AN@example.com"}:  "",
+		{"ian@example.com\u00a0"}: "",
+		{"\u00c9VE@example.com"}:  "",
+		{"\u00e9VE@example.com"}:  "invite:\u00e9ve@example.com",
+		{"nobody@example.com"}:    "",
+		{" "}:                     "",
 		// One person is twice on a page.
 		{"Twin@example.com", "twin@example.com"}:   "user:lower",
 		{"TWIN@example.com", "twin@example.com"}:   "user:upper user:lower",

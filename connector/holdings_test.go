@@ -63,7 +63,7 @@ func TestLocate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var tracker syncstate.Tracker
-			s := tracker.Open(rs.SyncOpAttrs{Session: statetest.New(), SyncID: "sync"})
+			s := tracker.Open(rs.SyncOpAttrs{Session: statetest.New(), SyncID: "sync"}, segmentapi.FoldEmail)
 			for typeID, names := range c.lists {
 				var rows []syncstate.Row
 				for id, name := range names {

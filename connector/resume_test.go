@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
 // If a list is read again, in a sync that was interrupted and resumed, stored
@@ -140,7 +141,7 @@ func TestStaticEntitlements_LateAnswerOfAnAbandonedCall(t *testing.T) {
 			})
 		}
 		for _, typeID := range []string{typeSource, typeSpace} {
-			if err := f.tracker.Open(f.opts()).AddRows(t.Context(), typeID, nil); err != nil {
+			if err := f.tracker.Open(f.opts(), segmentapi.FoldEmail).AddRows(t.Context(), typeID, nil); err != nil {
 				t.Fatal(err)
 			}
 		}

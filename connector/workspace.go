@@ -179,7 +179,7 @@ func (c *Connector) workspaceID(ctx context.Context, client *segmentapi.Client) 
 // the workspace. It refuses to resume a sync that began with the token of another
 // workspace.
 func (c *Connector) openSync(ctx context.Context, opts rs.SyncOpAttrs) (syncstate.Sync, string, error) {
-	s := c.tracker.Open(opts)
+	s := c.tracker.Open(opts, segmentapi.FoldEmail)
 	id, err := c.workspaceID(ctx, c.client)
 	if err != nil {
 		return s, "", err

@@ -63,13 +63,13 @@ type Sync struct {
 	store   sessions.SessionStore
 	id      string
 	tracker *Tracker
+	fold    func(email string) string
 }
 
-// Open returns the state of the sync that a call belongs to. Calls that belong
-// to no sync, such as a grant, pass the zero value and get a state that knows
-// nothing.
-func (t *Tracker) Open(opts rs.SyncOpAttrs) Sync {
-	return Sync{store: opts.Session, id: opts.SyncID, tracker: t}
+// Open returns the state of the sync that a call belongs to. E-mails are one
+// person's if fold returns the same for both.
+func (t *Tracker) Open(opts rs.SyncOpAttrs, fold func(email string) string) Sync {
+	return Sync{store: opts.Session, id: opts.SyncID, tracker: t, fold: fold}
 }
 
 // ID is the id of the sync.
