@@ -135,7 +135,7 @@ func TestCreateAccount(t *testing.T) {
 				if sent := f.requestCounts()["createInvites"]; sent > 1 || (sent == 1) != c.sent {
 					t.Errorf("%d invites were sent", sent)
 				}
-				if said := logs.FilterMessage(c.says).FilterFieldKey("email"); said.Len() != 1 || said.All()[0].Level != zap.InfoLevel {
+				if said := logs.FilterMessage(c.says).FilterFieldKey("email"); said.Len() != 1 || said.All()[0].Level != zap.InfoLevel || said.All()[0].ContextMap()["workspace_id"] != workspaceID {
 					t.Errorf("the log does not say %q once: %v", c.says, logs.All())
 				}
 				// A sync has the same row.

@@ -128,7 +128,7 @@ func TestSync_ResumedInAnotherWorkspaceIsRefused(t *testing.T) {
 		if k.only != nil || k.on != "" {
 			calls["entitlements of each "+k.id] = func(ctx context.Context, f *fixture) error {
 				_, err := allPages(f, func(o rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
-					return k.syncer(f.Connector, k).(connectorbuilder.StaticEntitlementSyncerV2).StaticEntitlements(ctx, o)
+					return syncerOf[connectorbuilder.ResourceSyncerV2](f, k.id).(connectorbuilder.StaticEntitlementSyncerV2).StaticEntitlements(ctx, o) //nolint:errcheck // A wrong type is a mistake in the test.
 				})
 				return err
 			}
