@@ -268,8 +268,8 @@ func checkRemovable(id *v2.ResourceId, typeID string) error {
 	switch {
 	case id.GetResourceType() != typeID || given == "":
 		return status.Errorf(codes.InvalidArgument, "%s %q is not the id of a %s", id.GetResourceType(), given, typeID)
-	case strings.HasPrefix(given, "bid:"):
-		return status.Errorf(codes.InvalidArgument, "%q is not an id of Segment's: use the part after the last slash", given)
+	case strings.HasPrefix(given, "bid:r:"):
+		return status.Errorf(codes.InvalidArgument, "%q is not a Segment id: use the part after the last slash", given)
 	case typeID == typeInvite && !strings.Contains(given, "@"):
 		return status.Errorf(codes.InvalidArgument, "%q is not the id of an invite, which is the e-mail: to remove a user, use the id with the resource type user", given)
 	case typeID == typeUser && strings.Contains(given, "@"):

@@ -212,7 +212,7 @@ func TestProvisioning_Refusals(t *testing.T) {
 		"an invite by another id": {nil, deleting("invite:u2"), codes.InvalidArgument,
 			`"u2" is not the id of an invite, which is the e-mail: to remove a user, use the id with the resource type user`},
 		"a user by the id of a row": {nil, deleting("user:bid:r:user/u2"), codes.InvalidArgument,
-			`"bid:r:user/u2" is not an id of Segment's: use the part after the last slash`},
+			`"bid:r:user/u2" is not a Segment id: use the part after the last slash`},
 		"a member of the workspace by e-mail": {nil, revoking("workspace:wksp:member", "user:bo@example.com"), codes.InvalidArgument,
 			`"bo@example.com" is an e-mail and not the id of a user: to remove a user, use the id of the user's row; to withdraw an invite, use the e-mail with the resource type invite`},
 	} {
