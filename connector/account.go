@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
@@ -25,6 +26,8 @@ const (
 	fieldEmail  = "email"
 	fieldRole   = "role"
 	fieldGroups = "groups"
+	// fieldLogin is a field that the SDK's command line adds.
+	fieldLogin = "login"
 )
 
 // accountSchema describes what an account is created from.
@@ -71,7 +74,15 @@ func (i *inviteSyncer) CreateAccountCapabilityDetails(context.Context) (*v2.Cred
 func (i *inviteSyncer) CreateAccount(
 	ctx context.Context, info *v2.AccountInfo, _ *v2.LocalCredentialOptions,
 ) (connectorbuilder.CreateAccountResponse, []*v2.PlaintextData, annotations.Annotations, error) {
-	in, err := i.c.invitation(ctx, info)
+	profile, err := readProfile(info)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	ctx, workspace, err := i.c.beginChange(ctx, i.c.patient)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	in, err := i.c.invitation(ctx, workspace, profile)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -88,7 +99,7 @@ func (i *inviteSyncer) CreateAccount(
 	}
 	log := ctxzap.Extract(ctx).With(zap.String("email", invite.Email))
 	if invite.User != nil {
-		user, userErr := userResource(*invite.User)
+		user, userErr := userResource(workspace, *invite.User)
 		if userErr != nil {
 			return nil, nil, nil, userErr
 		}
@@ -99,7 +110,7 @@ func (i *inviteSyncer) CreateAccount(
 		log.Info("not invited: a user of the workspace already", zap.String("user_id", invite.User.ID))
 		return v2.CreateAccountResponse_AlreadyExistsResult_builder{Resource: user, IsCreateAccountResult: true}.Build(), nil, nil, nil
 	}
-	pending, err := inviteResource(invite.Email)
+	pending, err := inviteResource(workspace, invite.Email)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -118,38 +129,46 @@ func (i *inviteSyncer) CreateAccount(
 	}.Build(), nil, nil, nil
 }
 
-// invitation reads the profile of an account and looks up the roles and groups that
-// it names.
-func (c *Connector) invitation(ctx context.Context, info *v2.AccountInfo) (*segmentapi.Invitation, error) {
+// An accountProfile is what the profile of an account asks for.
+type accountProfile struct {
+	email  string
+	role   string
+	groups []string
+}
+
+// readProfile reads the profile of an account.
+func readProfile(info *v2.AccountInfo) (accountProfile, error) {
+	if err := checkKeys(info); err != nil {
+		return accountProfile{}, err
+	}
 	email, err := accountEmail(info)
 	if err != nil {
-		return nil, err
+		return accountProfile{}, err
 	}
-	in := &segmentapi.Invitation{Email: email}
 	role, err := textField(info, fieldRole)
 	if err != nil {
-		return nil, err
+		return accountProfile{}, err
 	}
 	groups, err := textsField(info, fieldGroups)
-	if err != nil {
-		return nil, err
+	return accountProfile{email: email, role: role, groups: groups}, err
+}
+
+// invitation looks up the role and the groups that a profile names.
+func (c *Connector) invitation(ctx context.Context, workspace string, p accountProfile) (*segmentapi.Invitation, error) {
+	in := &segmentapi.Invitation{Email: p.email}
+	if p.role != "" {
+		roles, err := readAll(ctx, c, "listing roles", c.patient.Roles.All(ctx))
+		if err != nil {
+			return nil, err
+		}
+		roleID, err := choose(fieldRole, p.role, roles, func(r segmentapi.Role) (string, string) { return r.ID, r.Name })
+		if err != nil {
+			return nil, err
+		}
+		in.Permissions = []segmentapi.Permission{{RoleID: roleID, Scopes: []segmentapi.Scope{{Type: segmentapi.ScopeWorkspace, ID: workspace}}}}
 	}
-	if role != "" {
-		roles, listErr := readAll(ctx, c, "listing roles", c.patient.Roles.All(ctx))
-		if listErr != nil {
-			return nil, listErr
-		}
-		roleID, chooseErr := choose(fieldRole, role, roles, func(r segmentapi.Role) (string, string) { return r.ID, r.Name })
-		if chooseErr != nil {
-			return nil, chooseErr
-		}
-		workspace, idErr := ask(ctx, c, "reading the workspace", c.patient.Workspace.Get)
-		if idErr != nil {
-			return nil, idErr
-		}
-		in.Permissions = []segmentapi.Permission{{RoleID: roleID, Scopes: []segmentapi.Scope{{Type: segmentapi.ScopeWorkspace, ID: workspace.ID}}}}
-	}
-	in.Groups, err = c.chosenGroups(ctx, groups)
+	var err error
+	in.Groups, err = c.chosenGroups(ctx, p.groups)
 	return in, err
 }
 
@@ -180,22 +199,60 @@ func (c *Connector) chosenGroups(ctx context.Context, asked []string) ([]string,
 	return ids, nil
 }
 
-// accountEmail is the e-mail in the profile, else the primary one, else a login
-// that may be one.
-func accountEmail(info *v2.AccountInfo) (string, error) {
-	email, err := textField(info, fieldEmail)
-	for _, other := range info.GetEmails() {
-		if email == "" && (other.GetIsPrimary() || len(info.GetEmails()) == 1) {
-			email = strings.TrimSpace(other.GetAddress())
+// checkKeys refuses a profile with a key that is not known: it may be a misspelled one,
+// and the invite would give less than was asked for.
+func checkKeys(info *v2.AccountInfo) error {
+	known := []string{fieldEmail, fieldGroups, fieldRole}
+	var unknown []string
+	for key := range info.GetProfile().GetFields() {
+		if key != fieldLogin && !slices.Contains(known, key) {
+			unknown = append(unknown, strconv.Quote(key))
 		}
 	}
-	if login := strings.TrimSpace(info.GetLogin()); email == "" && strings.Contains(login, "@") {
-		email = login
+	if len(unknown) == 0 {
+		return nil
 	}
-	if email == "" && err == nil {
-		err = status.Errorf(codes.InvalidArgument, "the profile has no %s: give the address that the invite is to be sent to", fieldEmail)
+	slices.Sort(unknown)
+	keys := "key"
+	if len(unknown) > 1 {
+		keys += "s"
 	}
-	return email, err
+	message := fmt.Sprintf("the profile has the unknown %s %s", keys, clip(strings.Join(unknown, ", "), maxDisplayName))
+	return status.Errorf(codes.InvalidArgument, "%s: the keys are email, groups and role", message)
+}
+
+// accountEmail returns the e-mail in the profile. It does not take one from elsewhere:
+// the SDK's command line makes an empty profile of one that does not parse, and then
+// adds the login.
+func accountEmail(info *v2.AccountInfo) (string, error) {
+	email, err := textField(info, fieldEmail)
+	if err != nil {
+		return "", err
+	}
+	fields := info.GetProfile().GetFields()
+	_, hasLogin := fields[fieldLogin]
+	switch {
+	case email != strings.TrimSpace(email):
+		// The library would trim it.
+		return "", status.Error(codes.InvalidArgument, clip(fmt.Sprintf("%q is not an e-mail address", email), maxDescription))
+	case email != "":
+	case len(fields) == 0, len(fields) == 1 && hasLogin:
+		return "", status.Errorf(codes.InvalidArgument, `the profile has no %s: it is empty or is not a JSON object: give it as {"email": "name@example.com"}`, fieldEmail)
+	default:
+		return "", status.Errorf(codes.InvalidArgument, "the profile has no %s: give the address that the invite is to be sent to", fieldEmail)
+	}
+	login, err := textField(info, fieldLogin)
+	if err != nil {
+		return "", err
+	}
+	for _, other := range []string{login, trimBlanks(info.GetLogin())} {
+		// A login may also be the name of an account in another system.
+		if strings.Contains(other, "@") && segmentapi.FoldEmail(other) != segmentapi.FoldEmail(email) {
+			return "", status.Error(codes.InvalidArgument, clip(fmt.Sprintf("the login %q is another address than the email %q: give the one that the invite is to be sent to",
+				clip(other, maxDisplayName/2), clip(email, maxDisplayName/2)), maxDescription))
+		}
+	}
+	return email, nil
 }
 
 func textField(info *v2.AccountInfo, name string) (string, error) {
@@ -203,11 +260,15 @@ func textField(info *v2.AccountInfo, name string) (string, error) {
 	case nil:
 		return "", nil
 	case string:
-		return strings.TrimSpace(value), nil
+		return trimBlanks(value), nil
 	default:
 		return "", status.Errorf(codes.InvalidArgument, "the field %s of the profile must be a text", name)
 	}
 }
+
+// trimBlanks removes spaces, tabs and line breaks around s. It keeps other blanks of
+// Unicode, such as the no-break space: without them an e-mail may be somebody else's.
+func trimBlanks(s string) string { return strings.Trim(s, " \t\r\n") }
 
 // textsField returns a list of strings. It takes a single string for a list of
 // one.

@@ -94,15 +94,15 @@ func TestCreateAccount(t *testing.T) {
 			want: "success invite:eve@example.com", holds: []string{src}, groups: []string{"g1", "g2"}, sent: true, says: "invited"},
 		"a name with a comma": {info: accountInfo(map[string]any{"email": "eve@example.com", "groups": "Sales, EMEA"}),
 			want: "success invite:eve@example.com", holds: []string{member}, groups: []string{"g3"}, sent: true, says: "invited"},
-		"nothing for role and groups": {info: accountInfo(map[string]any{"email": "eve@example.com", "role": nil, "groups": nil, "unknown": 1.0}),
+		"nothing for role and groups": {info: accountInfo(map[string]any{"email": "eve@example.com", "role": nil, "groups": nil, "login": nil}),
 			want: "success invite:eve@example.com", holds: []string{member}, sent: true, says: "invited"},
-		"the address of the account": {info: v2.AccountInfo_builder{Login: "eve", Emails: []*v2.AccountInfo_Email{
-			mail("old@example.com", false), mail("eve@example.com", true),
-		}}.Build(), want: "success invite:eve@example.com", holds: []string{member}, sent: true, says: "invited"},
-		"its only address": {info: v2.AccountInfo_builder{Emails: []*v2.AccountInfo_Email{mail("eve@example.com", false)}}.Build(),
-			want: "success invite:eve@example.com", holds: []string{member}, sent: true, says: "invited"},
-		"its login": {info: v2.AccountInfo_builder{Login: "eve@example.com"}.Build(),
-			want: "success invite:eve@example.com", holds: []string{member}, sent: true, says: "invited"},
+		"the SDK's login, a name": {info: v2.AccountInfo_builder{
+			Login: "eve", Profile: accountInfo(map[string]any{"email": "eve@example.com", "login": "eve"}).GetProfile(),
+			Emails: []*v2.AccountInfo_Email{mail("old@example.com", false), mail("eve@example.com", true)},
+		}.Build(), want: "success invite:eve@example.com", holds: []string{member}, sent: true, says: "invited"},
+		"the SDK's login, the same address": {info: v2.AccountInfo_builder{
+			Login: "EVE@example.com", Profile: accountInfo(map[string]any{"email": "eve@example.com", "login": "Eve@example.com"}).GetProfile(),
+		}.Build(), want: "success invite:eve@example.com", holds: []string{member}, sent: true, says: "invited"},
 		"accepted at once": {info: accountInfo(map[string]any{"email": "eve@example.com", "role": "src"}), meanwhile: accepted,
 			want: "success user:u9", holds: []string{src}, sent: true, says: "invited, and accepted already"},
 		"accepted at once, with a group": {info: accountInfo(map[string]any{"email": "eve@example.com", "groups": "g2"}), meanwhile: accepted,
@@ -135,7 +135,7 @@ func TestCreateAccount(t *testing.T) {
 				if sent := f.requestCounts()["createInvites"]; sent > 1 || (sent == 1) != c.sent {
 					t.Errorf("%d invites were sent", sent)
 				}
-				if said := logs.FilterMessage(c.says).FilterFieldKey("email"); said.Len() != 1 || said.All()[0].Level != zap.InfoLevel {
+				if said := logs.FilterMessage(c.says).FilterFieldKey("email"); said.Len() != 1 || said.All()[0].Level != zap.InfoLevel || said.All()[0].ContextMap()["workspace_id"] != workspaceID {
 					t.Errorf("the log does not say %q once: %v", c.says, logs.All())
 				}
 				// A sync has the same row.
@@ -178,19 +178,37 @@ func TestCreateAccount_InvalidProfile(t *testing.T) {
 	eve := func(field string, value any) *v2.AccountInfo {
 		return accountInfo(map[string]any{"email": "eve@example.com", field: value})
 	}
+	mail := v2.AccountInfo_Email_builder{Address: "eve@example.com", IsPrimary: true}.Build()
 	for name, c := range map[string]struct {
 		info *v2.AccountInfo
 		opts []sim.Option
 		code codes.Code
 		says string
 	}{
-		"nothing":        {nil, nil, codes.InvalidArgument, "the profile has no email: give the address"},
-		"no address":     {v2.AccountInfo_builder{Login: "eve"}.Build(), nil, codes.InvalidArgument, "the profile has no email: give the address"},
-		"a blank one":    {accountInfo(map[string]any{"email": "  "}), nil, codes.InvalidArgument, "the profile has no email: give the address"},
-		"an invalid one": {accountInfo(map[string]any{"email": "eve"}), nil, codes.InvalidArgument, `"eve" is not an e-mail address`},
-		"with a name":    {accountInfo(map[string]any{"email": "Eve <eve@example.com>"}), nil, codes.InvalidArgument, "is not an e-mail address"},
-		"two of them":    {accountInfo(map[string]any{"email": "a@example.com,b@example.com"}), nil, codes.InvalidArgument, "is not an e-mail address"},
-		"a number":       {accountInfo(map[string]any{"email": 1.0}), nil, codes.InvalidArgument, "the field email of the profile must be a text"},
+		"nothing":      {nil, nil, codes.InvalidArgument, "the profile has no email: it is empty or is not a JSON object"},
+		"an empty one": {accountInfo(nil), nil, codes.InvalidArgument, "the profile has no email: it is empty or is not a JSON object"},
+		// The SDK's command line makes an empty profile of one that does not parse, and
+		// adds the login.
+		"not parsed": {v2.AccountInfo_builder{Login: "eve@example.com", Profile: accountInfo(map[string]any{"login": "eve@example.com"}).GetProfile()}.Build(), nil,
+			codes.InvalidArgument, `the profile has no email: it is empty or is not a JSON object: give it as {"email": "name@example.com"}`},
+		"a login alone": {v2.AccountInfo_builder{Login: "eve@example.com", Profile: accountInfo(map[string]any{"login": "eve@example.com", "email": ""}).GetProfile()}.Build(), nil,
+			codes.InvalidArgument, "the profile has no email: give the address"},
+		"an address outside of the profile": {v2.AccountInfo_builder{Emails: []*v2.AccountInfo_Email{mail}}.Build(), nil,
+			codes.InvalidArgument, "the profile has no email: it is empty or is not a JSON object"},
+		"a role alone":      {accountInfo(map[string]any{"role": "src"}), nil, codes.InvalidArgument, "the profile has no email: give the address"},
+		"a misspelled key":  {eve("rolle", "src"), nil, codes.InvalidArgument, `the profile has the unknown key "rolle": the keys are email, groups and role`},
+		"several":           {accountInfo(map[string]any{"Email": "eve@example.com", "rolle": nil}), nil, codes.InvalidArgument, `the profile has the unknown keys "Email", "rolle": the keys are email, groups and role`},
+		"another login":     {eve("login", "bo@example.com"), nil, codes.InvalidArgument, `the login "bo@example.com" is another address than the email "eve@example.com"`},
+		"a login of a sign": {accountInfo(map[string]any{"email": "kate@example.com", "login": "\u212aate@example.com"}), nil, codes.InvalidArgument, "is another address than the email"},
+		"another login outside of the profile": {v2.AccountInfo_builder{Login: "bo@example.com", Profile: eve("role", nil).GetProfile()}.Build(), nil,
+			codes.InvalidArgument, `the login "bo@example.com" is another address than the email "eve@example.com"`},
+		"a login that is a number": {eve("login", 1.0), nil, codes.InvalidArgument, "the field login of the profile must be a text"},
+		"a no-break space":         {accountInfo(map[string]any{"email": "eve@example.com\u00a0"}), nil, codes.InvalidArgument, "is not an e-mail address"},
+		"a blank one":              {accountInfo(map[string]any{"email": "  "}), nil, codes.InvalidArgument, "the profile has no email: give the address"},
+		"an invalid one":           {accountInfo(map[string]any{"email": "eve"}), nil, codes.InvalidArgument, `"eve" is not an e-mail address`},
+		"with a name":              {accountInfo(map[string]any{"email": "Eve <eve@example.com>"}), nil, codes.InvalidArgument, "is not an e-mail address"},
+		"two of them":              {accountInfo(map[string]any{"email": "a@example.com,b@example.com"}), nil, codes.InvalidArgument, "is not an e-mail address"},
+		"a number":                 {accountInfo(map[string]any{"email": 1.0}), nil, codes.InvalidArgument, "the field email of the profile must be a text"},
 		"a number, and another address": {v2.AccountInfo_builder{
 			Login: "eve@example.com", Profile: accountInfo(map[string]any{"email": 1.0}).GetProfile(),
 		}.Build(), nil, codes.InvalidArgument, "the field email of the profile must be a text"},

@@ -22,6 +22,8 @@ import (
 type (
 	listFunc[T any] func(context.Context, segmentapi.ListOptions) (*segmentapi.Page[T], error)
 	getFunc[T any]  func(context.Context, string) (*T, error)
+	// A resourceFunc makes the resource of a row, with the id of the workspace.
+	resourceFunc[T any] func(workspace string, row T) (*v2.Resource, error)
 )
 
 // rowsOf says how to read the rows of a type, and what to show of each.
@@ -77,7 +79,10 @@ func (typed) Grants(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Grant,
 // for each role that is meant for the type. A targeted sync does not ask for
 // them, so it is noted that this one has.
 func (t typed) StaticEntitlements(ctx context.Context, opts rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
-	s := t.c.tracker.Open(opts)
+	s, _, err := t.c.openSync(ctx, opts)
+	if err != nil {
+		return nil, nil, err
+	}
 	var rows []*v2.Entitlement
 	switch {
 	case t.kind.only != nil:
@@ -148,17 +153,16 @@ func (c *catalog[T]) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Resourc
 	return get(ctx, c.c, id, c.rows.get(c.c.patient), c.resource)
 }
 
-func (c *catalog[T]) resource(row T) (*v2.Resource, error) {
-	return c.kind.resource(c.rows.describe(row))
+func (c *catalog[T]) resource(workspace string, row T) (*v2.Resource, error) {
+	return c.kind.resource(workspace, c.rows.describe(row))
 }
 
 // resource makes the row of an app or a role.
-func (k *kind) resource(d description) (*v2.Resource, error) {
+func (k *kind) resource(workspace string, d description) (*v2.Resource, error) {
 	name := displayName(append(slices.Clone(d.names), d.id)...)
-	options := []rs.ResourceOption{rs.WithDescription(clip(d.text, maxDescription))}
-	if d.profile != nil {
-		options = append(options, rs.WithResourceProfile(d.profile))
-	}
+	profile := map[string]any{fieldWorkspace: workspace}
+	maps.Copy(profile, d.profile)
+	options := []rs.ResourceOption{rs.WithDescription(clip(d.text, maxDescription)), rs.WithResourceProfile(profile)}
 	if k.trait == v2.ResourceType_TRAIT_ROLE {
 		return checked(rs.NewRoleResource(name, k.message(), d.id, nil, options...))
 	}
@@ -254,7 +258,7 @@ func allRows[T any](ctx context.Context, c *Connector, what string, list listFun
 // get reads one row for a targeted sync. A row that does not exist is NotFound,
 // which the SDK leaves out; so is one of a type that the workspace's plan lacks.
 func get[T any](
-	ctx context.Context, c *Connector, id *v2.ResourceId, read getFunc[T], resource func(T) (*v2.Resource, error),
+	ctx context.Context, c *Connector, id *v2.ResourceId, read getFunc[T], resource resourceFunc[T],
 ) (*v2.Resource, annotations.Annotations, error) {
 	what := fmt.Sprintf("reading %s %s", id.GetResourceType(), id.GetResource())
 	row, err := ask(ctx, c, what, func(ctx context.Context) (*T, error) { return read(ctx, id.GetResource()) })
@@ -263,7 +267,11 @@ func get[T any](
 	} else if err != nil {
 		return nil, nil, err
 	}
-	r, err := resource(*row)
+	workspace, err := c.workspaceID(ctx, c.patient)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := resource(workspace, *row)
 	return r, nil, err
 }
 

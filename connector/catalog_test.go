@@ -59,6 +59,7 @@ func TestStaticEntitlements(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newPagedFixture(t, full(), c.size)
+			f.validate(t)
 			if c.before != nil {
 				c.before(t, f)
 			}

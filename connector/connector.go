@@ -138,9 +138,10 @@ func (c *Connector) Metadata(context.Context) (*v2.ConnectorMetadata, error) {
 }
 
 // Validate asks for the workspace, one user and one role: what every sync
-// needs, and the three things that a token may not be allowed to read.
+// needs, and the three things that a token may not be allowed to read. It keeps the
+// id of the workspace, which each row has.
 func (c *Connector) Validate(ctx context.Context) (annotations.Annotations, error) {
-	if _, err := ask(ctx, c, "reading the workspace", c.client.Workspace.Get); err != nil {
+	if _, err := c.askWorkspace(ctx, c.client); err != nil {
 		return nil, err
 	}
 	one := segmentapi.ListOptions{Count: 1}

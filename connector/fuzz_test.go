@@ -78,7 +78,10 @@ func FuzzLabelResource(f *testing.F) {
 	} {
 		f.Add(id)
 	}
-	labels := syncerOf[*grantableCatalog[labelSet]](&fixture{Connector: &Connector{}}, typeLabel)
+	c := &Connector{}
+	known := workspaceID
+	c.workspace.id.Store(&known)
+	labels := syncerOf[*grantableCatalog[labelSet]](&fixture{Connector: c}, typeLabel)
 	f.Fuzz(func(t *testing.T, id string) {
 		set, ok := access.ParseLabelID(id)
 		if !ok || len(set) < 2 || !utf8.ValidString(id) {
@@ -269,6 +272,8 @@ func FuzzAccountProfile(f *testing.F) {
 	f.Add(`{}`, "eve@example.com", "", false)
 	f.Add(`{}`, "eve", "old@example.com", true)
 	f.Add(`{"email":1}`, "eve@example.com", "old@example.com", true)
+	f.Add(`{"email":"eve@example.com","login":"eve@example.com"}`, "bo@example.com", "", false)
+	f.Add(`{"email":"eve@example.com","rolle":"src"}`, "", "", false)
 	ws := writable()
 	ws.Groups = append(ws.Groups, sim.Group{ID: "g3", Name: "Sales, EMEA", Permissions: []sim.Permission{role("member")}})
 	f.Fuzz(func(t *testing.T, profile, login, other string, primary bool) {
@@ -296,10 +301,11 @@ func FuzzAccountProfile(f *testing.F) {
 			return
 		}
 		asked := fields.AsMap()
-		email := ""
-		for _, candidate := range []any{login, other, asked["email"]} {
-			if text, ok := candidate.(string); ok && strings.TrimSpace(text) != "" {
-				email = strings.TrimSpace(text)
+		text, _ := asked["email"].(string)
+		email := strings.TrimSpace(text)
+		for key := range asked {
+			if !slices.Contains([]string{"email", "role", "groups", "login"}, key) {
+				t.Errorf("%s: it accepted the key %q", profile, key)
 			}
 		}
 		known := func(ws *sim.Workspace) bool {

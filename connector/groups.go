@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	"github.com/conductorone/baton-sdk/pkg/annotations"
@@ -11,6 +12,7 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/types/entitlement"
 	"github.com/conductorone/baton-sdk/pkg/types/grant"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -67,7 +69,7 @@ func (g *groupSyncer) Entitlements(ctx context.Context, r *v2.Resource, opts rs.
 	return g.c.entitlements(ctx, r.GetId(), opts, subjectReader{
 		detail:     g.detail,
 		memberOf:   typeGroup,
-		membership: func(context.Context, syncstate.Sync) (*v2.Entitlement, error) { return g.kind.only.of(r), nil },
+		membership: func(string) *v2.Entitlement { return g.kind.only.of(r) },
 	})
 }
 
@@ -79,7 +81,10 @@ func (g *groupSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOp
 	if err != nil {
 		return nil, nil, err
 	}
-	s := g.c.tracker.Open(opts)
+	s, workspace, err := g.c.openSync(ctx, opts)
+	if err != nil {
+		return nil, nil, err
+	}
 	if err = report(ctx, s); err != nil {
 		return nil, nil, err
 	}
@@ -91,7 +96,9 @@ func (g *groupSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOp
 		if subErr != nil || sub.gone() && token.Phase == phaseHeld {
 			return nil, nil, subErr
 		}
-		return subjectGrants{id: r.GetId(), permissions: sub.Permissions, options: []grant.GrantOption{expandsTo(r.GetId())}}.page(ctx, s, token)
+		return subjectGrants{
+			id: r.GetId(), workspace: workspace, permissions: sub.Permissions, options: []grant.GrantOption{expandsTo(r.GetId())},
+		}.page(ctx, s, token)
 	}
 	sub, _, err := knownSubject(ctx, s, r.GetId())
 	switch {
@@ -252,6 +259,10 @@ func (g *groupSyncer) Grant(ctx context.Context, principal *v2.Resource, ent *v2
 	if err != nil {
 		return nil, nil, err
 	}
+	ctx, _, err = g.c.beginChange(ctx, g.c.client, principal, ent.GetResource())
+	if err != nil {
+		return nil, nil, err
+	}
 	email, err := g.c.address(ctx, holder)
 	switch {
 	case err != nil:
@@ -287,6 +298,7 @@ func (g *groupSyncer) Grant(ctx context.Context, principal *v2.Resource, ent *v2
 	}
 	granted := membership(group, []*v2.ResourceId{holder})
 	if len(added) == 0 {
+		logUnchanged(ctx, "grant", holder, fmt.Sprintf("the %s is in the group already", holder.GetResourceType()), zap.Stringer("entitlement", e))
 		return granted, annotations.New(&v2.GrantAlreadyExists{}), nil
 	}
 	return granted, nil, nil
@@ -302,11 +314,16 @@ func (g *groupSyncer) Revoke(ctx context.Context, revoked *v2.Grant) (annotation
 	if err != nil {
 		return nil, err
 	}
+	ctx, workspace, err := g.c.beginChange(ctx, g.c.client, revoked.GetPrincipal(), revoked.GetEntitlement().GetResource())
+	if err != nil {
+		return nil, err
+	}
 	email := holder.GetResource()
 	if holder.GetResourceType() == typeUser {
 		if email, err = g.c.address(ctx, holder); err != nil {
 			return nil, err
 		} else if email == "" {
+			logUnchanged(ctx, "revoke", holder, noSuch(workspace, holder), zap.Stringer("entitlement", e))
 			return annotations.New(&v2.GrantAlreadyRevoked{}), nil
 		}
 	}
@@ -317,10 +334,15 @@ func (g *groupSyncer) Revoke(ctx context.Context, revoked *v2.Grant) (annotation
 		}
 		return retryNotFound(ctx, func(ctx context.Context) ([]string, error) { return g.c.client.Groups.RemoveMembers(ctx, e.id, email) })
 	})
-	if reportedGone(err, resourceID(typeGroup, e.id)) || err == nil && len(removed) == 0 {
-		return annotations.New(&v2.GrantAlreadyRevoked{}), nil
+	why := fmt.Sprintf("the %s is not in the group", holder.GetResourceType())
+	switch group := resourceID(typeGroup, e.id); {
+	case reportedGone(err, group):
+		why = noSuch(workspace, group)
+	case err != nil || len(removed) > 0:
+		return nil, err
 	}
-	return nil, err
+	logUnchanged(ctx, "revoke", holder, why, zap.Stringer("entitlement", e))
+	return annotations.New(&v2.GrantAlreadyRevoked{}), nil
 }
 
 // checkUniqueInGroup refuses a user whose address differs only in case from that
@@ -333,7 +355,7 @@ func (c *Connector) checkUniqueInGroup(ctx context.Context, groupID string, hold
 		if err != nil {
 			return err
 		}
-		if syncstate.FoldEmail(member.Email) == syncstate.FoldEmail(email) && member.ID != holder.GetResource() {
+		if segmentapi.FoldEmail(member.Email) == segmentapi.FoldEmail(email) && member.ID != holder.GetResource() {
 			return fmt.Errorf("user %s, who is in the group, has the same address but for case: %w", member.ID, segmentapi.ErrAmbiguous)
 		}
 	}
@@ -348,7 +370,7 @@ func (c *Connector) checkUniqueInWorkspace(ctx context.Context, id, email string
 		if err != nil {
 			return err
 		}
-		if syncstate.FoldEmail(user.Email) == syncstate.FoldEmail(email) && user.ID != id {
+		if segmentapi.FoldEmail(user.Email) == segmentapi.FoldEmail(email) && user.ID != id {
 			return fmt.Errorf("user %s has the same address but for case: %w", user.ID, segmentapi.ErrAmbiguous)
 		}
 	}
@@ -373,7 +395,7 @@ func (c *Connector) userEmail(ctx context.Context, id string) (string, error) {
 		return "", nil
 	case err != nil:
 		return "", err
-	case syncstate.FoldEmail(user.Email) == "":
+	case strings.TrimSpace(user.Email) == "":
 		return "", fmt.Errorf("the user has no e-mail, by which Segment's groups know their members: %w", segmentapi.ErrAmbiguous)
 	}
 	return user.Email, nil
@@ -387,7 +409,7 @@ func (c *Connector) invitedEmail(ctx context.Context, id string) (string, error)
 		switch {
 		case err != nil, email == id:
 			return email, err
-		case syncstate.FoldEmail(email) == syncstate.FoldEmail(id):
+		case segmentapi.FoldEmail(email) == segmentapi.FoldEmail(id):
 			found = email
 		}
 	}
@@ -398,6 +420,10 @@ func (c *Connector) invitedEmail(ctx context.Context, id string) (string, error)
 func (g *groupSyncer) Create(ctx context.Context, r *v2.Resource) (*v2.Resource, annotations.Annotations, error) {
 	if r.GetDisplayName() == "" {
 		return nil, nil, status.Error(codes.InvalidArgument, "a group needs a display name, which becomes its name in Segment")
+	}
+	ctx, workspace, err := g.c.beginChange(ctx, g.c.patient, r)
+	if err != nil {
+		return nil, nil, err
 	}
 	group, err := ask(ctx, g.c, fmt.Sprintf("creating group %q", r.GetDisplayName()), func(ctx context.Context) (*segmentapi.Group, error) {
 		return g.c.patient.Groups.Create(ctx, r.GetDisplayName())
@@ -412,7 +438,7 @@ func (g *groupSyncer) Create(ctx context.Context, r *v2.Resource) (*v2.Resource,
 	case err != nil:
 		return nil, nil, err
 	}
-	created, err := groupResource(*group)
+	created, err := groupResource(workspace, *group)
 	return created, nil, err
 }
 
@@ -430,10 +456,10 @@ func withoutGroups(err error) error {
 
 // Delete deletes a group. Its members stay in the workspace.
 func (g *groupSyncer) Delete(ctx context.Context, id, _ *v2.ResourceId) (annotations.Annotations, error) {
-	return g.c.remove(ctx, id, typeGroup, g.c.patient.Groups.Delete)
+	return g.c.deleteByID(ctx, id, typeGroup, g.c.patient.Groups.Delete)
 }
 
-func groupResource(g segmentapi.Group) (*v2.Resource, error) {
+func groupResource(workspace string, g segmentapi.Group) (*v2.Resource, error) {
 	return checked(rs.NewGroupResource(displayName(g.Name, g.ID), groupType.message(), g.ID, nil,
-		rs.WithResourceProfile(map[string]any{"group_id": g.ID})))
+		rs.WithResourceProfile(map[string]any{"group_id": g.ID, fieldWorkspace: workspace})))
 }

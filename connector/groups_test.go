@@ -44,7 +44,7 @@ func TestGrants_GroupPages(t *testing.T) {
 	const held, unlisted = "role:owner:assigned:group:g1", "source:gone:src:group:g1"
 	list := func(t *testing.T, f *fixture) {
 		f.listAll(t)
-		must(f.entitlements(t.Context(), must(groupResource(segmentapiGroup("g1")))(t)))(t)
+		must(f.entitlements(t.Context(), must(groupResource("", segmentapiGroup("g1")))(t)))(t)
 	}
 	noInvites := func(ws *sim.Workspace) { ws.Invites = nil }
 	for name, c := range map[string]struct {
@@ -91,10 +91,11 @@ func TestGrants_GroupPages(t *testing.T) {
 				c.edit(ws)
 			}
 			f := newPagedFixture(t, ws, c.size)
+			f.validate(t)
 			if c.before != nil {
 				c.before(t, f)
 			}
-			if diff := cmp.Diff(c.want, f.grantPages(t, must(groupResource(segmentapiGroup("g1")))(t))); diff != "" {
+			if diff := cmp.Diff(c.want, f.grantPages(t, must(groupResource("", segmentapiGroup("g1")))(t))); diff != "" {
 				t.Errorf("pages (-want +got):\n%s", diff)
 			}
 		})
@@ -154,7 +155,7 @@ func TestGrants_GroupGone(t *testing.T) {
 			f := newInMemoryFixture(t, full())
 			f.session = nil // So that the detail is read again.
 			f.inject(t, sim.Fault{Operation: "getUserGroup", Kind: sim.FaultStatus, Status: http.StatusNotFound})
-			group := must(groupResource(segmentapiGroup("g1")))(t)
+			group := must(groupResource("", segmentapiGroup("g1")))(t)
 			want := []string{"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:invite:new@example.com"}
 			if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), group))(t))); diff != "" {
 				t.Errorf("grants (-want +got):\n%s", diff)
@@ -190,29 +191,42 @@ func TestGrants_PendingMembers(t *testing.T) {
 	ws.Users = []sim.User{
 		{ID: "upper", Email: "TWIN@example.com"}, {ID: "lower", Email: "twin@example.com"}, {ID: "mixed", Email: "Mixed@Example.com"},
 		{ID: "spaced", Email: " spaced@example.com"}, {ID: "nobody"},
+		{ID: "kelvin", Email: "\u212aate@example.com"}, {ID: "kate", Email: "Kate@example.com"},
 	}
 	ws.Invites = []sim.Invite{
 		{Email: "PAIR@example.com"}, {Email: "pair@example.com"}, {Email: "Alone@example.com"}, {Email: "mixed@example.com"}, {Email: "TWIN@EXAMPLE.com"},
+		{Email: "ian@example.com"}, {Email: "\u00e9ve@example.com"},
 	}
 	first := newFixture(t, ws)
 	group := rowWithID(t, first.listAll(t)[typeGroup], "g2")
 	for emails, want := range map[[2]string]string{
 		// A user is preferred to an invite, in every spelling.
-		{"TWIN@example.com"}:   "user:upper",
-		{"twin@example.com"}:   "user:lower",
-		{"Twin@example.com"}:   "user:lower",
-		{"Mixed@Example.com"}:  "user:mixed",
-		{"MIXED@EXAMPLE.COM"}:  "user:mixed",
-		{"mixed@example.com"}:  "user:mixed",
-		{"TWIN@EXAMPLE.com"}:   "user:lower",
-		{"PAIR@example.com"}:   "invite:PAIR@example.com",
-		{"pair@example.com"}:   "invite:pair@example.com",
-		{"Pair@example.com"}:   "invite:pair@example.com",
-		{"Alone@example.com"}:  "invite:Alone@example.com",
-		{"alone@EXAMPLE.com"}:  "invite:Alone@example.com",
-		{"spaced@example.com"}: "user:spaced",
-		{"nobody@example.com"}: "",
-		{" "}:                  "",
+		{"TWIN@example.com"}:  "user:upper",
+		{"twin@example.com"}:  "user:lower",
+		{"Twin@example.com"}:  "user:lower",
+		{"Mixed@Example.com"}: "user:mixed",
+		{"MIXED@EXAMPLE.COM"}: "user:mixed",
+		{"mixed@example.com"}: "user:mixed",
+		{"TWIN@EXAMPLE.com"}:  "user:lower",
+		{"PAIR@example.com"}:  "invite:PAIR@example.com",
+		{"pair@example.com"}:  "invite:pair@example.com",
+		{"Pair@example.com"}:  "invite:pair@example.com",
+		{"Alone@example.com"}: "invite:Alone@example.com",
+		{"alone@EXAMPLE.com"}: "invite:Alone@example.com",
+		// Only A to Z have a case. Other characters that look alike, and blanks, are those
+		// of other people.
+		{"spaced@example.com"}:    "",
+		{" SPACED@example.com"}:   "user:spaced",
+		{"kate@example.com"}:      "user:kate",
+		{"\u212aate@example.com"}: "user:kelvin",
+		{"\u212aATE@EXAMPLE.COM"}: "user:kelvin",
+		{"ian@example.com"}:       "invite:ian@example.com",
+		{"\u0130AN@example.com"}:  "",
+		{"ian@example.com\u00a0"}: "",
+		{"\u00c9VE@example.com"}:  "",
+		{"\u00e9VE@example.com"}:  "invite:\u00e9ve@example.com",
+		{"nobody@example.com"}:    "",
+		{" "}:                     "",
 		// One person is twice on a page.
 		{"Twin@example.com", "twin@example.com"}:   "user:lower",
 		{"TWIN@example.com", "twin@example.com"}:   "user:upper user:lower",
@@ -257,7 +271,7 @@ func TestGrants_UnlistedMembers(t *testing.T) {
 				ws.Groups[0].Permissions = nil
 			})
 			ctx, logs := withObservedLog(t)
-			got := grantIDs(must(f.grants(ctx, must(groupResource(segmentapiGroup("g1")))(t)))(t))
+			got := grantIDs(must(f.grants(ctx, must(groupResource("", segmentapiGroup("g1")))(t)))(t))
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("grants (-want +got):\n%s", diff)
 			}
@@ -277,7 +291,7 @@ func TestGrants_PendingMemberInATargetedSync(t *testing.T) {
 	f.inject(t, sim.Fault{Operation: "listInvitesFromUserGroup", Kind: sim.FaultStatus, Status: http.StatusOK,
 		Body: `{"data":{"emails":["BO@example.com","cy@example.com"],"pagination":{"current":"MA=="}}}`})
 	want := []string{"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:user:u2", "group:g1:member:invite:cy@example.com", "role:owner:assigned:group:g1"}
-	got := grantIDs(must(f.grants(t.Context(), must(groupResource(segmentapiGroup("g1")))(t)))(t))
+	got := grantIDs(must(f.grants(t.Context(), must(groupResource("", segmentapiGroup("g1")))(t)))(t))
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("grants (-want +got):\n%s", diff)
 	}

@@ -185,11 +185,11 @@ func (l lookups) holding(t access.Target) holding {
 
 // entitlement is the row of an entitlement that only a permission shows to
 // exist.
-func (h holding) entitlement() (*v2.Entitlement, error) {
+func (h holding) entitlement(workspace string) (*v2.Entitlement, error) {
 	r := v2.Resource_builder{Id: resourceID(h.Type, h.ID), DisplayName: h.Name}.Build()
 	if !h.Listed {
 		var err error
-		if r, err = h.unlistedResource(); err != nil {
+		if r, err = h.unlistedResource(workspace); err != nil {
 			return nil, err
 		}
 	}
@@ -200,7 +200,7 @@ func (h holding) entitlement() (*v2.Entitlement, error) {
 }
 
 // unlistedResource describes the resource of a holding that no list returned.
-func (h holding) unlistedResource() (*v2.Resource, error) {
+func (h holding) unlistedResource(workspace string) (*v2.Resource, error) {
 	d := description{id: h.ID, profile: map[string]any{"listed": false}}
 	switch h.Type {
 	case access.TypeRole:
@@ -209,7 +209,7 @@ func (h holding) unlistedResource() (*v2.Resource, error) {
 		d.names = []string{access.LabelText(h.Labels)}
 		d.profile["labels"] = labelProfile(h.Labels)
 	}
-	return kindOf(h.Type).resource(d)
+	return kindOf(h.Type).resource(workspace, d)
 }
 
 // readSpaceNames reads the spaces once in a targeted sync, which lists nothing,

@@ -63,7 +63,7 @@ func TestLocate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var tracker syncstate.Tracker
-			s := tracker.Open(rs.SyncOpAttrs{Session: statetest.New(), SyncID: "sync"})
+			s := tracker.Open(rs.SyncOpAttrs{Session: statetest.New(), SyncID: "sync"}, segmentapi.FoldEmail)
 			for typeID, names := range c.lists {
 				var rows []syncstate.Row
 				for id, name := range names {
@@ -129,12 +129,12 @@ func TestGrants_UnlistedRolesAndResources(t *testing.T) {
 			`source:src:fn "Functions Admin" on "Web" map[] immutable=false`,
 			`warehouse:w1:owner "Workspace Owner" on "Lake" map[] immutable=true`,
 			`function:f1:ghost "Was ghost" on "f1" map[] immutable=false`,
-			`role:ghost:assigned "Assigned" on "Was ghost" map[listed:false] immutable=false`,
-			`label:env=prod,team=a:src "Source Admin" on "env=prod and team=a" map[labels:[env=prod team=a] listed:false] immutable=false`,
-			`source:gone:src "Source Admin" on "gone" map[listed:false] immutable=false`,
-			`function:gone:fn "Functions Admin" on "gone" map[listed:false] immutable=false`,
-			`space:spa_gone:uni "Unify and Engage Admin" on "spa_gone" map[listed:false] immutable=false`,
-			`warehouse:gone:wh "Warehouse Destination Admin" on "gone" map[listed:false] immutable=true`,
+			`role:ghost:assigned "Assigned" on "Was ghost" map[listed:false workspace_id:wksp] immutable=false`,
+			`label:env=prod,team=a:src "Source Admin" on "env=prod and team=a" map[labels:[env=prod team=a] listed:false workspace_id:wksp] immutable=false`,
+			`source:gone:src "Source Admin" on "gone" map[listed:false workspace_id:wksp] immutable=false`,
+			`function:gone:fn "Functions Admin" on "gone" map[listed:false workspace_id:wksp] immutable=false`,
+			`space:spa_gone:uni "Unify and Engage Admin" on "spa_gone" map[listed:false workspace_id:wksp] immutable=false`,
+			`warehouse:gone:wh "Warehouse Destination Admin" on "gone" map[listed:false workspace_id:wksp] immutable=true`,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("entitlements of %v (-want +got):\n%s", r.GetId(), diff)
@@ -162,12 +162,12 @@ func TestGrants_UnlistedRolesAndResources(t *testing.T) {
 			`source:src:fn stores=false "" map[] immutable=false`,
 			`warehouse:w1:owner stores=false "" map[] immutable=true`,
 			`function:f1:ghost stores=false "" map[] immutable=false`,
-			`role:ghost:assigned stores=true "Was ghost" map[listed:false] immutable=false`,
-			`label:env=prod,team=a:src stores=true "env=prod and team=a" map[labels:[env=prod team=a] listed:false] immutable=false`,
-			`source:gone:src stores=true "gone" map[listed:false] immutable=false`,
-			`function:gone:fn stores=true "gone" map[listed:false] immutable=false`,
-			`space:spa_gone:uni stores=true "spa_gone" map[listed:false] immutable=false`,
-			`warehouse:gone:wh stores=true "gone" map[listed:false] immutable=true`,
+			`role:ghost:assigned stores=true "Was ghost" map[listed:false workspace_id:wksp] immutable=false`,
+			`label:env=prod,team=a:src stores=true "env=prod and team=a" map[labels:[env=prod team=a] listed:false workspace_id:wksp] immutable=false`,
+			`source:gone:src stores=true "gone" map[listed:false workspace_id:wksp] immutable=false`,
+			`function:gone:fn stores=true "gone" map[listed:false workspace_id:wksp] immutable=false`,
+			`space:spa_gone:uni stores=true "spa_gone" map[listed:false workspace_id:wksp] immutable=false`,
+			`warehouse:gone:wh stores=true "gone" map[listed:false workspace_id:wksp] immutable=true`,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("grants of %v (-want +got):\n%s", r.GetId(), diff)
@@ -180,7 +180,7 @@ func TestGrants_UnlistedRolesAndResources(t *testing.T) {
 func TestGrants_UnreadLists(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())
-	user, group := must(userResource(segmentapiUser("u1")))(t), must(groupResource(segmentapiGroup("g1")))(t)
+	user, group := must(userResource("", segmentapiUser("u1")))(t), must(groupResource("", segmentapiGroup("g1")))(t)
 	// The SDK asks for no static entitlements there.
 	var extra []string
 	for _, r := range []*v2.Resource{user, group} {
@@ -241,13 +241,13 @@ func TestGrants_SpacesInATargetedSync(t *testing.T) {
 				f.inject(t, c.fault)
 			}
 			// A user without permissions on spaces needs no list of them.
-			must(f.grants(t.Context(), must(userResource(segmentapiUser("u3")))(t)))(t)
+			must(f.grants(t.Context(), must(userResource("", segmentapiUser("u3")))(t)))(t)
 			if asked := f.requestCounts()["listSpaces"]; asked != 0 {
 				t.Errorf("spaces were listed for nothing")
 			}
 			var got []string
 			for _, id := range []string{"u1", "u2"} {
-				grants, err := f.grants(t.Context(), must(userResource(segmentapiUser(id)))(t))
+				grants, err := f.grants(t.Context(), must(userResource("", segmentapiUser(id)))(t))
 				if status.Code(err) != c.code {
 					t.Fatalf("%s: %v, want %s", id, err, c.code)
 				}

@@ -53,16 +53,16 @@ func (i *inviteSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Resou
 
 // Delete withdraws an invite.
 func (i *inviteSyncer) Delete(ctx context.Context, id, _ *v2.ResourceId) (annotations.Annotations, error) {
-	return i.c.remove(ctx, id, typeInvite, i.c.patient.Invites.Delete)
+	return i.c.deleteByID(ctx, id, typeInvite, i.c.patient.Invites.Delete)
 }
 
-func inviteResource(email string) (*v2.Resource, error) {
+func inviteResource(workspace, email string) (*v2.Resource, error) {
 	shown := clip(strings.TrimSpace(email), maxDisplayName)
 	// Without this the trait is "enabled": the status of the resource does not reach
 	// the trait, and baton's own actions read the trait.
 	unknown := rs.WithStatus(v2.UserTrait_Status_STATUS_UNSPECIFIED) //nolint:staticcheck // Deprecated, see above.
 	return checked(rs.NewUserResource(displayName(shown), inviteType.message(), email, append(emailTraits(shown), unknown),
-		rs.WithResourceProfile(map[string]any{"email": shown}),
+		rs.WithResourceProfile(map[string]any{"email": shown, fieldWorkspace: workspace}),
 		rs.WithResourceStatus(v2.Status_RESOURCE_STATUS_UNSPECIFIED, "invitation pending"),
 	))
 }

@@ -13,7 +13,7 @@ import (
 func TestList_Invite(t *testing.T) {
 	t.Parallel()
 	invite := rowWithID(t, newFixture(t, small()).listAll(t)[typeInvite], "new@example.com")
-	if diff := cmp.Diff(map[string]any{"email": "new@example.com"}, invite.GetProfile().AsMap()); diff != "" {
+	if diff := cmp.Diff(map[string]any{"email": "new@example.com", "workspace_id": workspaceID}, invite.GetProfile().AsMap()); diff != "" {
 		t.Errorf("profile (-want +got):\n%s", diff)
 	}
 	trait := must(rs.GetUserTrait(invite))(t)

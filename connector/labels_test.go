@@ -29,8 +29,9 @@ func TestLabelProfile(t *testing.T) {
 func TestGet_LabelSet(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, full())
+	f.validate(t)
 	got := must(f.get(t.Context(), typeLabel, "env=prod,team=a%2Cb"))(t)
-	want := map[string]any{"listed": false, "labels": []any{"env=prod", "team=a%2Cb"}}
+	want := map[string]any{"listed": false, "labels": []any{"env=prod", "team=a%2Cb"}, "workspace_id": workspaceID}
 	if diff := cmp.Diff(want, got.GetProfile().AsMap()); diff != "" || got.GetDisplayName() != "env=prod and team=a,b" {
 		t.Errorf("%q, profile (-want +got):\n%s", got.GetDisplayName(), diff)
 	}

@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 
@@ -55,6 +56,23 @@ func report(ctx context.Context, s syncstate.Sync) error {
 				zap.Strings("resource_types", skipped))
 		}
 	})
+}
+
+// withWorkspace returns a context whose log lines name the workspace, those of the
+// library included.
+func withWorkspace(ctx context.Context, id string) context.Context {
+	return ctxzap.ToContext(ctx, ctxzap.Extract(ctx).With(zap.String(fieldWorkspace, id)))
+}
+
+// logUnchanged logs the one line that a change leaves if there was nothing to change.
+func logUnchanged(ctx context.Context, operation string, subject *v2.ResourceId, why string, fields ...zap.Field) {
+	ctxzap.Extract(ctx).Info("nothing to change: "+why, append(fields,
+		zap.String("operation", operation), zap.String("subject", subject.GetResourceType()+" "+subject.GetResource()))...)
+}
+
+// noSuch is the reason if the workspace does not have what a change is about.
+func noSuch(workspace string, id *v2.ResourceId) string {
+	return fmt.Sprintf("workspace %s has no %s %s", workspace, id.GetResourceType(), id.GetResource())
 }
 
 func logUnknown(ctx context.Context, kinds map[string]int) {

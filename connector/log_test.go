@@ -158,15 +158,15 @@ func TestReport_UnknownScopesWithoutAStore(t *testing.T) {
 	f := newFixture(t, ws)
 	f.session = nil
 	ctx, logs := withObservedLog(t)
-	must(f.grants(ctx, must(userResource(segmentapiUser("u2")))(t)))(t)
+	must(f.grants(ctx, must(userResource("", segmentapiUser("u2")))(t)))(t)
 	warnings := logs.FilterMessageSnippet("not shown: no grants").All()
 	if len(warnings) != 1 || warnings[0].ContextMap()["scope"] != "DESTINATION" || warnings[0].ContextMap()["count"] != int64(2) {
 		t.Errorf("warnings: %v", warnings)
 	}
 }
 
-// Each change has one log line with the subject and the change, and without
-// secrets.
+// Each change has one log line with the subject, the change and the workspace, and
+// without secrets.
 func TestAuditLog_OneLinePerChange(t *testing.T) {
 	t.Parallel()
 	for operation, want := range map[string][2]string{
@@ -198,7 +198,7 @@ func TestAuditLog_OneLinePerChange(t *testing.T) {
 				t.Fatalf("lines: %v", lines)
 			}
 			fields := lines[0].ContextMap()
-			if fields["subject"] != want[0] || fields["change"] != want[1] {
+			if fields["subject"] != want[0] || fields["change"] != want[1] || fields["workspace_id"] != workspaceID {
 				t.Errorf("%v, want %v", fields, want)
 			}
 			for _, e := range logs.All() {

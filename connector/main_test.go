@@ -92,6 +92,14 @@ func (f *fixture) inAnotherProcess() *fixture {
 	return &fixture{Connector: &Connector{client: f.client, patient: f.patient}, sim: f.sim, session: f.session}
 }
 
+// validate makes the workspace known, as the SDK does before each sync, and forgets
+// the requests for that.
+func (f *fixture) validate(t *testing.T) {
+	t.Helper()
+	must(f.Validate(t.Context()))(t)
+	f.sim.ResetJournal()
+}
+
 // opts are those of every call in the sync.
 func (f *fixture) opts() rs.SyncOpAttrs { return rs.SyncOpAttrs{Session: f.session, SyncID: "sync"} }
 

@@ -100,7 +100,7 @@ type listing[T any] struct {
 	// unknown reports that a workspace does not know a part, and so has no rows of
 	// it. It may be nil.
 	unknown  func(part string, err error) bool
-	resource func(T) (*v2.Resource, error)
+	resource resourceFunc[T]
 	// email returns the e-mail by which other calls refer to a row. It may be nil.
 	email func(T) string
 	// keep stores what a row says beyond itself. It may be nil.
@@ -116,7 +116,10 @@ func (l listing[T]) read(ctx context.Context, c *Connector, opts rs.SyncOpAttrs)
 	if token.Phase == "" && len(l.parts) > 0 {
 		token.Phase = l.parts[0]
 	}
-	s := c.tracker.Open(opts)
+	s, workspace, err := c.openSync(ctx, opts)
+	if err != nil {
+		return nil, nil, err
+	}
 	if opts.PageToken.Token == "" {
 		if err = s.BeginList(ctx, l.kind.id); err != nil {
 			return nil, nil, err
@@ -127,7 +130,7 @@ func (l listing[T]) read(ctx context.Context, c *Connector, opts rs.SyncOpAttrs)
 	if err != nil {
 		return nil, nil, err
 	}
-	resources, err := l.store(ctx, s, page.Items)
+	resources, err := l.store(ctx, s, workspace, page.Items)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -169,10 +172,10 @@ func (l listing[T]) request(ctx context.Context, c *Connector, token pageToken) 
 }
 
 // store makes resources of rows and keeps what later calls ask for.
-func (l listing[T]) store(ctx context.Context, s syncstate.Sync, items []T) ([]*v2.Resource, error) {
+func (l listing[T]) store(ctx context.Context, s syncstate.Sync, workspace string, items []T) ([]*v2.Resource, error) {
 	resources, rows := make([]*v2.Resource, len(items)), make([]syncstate.Row, len(items))
 	for i, item := range items {
-		r, err := l.resource(item)
+		r, err := l.resource(workspace, item)
 		if err != nil {
 			return nil, err
 		}

@@ -76,7 +76,7 @@ func TestList_RefusedCursor(t *testing.T) {
 			return readList(f, syncerOf[*grantableCatalog[segmentapi.Space]](f, typeSpace).List)
 		},
 		"listUsersFromUserGroup": func(f *fixture) error {
-			_, err := f.grants(t.Context(), must(groupResource(segmentapiGroup("g1")))(t))
+			_, err := f.grants(t.Context(), must(groupResource("", segmentapiGroup("g1")))(t))
 			return err
 		},
 	} {

@@ -11,10 +11,10 @@ import (
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	"github.com/conductorone/baton-sdk/pkg/annotations"
 	"github.com/conductorone/baton-sdk/pkg/types/grant"
+	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/baton-segment/baton-segment/connector/internal/syncstate"
 	"github.com/baton-segment/baton-segment/segmentapi"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
@@ -35,7 +35,11 @@ func (r roleGrants) Grant(ctx context.Context, principal *v2.Resource, ent *v2.E
 	if err != nil {
 		return nil, nil, err
 	}
-	added, named, err := c.assignmentOf(ctx, t)
+	ctx, workspace, err := c.beginChange(ctx, c.client, principal, ent.GetResource())
+	if err != nil {
+		return nil, nil, err
+	}
+	added, named, err := assignmentOf(workspace, t)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -63,6 +67,7 @@ func (r roleGrants) Grant(ctx context.Context, principal *v2.Resource, ent *v2.E
 	}
 	granted := []*v2.Grant{newGrant(e.typeID, e.id, e.slug, holder, opts...)}
 	if change.Empty() {
+		logUnchanged(ctx, "grant", holder, fmt.Sprintf("the %s holds it already", holder.GetResourceType()), zap.Stringer("entitlement", e))
 		return granted, annotations.New(&v2.GrantAlreadyExists{}), nil
 	}
 	return granted, nil, nil
@@ -84,9 +89,14 @@ func (r roleGrants) Revoke(ctx context.Context, g *v2.Grant) (annotations.Annota
 	if err != nil {
 		return nil, err
 	}
+	ctx, workspace, err := c.beginChange(ctx, c.client, g.GetPrincipal(), g.GetEntitlement().GetResource())
+	if err != nil {
+		return nil, err
+	}
 	change, err := c.edit(ctx, fmt.Sprintf("revoking %s from", g.GetEntitlement().GetId()), holder, segmentapi.RevokeFunc(shownBy(t)))
 	switch {
 	case reportedGone(err, holder):
+		logUnchanged(ctx, "revoke", holder, noSuch(workspace, holder), zap.Stringer("entitlement", e))
 		return annotations.New(&v2.GrantAlreadyRevoked{}), nil
 	case err != nil:
 		return nil, err
@@ -98,6 +108,7 @@ func (r roleGrants) Revoke(ctx context.Context, g *v2.Grant) (annotations.Annota
 			return nil, err
 		}
 	}
+	logUnchanged(ctx, "revoke", holder, fmt.Sprintf("the %s does not hold it", holder.GetResourceType()), zap.Stringer("entitlement", e))
 	return annotations.New(&v2.GrantAlreadyRevoked{}), nil
 }
 
@@ -127,7 +138,7 @@ func retryNotFound[T any](ctx context.Context, change func(context.Context) (T, 
 
 // assignmentOf returns the assignment that gives a role on a target, or false if
 // the target's labels are not known from its id.
-func (c *Connector) assignmentOf(ctx context.Context, t access.Target) (segmentapi.Assignment, bool, error) {
+func assignmentOf(workspace string, t access.Target) (segmentapi.Assignment, bool, error) {
 	scope, _ := access.ScopeOf(t.Type)
 	a := segmentapi.Assignment{RoleID: t.RoleID, Scope: segmentapi.Scope{Type: scope, ID: t.ID}}
 	if t.Type == access.TypeLabel {
@@ -136,11 +147,10 @@ func (c *Connector) assignmentOf(ctx context.Context, t access.Target) (segmenta
 			return a, false, checkTarget(t)
 		}
 	}
-	var err error
 	if scope == segmentapi.ScopeWorkspace {
-		a.Scope.ID, err = c.workspaceID(ctx, syncstate.Sync{})
+		a.Scope.ID = workspace
 	}
-	return a, true, err
+	return a, true, nil
 }
 
 // checkTarget refuses the id of a set of labels that no sync can show.
@@ -219,16 +229,54 @@ func errNoLonger(holder *v2.ResourceId) error {
 	return status.Errorf(codes.NotFound, "Segment has no %s %s any more: sync again", holder.GetResourceType(), holder.GetResource())
 }
 
-// remove deletes a user, an invite or a group. One that has gone already is a
-// success with ResourceDoesNotExist.
-func (c *Connector) remove(ctx context.Context, id *v2.ResourceId, typeID string, remove func(context.Context, string) (bool, error)) (annotations.Annotations, error) {
-	if id.GetResourceType() != typeID || id.GetResource() == "" {
-		return nil, status.Errorf(codes.InvalidArgument, "%s %q is not the id of a %s", id.GetResourceType(), id.GetResource(), typeID)
+// deleteByID deletes a user, an invite or a group. One that has gone already is a
+// success with ResourceDoesNotExist. The workspace cannot be compared, because a caller
+// passes nothing but the id.
+func (c *Connector) deleteByID(ctx context.Context, id *v2.ResourceId, typeID string, remove removeFunc) (annotations.Annotations, error) {
+	if err := checkRemovable(id, typeID); err != nil {
+		return nil, err
 	}
-	what := fmt.Sprintf("removing %s %s", typeID, id.GetResource())
-	removed, err := ask(ctx, c, what, func(ctx context.Context) (bool, error) { return remove(ctx, id.GetResource()) })
+	ctx, workspace, err := c.beginChange(ctx, c.patient)
+	if err != nil {
+		return nil, err
+	}
+	removed, err := c.remove(ctx, "delete", workspace, id, remove)
 	if err != nil || removed {
 		return nil, err
 	}
 	return annotations.New(&v2.ResourceDoesNotExist{}), nil
+}
+
+// A removeFunc removes a user, an invite or a group, and reports whether there was
+// one.
+type removeFunc func(ctx context.Context, id string) (bool, error)
+
+// remove removes a user, an invite or a group, and reports whether there was one.
+func (c *Connector) remove(ctx context.Context, operation, workspace string, id *v2.ResourceId, remove removeFunc) (bool, error) {
+	what := fmt.Sprintf("removing %s %s", id.GetResourceType(), id.GetResource())
+	removed, err := ask(ctx, c, what, func(ctx context.Context) (bool, error) { return remove(ctx, id.GetResource()) })
+	if err == nil && !removed {
+		logUnchanged(ctx, operation, id, noSuch(workspace, id))
+	}
+	return removed, err
+}
+
+// checkRemovable refuses an id that is not one of the type. An unknown id counts as
+// removed already, so a mistake would go unnoticed.
+func checkRemovable(id *v2.ResourceId, typeID string) error {
+	given := id.GetResource()
+	switch {
+	case id.GetResourceType() != typeID || given == "":
+		return status.Errorf(codes.InvalidArgument, "%s %q is not the id of a %s", id.GetResourceType(), given, typeID)
+	case strings.HasPrefix(given, "bid:r:"):
+		return status.Errorf(codes.InvalidArgument, "%q is not a Segment id: use the part after the last slash", given)
+	case typeID == typeInvite && !strings.Contains(given, "@"):
+		return status.Errorf(codes.InvalidArgument, "%q is not the id of an invite, which is the e-mail: to remove a user, use the id with the resource type user", given)
+	case typeID == typeUser && strings.Contains(given, "@"):
+		return status.Errorf(codes.InvalidArgument,
+			"%q is an e-mail and not the id of a user: to remove a user, use the id of the user's row; to withdraw an invite, use the e-mail with the resource type invite", given)
+	case typeID == typeGroup && strings.Contains(given, "@"):
+		return status.Errorf(codes.InvalidArgument, "%q is an e-mail and not the id of a group: use the id of the group's row", given)
+	}
+	return nil
 }

@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/baton-segment/baton-segment/connector/internal/syncstate"
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
@@ -263,7 +262,7 @@ func TestGrant_ContextEndsWhileTheWorkspaceIsRead(t *testing.T) {
 		f.inject(t, sim.Fault{Operation: "getWorkspace", Ordinal: 1, Kind: sim.FaultDelay, Delay: time.Minute})
 		first := make(chan error, 1)
 		go func() {
-			_, err := f.workspaceID(t.Context(), syncstate.Sync{})
+			_, err := f.workspaceID(t.Context(), f.client)
 			first <- err
 		}()
 		synctest.Wait()

@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
 // Create returns the row that a sync has. If the plan may lack groups, the error
@@ -162,5 +164,48 @@ func TestRevoke_GroupDeletedMeanwhile(t *testing.T) {
 	}
 	if f.requestCounts()["getUserGroup"] != 1 {
 		t.Error("the group was not read")
+	}
+}
+
+// Segment knows the members of a group by address. Addresses that differ in more than
+// the case of A to Z are those of different people, so each is changed alone.
+func TestGrantAndRevoke_MembersWhoseEmailsLookAlike(t *testing.T) {
+	t.Parallel()
+	for name, pair := range map[string][2]string{
+		"KELVIN SIGN":                    {"kate@example.com", "\u212aate@example.com"},
+		"LATIN CAPITAL I WITH DOT ABOVE": {"ian@example.com", "\u0130an@example.com"},
+		"a no-break space":               {"ann@example.com", "ann@example.com\u00a0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ws := writable()
+			ws.Users = append(ws.Users, sim.User{ID: "a", Email: pair[0]}, sim.User{ID: "b", Email: pair[1]})
+			f := newFixture(t, ws)
+			for _, principal := range []string{"user:a", "user:b"} {
+				other := segmentapi.ErrAmbiguous
+				if _, _, err := f.grantTo(t.Context(), "group:g2:member", principal); errors.Is(err, other) {
+					t.Errorf("granting to %s: %v", principal, err)
+				}
+				if _, err := f.revokeFrom(t.Context(), "group:g2:member", principal); errors.Is(err, other) {
+					t.Errorf("revoking from %s: %v", principal, err)
+				}
+			}
+		})
+	}
+}
+
+// An invite is not another one whose address looks alike.
+func TestGrant_InviteWhoseEmailLooksLikeAnother(t *testing.T) {
+	t.Parallel()
+	ws := writable()
+	ws.Invites = []sim.Invite{{Email: "\u212aate@example.com"}, {Email: "ian@example.com\u00a0"}}
+	f := newFixture(t, ws)
+	for _, email := range []string{"kate@example.com", "ian@example.com", "\u0130an@example.com"} {
+		if _, _, err := f.grantTo(t.Context(), "group:g2:member", "invite:"+email); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "is not invited any more") {
+			t.Errorf("%q: %v", email, err)
+		}
+	}
+	if writes := f.writes(); len(writes) > 0 {
+		t.Errorf("it wrote %v", writes)
 	}
 }

@@ -163,7 +163,7 @@ func TestProvisioning_Refusals(t *testing.T) {
 			`"source" is not the id of an entitlement, which is type:resource:slug`},
 		// Revocations.
 		"another workspace": {nil, revoking("workspace:other:member", "user:u3"), codes.FailedPrecondition,
-			`the token is one of workspace wksp, not of workspace other: use the token that the file was synced with, or sync again`},
+			`the token is one of workspace wksp, not of workspace other: use the token that the file was synced with, or sync into a new file`},
 		"a role held through a group": {held("group:g2", onSource), revoking("source:src:src", "user:u3"), codes.FailedPrecondition,
 			`user u3 holds source:src:src not directly but through the group "g2" (g2): take the user out of the group, or revoke it from the group`},
 		"a role held through two groups": {combined(held("group:g1", onSource), held("group:g2", onSource), func(ws *sim.Workspace) {
@@ -205,6 +205,16 @@ func TestProvisioning_Refusals(t *testing.T) {
 		// Invalid ids.
 		"a user without an id": {nil, deleting("user:"), codes.InvalidArgument,
 			`user "" is not the id of a user`},
+		"a user by e-mail": {nil, deleting("user:bo@example.com"), codes.InvalidArgument,
+			`"bo@example.com" is an e-mail and not the id of a user: to remove a user, use the id of the user's row; to withdraw an invite, use the e-mail with the resource type invite`},
+		"a group by e-mail": {nil, deleting("group:bo@example.com"), codes.InvalidArgument,
+			`"bo@example.com" is an e-mail and not the id of a group: use the id of the group's row`},
+		"an invite by another id": {nil, deleting("invite:u2"), codes.InvalidArgument,
+			`"u2" is not the id of an invite, which is the e-mail: to remove a user, use the id with the resource type user`},
+		"a user by the id of a row": {nil, deleting("user:bid:r:user/u2"), codes.InvalidArgument,
+			`"bid:r:user/u2" is not a Segment id: use the part after the last slash`},
+		"a member of the workspace by e-mail": {nil, revoking("workspace:wksp:member", "user:bo@example.com"), codes.InvalidArgument,
+			`"bo@example.com" is an e-mail and not the id of a user: to remove a user, use the id of the user's row; to withdraw an invite, use the e-mail with the resource type invite`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -15,6 +15,7 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/annotations"
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -367,7 +368,7 @@ func TestGrantAndRevoke_OnlyIDsCount(t *testing.T) {
 				plain, edited := newInMemoryFixture(t, writable()), newInMemoryFixture(t, writable())
 				holder := principalOf(principal)
 				// The e-mail is another user's, who must not change.
-				outdated := must(userResource(segmentapi.User{ID: "u3", Name: "Cy", Email: "cy@example.com"}))(t)
+				outdated := must(userResource("", segmentapi.User{ID: "u3", Name: "Cy", Email: "cy@example.com"}))(t)
 				outdated.SetId(holder.GetId())
 				outdated.SetParentResourceId(resourceID(typeWorkspace, "other"))
 				outdated.SetAnnotations(annotations.New(&v2.ExternalLink{Url: "https://example.com"}, &v2.GrantImmutable{}))
@@ -405,7 +406,8 @@ func TestGrantAndRevoke_OnlyIDsCount(t *testing.T) {
 	}
 }
 
-// If there is nothing to do, the call succeeds, says so and writes nothing.
+// If there is nothing to do, the call succeeds, says so, logs one line with the reason
+// and writes nothing.
 func TestProvisioning_NothingToDo(t *testing.T) {
 	t.Parallel()
 	exists, revoked, gone := &v2.GrantAlreadyExists{}, &v2.GrantAlreadyRevoked{}, &v2.ResourceDoesNotExist{}
@@ -414,40 +416,52 @@ func TestProvisioning_NothingToDo(t *testing.T) {
 		opts []sim.Option
 		do   attempt
 		says proto.Message
+		// why is the reason in the one line that the log has.
+		why string
 	}{
-		"held by a user":                    {do: granting("role:owner:assigned", "user:u1"), says: exists},
-		"held by a group":                   {do: granting("role:owner:assigned", "group:g1"), says: exists},
-		"held on one label":                 {do: granting("label:env=prod:owner", "user:u3"), says: exists},
-		"a member":                          {do: granting("group:g1:member", "user:u1"), says: exists},
-		"a pending member":                  {do: granting("group:g1:member", "invite:new@example.com"), says: exists},
-		"a pending member in other case":    {do: granting("group:g1:member", "invite:NEW@example.com"), says: exists},
-		"a deleted user":                    {do: revoking("source:src:src", "user:gone"), says: revoked},
-		"a deleted group":                   {do: revoking("source:src:src", "group:gone"), says: revoked},
-		"not held by a group":               {do: revoking("source:src:src", "group:g2"), says: revoked},
-		"an unknown role":                   {do: revoking("source:src:nonsense", "user:u3"), says: revoked},
-		"an unrestricted one for a label":   {do: revoking("label:env=prod:owner", "user:u1"), says: revoked},
-		"not a member":                      {do: revoking("group:g2:member", "user:u1"), says: revoked},
-		"not a pending member":              {do: revoking("group:g2:member", "invite:new@example.com"), says: revoked},
-		"a deleted member":                  {do: revoking("group:g2:member", "user:gone"), says: revoked},
-		"a deleted invite":                  {do: revoking("group:g2:member", "invite:gone@example.com"), says: revoked},
-		"a member of a deleted group":       {do: revoking("group:gone:member", "user:u1"), says: revoked},
-		"a deleted member of the workspace": {do: revoking("workspace:wksp:member", "user:gone"), says: revoked},
-		"on a plan without groups":          {opts: []sim.Option{sim.WithoutFeatures(sim.FeatureGroups)}, do: revoking("source:src:src", "user:u1"), says: revoked},
-		"on a plan without groups, and 404": {opts: []sim.Option{sim.WithoutFeatures(sim.FeatureGroups), sim.WithGateStatus(404)}, do: revoking("source:src:src", "user:u1"), says: revoked},
-		"a deleted user, deleted again":     {do: deleting("user:gone"), says: gone},
-		"a deleted invite, deleted again":   {do: deleting("invite:gone@example.com"), says: gone},
-		"a deleted group, deleted again":    {do: deleting("group:gone"), says: gone},
+		"held by a user":                    {do: granting("role:owner:assigned", "user:u1"), says: exists, why: "the user holds it already"},
+		"held by a group":                   {do: granting("role:owner:assigned", "group:g1"), says: exists, why: "the group holds it already"},
+		"held on one label":                 {do: granting("label:env=prod:owner", "user:u3"), says: exists, why: "the user holds it already"},
+		"a member":                          {do: granting("group:g1:member", "user:u1"), says: exists, why: "the user is in the group already"},
+		"a pending member":                  {do: granting("group:g1:member", "invite:new@example.com"), says: exists, why: "the invite is in the group already"},
+		"a pending member in other case":    {do: granting("group:g1:member", "invite:NEW@example.com"), says: exists, why: "the invite is in the group already"},
+		"a deleted user":                    {do: revoking("source:src:src", "user:gone"), says: revoked, why: "workspace wksp has no user gone"},
+		"a deleted group":                   {do: revoking("source:src:src", "group:gone"), says: revoked, why: "workspace wksp has no group gone"},
+		"not held by a group":               {do: revoking("source:src:src", "group:g2"), says: revoked, why: "the group does not hold it"},
+		"an unknown role":                   {do: revoking("source:src:nonsense", "user:u3"), says: revoked, why: "the user does not hold it"},
+		"an unrestricted one for a label":   {do: revoking("label:env=prod:owner", "user:u1"), says: revoked, why: "the user does not hold it"},
+		"not a member":                      {do: revoking("group:g2:member", "user:u1"), says: revoked, why: "the user is not in the group"},
+		"not a pending member":              {do: revoking("group:g2:member", "invite:new@example.com"), says: revoked, why: "the invite is not in the group"},
+		"a deleted member":                  {do: revoking("group:g2:member", "user:gone"), says: revoked, why: "workspace wksp has no user gone"},
+		"a deleted invite":                  {do: revoking("group:g2:member", "invite:gone@example.com"), says: revoked, why: "the invite is not in the group"},
+		"a member of a deleted group":       {do: revoking("group:gone:member", "user:u1"), says: revoked, why: "workspace wksp has no group gone"},
+		"a deleted member of the workspace": {do: revoking("workspace:wksp:member", "user:gone"), says: revoked, why: "workspace wksp has no user gone"},
+		"on a plan without groups":          {opts: []sim.Option{sim.WithoutFeatures(sim.FeatureGroups)}, do: revoking("source:src:src", "user:u1"), says: revoked, why: "the user does not hold it"},
+		"on a plan without groups, and 404": {opts: []sim.Option{sim.WithoutFeatures(sim.FeatureGroups), sim.WithGateStatus(404)}, do: revoking("source:src:src", "user:u1"), says: revoked, why: "the user does not hold it"},
+		"a member of the workspace":         {do: granting("workspace:wksp:member", "user:u2"), says: exists, why: "the user is a member already"},
+		"a deleted user, deleted again":     {do: deleting("user:gone"), says: gone, why: "workspace wksp has no user gone"},
+		"a deleted invite, deleted again":   {do: deleting("invite:gone@example.com"), says: gone, why: "workspace wksp has no invite gone@example.com"},
+		"a deleted group, deleted again":    {do: deleting("group:gone"), says: gone, why: "workspace wksp has no group gone"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, writable(), c.opts...)
 			before := f.state()
-			annos, err := c.do(t.Context(), f)
+			ctx, logs := withObservedLog(t)
+			annos, err := c.do(ctx, f)
 			if err != nil || len(annos) != 1 || !annos.Contains(c.says) {
 				t.Errorf("%v, %v", annos, err)
 			}
 			if writes := f.writes(); len(writes) > 0 {
 				t.Errorf("it wrote %v", writes)
+			}
+			lines := logs.FilterMessageSnippet("nothing to change").FilterField(zap.String("workspace_id", workspaceID)).All()
+			if len(lines) != 1 || lines[0].Message != "nothing to change: "+c.why || lines[0].Level != zap.InfoLevel {
+				t.Fatalf("the log has %v, want one line with %q", lines, c.why)
+			}
+			fields := lines[0].ContextMap()
+			if fields["operation"] == nil || fields["subject"] == nil {
+				t.Errorf("the line has the fields %v", fields)
 			}
 			if diff := cmp.Diff(before, f.state()); diff != "" {
 				t.Errorf("the workspace (-want +got):\n%s", diff)

@@ -10,8 +10,8 @@ import (
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
 // If a list is read again, in a sync that was interrupted and resumed, stored
@@ -141,7 +141,7 @@ func TestStaticEntitlements_LateAnswerOfAnAbandonedCall(t *testing.T) {
 			})
 		}
 		for _, typeID := range []string{typeSource, typeSpace} {
-			if err := f.tracker.Open(f.opts()).AddRows(t.Context(), typeID, nil); err != nil {
+			if err := f.tracker.Open(f.opts(), segmentapi.FoldEmail).AddRows(t.Context(), typeID, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -161,25 +161,4 @@ func TestStaticEntitlements_LateAnswerOfAnAbandonedCall(t *testing.T) {
 			t.Errorf("spaces have the entitlements %v, want one", rows)
 		}
 	})
-}
-
-// The workspace of a resumed sync may be another one. The next sync of the
-// process must not use it.
-func TestWorkspaceID_OfAnotherSync(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, small())
-	before := f.inAnotherProcess()
-	before.session = statetest.New()
-	s := before.tracker.Open(before.opts())
-	if err := s.SetWorkspace(t.Context(), "other"); err != nil {
-		t.Fatal(err)
-	}
-	if id := must(f.workspaceID(t.Context(), s))(t); id != "other" {
-		t.Errorf("the resumed sync has the workspace %s", id)
-	}
-	user := rowWithID(t, f.listAll(t)[typeUser], "u2")
-	want := []string{"workspace:" + workspaceID + ":member:user:u2"}
-	if diff := cmp.Diff(want, grantIDs(must(f.grants(t.Context(), user))(t))); diff != "" {
-		t.Errorf("grants (-want +got):\n%s", diff)
-	}
 }

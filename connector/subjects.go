@@ -175,7 +175,7 @@ type subjectReader struct {
 	// memberOf is the type in which the subject is a member, and membership the
 	// entitlement to be one.
 	memberOf   string
-	membership func(context.Context, syncstate.Sync) (*v2.Entitlement, error)
+	membership func(workspace string) *v2.Entitlement
 }
 
 // entitlements returns the entitlements that are known from this subject's
@@ -189,7 +189,10 @@ func (c *Connector) entitlements(ctx context.Context, id *v2.ResourceId, opts rs
 	if err != nil {
 		return nil, nil, err
 	}
-	s := c.tracker.Open(opts)
+	s, workspace, err := c.openSync(ctx, opts)
+	if err != nil {
+		return nil, nil, err
+	}
 	sub, err := c.subject(ctx, s, id, reader.detail)
 	if err != nil || sub.gone() {
 		return nil, nil, err
@@ -203,7 +206,7 @@ func (c *Connector) entitlements(ctx context.Context, id *v2.ResourceId, opts rs
 		if h.Foretold {
 			continue
 		}
-		row, rowErr := h.entitlement()
+		row, rowErr := h.entitlement(workspace)
 		if rowErr != nil {
 			return nil, nil, rowErr
 		}
@@ -214,11 +217,7 @@ func (c *Connector) entitlements(ctx context.Context, id *v2.ResourceId, opts rs
 		return nil, nil, err
 	}
 	if !static {
-		row, rowErr := reader.membership(ctx, s)
-		if rowErr != nil {
-			return nil, nil, rowErr
-		}
-		rows = append(rows, row)
+		rows = append(rows, reader.membership(workspace))
 	}
 	rows, next, err := paginate(id, rows, token)
 	return rows, results(next), err
@@ -260,6 +259,7 @@ const phaseUnlisted = "unlisted"
 // subjectGrants are the grants to a user or group.
 type subjectGrants struct {
 	id          *v2.ResourceId
+	workspace   string
 	permissions []segmentapi.Permission
 	// memberships are further grants to it.
 	memberships []*v2.Grant
@@ -285,7 +285,7 @@ func (g subjectGrants) page(ctx context.Context, s syncstate.Sync, token pageTok
 			ordinary = append(ordinary, newGrant(held.Type, held.ID, held.slug(), g.id, options...))
 			continue
 		}
-		r, rowErr := held.unlistedResource()
+		r, rowErr := held.unlistedResource(g.workspace)
 		if rowErr != nil {
 			return nil, nil, rowErr
 		}

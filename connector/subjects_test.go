@@ -172,8 +172,9 @@ func TestEntitlements_GoneStaysGone(t *testing.T) {
 			f.inject(t, sim.Fault{Operation: "getUserGroup", Kind: sim.FaultStatus, Status: http.StatusNotFound})
 			must(f.entitlements(ctx, r))(t)
 			f.sim.ClearFaults()
-			f.requestCounts()
-			for _, in := range []*fixture{f, f.inAnotherProcess()} {
+			other := f.inAnotherProcess()
+			other.validate(t)
+			for _, in := range []*fixture{f, other} {
 				if extra := must(in.entitlements(ctx, r))(t); len(extra) != 0 {
 					t.Errorf("%s has the entitlements %v", r.GetId().GetResource(), extra)
 				}
@@ -382,7 +383,7 @@ func TestGrants_HoldingsChangeBetweenPages(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if grants, err := f.grants(t.Context(), must(userResource(segmentapiUser("u2")))(t)); status.Code(err) != codes.FailedPrecondition {
+	if grants, err := f.grants(t.Context(), must(userResource("", segmentapiUser("u2")))(t)); status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("%d grants, %v", len(grants), err)
 	}
 }

@@ -52,9 +52,8 @@ func (u *userSyncer) Entitlements(ctx context.Context, r *v2.Resource, opts rs.S
 	return u.c.entitlements(ctx, r.GetId(), opts, subjectReader{
 		detail:   u.detail,
 		memberOf: typeWorkspace,
-		membership: func(ctx context.Context, s syncstate.Sync) (*v2.Entitlement, error) {
-			id, err := u.c.workspaceID(ctx, s)
-			return kindOf(typeWorkspace).only.of(stub(typeWorkspace, id)), err
+		membership: func(workspace string) *v2.Entitlement {
+			return kindOf(typeWorkspace).only.of(stub(typeWorkspace, workspace))
 		},
 	})
 }
@@ -65,7 +64,10 @@ func (u *userSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpA
 	if err != nil {
 		return nil, nil, err
 	}
-	s := u.c.tracker.Open(opts)
+	s, workspace, err := u.c.openSync(ctx, opts)
+	if err != nil {
+		return nil, nil, err
+	}
 	if err = report(ctx, s); err != nil {
 		return nil, nil, err
 	}
@@ -73,12 +75,9 @@ func (u *userSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpA
 	if err != nil || sub.gone() {
 		return nil, nil, err
 	}
-	workspace, err := u.c.workspaceID(ctx, s)
-	if err != nil {
-		return nil, nil, err
-	}
 	return subjectGrants{
 		id:          r.GetId(),
+		workspace:   workspace,
 		permissions: sub.Permissions,
 		memberships: []*v2.Grant{newGrant(typeWorkspace, workspace, slugMember, r.GetId())},
 	}.page(ctx, s, token)
@@ -94,19 +93,20 @@ func (u *userSyncer) detail(ctx context.Context, id string) ([]segmentapi.Permis
 
 // Delete removes a user from the workspace. The person's Segment account stays.
 func (u *userSyncer) Delete(ctx context.Context, id, _ *v2.ResourceId) (annotations.Annotations, error) {
-	return u.c.remove(ctx, id, typeUser, u.c.patient.Users.Remove)
+	return u.c.deleteByID(ctx, id, typeUser, u.c.patient.Users.Remove)
 }
 
-func userResource(u segmentapi.User) (*v2.Resource, error) {
+func userResource(workspace string, u segmentapi.User) (*v2.Resource, error) {
 	name := clip(strings.TrimSpace(u.Name), maxDisplayName)
 	email := clip(strings.TrimSpace(u.Email), maxDisplayName)
 	first, last, _ := strings.Cut(name, " ")
 	return checked(rs.NewUserResource(displayName(name, email, u.ID), userType.message(), u.ID, emailTraits(email),
 		rs.WithResourceProfile(map[string]any{
-			"user_id":    u.ID,
-			"email":      email,
-			"first_name": first,
-			"last_name":  strings.TrimSpace(last),
+			"user_id":      u.ID,
+			"email":        email,
+			"first_name":   first,
+			"last_name":    strings.TrimSpace(last),
+			fieldWorkspace: workspace,
 		}),
 		rs.WithResourceStatus(v2.Status_RESOURCE_STATUS_ENABLED, ""),
 	))

@@ -13,7 +13,7 @@ func TestList_User(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, small())
 	user := rowWithID(t, f.listAll(t)[typeUser], "u1")
-	want := map[string]any{"user_id": "u1", "email": "Ada@Example.com", "first_name": "Ada", "last_name": "Lovelace King"}
+	want := map[string]any{"user_id": "u1", "email": "Ada@Example.com", "first_name": "Ada", "last_name": "Lovelace King", "workspace_id": workspaceID}
 	if diff := cmp.Diff(want, user.GetProfile().AsMap()); diff != "" {
 		t.Errorf("profile (-want +got):\n%s", diff)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/annotations"
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -29,11 +30,14 @@ var (
 
 // List returns the workspace: one request.
 func (w *workspaceSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
-	ws, err := w.c.readWorkspace(ctx, w.c.tracker.Open(opts))
+	ws, err := w.c.askWorkspace(ctx, w.c.client)
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := w.resource(*ws)
+	if _, _, err = w.c.openSync(ctx, opts); err != nil {
+		return nil, nil, err
+	}
+	r, err := w.resource(ws.ID, *ws)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -43,7 +47,7 @@ func (w *workspaceSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.Sy
 // Get returns the workspace, if it is the one that the token sees: one request.
 func (w *workspaceSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Resource, annotations.Annotations, error) {
 	return get(ctx, w.c, id, func(ctx context.Context, id string) (*segmentapi.Workspace, error) {
-		ws, err := w.c.patient.Workspace.Get(ctx)
+		ws, err := w.c.readWorkspace(ctx, w.c.patient)
 		if err != nil {
 			return nil, err
 		}
@@ -60,7 +64,11 @@ func (w *workspaceSyncer) Grant(ctx context.Context, principal *v2.Resource, ent
 	if holder.GetResourceType() != typeUser || holder.GetResource() == "" {
 		return nil, nil, refusal
 	}
-	workspace, err := w.check(ctx, ent)
+	e, err := readEntitlement(ent, typeWorkspace)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, workspace, err := w.c.beginChange(ctx, w.c.client, principal, stub(typeWorkspace, e.id))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -73,22 +81,8 @@ func (w *workspaceSyncer) Grant(ctx context.Context, principal *v2.Resource, ent
 	case err != nil:
 		return nil, nil, err
 	}
+	logUnchanged(ctx, "grant", holder, "the user is a member already", zap.Stringer("entitlement", e))
 	return []*v2.Grant{newGrant(typeWorkspace, workspace, slugMember, holder)}, annotations.New(&v2.GrantAlreadyExists{}), nil
-}
-
-// check refuses an entitlement of another workspace than the token's, and returns
-// its id: people may be in several workspaces, with one id.
-func (w *workspaceSyncer) check(ctx context.Context, ent *v2.Entitlement) (string, error) {
-	e, err := readEntitlement(ent, typeWorkspace)
-	if err != nil {
-		return "", err
-	}
-	workspace, err := w.c.workspaceID(ctx, syncstate.Sync{})
-	if err == nil && workspace != e.id {
-		err = status.Errorf(codes.FailedPrecondition, "the token is one of workspace %s, not of workspace %s: use the token that the file was synced with, or sync again",
-			workspace, e.id)
-	}
-	return workspace, err
 }
 
 // Revoke removes a user from the workspace.
@@ -97,60 +91,129 @@ func (w *workspaceSyncer) Revoke(ctx context.Context, g *v2.Grant) (annotations.
 	if err != nil {
 		return nil, err
 	}
-	if _, err = w.check(ctx, g.GetEntitlement()); err != nil {
+	e, err := readEntitlement(g.GetEntitlement(), typeWorkspace)
+	if err != nil {
 		return nil, err
 	}
-	annos, err := w.c.remove(ctx, holder, typeUser, w.c.client.Users.Remove)
-	if annos.Contains(&v2.ResourceDoesNotExist{}) {
-		return annotations.New(&v2.GrantAlreadyRevoked{}), nil
+	if err = checkRemovable(holder, typeUser); err != nil {
+		return nil, err
 	}
-	return nil, err
+	ctx, workspace, err := w.c.beginChange(ctx, w.c.client, g.GetPrincipal(), stub(typeWorkspace, e.id))
+	if err != nil {
+		return nil, err
+	}
+	removed, err := w.c.remove(ctx, "revoke", workspace, holder, w.c.client.Users.Remove)
+	if err != nil || removed {
+		return nil, err
+	}
+	return annotations.New(&v2.GrantAlreadyRevoked{}), nil
 }
 
-func (w *workspaceSyncer) resource(ws segmentapi.Workspace) (*v2.Resource, error) {
-	return w.kind.resource(description{id: ws.ID, names: []string{ws.Name, ws.Slug}, profile: map[string]any{
-		"workspace_id": ws.ID, "slug": clip(ws.Slug, maxDisplayName),
+func (w *workspaceSyncer) resource(_ string, ws segmentapi.Workspace) (*v2.Resource, error) {
+	return w.kind.resource(ws.ID, description{id: ws.ID, names: []string{ws.Name, ws.Slug}, profile: map[string]any{
+		"slug":      clip(ws.Slug, maxDisplayName),
+		"connector": "baton-segment",
+		"schema":    profileSchema,
 	}})
 }
 
+const (
+	// fieldWorkspace is the field of each row's profile, and of log lines, that has the
+	// id of the workspace. Nothing else in a row says it: ids of roles are the same in
+	// all workspaces, and those of users may be.
+	fieldWorkspace = "workspace_id"
+	// profileSchema is the version of what profiles say. The row of the workspace has
+	// it, so that readers of a file can recognize files of this connector.
+	profileSchema = 1
+)
+
 // readWorkspace asks for the workspace and keeps its id.
-func (c *Connector) readWorkspace(ctx context.Context, s syncstate.Sync) (*segmentapi.Workspace, error) {
-	ws, err := ask(ctx, c, "reading the workspace", c.client.Workspace.Get)
+func (c *Connector) readWorkspace(ctx context.Context, client *segmentapi.Client) (*segmentapi.Workspace, error) {
+	ws, err := client.Workspace.Get(ctx)
 	if err != nil {
 		return nil, err
 	}
 	c.workspace.id.Store(&ws.ID)
-	return ws, s.SetWorkspace(ctx, ws.ID)
+	return ws, nil
 }
 
-// workspaceID is the workspace's id: from the session, else from the API, once.
-// A token belongs to one workspace for good.
-func (c *Connector) workspaceID(ctx context.Context, s syncstate.Sync) (string, error) {
+// askWorkspace is readWorkspace with errors as the SDK takes them.
+func (c *Connector) askWorkspace(ctx context.Context, client *segmentapi.Client) (*segmentapi.Workspace, error) {
+	return ask(ctx, c, "reading the workspace", func(ctx context.Context) (*segmentapi.Workspace, error) {
+		return c.readWorkspace(ctx, client)
+	})
+}
+
+// workspaceID returns the id of the workspace that the token belongs to. A process
+// asks for it once at most, because a token belongs to one workspace for good.
+func (c *Connector) workspaceID(ctx context.Context, client *segmentapi.Client) (string, error) {
 	if known := c.workspace.id.Load(); known != nil {
 		return *known, nil
 	}
-	// Not kept in memory: an interrupted sync may have read another workspace, with
-	// another token.
-	id, ok, err := s.Workspace(ctx)
-	if ok || err != nil {
-		return id, err
+	// One caller asks for all that wait as long as it does. The request goes on if
+	// that caller leaves.
+	waits := "briefly"
+	if client == c.patient {
+		waits = "patiently"
 	}
-	// One caller asks for all. The request goes on if that caller leaves.
-	answer := c.workspace.asking.DoChan(typeWorkspace, func() (any, error) {
+	answer := c.workspace.asking.DoChan(waits, func() (any, error) {
 		if known := c.workspace.id.Load(); known != nil {
 			return *known, nil
 		}
-		ws, readErr := c.readWorkspace(context.WithoutCancel(ctx), s)
-		if readErr != nil {
-			return "", readErr
+		ws, err := c.askWorkspace(context.WithoutCancel(ctx), client)
+		if err != nil {
+			return "", err
 		}
 		return ws.ID, nil
 	})
 	select {
 	case a := <-answer:
-		id, _ = a.Val.(string)
+		id, _ := a.Val.(string)
 		return id, a.Err
 	case <-ctx.Done():
 		return "", status.FromContextError(ctx.Err()).Err()
 	}
+}
+
+// openSync begins a call of a sync: it returns the state of the sync and the id of
+// the workspace. It refuses to resume a sync that began with the token of another
+// workspace.
+func (c *Connector) openSync(ctx context.Context, opts rs.SyncOpAttrs) (syncstate.Sync, string, error) {
+	s := c.tracker.Open(opts, segmentapi.FoldEmail)
+	id, err := c.workspaceID(ctx, c.client)
+	if err != nil {
+		return s, "", err
+	}
+	began, err := s.KeepWorkspace(ctx, id)
+	if err == nil && began != id {
+		err = status.Errorf(codes.FailedPrecondition, "this file is of workspace %s, the token of %s: use a new file", began, id)
+	}
+	return s, id, err
+}
+
+// beginChange begins a change: it returns the id of the workspace, and a context
+// whose log lines name it. It refuses resources of another workspace. Resources that
+// do not say which workspace they are of are not checked.
+func (c *Connector) beginChange(ctx context.Context, client *segmentapi.Client, handed ...*v2.Resource) (context.Context, string, error) {
+	id, err := c.workspaceID(ctx, client)
+	if err != nil {
+		return ctx, "", err
+	}
+	for _, r := range handed {
+		if of := workspaceOf(r); of != "" && of != id {
+			return ctx, "", status.Errorf(codes.FailedPrecondition,
+				"the token is one of workspace %s, not of workspace %s: use the token that the file was synced with, or sync into a new file", id, of)
+		}
+	}
+	return withWorkspace(ctx, id), id, nil
+}
+
+// workspaceOf returns the id of the workspace that a row is of, or nothing if the
+// row does not say.
+func workspaceOf(r *v2.Resource) string {
+	if r.GetId().GetResourceType() == typeWorkspace {
+		return r.GetId().GetResource()
+	}
+	id, _ := rs.GetProfileStringValue(rs.GetProfile(r), fieldWorkspace)
+	return id
 }

@@ -48,7 +48,14 @@ func TestCreateAccount(t *testing.T) {
 	}{
 		"login and profile": {args: profile(`{"email":"new@example.com"}`), edit: sendInvite("new@example.com", roleMinimal)},
 		"login that is an address": {
-			args: []string{"--create-account-login", "new@example.com"}, edit: sendInvite("new@example.com", roleMinimal),
+			args: []string{"--create-account-login", "new@example.com"}, code: codes.InvalidArgument, words: []string{"email"},
+		},
+		"profile that is no JSON":        {args: profile(`not json`), code: codes.InvalidArgument, words: []string{"email", "JSON"}},
+		"profile without the last brace": {args: profile(`{"email":"new@example.com"`), code: codes.InvalidArgument, words: []string{"email", "JSON"}},
+		"unknown key":                    {args: profile(`{"email":"new@example.com","rolle":"pii"}`), code: codes.InvalidArgument, words: []string{"rolle", "role"}},
+		"login of another": {
+			args: []string{"--create-account-login", "newcomer@example.com", "--create-account-profile", `{"email":"new@example.com"}`},
+			code: codes.InvalidArgument, words: []string{"newcomer@example.com", "new@example.com"},
 		},
 		"e-mail and profile": {
 			args: []string{"--create-account-email", "new@example.com", "--create-account-profile", `{"role":"Source Admin"}`},

@@ -207,7 +207,8 @@ func TestRevoke_OneScopeOfRole(t *testing.T) {
 	after := *permissionsOf(d.Workspace(), typeUser, "u-ann")
 	t.Logf("revoking Source Admin on s1\n\nbefore:\n%s\n\nrequests:\n%s\nafter:\n%s",
 		strings.Join(permissionSet(before), "\n"), s.text(), strings.Join(permissionSet(after), "\n"))
-	wantRequests := `getUser GET /users/u-ann 200
+	wantRequests := `getWorkspace GET / 200
+getUser GET /users/u-ann 200
 getUser GET /users/u-ann 200
 replacePermissionsForUser PUT /users/u-ann/permissions 200
 getUser GET /users/u-ann 200

@@ -140,7 +140,7 @@ func (o *oracle) list() {
 	ws := o.ws
 	o.add(resource{
 		Type: typeWorkspace, ID: ws.ID, Name: firstNonBlank(ws.Name, ws.Slug, ws.ID),
-		Profile: map[string]any{"workspace_id": ws.ID, "slug": clipped(ws.Slug)},
+		Profile: map[string]any{"slug": clipped(ws.Slug), "connector": "baton-segment", "schema": 1.0},
 	})
 	for _, u := range ws.Users {
 		email := displayText(u.Email)
@@ -203,6 +203,10 @@ func (o *oracle) list() {
 
 // add adds a resource if its type is read, unless it is there already.
 func (o *oracle) add(r resource) {
+	if r.Profile == nil {
+		r.Profile = map[string]any{}
+	}
+	r.Profile["workspace_id"] = o.ws.ID
 	key := r.Type + ":" + r.ID
 	if _, there := o.resources[key]; !there && o.types[r.Type] {
 		o.resources[key] = r
@@ -259,7 +263,7 @@ func cost(ws *sim.Workspace, types []string, pageSize int) map[string]int {
 	if slices.ContainsFunc([]string{typeRole, typeSource, typeWarehouse, typeFunction, typeSpace, typeLabel}, read) {
 		requests["listRoles"] += pages(len(ws.Roles))
 	}
-	if read(typeWorkspace) || read(typeUser) && len(ws.Users) > 0 {
+	if read(typeWorkspace) {
 		requests["getWorkspace"]++
 	}
 	if read(typeUser) {

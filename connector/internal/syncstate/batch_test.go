@@ -3,6 +3,7 @@ package syncstate
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,7 +21,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(tracker *Tracker, store sessions.SessionStore, syncID string) Sync {
-	return tracker.Open(rs.SyncOpAttrs{Session: store, SyncID: syncID})
+	return tracker.Open(rs.SyncOpAttrs{Session: store, SyncID: syncID}, strings.ToLower)
 }
 
 // A blockingStore is a store in which each call waits until the test sends its

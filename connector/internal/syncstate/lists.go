@@ -146,7 +146,7 @@ func (s Sync) AddRows(ctx context.Context, typeID string, rows []Row) error {
 	values := make(map[string]string, 2*len(rows))
 	for _, row := range rows {
 		values[keyName+row.ID] = row.Name
-		addEmail(values, row.ID, row.Email)
+		s.addEmail(values, row)
 	}
 	_, err := setMany(ctx, s, partRows(typeID), values)
 	return err
@@ -156,33 +156,30 @@ func (s Sync) AddRows(ctx context.Context, typeID string, rows []Row) error {
 func (s Sync) AddEmails(ctx context.Context, typeID string, rows []Row) error {
 	values := make(map[string]string, len(rows))
 	for _, row := range rows {
-		addEmail(values, row.ID, row.Email)
+		s.addEmail(values, row)
 	}
 	_, err := setMany(ctx, s, partRows(typeID), values)
 	return err
 }
 
-// addEmail adds the keys of an e-mail. If two e-mails differ only in case, each
+// addEmail adds the keys of a row's e-mail. If two e-mails differ only in case, each
 // is found by its own spelling.
-func addEmail(values map[string]string, id, email string) {
-	if email == "" {
+func (s Sync) addEmail(values map[string]string, row Row) {
+	if row.Email == "" {
 		return
 	}
-	values[keyEmail+email] = id
-	if folded := FoldEmail(email); folded != email && folded != "" {
-		values[keyFolded+folded] = id
+	values[keyEmail+row.Email] = row.ID
+	if folded := s.fold(row.Email); folded != row.Email {
+		values[keyFolded+folded] = row.ID
 	}
 }
-
-// FoldEmail returns the form in which e-mails are compared.
-func FoldEmail(email string) string { return strings.ToLower(strings.TrimSpace(email)) }
 
 // IDsByEmail returns the ids of the rows of a type that have these e-mails, by
 // e-mail. The same spelling comes before another case of it.
 func (s Sync) IDsByEmail(ctx context.Context, typeID string, emails []string) (map[string]string, error) {
 	var keys []string
 	for _, email := range emails {
-		if folded := FoldEmail(email); folded != "" {
+		if folded := s.fold(email); email != "" {
 			keys = append(keys, keyEmail+email, keyEmail+folded, keyFolded+folded)
 		}
 	}
@@ -192,8 +189,8 @@ func (s Sync) IDsByEmail(ctx context.Context, typeID string, emails []string) (m
 	}
 	ids := map[string]string{}
 	for _, email := range emails {
-		folded := FoldEmail(email)
-		if id := cmp.Or(found[keyEmail+email], found[keyEmail+folded], found[keyFolded+folded]); id != "" && folded != "" {
+		folded := s.fold(email)
+		if id := cmp.Or(found[keyEmail+email], found[keyEmail+folded], found[keyFolded+folded]); id != "" && email != "" {
 			ids[email] = id
 		}
 	}
@@ -249,13 +246,29 @@ func (s Sync) AllNames(ctx context.Context, typeID string) (map[string]string, e
 	return names, err
 }
 
-// SetWorkspace keeps the id of the workspace.
-func (s Sync) SetWorkspace(ctx context.Context, id string) error {
-	_, err := setMany(ctx, s, partWorkspace, map[string]string{workspaceKey: id})
-	return err
-}
-
-// Workspace returns the id of the workspace, and whether it is known.
-func (s Sync) Workspace(ctx context.Context) (string, bool, error) {
-	return get[string](ctx, s, partWorkspace, workspaceKey)
+// KeepWorkspace keeps the id of the workspace that the sync reads, unless it has one,
+// and returns the one that the sync has. A resumed sync may be handed the token of
+// another workspace. Each process asks the store once.
+func (s Sync) KeepWorkspace(ctx context.Context, id string) (string, error) {
+	if s.store == nil {
+		return id, nil
+	}
+	t, unlock := s.track()
+	kept := t.workspace
+	unlock()
+	if kept != "" {
+		return kept, nil
+	}
+	kept, known, err := get[string](ctx, s, partWorkspace, workspaceKey)
+	if err == nil && !known {
+		kept = id
+		_, err = setMany(ctx, s, partWorkspace, map[string]string{workspaceKey: id})
+	}
+	if err != nil {
+		return "", err
+	}
+	t, unlock = s.track()
+	t.workspace = kept
+	unlock()
+	return kept, nil
 }

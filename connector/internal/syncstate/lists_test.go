@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -323,5 +324,52 @@ func TestCount_ReportsPowersOfTen(t *testing.T) {
 	}
 	if open(tracker, nil, "next").Count("why", 0) != nil {
 		t.Error("reported nothing")
+	}
+}
+
+// A countingStore counts the calls that it gets.
+type countingStore struct {
+	*statetest.Memory
+	calls atomic.Int32
+}
+
+func (c *countingStore) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
+	c.calls.Add(1)
+	return c.Memory.GetMany(ctx, keys, opts...)
+}
+
+func (c *countingStore) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
+	c.calls.Add(1)
+	return c.Memory.SetMany(ctx, values, opts...)
+}
+
+// The workspace of a sync is the one that was kept first. A process asks the store
+// for it once in a sync, and another process does so again.
+func TestKeepWorkspace(t *testing.T) {
+	t.Parallel()
+	store := &countingStore{Memory: statetest.New()}
+	first := open(new(Tracker), store, "sync")
+	for range 3 {
+		if got, err := first.KeepWorkspace(t.Context(), "a"); got != "a" || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if calls := store.calls.Load(); calls != 2 {
+		t.Errorf("%d calls of the store, want one to look and one to keep", calls)
+	}
+	tracker := new(Tracker)
+	for range 3 {
+		if got, err := open(tracker, store, "sync").KeepWorkspace(t.Context(), "b"); got != "a" || err != nil {
+			t.Errorf("another process: %q, %v", got, err)
+		}
+	}
+	if calls := store.calls.Load(); calls != 3 {
+		t.Errorf("%d calls of the store, want one more to look", calls)
+	}
+	if got, err := open(tracker, statetest.New(), "another sync").KeepWorkspace(t.Context(), "b"); got != "b" || err != nil {
+		t.Errorf("another sync: %q, %v", got, err)
+	}
+	if got, err := (Sync{}).KeepWorkspace(t.Context(), "c"); got != "c" || err != nil {
+		t.Errorf("without a store: %q, %v", got, err)
 	}
 }

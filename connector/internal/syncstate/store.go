@@ -34,7 +34,7 @@ const (
 
 	keyName    = "name/"    // With the id of a row, to its name.
 	keyEmail   = "email/"   // With an e-mail, to the id of the row that has it.
-	keyFolded  = "folded/"  // With a lower-cased e-mail, to the same.
+	keyFolded  = "folded/"  // With a folded e-mail, to the same.
 	keySubject = "subject/" // With the id of a user or group, to what it holds.
 )
 

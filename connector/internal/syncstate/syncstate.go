@@ -43,6 +43,8 @@ type Tracker struct {
 	// gone are the users and groups of AddGone, if there is no store.
 	gone     map[rowID]bool
 	reported bool
+	// workspace is the one that the sync reads, once it is known.
+	workspace string
 }
 
 // maxNames bounds the names in memory. A workspace has a few hundred things that
@@ -61,13 +63,13 @@ type Sync struct {
 	store   sessions.SessionStore
 	id      string
 	tracker *Tracker
+	fold    func(email string) string
 }
 
-// Open returns the state of the sync that a call belongs to. Calls that belong
-// to no sync, such as a grant, pass the zero value and get a state that knows
-// nothing.
-func (t *Tracker) Open(opts rs.SyncOpAttrs) Sync {
-	return Sync{store: opts.Session, id: opts.SyncID, tracker: t}
+// Open returns the state of the sync that a call belongs to. E-mails are one
+// person's if fold returns the same for both.
+func (t *Tracker) Open(opts rs.SyncOpAttrs, fold func(email string) string) Sync {
+	return Sync{store: opts.Session, id: opts.SyncID, tracker: t, fold: fold}
 }
 
 // ID is the id of the sync.
@@ -79,7 +81,7 @@ func (s Sync) track() (*Tracker, func()) {
 	t := s.tracker
 	t.mu.Lock()
 	if t.marks == nil || t.syncID != s.id {
-		t.syncID, t.reported = s.id, false
+		t.syncID, t.reported, t.workspace = s.id, false, ""
 		t.counts, t.gone = map[string]int{}, map[rowID]bool{}
 		t.since = time.Time{}
 	}
