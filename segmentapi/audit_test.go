@@ -18,7 +18,7 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// Each change leaves one line in the log; without a change there is none.
+// Each change leaves one line in the log, and so does one that is not needed.
 func TestAuditLine(t *testing.T) {
 	t.Parallel()
 	forUserAndGroup(t, []sim.Permission{on(minimal, wholeWorkspace)}, func(t *testing.T, srv *sim.Server, e editor) {
@@ -41,8 +41,13 @@ func TestAuditLine(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		want := fmt.Sprintf("level=INFO msg=changed operation=%s subject=%q change=\"+ Source Admin on SOURCE a\"\n", e.post, subjectName(e)) +
-			fmt.Sprintf("level=INFO msg=changed operation=%s subject=%q change=\"- Source Admin on SOURCE a\"\n", e.put, subjectName(e))
+		line := func(format, operation string) string {
+			return fmt.Sprintf("level=INFO "+format+"\n", operation, subjectName(e))
+		}
+		want := line("msg=changed operation=%s subject=%q change=\"+ Source Admin on SOURCE a\"", e.post) +
+			line("msg=\"nothing to change\" operation=%s subject=%q why=\"it is held already: role-admin on SOURCE a\"", e.put) +
+			line("msg=changed operation=%s subject=%q change=\"- Source Admin on SOURCE a\"", e.put) +
+			line("msg=\"nothing to change\" operation=%s subject=%q why=\"it is not held: role-admin on SOURCE a\"", e.put)
 		if diff := cmp.Diff(want, log.String()); diff != "" {
 			t.Errorf("log (-want +got):\n%s", diff)
 		}
@@ -98,7 +103,7 @@ func subjectName(e editor) string {
 	return map[string]string{"u": "user u", "g": "group g"}[e.id]
 }
 
-// Each change leaves one line in the log; without a change there is none.
+// Each change leaves one line in the log, and so does one that is not needed.
 func TestAuditLine_InvitesAndGroups(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -134,8 +139,10 @@ func TestAuditLine_InvitesAndGroups(t *testing.T) {
 	}
 	want := `level=INFO msg=changed operation=createInvites subject="invite new@example.com" change="+ role-admin on SOURCE a"
 level=INFO msg=changed operation=deleteInvites subject="invite new@example.com" change="removed, and with it its roles, which cannot be read"
+level=INFO msg="nothing to change" operation=deleteInvites subject="invite new@example.com" why="no invite to this address is pending"
 level=INFO msg=changed operation=createUserGroup subject="group New" change=created
 level=INFO msg=changed operation=updateUserGroup subject="group h" change="renamed from Other to Renamed"
+level=INFO msg="nothing to change" operation=updateUserGroup subject="group h" why="it has the name Renamed"
 `
 	if diff := cmp.Diff(want, log.String()); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)

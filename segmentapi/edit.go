@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/segmentio/public-api-sdk-go/api"
@@ -120,7 +121,7 @@ func (c *Client) grant(ctx context.Context, sub subject, assignments []Assignmen
 	if err := checkAssignments(assignments); err != nil {
 		return Difference{}, err
 	}
-	return c.edit(ctx, sub, Grant(assignments...))
+	return c.editOr(ctx, sub, Grant(assignments...), "it is held already: "+namesOf(assignments))
 }
 
 func (c *Client) revoke(ctx context.Context, sub subject, assignments []Assignment) (Difference, error) {
@@ -132,7 +133,7 @@ func (c *Client) revoke(ctx context.Context, sub subject, assignments []Assignme
 			return Difference{}, err
 		}
 	}
-	return c.edit(ctx, sub, Revoke(assignments...))
+	return c.editOr(ctx, sub, Revoke(assignments...), "it is not held: "+namesOf(assignments))
 }
 
 func (c *Client) replace(ctx context.Context, sub subject, permissions []Permission) (Difference, error) {
@@ -150,9 +151,21 @@ func (c *Client) replace(ctx context.Context, sub subject, permissions []Permiss
 	})
 }
 
-// edit locks the subject, makes the edit and checks that no other program has
-// overwritten it.
+func namesOf(assignments []Assignment) string {
+	names := make([]string, len(assignments))
+	for i, a := range assignments {
+		names[i] = a.String()
+	}
+	return strings.Join(names, "; ")
+}
+
 func (c *Client) edit(ctx context.Context, sub subject, edit Edit) (Difference, error) {
+	return c.editOr(ctx, sub, edit, "what is held is as it should be")
+}
+
+// editOr locks the subject, makes the edit and checks that no other program has
+// overwritten it. If nothing is to change, it logs why.
+func (c *Client) editOr(ctx context.Context, sub subject, edit Edit, why string) (Difference, error) {
 	if edit == nil {
 		return Difference{}, invalidArgument("the edit is nil")
 	}
@@ -161,22 +174,32 @@ func (c *Client) edit(ctx context.Context, sub subject, edit Edit) (Difference, 
 		return Difference{}, err
 	}
 	defer end()
-	change, lag, err := c.editOnce(ctx, sub, edit)
-	repeated := errors.Is(err, ErrContested) && ctx.Err() == nil
+	made, err := c.editOnce(ctx, sub, edit)
+	repeated := made.overwritten && ctx.Err() == nil
 	if repeated {
-		change, lag, err = c.repeatOverwritten(ctx, sub, edit)
+		made, err = c.repeatOverwritten(ctx, sub, edit)
 	}
 	switch {
 	case err != nil || c.writer.dryRun:
-		return change, err
-	case change.Empty():
-		c.logUnchanged(ctx, sub.put, sub.String(), "it holds what was asked for")
-		return change, nil
+		return made.change, err
+	case made.change.Empty():
+		c.logUnchanged(ctx, sub.put, sub.String(), why)
+		return made.change, nil
 	}
-	if err = c.checkNotOverwritten(ctx, sub, edit, change, lag, repeated); err != nil {
+	if err = c.checkNotOverwritten(ctx, sub, edit, made, repeated); err != nil {
 		return Difference{}, err
 	}
-	return change, nil
+	return made.change, nil
+}
+
+// A madeEdit is what became of an edit.
+type madeEdit struct {
+	change Difference
+	// lag is how long it took until the change showed.
+	lag time.Duration
+	// overwritten is set if another program has overwritten the edit before it showed, so
+	// that nothing of it is left.
+	overwritten bool
 }
 
 // lockSubject locks a user or a group, and returns a context for the edit; see
@@ -189,29 +212,33 @@ func (c *Client) lockSubject(ctx context.Context, sub subject) (context.Context,
 }
 
 // editOnce makes an edit, and gives back what it took if the workspace would be left
-// without an owner. It returns how long it took until a write showed.
-func (c *Client) editOnce(ctx context.Context, sub subject, edit Edit) (Difference, time.Duration, error) {
+// without an owner.
+func (c *Client) editOnce(ctx context.Context, sub subject, edit Edit) (madeEdit, error) {
 	e := &permissionEdit{c: c, sub: sub, edit: edit, owners: newOwnerGuard(c, sub)}
 	defer e.owners.release()
 	change, err := e.run(ctx)
 	if undone := e.owners.confirm(ctx); undone != nil {
-		return Difference{}, 0, errors.Join(undone, err)
+		return madeEdit{}, errors.Join(undone, err)
 	}
-	return change, e.lag, err
+	return madeEdit{change: change, lag: e.lag, overwritten: e.overwritten && !errors.Is(err, ErrNotRestored)}, err
 }
 
 // checkNotOverwritten reads the subject once more, a second after a change. Another
 // program that replaces the permissions at the same time may have computed them from
 // an older read, and so have overwritten the change. It is then made once more, unless it
-// was repeated before. If reads were behind by lag, that program may have read as late as
+// was repeated before. If reads are behind, the other program may have read as late as
 // that, and its write shows as late as that.
-func (c *Client) checkNotOverwritten(ctx context.Context, sub subject, edit Edit, change Difference, lag time.Duration, repeated bool) error {
+func (c *Client) checkNotOverwritten(ctx context.Context, sub subject, edit Edit, made madeEdit, repeated bool) error {
 	if c.writer.settleTime == 0 {
 		return nil
 	}
-	for ; ; repeated = true {
+	for ; !made.change.Empty(); repeated = true {
+		change := made.change
+		if len(change.Removed) > 0 { // It does not matter what takes the place of a last permission.
+			change.Added = without(change.Added, slices.DeleteFunc(slices.Clone(change.Added), not(isMinimal)))
+		}
 		// A random pause keeps several clients from writing at the same time again.
-		if sleep(ctx, lag+time.Second+rand.N(500*time.Millisecond)) != nil { //nolint:gosec // Jitter needs no cryptography.
+		if sleep(ctx, made.lag+time.Second+rand.N(500*time.Millisecond)) != nil { //nolint:gosec // Jitter needs no cryptography.
 			return nil // The caller has left. The change was confirmed.
 		}
 		var missing Difference
@@ -232,14 +259,15 @@ func (c *Client) checkNotOverwritten(ctx context.Context, sub subject, edit Edit
 			c.audit(ctx, sub.put, sub.String(), change.String(), err)
 			return err
 		}
-		if _, lag, err = c.repeatOverwritten(ctx, sub, edit); err != nil {
+		if made, err = c.repeatOverwritten(ctx, sub, edit); err != nil {
 			return fmt.Errorf("segment %s: another program has overwritten the change (%s), and it could not be made once more: %w", sub, change, err)
 		}
 	}
+	return nil
 }
 
 // repeatOverwritten makes an edit once more that another program has overwritten.
-func (c *Client) repeatOverwritten(ctx context.Context, sub subject, edit Edit) (Difference, time.Duration, error) {
+func (c *Client) repeatOverwritten(ctx context.Context, sub subject, edit Edit) (madeEdit, error) {
 	c.changeLog(sub.put, sub.String()).WarnContext(ctx, "another program has overwritten the change: making it once more")
 	c.writer.memory.forget(sub.String()) // It has been read for long enough.
 	return c.editOnce(ctx, sub, edit)
@@ -252,19 +280,23 @@ type permissionEdit struct {
 	edit Edit
 	// owners is nil if the caller makes sure that an owner is left.
 	owners *ownerGuard
-	// forced is written at least once, whatever is read: a read may be old.
+	// forced is given back: it is written at least once, even if a read shows it, because
+	// that read may be old.
 	forced []Assignment
-	// labelsKnown is set once the labels to write are known to exist.
-	labelsKnown bool
 
 	// first is what was held at first.
 	first []Assignment
-	// written is what has been written as asked so far, and sent what may have been
-	// written instead of what was held.
+	// written is what the writes so far have changed as asked, and sent what the PUTs so far
+	// may have changed.
 	written, sent Difference
+	// labeled are assignments whose labels are known to exist.
+	labeled []Assignment
 	// correction reverses what Segment did beyond what was asked.
 	correction Difference
-	// unwritable is what Segment turns into something else when it is written.
+	// addedBySegment is Minimal Workspace Access if Segment adds it by itself to what is
+	// written without it.
+	addedBySegment []Assignment
+	// unwritable are assignments that lose labels when they are written.
 	unwritable []Assignment
 	// postCheck is set while it is not known whether a POST has replaced what
 	// correction gives back.
@@ -279,6 +311,8 @@ type permissionEdit struct {
 	waited time.Duration
 	// lag is how long it took until a write showed, at most.
 	lag time.Duration
+	// overwritten is set if another program has overwritten the last write.
+	overwritten bool
 }
 
 // run reads the subject, decides what to write, writes it and reads until it shows,
@@ -306,7 +340,7 @@ func (e *permissionEdit) run(ctx context.Context) (Difference, error) {
 			err = e.mayTry(ctx, next)
 		}
 		if err != nil {
-			return e.written, e.uncorrected(err)
+			return e.written, e.uncorrected(ctx, err)
 		}
 		if e.c.writer.dryRun {
 			return next, nil
@@ -320,14 +354,17 @@ func (e *permissionEdit) run(ctx context.Context) (Difference, error) {
 			held, err = e.post(ctx, held, next)
 		}
 		if err != nil {
-			return e.written, e.uncorrected(err)
+			return e.written, e.uncorrected(ctx, err)
 		}
 	}
 }
 
 // read reads the subject, and again if the answer is older than what this process has
-// written.
+// written. Giving back does not depend on what is read.
 func (e *permissionEdit) read(ctx context.Context) (holding, error) {
+	if e.forced != nil {
+		return e.sub.read(ctx)
+	}
 	return readRemembering(ctx, e.c, e.sub.String(), e.sub.read, func(held holding, name string) (bool, bool) {
 		return slices.ContainsFunc(held.assignments, func(a Assignment) bool { return a.fact() == name }), !held.hidden
 	})
@@ -341,6 +378,7 @@ func (e *permissionEdit) decide(ctx context.Context, held holding) (Difference, 
 	}
 	next := Compare(held.assignments, wanted)
 	next.Added = union(next.Added, e.forced)
+	next.Removed = without(next.Removed, e.addedBySegment)
 	if next.Empty() && !held.hidden {
 		return next, nil
 	}
@@ -349,9 +387,9 @@ func (e *permissionEdit) decide(ctx context.Context, held holding) (Difference, 
 			return next, wrapFor(e.sub, err)
 		}
 	}
-	if !e.labelsKnown {
-		e.labelsKnown = true
-		err = wrapFor(e.sub, e.c.checkLabels(ctx, next.Added))
+	if unchecked := without(without(next.Added, e.labeled), e.forced); len(unchecked) > 0 {
+		err = wrapFor(e.sub, e.c.checkLabels(ctx, unchecked))
+		e.labeled = union(e.labeled, unchecked)
 	}
 	return next, err
 }
@@ -364,6 +402,8 @@ func (e *permissionEdit) replaces(next Difference) bool {
 // mayTry returns an error if a difference must not be written.
 func (e *permissionEdit) mayTry(ctx context.Context, next Difference) error {
 	switch {
+	case e.tries >= maxTries && e.sent.Empty() && e.written.Empty():
+		return fmt.Errorf("segment %s: %w before anything was written, %d times: what is still to change: %s", e.sub, ErrContested, maxTries, next)
 	case e.tries >= maxTries && !next.Empty():
 		return fmt.Errorf("segment %s: %w, after %d tries: what is still to change: %s", e.sub, ErrNotApplied, maxTries, next)
 	case ctx.Err() != nil:
@@ -444,12 +484,8 @@ func (e *permissionEdit) put(ctx context.Context, planned Difference) (holding, 
 	if e.waited, err = e.c.waitToWrite(ctx, e.sub.put, e.waited); err != nil {
 		return holding{}, err
 	}
-	held, err := e.read(ctx)
-	if err != nil {
-		return holding{}, err
-	}
 	minimal := e.minimal
-	next, err := e.decide(ctx, held)
+	held, next, err := e.readForPut(ctx)
 	switch {
 	case err != nil:
 		return holding{}, err
@@ -493,6 +529,21 @@ func (e *permissionEdit) put(ctx context.Context, planned Difference) (holding, 
 	return holding{}, failed
 }
 
+// readForPut reads the subject right before a PUT. If this read shows that nothing is to
+// change, although the one before showed something, one of them is old: it reads until
+// something is to change, or until the old read can only have been the one before.
+func (e *permissionEdit) readForPut(ctx context.Context) (held holding, next Difference, err error) {
+	_, err = e.c.readUntil(ctx, func(ctx context.Context) (bool, error) {
+		var readErr error
+		if held, readErr = e.read(ctx); readErr != nil {
+			return false, readErr
+		}
+		next, readErr = e.decide(ctx, held)
+		return !next.Empty(), readErr
+	})
+	return held, next, err
+}
+
 // A writing is one write of permissions: what was held before, what was written, the
 // difference, and the permissions in the answer.
 type writing struct {
@@ -511,24 +562,22 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 	if failed != nil && !outcomeUnknown(failed) {
 		return holding{}, failed
 	}
+	w.held = without(w.held, e.correction.Removed) // Segment may store once more what was to be taken away.
+	wider, narrower := w.wider(w.answered())
 	var after holding
-	first := true
-	started := time.Now()
+	began, reads := time.Now(), 0
 	shown, err := c.readUntil(finishing(ctx), func(ctx context.Context) (bool, error) {
-		if !first {
-			e.lag = max(e.lag, time.Since(started))
+		if reads++; reads > 1 {
+			e.lag = max(e.lag, time.Since(began))
 		}
-		first = false
 		var readErr error
 		after, readErr = e.sub.read(ctx)
-		extra, turned := w.beyond(after.assignments)
-		return e.shows(after.assignments, w.next) || len(extra) > 0 && len(turned) > 0, readErr
+		return e.shows(after.assignments, w.next) || len(wider) > 0 && len(without(wider, after.assignments)) == 0, readErr
 	})
-	open := Compare(after.assignments, w.next.Apply(after.assignments))
-	if !shown { // What Segment gave before and was to be taken away may be what it stores again.
-		w.held = without(w.held, e.correction.Removed)
+	if w.answer == nil {
+		wider, narrower = w.wider(after.assignments)
 	}
-	extra, turned := w.beyond(after.assignments)
+	notShown := Compare(after.assignments, w.next.Apply(after.assignments))
 	switch {
 	case err != nil:
 		c.audit(ctx, what, subject, w.next.String(), errors.Join(failed, err))
@@ -536,18 +585,10 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 			return holding{}, failed
 		}
 		return holding{}, fmt.Errorf("segment %s was changed (%s), but cannot be read back: %w", subject, w.next, err)
-	case !shown && failed != nil:
+	case !shown && len(wider) == 0 && failed != nil:
 		return after, errNotShown
-	case !shown && len(extra) == 0:
-		c.writer.memory.noteChange(subject, w.next)
-		kind := ErrUnconfirmed
-		switch {
-		case len(open.Added) < len(w.next.Added) || len(open.Removed) < len(w.next.Removed):
-			kind = ErrNotApplied
-		case !Compare(w.held, after.assignments).Empty(): // It is no old read: somebody else has written.
-			kind = ErrContested
-		}
-		err = fmt.Errorf("segment %s: %w after %s: what does not show: %s", subject, kind, c.writer.settleTime, open)
+	case !shown && len(wider) == 0:
+		err = fmt.Errorf("segment %s: %w after %s: what does not show: %s", subject, e.whyNotShown(w, after, notShown), c.writer.settleTime, notShown)
 		c.audit(ctx, what, subject, w.next.String(), err)
 		return after, err
 	}
@@ -556,19 +597,36 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 			w.next.Added[i].RoleName = after.assignments[at].RoleName
 		}
 	}
-	asked := Difference{Added: without(w.next.Added, e.correction.Added), Removed: without(w.next.Removed, e.correction.Removed)}
-	e.written = e.written.then(Difference{Added: without(asked.Added, open.Added), Removed: without(asked.Removed, open.Removed)})
-	c.writer.memory.noteChange(subject, Difference{Added: without(w.next.Added, open.Added), Removed: without(w.next.Removed, open.Removed)})
-	if len(extra) > 0 {
-		e.correction = e.correction.then(Difference{Removed: extra})
-		if what == e.sub.put {
-			e.unwritable = union(e.unwritable, turned)
-		}
-		c.audit(ctx, what, subject, w.next.String(), fmt.Errorf("segment %s: Segment did something else, which is now corrected: it gave %s", subject, Difference{Added: extra}))
+	e.addedBySegment = union(e.addedBySegment, slices.DeleteFunc(slices.Clone(notShown.Removed), not(isMinimal)))
+	done := Difference{Added: without(w.next.Added, notShown.Added), Removed: without(w.next.Removed, notShown.Removed)}
+	c.writer.memory.noteChange(subject, done)
+	e.written = e.written.then(Difference{Added: without(done.Added, e.correction.Added), Removed: without(done.Removed, e.correction.Removed)})
+	if len(wider) == 0 {
+		c.audit(ctx, what, subject, w.next.String(), nil)
 		return after, nil
 	}
-	c.audit(ctx, what, subject, w.next.String(), nil)
+	e.correction = e.correction.then(Difference{Removed: wider})
+	if what == e.sub.put {
+		e.unwritable = union(e.unwritable, narrower)
+	}
+	c.audit(ctx, what, subject, w.next.String(), fmt.Errorf("segment %s: Segment gave more than it was asked to, which is to be corrected: %s", subject, Difference{Added: wider}))
 	return after, nil
+}
+
+// whyNotShown returns the kind of error of a write that was accepted and does not show.
+func (e *permissionEdit) whyNotShown(w writing, after holding, notShown Difference) error {
+	subject := e.sub.String()
+	switch {
+	case len(notShown.Added) < len(w.next.Added) || len(notShown.Removed) < len(w.next.Removed):
+		e.c.writer.memory.forget(subject)
+		return ErrNotApplied
+	case !Compare(w.held, after.assignments).Empty(): // Another program has written since.
+		e.overwritten = true
+		e.c.writer.memory.forget(subject)
+		return ErrContested
+	}
+	e.c.writer.memory.noteChange(subject, w.next)
+	return ErrUnconfirmed
 }
 
 // shows reports whether a difference shows in what is held. Segment may add Minimal
@@ -581,53 +639,52 @@ func (e *permissionEdit) shows(held []Assignment, next Difference) bool {
 	return open.Empty()
 }
 
-// beyond returns what Segment gave beyond the request, and what it turned into that. A
-// new assignment counts if it is wider than one that was written and is not there now,
-// or than one that was to be added. If something that was to be added is missing, all
-// that is new of the same role counts. Everything else is another administrator's.
-func (w writing) beyond(after []Assignment) (extra, turned []Assignment) {
-	there, toAdd := isIn(after), isIn(w.next.Added)
-	for _, x := range without(without(after, w.held), w.written) {
-		if isMinimal(x) {
-			continue
-		}
+// wider returns the assignments that Segment gave beyond the request, where seen is the
+// answer to the write or, if there is none, what was read after it. It also returns those
+// that were written and are missing instead. A new assignment was given by Segment if it
+// covers one that was to be added, or is another one that was written without its labels.
+// All others are another administrator's.
+func (w writing) wider(seen []Assignment) (wider, narrower []Assignment) {
+	there, toAdd := isIn(seen), isIn(w.next.Added)
+	for _, x := range without(without(seen, w.held), w.written) {
 		counts := false
 		for _, a := range w.written {
-			if a.RoleID == x.RoleID && (x.covers(a) && (toAdd(a) || !there(a)) || toAdd(a) && !there(a)) {
+			if toAdd(a) && x.covers(a) || !there(a) && x.RoleID == a.RoleID && x.hasFewerLabels(a) {
 				counts = true
 				if !there(a) {
-					turned = union(turned, []Assignment{a})
+					narrower = union(narrower, []Assignment{a})
 				}
 			}
 		}
-		if counts {
-			extra = append(extra, x)
+		if counts && !isMinimal(x) {
+			wider = append(wider, x)
 		}
 	}
-	return extra, turned
+	return wider, narrower
 }
 
 func isMinimal(a Assignment) bool { return a.RoleName == minimalAccess && workspaceWide(a) }
 
-// checkWritable returns an error if Segment turned something that was to be written
-// into something else, which was then taken away.
+// checkWritable returns an error if assignments lost their labels when they were written,
+// and were taken away for that.
 func (e *permissionEdit) checkWritable() error {
 	if len(e.unwritable) == 0 {
 		return nil
 	}
 	if lost := Compare(without(e.first, e.unwritable), e.first); !lost.Empty() {
-		return fmt.Errorf("segment %s was changed beyond what was asked, which %w: Segment does not store what it stored before (still to change: %s)", e.sub, ErrNotRestored, lost)
+		return fmt.Errorf("segment %s was changed beyond what was asked, which %w: Segment no longer stores what was held before (still to change: %s)", e.sub, ErrNotRestored, lost)
 	}
-	return fmt.Errorf("segment %s: %w: Segment stores something else, which was taken away again: %s", e.sub, ErrNotApplied, Difference{Added: e.unwritable})
+	return fmt.Errorf("segment %s: %w: Segment gave more than it was asked to, which was taken away again: %s", e.sub, ErrNotApplied, Difference{Added: e.unwritable})
 }
 
-// uncorrected adds to an error what Segment did beyond the request and is not
-// corrected.
-func (e *permissionEdit) uncorrected(err error) error {
+// uncorrected adds to an error what Segment did beyond the request and is not corrected.
+func (e *permissionEdit) uncorrected(ctx context.Context, err error) error {
 	if e.correction.Empty() {
 		return err
 	}
-	return fmt.Errorf("segment %s was changed beyond what was asked, which %w (still to change, or to make sure of: %s): %w", e.sub, ErrNotRestored, e.correction, err)
+	err = fmt.Errorf("segment %s was changed beyond what was asked, which %w (still to change, or to make sure of: %s): %w", e.sub, ErrNotRestored, e.correction, err)
+	e.c.audit(ctx, e.sub.put, e.sub.String(), e.correction.String(), err)
+	return err
 }
 
 // cloned shares nothing with held.
@@ -647,7 +704,6 @@ func not(f func(Assignment) bool) func(Assignment) bool {
 // by a read, which may be old.
 func (c *Client) giveBack(ctx context.Context, sub subject, taken Difference) error {
 	back := Difference{Added: taken.Removed, Removed: taken.Added}
-	e := &permissionEdit{c: c, sub: sub, edit: back.Apply, forced: back.Added, labelsKnown: true}
-	_, err := e.run(ctx)
+	_, err := (&permissionEdit{c: c, sub: sub, edit: back.Apply, forced: back.Added}).run(ctx)
 	return err
 }

@@ -139,7 +139,7 @@ func TestEdit_WritesNothingUnplanned(t *testing.T) {
 			adds(on(fmt.Sprintf("role-%d", given), "SOURCE e"))(held)
 		})
 		_, err := e.edit(t.Context(), e.id, segmentapi.RevokeFunc(func(a segmentapi.Assignment) bool { return a.Scope.ID == "e" }))
-		if !errors.Is(err, segmentapi.ErrNotApplied) || !strings.Contains(err.Error(), "- role-4 on SOURCE e") {
+		if !errors.Is(err, segmentapi.ErrContested) || !strings.Contains(err.Error(), "- role-4 on SOURCE e") {
 			t.Error(err)
 		}
 		if got := simtest.Writes(srv.Journal()); len(got) != 0 {

@@ -15,19 +15,29 @@ import (
 // whether it does.
 
 // A postCheck is a POST after which something was missing: Segment has replaced it, or
-// somebody else has revoked it at that very moment.
+// another administrator has revoked it at that very moment.
 type postCheck struct{ added, missing []Assignment }
 
 // post adds and returns what is held afterwards.
 func (e *permissionEdit) post(ctx context.Context, held holding, next Difference) (holding, error) {
+	now := held
+	answer, failed := e.sendPost(ctx, next.Added, func(ctx context.Context) (bool, error) {
+		var err error
+		now, err = e.read(ctx)
+		return Compare(held.assignments, now.assignments).Empty(), err
+	})
 	e.tries++
-	answer, failed := e.sendPost(ctx, next.Added)
-	if errors.Is(failed, ErrRateLimited) {
+	switch {
+	case notSent(failed), errors.Is(failed, ErrRateLimited):
 		return holding{}, failed
+	case failed == nil && answer == nil: // Something has changed during the wait: decide anew.
+		return now, nil
 	}
 	w := writing{held: held.assignments, written: next.Added, next: next, answer: answer}
 	after, err := e.confirm(ctx, e.sub.post, w, failed)
 	switch {
+	case errors.Is(err, errNotShown) && e.forced != nil && e.tries < maxTries: // What was taken must be given back.
+		return after, e.c.pauseBeforeRetry(ctx, e.tries)
 	case errors.Is(err, errNotShown):
 		e.c.audit(ctx, e.sub.post, e.sub.String(), next.String(), failed)
 		return holding{}, failed
@@ -42,8 +52,8 @@ func (e *permissionEdit) post(ctx context.Context, held holding, next Difference
 	return after, nil
 }
 
-func (e *permissionEdit) sendPost(ctx context.Context, added []Assignment) (*[]api.AccessPermissionV1, error) {
-	return sendWithRecheck(ctx, e.c, e.sub.post, nil, func(ctx context.Context) (*[]api.AccessPermissionV1, *http.Response, error) {
+func (e *permissionEdit) sendPost(ctx context.Context, added []Assignment, check func(context.Context) (bool, error)) (*[]api.AccessPermissionV1, error) {
+	return sendWithRecheck(ctx, e.c, e.sub.post, rechecker{check: check}, func(ctx context.Context) (*[]api.AccessPermissionV1, *http.Response, error) {
 		return e.sub.add(ctx, inputOf(Permissions(added)))
 	})
 }
@@ -58,8 +68,9 @@ func (w writing) answered() []Assignment {
 }
 
 // missingAfterPost returns what of held a POST may have replaced that should only have
-// added: all that was held of the same role, or all that was held. Anything else that
-// is missing has been revoked by somebody else, and so has what the answer still shows.
+// added: all that was held of the same role, or all that was held. Another administrator
+// has revoked anything else that is missing. If the answer still shows an assignment, it
+// was revoked after the POST.
 func (s *shared) missingAfterPost(held, added, after, answer []Assignment) []Assignment {
 	sameRole := func(a Assignment) bool {
 		return slices.ContainsFunc(added, func(b Assignment) bool { return b.RoleID == a.RoleID })
@@ -86,12 +97,12 @@ func (s *shared) missingAfterPost(held, added, after, answer []Assignment) []Ass
 }
 
 // repeatPost sends the POST once more, now that what was missing is back. If that is
-// then missing again, POST replaces. If it is not, somebody else had revoked it, and it
-// is revoked again.
+// then missing again, POST replaces. If it is not, another administrator had revoked it,
+// and it is revoked again.
 func (e *permissionEdit) repeatPost(ctx context.Context) (holding, error) {
 	check := e.postCheck
 	e.postCheck = nil
-	answer, failed := e.sendPost(ctx, check.added)
+	answer, failed := e.sendPost(ctx, check.added, nil)
 	e.c.audit(ctx, e.sub.post, e.sub.String(), Difference{Added: check.added}.String()+" (once more, to find out whether Segment replaces what is held)", failed)
 	var after holding
 	replaced := false

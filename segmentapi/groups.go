@@ -85,18 +85,18 @@ func (s *GroupService) Create(ctx context.Context, name string) (*Group, error) 
 	var out *api.CreateUserGroup200Response
 	var made *Group
 	err = s.c.carryOut(ctx, change{
-		call: op, subject: "group " + name, what: "created", own: true,
-		send: func(ctx context.Context) error {
+		call: op, subject: "group " + name, what: "created", mustBeOurs: true,
+		send: func(ctx context.Context, again bool) error {
 			var sendErr error
-			out, sendErr = sendWithRecheck(ctx, s.c, op, func(ctx context.Context) (bool, error) {
+			out, sendErr = sendWithRecheck(ctx, s.c, op, rechecker{always: again, check: func(ctx context.Context) (bool, error) {
 				now, listErr := s.readAll(ctx)
 				return true, cmp.Or(listErr, now.checkFree(op, name, ""))
-			}, func(ctx context.Context) (*api.CreateUserGroup200Response, *http.Response, error) {
+			}}, func(ctx context.Context) (*api.CreateUserGroup200Response, *http.Response, error) {
 				return s.c.raw.IAMGroupsAPI.CreateUserGroup(ctx).CreateUserGroupV1Input(api.CreateUserGroupV1Input{Name: name}).Execute()
 			})
 			return sendErr
 		},
-		left: func(ctx context.Context) (string, error) {
+		notYet: func(ctx context.Context) (string, error) {
 			var readErr error
 			made, readErr = s.readCreated(ctx, name, out)
 			if made == nil {
@@ -154,9 +154,13 @@ func (s *GroupService) Rename(ctx context.Context, groupID, name string) (*Group
 		return nil, err
 	}
 	defer endName()
-	group, err := readRemembering(ctx, s.c, sub.String(), func(ctx context.Context) (*Group, error) {
+	names := "the name of group " + groupID
+	group, err := readRemembering(ctx, s.c, names, func(ctx context.Context) (*Group, error) {
 		return s.Get(ctx, groupID)
-	}, func(group *Group, fact string) (bool, bool) { return fact == nameFact(group.Name), strings.HasPrefix(fact, nameFact("")) })
+	}, func(group *Group, name string) (bool, bool) { return group.Name == name, true })
+	if err == nil && group.Name == name {
+		s.c.logUnchanged(ctx, op, sub.String(), "it has the name "+name)
+	}
 	if err != nil || group.Name == name {
 		return group, err
 	}
@@ -170,15 +174,15 @@ func (s *GroupService) Rename(ctx context.Context, groupID, name string) (*Group
 	old := group.Name
 	err = s.c.carryOut(ctx, change{
 		call: op, subject: sub.String(), what: "renamed from " + old + " to " + name, repeatable: true,
-		send: func(ctx context.Context) error {
-			return sendUnless(ctx, s.c, op, func(ctx context.Context) (bool, error) {
+		send: func(ctx context.Context, again bool) error {
+			return sendUnless(ctx, s.c, op, rechecker{always: again, check: func(ctx context.Context) (bool, error) {
 				now, listErr := s.readAll(ctx)
 				return true, cmp.Or(listErr, now.checkFree(op, name, groupID))
-			}, func(ctx context.Context) (*api.UpdateUserGroup200Response, *http.Response, error) {
+			}}, func(ctx context.Context) (*api.UpdateUserGroup200Response, *http.Response, error) {
 				return s.c.raw.IAMGroupsAPI.UpdateUserGroup(ctx, groupID).UpdateUserGroupV1Input(api.UpdateUserGroupV1Input{Name: name}).Execute()
 			})
 		},
-		left: func(ctx context.Context) (string, error) {
+		notYet: func(ctx context.Context) (string, error) {
 			var readErr error
 			if group, readErr = s.Get(ctx, groupID); readErr != nil {
 				return "", readErr
@@ -189,8 +193,8 @@ func (s *GroupService) Rename(ctx context.Context, groupID, name string) (*Group
 			return "", nil
 		},
 		accepted: func() {
-			s.c.writer.memory.note(sub.String(), nameFact(old), false)
-			s.c.writer.memory.note(sub.String(), nameFact(name), true)
+			s.c.writer.memory.note(names, old, false)
+			s.c.writer.memory.note(names, name, true)
 		},
 	})
 	if err != nil {
@@ -198,9 +202,6 @@ func (s *GroupService) Rename(ctx context.Context, groupID, name string) (*Group
 	}
 	return group, nil
 }
-
-// nameFact is the name under which the memory of own writes has the name of a group.
-func nameFact(name string) string { return "name\n" + name }
 
 // Delete deletes a group and reports whether there was one: DELETE
 // /groups/{userGroupId} (deleteUserGroup). Its members stay in the workspace
@@ -223,7 +224,8 @@ func (s *GroupService) Delete(ctx context.Context, groupID string) (bool, error)
 		takeOwnership: func(ctx context.Context, group *Group) error {
 			return owners.takeFrom(ctx, op, sub, Assignments(group.Permissions), "", nil)
 		},
-		loses: func(group *Group) string { return losesRoles(group.Permissions) },
+		held:  func(group *Group) []Permission { return group.Permissions },
+		loses: func() string { return "" },
 		send: func(ctx context.Context) (*api.DeleteUserGroup200Response, *http.Response, error) {
 			return s.c.raw.IAMGroupsAPI.DeleteUserGroup(ctx, groupID).Execute()
 		},
@@ -443,9 +445,9 @@ func (s *GroupService) RemoveMembers(ctx context.Context, groupID string, emails
 	if s.c.writer.dryRun {
 		return removed, nil
 	}
-	err = s.takeOut(ctx, groupID, emails, rows, check)
-	if taking {
-		err = errors.Join(err, s.keepOwner(ctx, owners, groupID, removed))
+	sent, err := s.takeOut(ctx, groupID, emails, rows, check)
+	if taking && len(sent) > 0 {
+		err = errors.Join(err, s.keepOwner(ctx, owners, groupID, sent))
 	}
 	if err != nil {
 		return nil, err

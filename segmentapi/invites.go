@@ -144,25 +144,28 @@ func (s *InviteService) send(ctx context.Context, email string, assignments []As
 		}
 		assignments = []Assignment{minimal}
 	}
+	if err := s.c.checkLabels(ctx, assignments); err != nil {
+		return nil, fmt.Errorf("segment invite %s: %w", email, err)
+	}
 	if s.c.writer.dryRun {
 		return &Invite{Email: email, Sent: true}, nil
 	}
 	var existing *Invite // By another program, meanwhile.
 	var invite *Invite
 	err := s.c.carryOut(ctx, change{
-		call: createInvites, subject: "invite " + email, what: Difference{Added: assignments}.String(), own: true,
-		send: func(ctx context.Context) error {
-			return sendUnless(ctx, s.c, createInvites, func(ctx context.Context) (bool, error) {
+		call: createInvites, subject: "invite " + email, what: Difference{Added: assignments}.String(), mustBeOurs: true,
+		send: func(ctx context.Context, again bool) error {
+			return sendUnless(ctx, s.c, createInvites, rechecker{always: again, check: func(ctx context.Context) (bool, error) {
 				var findErr error
 				existing, findErr = s.find(ctx, email)
 				return existing == nil, findErr
-			}, func(ctx context.Context) (*api.CreateInvites201Response, *http.Response, error) {
+			}}, func(ctx context.Context) (*api.CreateInvites201Response, *http.Response, error) {
 				return s.c.raw.IAMUsersAPI.CreateInvites(ctx).CreateInvitesV1Input(api.CreateInvitesV1Input{
 					Invites: []api.InviteV1{{Email: email, Permissions: inviteInputOf(Permissions(assignments))}},
 				}).Execute()
 			})
 		},
-		left: func(ctx context.Context) (string, error) {
+		notYet: func(ctx context.Context) (string, error) {
 			var findErr error
 			if invite, findErr = s.find(ctx, email); invite == nil {
 				return email, findErr
@@ -275,18 +278,14 @@ func (s *InviteService) Delete(ctx context.Context, email string) (bool, error) 
 	if s.c.writer.dryRun {
 		return true, nil
 	}
-	loses, err := s.losesGroups(ctx, listed)
-	if err != nil {
-		return false, err
-	}
 	err = s.c.carryOut(ctx, change{
-		call: deleteInvites, subject: "invite " + listed, what: "removed" + loses, repeatable: true,
-		send: func(ctx context.Context) error {
-			return sendUnless(ctx, s.c, deleteInvites, nil, func(ctx context.Context) (*api.DeleteInvites200Response, *http.Response, error) {
+		call: deleteInvites, subject: "invite " + listed, what: "removed" + s.loses(ctx, listed), repeatable: true,
+		send: func(ctx context.Context, _ bool) error {
+			return sendUnless(ctx, s.c, deleteInvites, rechecker{}, func(ctx context.Context) (*api.DeleteInvites200Response, *http.Response, error) {
 				return s.c.raw.IAMUsersAPI.DeleteInvites(ctx).Emails([]string{listed}).Execute()
 			})
 		},
-		left: func(ctx context.Context) (string, error) {
+		notYet: func(ctx context.Context) (string, error) {
 			for other, listErr := range s.All(ctx) {
 				if other == listed || listErr != nil {
 					return other, listErr
@@ -303,36 +302,44 @@ func (s *InviteService) Delete(ctx context.Context, email string) (bool, error) 
 // so that the log can name what goes with it.
 const maxGroupsForLog = 50
 
-// losesGroups names the groups that an invite is in, for the log. Its roles cannot be
-// read.
-func (s *InviteService) losesGroups(ctx context.Context, email string) (string, error) {
+// loses names what is lost with an invite, for the log: its groups, as far as they can be
+// read. Its roles cannot.
+func (s *InviteService) loses(ctx context.Context, email string) string {
+	const roles = ", and with it its roles, which cannot be read"
 	var names []string
 	searched := 0
 	for group, err := range s.c.Groups.All(ctx) {
-		switch {
-		case notInPlan(err) && searched == 0:
-			return "", nil
-		case err != nil:
-			return "", err
-		case searched == maxGroupsForLog:
-			return fmt.Sprintf(", and with it its roles, which cannot be read, and its place in groups, of which %d were searched: %s",
-				searched, strings.Join(names, ", ")), nil
-		}
-		searched++
-		for pending, err := range s.c.Groups.AllInvites(ctx, group.ID) {
-			if gone(err) {
-				break
-			} else if err != nil {
-				return "", err
-			}
-			if pending == email {
+		if err == nil && searched < maxGroupsForLog {
+			var in bool
+			if in, err = s.isIn(ctx, group.ID, email); in {
 				names = append(names, fmt.Sprintf("%q", group.Name))
 			}
 		}
+		switch {
+		case notInPlan(err) && searched == 0:
+			return roles
+		case err != nil || searched == maxGroupsForLog:
+			return fmt.Sprintf("%s; member of the groups %s, and of others that were not read", roles, strings.Join(names, ", "))
+		}
+		searched++
 	}
-	loses := ", and with it its roles, which cannot be read"
-	if len(names) > 0 {
-		loses += "; member of the groups " + strings.Join(names, ", ")
+	if len(names) == 0 {
+		return roles
 	}
-	return loses, nil
+	return roles + "; member of the groups " + strings.Join(names, ", ")
+}
+
+// isIn reports whether an invite is in a group.
+func (s *InviteService) isIn(ctx context.Context, groupID, email string) (bool, error) {
+	for pending, err := range s.c.Groups.AllInvites(ctx, groupID) {
+		switch {
+		case gone(err):
+			return false, nil
+		case err != nil:
+			return false, err
+		case pending == email:
+			return true, nil
+		}
+	}
+	return false, nil
 }

@@ -25,7 +25,7 @@ func (s *GroupService) addMembers(ctx context.Context, groupID string, emails []
 		s.c.logUnchanged(ctx, addMembersCall(groupID), "group "+groupID, "it has "+strings.Join(emails, ", "))
 		return nil, nil
 	}
-	if err = s.putBack(ctx, groupID, missing); err != nil {
+	if err = s.add(ctx, groupID, missing, false); err != nil {
 		return nil, err
 	}
 	return missing, nil
@@ -35,18 +35,19 @@ func addMembersCall(groupID string) call {
 	return call{"addUsersToUserGroup", http.MethodPost, "/groups/" + groupID + "/users"}
 }
 
-// putBack adds members without looking whether they are in the group already.
-func (s *GroupService) putBack(ctx context.Context, groupID string, emails []string) error {
+// add adds members without looking whether they are in the group already. If they are
+// given back their place, the request is repeated if its answer is lost.
+func (s *GroupService) add(ctx context.Context, groupID string, emails []string, givenBack bool) error {
 	op := addMembersCall(groupID)
 	return s.c.carryOut(ctx, change{
-		call: op, subject: "group " + groupID, what: "+ " + strings.Join(emails, ", "),
-		send: func(ctx context.Context) error {
-			return sendUnless(ctx, s.c, op, nil, func(ctx context.Context) (*api.AddUsersToUserGroup200Response, *http.Response, error) {
+		call: op, subject: "group " + groupID, what: "+ " + strings.Join(emails, ", "), repeatable: givenBack,
+		send: func(ctx context.Context, _ bool) error {
+			return sendUnless(ctx, s.c, op, rechecker{}, func(ctx context.Context) (*api.AddUsersToUserGroup200Response, *http.Response, error) {
 				return s.c.raw.IAMGroupsAPI.AddUsersToUserGroup(ctx, groupID).
 					AddUsersToUserGroupV1Input(api.AddUsersToUserGroupV1Input{Emails: emails}).Execute()
 			})
 		},
-		left: func(ctx context.Context) (string, error) {
+		notYet: func(ctx context.Context) (string, error) {
 			left, err := s.readMissing(ctx, groupID, emails)
 			return strings.Join(left, ", "), err
 		},
@@ -61,65 +62,67 @@ func (s *GroupService) noteMembers(groupID string, emails []string, in bool) {
 }
 
 // takeOut removes rows until no list has the addresses any more: one may be listed as a
-// user and as an invite. check is asked again before a removal that has had to wait; it
-// may be nil.
-func (s *GroupService) takeOut(ctx context.Context, groupID string, emails []string, rows []member, check func(context.Context) error) error {
+// user and as an invite. check is asked again before a removal for which time has passed;
+// it may be nil. takeOut returns the addresses whose removal may have been carried out.
+func (s *GroupService) takeOut(ctx context.Context, groupID string, emails []string, rows []member, check func(context.Context) error) ([]string, error) {
 	op := call{"removeUsersFromUserGroup", http.MethodDelete, "/group/" + groupID + "/users"}
-	recheck := func(ctx context.Context) (bool, error) {
-		if check == nil {
-			return true, nil
-		}
-		return true, check(ctx)
-	}
+	var taken []string
 	for tries := 1; ; tries++ {
 		sending := addresses(rows)
-		var sent []string
+		answered := 0 // How many of sending have been answered.
 		var left []member
 		err := s.c.carryOut(ctx, change{
 			call: op, subject: "group " + groupID, what: "- " + strings.Join(sending, ", "), repeatable: true,
-			send: func(ctx context.Context) error {
+			send: func(ctx context.Context, again bool) error {
+				recheck := rechecker{always: again}
+				if check != nil {
+					recheck.check = func(ctx context.Context) (bool, error) { return true, check(ctx) }
+				}
 				var notThere error
-				for _, email := range sending[len(sent):] {
+				for _, email := range sending[answered:] {
 					err := sendUnless(ctx, s.c, op, recheck, func(ctx context.Context) (*api.RemoveUsersFromUserGroup200Response, *http.Response, error) {
 						return s.c.raw.IAMGroupsAPI.RemoveUsersFromUserGroup(ctx, groupID).Emails([]string{email}).Execute()
 					})
+					if (err == nil || outcomeUnknown(err)) && !slices.Contains(taken, email) {
+						taken = append(taken, email)
+					}
 					switch {
 					case gone(err): // A member who is gone already keeps nobody else in.
 						notThere = err
 					case err != nil:
 						return err
 					}
-					sent = append(sent, email)
+					answered++
 				}
 				return notThere
 			},
-			left: func(ctx context.Context) (string, error) {
+			notYet: func(ctx context.Context) (string, error) {
 				var err error
 				left, err = s.readMembersWith(ctx, groupID, emails)
 				return strings.Join(addresses(left), ", "), err
 			},
 			accepted: func() { s.noteMembers(groupID, sending, false) },
 		})
-		if err != nil && len(sent) > 0 && len(sent) < len(sending) {
-			s.noteMembers(groupID, sent, false)
-			s.c.audit(ctx, op, "group "+groupID, "- "+strings.Join(sent, ", "), nil)
+		if err != nil && !accepted(err) && answered > 0 {
+			s.noteMembers(groupID, taken, false)
+			s.c.audit(ctx, op, "group "+groupID, "- "+strings.Join(taken, ", "), fmt.Errorf("the others were not removed: %w", err))
 		}
 		if !errors.Is(err, ErrUnconfirmed) || slices.Equal(left, rows) || tries == maxTries {
-			return err
+			return taken, err
 		}
-		rows = left // Some of them have gone, so what is left is no old read.
+		rows = left // Some of them have gone, so this read is no old one.
 	}
 }
 
 // keepOwner gives members back their place if no other owner is left.
 func (s *GroupService) keepOwner(ctx context.Context, owners *ownership, groupID string, removed []string) error {
-	ctx, cancel := restoring(ctx)
-	defer cancel()
-	err := owners.findOther(ctx)
+	err := owners.findOtherAfter(ctx)
 	if err == nil {
 		return nil
 	}
-	if undoErr := s.putBack(ctx, groupID, removed); undoErr != nil {
+	ctx, cancel := restoring(ctx)
+	defer cancel()
+	if undoErr := s.add(ctx, groupID, removed, true); undoErr != nil {
 		return fmt.Errorf("segment group %s has lost %s, who %w (%w), but must: %w", groupID, strings.Join(removed, ", "), ErrNotRestored, undoErr, err)
 	}
 	return fmt.Errorf("segment group %s: %s put back: %w", groupID, strings.Join(removed, ", "), err)

@@ -56,6 +56,49 @@ func (m *memory) hasLost(object, name string) bool {
 	return ok && !f.has
 }
 
+// hasAny reports whether an object was given something within the last minute.
+func (m *memory) hasAny(object string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forgetOld()
+	for _, f := range m.facts[object] {
+		if f.has {
+			return true
+		}
+	}
+	return false
+}
+
+// anyHas reports whether any object was given something, within the last minute, whose
+// name matches.
+func (m *memory) anyHas(match func(name string) bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forgetOld()
+	for _, facts := range m.facts {
+		for name, f := range facts {
+			if f.has && match(name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// objectsWith returns the objects that were given something within the last minute.
+func (m *memory) objectsWith(name string) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forgetOld()
+	var objects []string
+	for object, facts := range m.facts {
+		if facts[name].has {
+			objects = append(objects, object)
+		}
+	}
+	return objects
+}
+
 // contradicts reports that a read shows another state than the one that is
 // remembered. The function shows reports whether the read shows something, and
 // whether it was read at all.
@@ -69,6 +112,17 @@ func (m *memory) contradicts(object string, shows func(name string) (has, read b
 		}
 	}
 	return false
+}
+
+// forgetContradicted drops what a read contradicts and was noted before it began.
+func (m *memory) forgetContradicted(object string, began time.Time, shows func(name string) (has, read bool)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, f := range m.facts[object] {
+		if has, read := shows(name); read && has != f.has && f.at.Before(began) {
+			delete(m.facts[object], name)
+		}
+	}
 }
 
 // forget drops what is remembered of an object.
@@ -101,23 +155,25 @@ func readRemembering[T any](
 ) (T, error) {
 	var out T
 	var readErr error
+	began := time.Now()
+	showsFact := func(name string) (bool, bool) {
+		switch {
+		case readErr != nil:
+			return false, true
+		case name == exists:
+			return true, true
+		}
+		return shows(out, name)
+	}
 	agrees, err := c.readUntil(ctx, func(ctx context.Context) (bool, error) {
 		out, readErr = read(ctx)
 		if readErr != nil && !gone(readErr) {
 			return false, readErr
 		}
-		return !c.writer.memory.contradicts(object, func(name string) (bool, bool) {
-			switch {
-			case readErr != nil:
-				return false, true
-			case name == exists:
-				return true, true
-			}
-			return shows(out, name)
-		}), nil
+		return !c.writer.memory.contradicts(object, showsFact), nil
 	})
 	if err == nil && !agrees {
-		c.writer.memory.forget(object)
+		c.writer.memory.forgetContradicted(object, began, showsFact)
 	}
 	if err != nil {
 		return out, err

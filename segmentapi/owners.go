@@ -1,12 +1,15 @@
 package segmentapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -92,9 +95,10 @@ func (o *ownership) isOwnerAfter(ctx context.Context, sub subject, held []Assign
 }
 
 // hasUsers reports whether a user is or a group has users: a group without any
-// makes nobody an owner.
+// makes nobody an owner. A member whom this process has added a moment ago counts, because
+// the list may be older.
 func (o *ownership) hasUsers(ctx context.Context, sub subject) (bool, error) {
-	if sub.kind != "group" {
+	if sub.kind != "group" || o.c.writer.memory.hasAny(membersOf(sub.id)) {
 		return true, nil
 	}
 	page, err := o.c.Groups.ListMembers(ctx, sub.id, ListOptions{Count: 1})
@@ -111,14 +115,40 @@ func (o *ownership) findOther(ctx context.Context) error {
 			return err
 		}
 	}
-	search := &ownerSearch{ownership: o}
-	search.left.Store(OwnerScanLimit)
-	found, err := search.run(ctx)
-	if err != nil {
-		return err
+	var searchErr error
+	found, err := o.c.readUntil(ctx, func(ctx context.Context) (bool, error) {
+		search := &ownerSearch{ownership: o}
+		search.left.Store(OwnerScanLimit)
+		if o.found, searchErr = search.run(ctx); searchErr != nil && !errors.Is(searchErr, ErrLastOwner) {
+			return false, searchErr
+		}
+		return searchErr == nil || !o.c.writer.memory.anyHas(o.isOwnerFact), nil
+	})
+	if err != nil || !found {
+		return cmp.Or(err, searchErr)
 	}
-	o.found = found
-	return nil
+	return searchErr
+}
+
+// isOwnerFact reports whether a fact of the memory is that somebody was made an owner. A
+// read may not show that yet.
+func (o *ownership) isOwnerFact(name string) bool {
+	parts := strings.Split(name, "\n")
+	return len(parts) == 4 && parts[0] == o.role.ID && parts[1] == string(ScopeWorkspace) && parts[3] == ""
+}
+
+// findOtherAfter is findOther after a write. It leaves time for giving back what was
+// taken, even if the caller has left.
+func (o *ownership) findOtherAfter(ctx context.Context) error {
+	most := time.Minute
+	if ctx.Err() != nil {
+		most = stopGrace / 3
+	}
+	ctx, cancel := restoring(ctx)
+	defer cancel()
+	ctx, cancelSearch := context.WithTimeout(ctx, most)
+	defer cancelSearch()
+	return o.findOther(ctx)
 }
 
 // remainsOwner reports whether the owner who was found is still one.
@@ -127,7 +157,7 @@ func (o *ownership) remainsOwner(ctx context.Context) (bool, error) {
 		return o.ownsDirectly(ctx, o.found.userID)
 	}
 	group := o.c.Groups.subject(o.found.groupID)
-	held, err := o.read(ctx, group)
+	held, err := group.read(ctx)
 	if gone(err) {
 		return false, nil
 	} else if err != nil {
@@ -152,7 +182,10 @@ func (o *ownership) remainsOwner(ctx context.Context) (bool, error) {
 // ownsDirectly reports whether a user holds the role.
 func (o *ownership) ownsDirectly(ctx context.Context, userID string) (bool, error) {
 	user := o.c.Users.subject(userID)
-	held, err := o.read(ctx, user)
+	if o.c.writer.memory.hasLost(user.String(), exists) {
+		return false, nil
+	}
+	held, err := user.read(ctx)
 	if gone(err) {
 		return false, nil
 	} else if err != nil {
@@ -233,12 +266,15 @@ func (s *ownerSearch) searchGroups(ctx context.Context) (otherOwner, error) {
 // groupOwns reports whether a listed group makes its users owners.
 func (s *ownerSearch) groupOwns(ctx context.Context, group Group) (bool, error) {
 	sub := s.c.Groups.subject(group.ID)
+	if s.c.writer.memory.hasLost(sub.String(), exists) {
+		return false, nil
+	}
 	held := Assignments(group.Permissions)
 	if group.Permissions == nil {
 		if err := s.spend(); err != nil {
 			return false, err
 		}
-		detail, err := s.read(ctx, sub)
+		detail, err := sub.read(ctx)
 		if gone(err) {
 			return false, nil
 		} else if err != nil {
@@ -373,26 +409,45 @@ func (g *ownerGuard) noteNotDone(next Difference) {
 	}
 }
 
-// confirm looks for the other owner once more after the write: somebody else may have
-// taken ownership from the one who was found before. If nobody is found, or it cannot
+// confirm looks for the other owner once more after the write: another administrator may
+// have taken ownership from the one who was found before. If nobody is found, or it cannot
 // be read, it gives back what was taken.
 func (g *ownerGuard) confirm(ctx context.Context) error {
 	if g == nil || g.sent.Empty() {
 		return nil
 	}
-	ctx, cancel := restoring(ctx)
-	defer cancel()
-	err := g.findOther(ctx)
+	err := g.findOtherAfter(ctx)
 	if err == nil {
 		return nil
 	}
-	undoErr := g.c.giveBack(ctx, g.sub, g.sent)
-	if undoErr != nil { // Ownership matters most.
-		owner := Difference{Removed: slices.DeleteFunc(slices.Clone(g.sent.Removed), not(g.isOwner))}
-		if ownErr := g.c.giveBack(ctx, g.sub, owner); ownErr == nil {
-			return fmt.Errorf("segment %s was changed (%s), and only its ownership could be given back (%w): %w", g.sub, g.sent, undoErr, err)
-		}
+	restoreCtx, cancel := restoring(ctx)
+	defer cancel()
+	var partly partlyGivenBackError
+	undoErr := g.giveBackPermissions(restoreCtx, g.sub, g.sent)
+	switch {
+	case errors.As(undoErr, &partly):
+		return fmt.Errorf("segment %s was changed (%s), and only its ownership could be given back (%w): %w", g.sub, g.sent, partly.error, err)
+	case undoErr != nil:
 		return fmt.Errorf("segment %s was changed (%s) and %w (%w), although it must: %w", g.sub, g.sent, ErrNotRestored, undoErr, err)
 	}
 	return fmt.Errorf("segment %s was changed and changed back: %w", g.sub, err)
+}
+
+// A partlyGivenBackError is why only ownership could be given back.
+type partlyGivenBackError struct{ error }
+
+// Unwrap returns the cause.
+func (e partlyGivenBackError) Unwrap() error { return e.error }
+
+// giveBackPermissions gives back what was taken, or at least the ownership in it.
+func (o *ownership) giveBackPermissions(ctx context.Context, sub subject, taken Difference) error {
+	err := o.c.giveBack(ctx, sub, taken)
+	if err == nil || gone(err) {
+		return err
+	}
+	owner := Difference{Removed: slices.DeleteFunc(slices.Clone(taken.Removed), not(o.isOwner))}
+	if ownErr := o.c.giveBack(ctx, sub, owner); ownErr == nil {
+		return partlyGivenBackError{err}
+	}
+	return err
 }

@@ -69,26 +69,27 @@ func (a Assignment) key() assignmentKey {
 }
 
 // fact is the name under which the memory of own writes has an assignment.
-func (a Assignment) fact() string { return fmt.Sprintf("%q", a.key()) }
+func (a Assignment) fact() string {
+	key := a.key()
+	return strings.Join([]string{key.roleID, key.scopeType, key.scopeID, key.labels}, "\n")
+}
 
 // covers reports whether a is the same role as b on more than b: on the whole
-// workspace, or on fewer labels or other ones of the same resource.
+// workspace, or on the same resource with fewer labels.
 func (a Assignment) covers(b Assignment) bool {
-	if a.RoleID != b.RoleID || a.Same(b) {
-		return false
-	}
-	if workspaceWide(a) {
-		return true
-	}
+	return a.RoleID == b.RoleID && !a.Same(b) && workspaceWide(a) || a.hasFewerLabels(b)
+}
+
+// hasFewerLabels reports whether a is b without some of its labels.
+func (a Assignment) hasFewerLabels(b Assignment) bool {
 	bare := func(a Assignment) assignmentKey {
 		key := a.key()
 		key.labels = ""
 		return key
 	}
-	fewer := !slices.ContainsFunc(a.Scope.Labels, func(l Label) bool {
+	return bare(a) == bare(b) && !a.Same(b) && !slices.ContainsFunc(a.Scope.Labels, func(l Label) bool {
 		return !slices.ContainsFunc(b.Scope.Labels, func(other Label) bool { return l.Key == other.Key && l.Value == other.Value })
 	})
-	return bare(a) == bare(b) && fewer
 }
 
 func labelsKey(labels []Label) string {

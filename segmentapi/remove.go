@@ -18,8 +18,10 @@ type removal[T, O any] struct {
 	get    func(context.Context, string) (*T, error)
 	// takeOwnership takes ownership from what is to be removed, if it has any.
 	takeOwnership func(context.Context, *T) error
-	// loses names what is lost with it, for the log. It is called after takeOwnership.
-	loses func(*T) string
+	held          func(*T) []Permission
+	// loses names what is lost with it beside its roles, for the log. It is called after
+	// takeOwnership.
+	loses func() string
 	send  func(context.Context) (*O, *http.Response, error)
 }
 
@@ -40,25 +42,24 @@ func (r removal[T, O]) run(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	err = c.carryOut(ctx, change{
-		call: r.call, subject: subject, what: "removed" + r.loses(there), repeatable: true,
-		send: func(ctx context.Context) error {
-			return sendUnless(ctx, c, r.call, r.recheck, r.send)
+		call: r.call, subject: subject, what: "removed" + losesRoles(r.held(there)) + r.loses(), repeatable: true,
+		send: func(ctx context.Context, again bool) error {
+			return sendUnless(ctx, c, r.call, rechecker{check: r.recheck, always: again}, r.send)
 		},
-		left: func(ctx context.Context) (string, error) {
+		notYet: func(ctx context.Context) (string, error) {
 			if _, readErr := r.get(ctx, r.sub.id); !gone(readErr) {
 				return subject, readErr
 			}
 			return "", nil
 		},
-		accepted: func() {
-			c.writer.memory.forget(subject)
-			c.writer.memory.note(subject, exists, false)
-		},
+		accepted: func() { c.noteRemoved(r.sub) },
 	})
 	switch {
 	case errors.Is(err, errUnwanted):
 		return false, nil
-	case errors.Is(err, ErrUnconfirmed): // Segment has accepted it: nothing is given back.
+	case accepted(err) && len(r.owners.undo) > 0:
+		return false, fmt.Errorf("segment %s: its ownership was taken and is not given back: %w", r.sub, err)
+	case accepted(err):
 		return false, err
 	case err != nil:
 		if err = r.owners.giveBack(ctx, r.sub, err); err != nil {
@@ -68,12 +69,20 @@ func (r removal[T, O]) run(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
+// noteRemoved remembers that a user or a group is no longer there.
+func (c *Client) noteRemoved(sub subject) {
+	c.writer.memory.forget(sub.String())
+	c.writer.memory.note(sub.String(), exists, false)
+}
+
 // read reads what is to be removed, and again if the answer is older than what this
 // process has written.
 func (r removal[T, O]) read(ctx context.Context) (*T, error) {
 	return readRemembering(ctx, r.owners.c, r.sub.String(), func(ctx context.Context) (*T, error) {
 		return r.get(ctx, r.sub.id)
-	}, func(*T, string) (bool, bool) { return false, false })
+	}, func(there *T, name string) (bool, bool) {
+		return slices.ContainsFunc(Assignments(r.held(there)), func(a Assignment) bool { return a.fact() == name }), true
+	})
 }
 
 // recheck reports whether there is still something to remove, after a wait. What was
@@ -91,8 +100,7 @@ func (r removal[T, O]) recheck(ctx context.Context) (bool, error) {
 	return true, err
 }
 
-// goneMeanwhile tells the error of something that somebody else has removed meanwhile,
-// which is none.
+// goneMeanwhile ignores a 404 if the subject has been removed meanwhile.
 func (r removal[T, O]) goneMeanwhile(ctx context.Context, err error) (bool, error) {
 	if errors.Is(err, ErrNotFound) {
 		if _, readErr := r.sub.read(finishing(ctx)); gone(readErr) {
@@ -103,18 +111,27 @@ func (r removal[T, O]) goneMeanwhile(ctx context.Context, err error) (bool, erro
 }
 
 // ownerGroups returns the groups that make a user an owner, and the names of all groups
-// that the user is in.
-func (s *UserService) ownerGroups(ctx context.Context, owners *ownership, userID string) (through, names []string, err error) {
-	for group, err := range s.AllGroups(ctx, userID) {
+// that the user is in. It includes groups to which this process has added the user a
+// moment ago, because the list may be older.
+func (s *UserService) ownerGroups(ctx context.Context, owners *ownership, user *User) (through, names []string, err error) {
+	var in []Group
+	for group, err := range s.AllGroups(ctx, user.ID) {
 		switch {
-		case notInPlan(err) && len(names) == 0: // A user who is in a group has groups in the plan.
+		case notInPlan(err) && len(in) == 0: // A user who is in a group has groups in the plan.
 			return nil, nil, nil
 		case err != nil:
 			return nil, nil, err
 		}
+		in = append(in, group)
+	}
+	for _, object := range s.c.writer.memory.objectsWith(FoldEmail(user.Email)) {
+		if id, ok := strings.CutPrefix(object, membersOf("")); ok && !slices.ContainsFunc(in, func(g Group) bool { return g.ID == id }) {
+			in = append(in, Group{ID: id, Name: id})
+		}
+	}
+	for _, group := range in {
 		names = append(names, fmt.Sprintf("%q", group.Name))
-		sub := s.c.Groups.subject(group.ID)
-		detail, err := sub.read(ctx)
+		detail, err := owners.read(ctx, s.c.Groups.subject(group.ID))
 		if gone(err) {
 			continue
 		} else if err != nil {
@@ -142,7 +159,7 @@ func (o *ownership) takeFrom(ctx context.Context, what call, sub subject, held [
 	if users, usersErr := o.hasUsers(ctx, sub); !users || usersErr != nil {
 		return usersErr
 	}
-	if err = o.findOther(ctx); err != nil || o.c.writer.dryRun {
+	if err = o.findOther(ctx); err != nil {
 		return wrapFor(sub, err)
 	}
 	rowsIn := map[string][]member{}
@@ -151,35 +168,34 @@ func (o *ownership) takeFrom(ctx context.Context, what call, sub subject, held [
 		if readErr == nil {
 			_, readErr = leavingUsers(groupID, rows)
 		}
-		rowsIn[groupID] = rows
 		if readErr != nil {
 			return wrapFor(sub, readErr)
 		}
+		rowsIn[groupID] = rows
 	}
-	o.c.announce(ctx, what, sub.String(), takingSteps(direct, groups))
+	groups = slices.DeleteFunc(slices.Clone(groups), func(id string) bool { return len(rowsIn[id]) == 0 })
+	if !o.c.writer.dryRun {
+		o.c.announce(ctx, what, sub.String(), takingSteps(direct, groups))
+	}
 	if direct {
 		demotion := &permissionEdit{c: o.c, sub: sub, edit: Revoke(slices.DeleteFunc(slices.Clone(held), not(o.isOwner))...)}
-		o.undo = append(o.undo, func(ctx context.Context) error {
-			if demotion.sent.Empty() {
-				return nil
-			}
-			return o.c.giveBack(ctx, sub, demotion.sent)
-		})
 		_, err = demotion.run(ctx)
+		if !demotion.sent.Empty() {
+			o.undo = append(o.undo, func(ctx context.Context) error { return o.giveBackPermissions(ctx, sub, demotion.sent) })
+		}
 	}
 	for _, groupID := range groups {
-		if err != nil {
+		if err != nil || o.c.writer.dryRun {
 			break
 		}
-		o.undo = append(o.undo, func(ctx context.Context) error {
-			return o.c.Groups.putBack(ctx, groupID, []string{email})
-		})
-		err = o.c.Groups.takeOut(ctx, groupID, []string{email}, rowsIn[groupID], nil)
+		var taken []string
+		taken, err = o.c.Groups.takeOut(ctx, groupID, []string{email}, rowsIn[groupID], nil)
+		if len(taken) > 0 {
+			o.undo = append(o.undo, func(ctx context.Context) error { return o.c.Groups.add(ctx, groupID, taken, true) })
+		}
 	}
-	if err == nil {
-		restoreCtx, cancel := restoring(ctx)
-		defer cancel()
-		err = o.findOther(restoreCtx)
+	if err == nil && !o.c.writer.dryRun {
+		err = o.findOtherAfter(ctx)
 	}
 	if err == nil {
 		return nil
@@ -213,20 +229,22 @@ func (o *ownership) giveBack(ctx context.Context, sub subject, err error) error 
 	outcome := "its ownership was taken and given back"
 	for _, undo := range slices.Backward(o.undo) {
 		undoErr := undo(ctx)
-		if undoErr == nil {
+		var partly partlyGivenBackError
+		switch {
+		case undoErr == nil:
+			continue
+		case errors.As(undoErr, &partly):
+			err = fmt.Errorf("only its ownership could be given back (%w): %w", partly.error, err)
 			continue
 		}
-		if gone(undoErr) && outcomeUnknown(err) {
+		if gone(undoErr) {
 			if _, readErr := sub.read(ctx); gone(readErr) {
-				o.c.writer.memory.forget(sub.String())
-				o.c.writer.memory.note(sub.String(), exists, false)
+				o.c.noteRemoved(sub)
 				return nil
 			}
 		}
-		if !gone(undoErr) {
-			outcome = "its ownership was taken"
-			err = fmt.Errorf("it %w (%w), although it must: %w", ErrNotRestored, undoErr, err)
-		}
+		outcome = "its ownership was taken"
+		err = fmt.Errorf("it %w (%w), although it must: %w", ErrNotRestored, undoErr, err)
 	}
 	o.undo = nil
 	return fmt.Errorf("segment %s %s, %s: %w", sub, stays, outcome, err)

@@ -46,7 +46,9 @@ var everyWrite = map[string]struct {
 	"grant to a user": {do: func(ctx context.Context, c *segmentapi.Client) error {
 		_, err := c.Users.Grant(ctx, "v", assigned(admin, wholeWorkspace+" env=prod"))
 		return err
-	}, done: func(ws *sim.Workspace) bool { return slices.Contains(holds(ws, "v"), admin+" "+wholeWorkspace+" env=prod") }},
+	}, done: func(ws *sim.Workspace) bool {
+		return slices.Contains(holds(ws, "v"), admin+" "+wholeWorkspace+" env=prod")
+	}},
 	"grant to a group": {do: func(ctx context.Context, c *segmentapi.Client) error {
 		_, err := c.Groups.Grant(ctx, "g", assigned(admin, "SOURCE b"))
 		return err
@@ -260,22 +262,22 @@ func TestWrites_SegmentDoesSomethingElse(t *testing.T) {
 		"POST drops labels": {
 			does: []sim.Normalization{sim.NormalizePostDropsLabels}, held: []sim.Permission{on(minimal, wholeWorkspace)},
 			what: wholeWorkspace + " env=prod", grants: true,
-			holds: []string{admin + " " + wholeWorkspace + " env=prod", minimal + " " + wholeWorkspace}, logged: "which is now corrected",
+			holds: []string{admin + " " + wholeWorkspace + " env=prod", minimal + " " + wholeWorkspace}, logged: "which is to be corrected",
 		},
 		"POST and PUT drop labels": {
 			does: []sim.Normalization{sim.NormalizePostDropsLabels, sim.NormalizePutDropsLabels}, held: []sim.Permission{on(reader, "SOURCE a")},
 			what: wholeWorkspace + " env=prod", grants: true, want: segmentapi.ErrNotApplied,
-			holds: []string{reader + " SOURCE a"}, logged: "which is now corrected",
+			holds: []string{reader + " SOURCE a"}, logged: "which is to be corrected",
 		},
 		"PUT drops labels that were held": {
 			does: []sim.Normalization{sim.NormalizePutDropsLabels}, held: []sim.Permission{on(admin, "SOURCE a", wholeWorkspace+" env=prod"), on(minimal, wholeWorkspace)},
 			what: "SOURCE a", want: segmentapi.ErrNotRestored,
-			holds: []string{minimal + " " + wholeWorkspace}, logged: "which is now corrected",
+			holds: []string{minimal + " " + wholeWorkspace}, logged: "which is to be corrected",
 		},
 		"POST gives the role on the workspace as well": {
 			does: []sim.Normalization{sim.NormalizePostAddsWorkspace}, held: []sim.Permission{on(minimal, wholeWorkspace)},
 			what: "SOURCE a", grants: true,
-			holds: []string{admin + " SOURCE a", minimal + " " + wholeWorkspace}, logged: "which is now corrected",
+			holds: []string{admin + " SOURCE a", minimal + " " + wholeWorkspace}, logged: "which is to be corrected",
 		},
 		"Minimal Workspace Access is added to a grant": {
 			does: []sim.Normalization{sim.NormalizeAddsMinimal}, held: []sim.Permission{on(reader, "SOURCE b")},

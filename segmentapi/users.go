@@ -166,19 +166,19 @@ func (s *UserService) Remove(ctx context.Context, userID string) (bool, error) {
 	return removal[User, api.DeleteUsers200Response]{
 		call: op, sub: sub, owners: owners, get: s.Get,
 		takeOwnership: func(ctx context.Context, user *User) error {
-			through, names, groupsErr := s.ownerGroups(ctx, owners, userID)
+			through, names, groupsErr := s.ownerGroups(ctx, owners, user)
 			if groupsErr != nil {
 				return groupsErr
 			}
 			groups = names
 			return owners.takeFrom(ctx, op, sub, Assignments(user.Permissions), user.Email, through)
 		},
-		loses: func(user *User) string {
-			lost := losesRoles(user.Permissions)
-			if len(groups) > 0 {
-				lost += "; member of the groups " + strings.Join(groups, ", ")
+		held: func(user *User) []Permission { return user.Permissions },
+		loses: func() string {
+			if len(groups) == 0 {
+				return ""
 			}
-			return lost
+			return "; member of the groups " + strings.Join(groups, ", ")
 		},
 		send: func(ctx context.Context) (*api.DeleteUsers200Response, *http.Response, error) {
 			return s.c.raw.IAMUsersAPI.DeleteUsers(ctx).UserIds([]string{userID}).Execute()

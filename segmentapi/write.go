@@ -32,7 +32,8 @@ type writer struct {
 	*shared
 }
 
-// shared is what all clients of one workspace in this process have in common.
+// shared is what all clients with the same base URL and token have in common in this
+// process.
 type shared struct {
 	locks  locks
 	memory memory
@@ -44,8 +45,8 @@ type shared struct {
 	postReplaces atomic.Bool
 }
 
-// workspaces holds the shared part of each workspace by base URL and token. A
-// token belongs to one workspace.
+// workspaces has the shared part of clients by base URL and token. A token belongs to one
+// workspace.
 var workspaces struct {
 	mu     sync.Mutex
 	shared map[[2]string]*shared
@@ -178,7 +179,7 @@ func (c *Client) audit(ctx context.Context, what call, subject, change string, e
 
 // logUnchanged logs that a change was not needed.
 func (c *Client) logUnchanged(ctx context.Context, what call, subject, why string) {
-	c.changeLog(what, subject).DebugContext(ctx, "nothing to change", "why", why)
+	c.changeLog(what, subject).InfoContext(ctx, "nothing to change", "why", why)
 }
 
 // announce logs what a change of several steps is about to do, so that it is known
@@ -206,6 +207,9 @@ func isAtOnce(ctx context.Context) bool { return ctx.Value(atOnceKey{}) != nil }
 // waitToWrite waits until the rate limit lets a write pass. waited is how long the
 // change has waited before; the sum is returned.
 func (c *Client) waitToWrite(ctx context.Context, what call, waited time.Duration) (time.Duration, error) {
+	if err := ctx.Err(); err != nil { // No write begins.
+		return waited, &Error{Operation: what.operation, Method: what.method, Path: what.path, cause: err}
+	}
 	more, err := waitForLimit(ctx, c.transport.writes, max(c.transport.maxWait, leastWait(ctx))-waited)
 	var limited *RateLimitError
 	switch {
@@ -219,12 +223,18 @@ func (c *Client) waitToWrite(ctx context.Context, what call, waited time.Duratio
 	return waited + more, err
 }
 
-// sendWithRecheck sends a write, and sends it again if the rate limit refuses it.
-// If time has passed since the caller decided on the write, recheck reports right
-// before it whether it is still wanted. If it is not, there is neither an answer nor
-// an error.
+// A rechecker reports right before a write whether it is still wanted, if time has passed
+// since that was decided.
+type rechecker struct {
+	check func(context.Context) (bool, error)
+	// always is set if time has passed already.
+	always bool
+}
+
+// sendWithRecheck sends a write, and sends it again if the rate limit refuses it. If the
+// write is no longer wanted, there is neither an answer nor an error.
 func sendWithRecheck[T any](
-	ctx context.Context, c *Client, what call, recheck func(context.Context) (bool, error), do func(context.Context) (*T, *http.Response, error),
+	ctx context.Context, c *Client, what call, recheck rechecker, do func(context.Context) (*T, *http.Response, error),
 ) (*T, error) {
 	var waited time.Duration
 	for tries := 1; ; tries++ {
@@ -232,8 +242,8 @@ func sendWithRecheck[T any](
 		if err != nil {
 			return nil, notSentError{err}
 		}
-		if recheck != nil && (tries > 1 || sum > time.Second) {
-			wanted, recheckErr := recheck(ctx)
+		if recheck.check != nil && (recheck.always || tries > 1 || sum > time.Second) {
+			wanted, recheckErr := recheck.check(ctx)
 			if recheckErr != nil {
 				return nil, notSentError{recheckErr}
 			}
@@ -264,7 +274,7 @@ func notSent(err error) bool {
 // sendUnless is sendWithRecheck for a write whose answer has nothing of interest. It
 // returns errUnwanted if the write is no longer wanted.
 func sendUnless[T any](
-	ctx context.Context, c *Client, what call, recheck func(context.Context) (bool, error), do func(context.Context) (*T, *http.Response, error),
+	ctx context.Context, c *Client, what call, recheck rechecker, do func(context.Context) (*T, *http.Response, error),
 ) error {
 	out, err := sendWithRecheck(ctx, c, what, recheck, do)
 	if out == nil && err == nil {
@@ -278,14 +288,15 @@ type change struct {
 	call
 	// subject and what are for people: "group g", "renamed to G".
 	subject, what string
-	// send returns errUnwanted if the change turned out not to be wanted.
-	send func(context.Context) error
-	// left reads and names what is not as it should be, or nothing.
-	left func(context.Context) (string, error)
+	// send returns errUnwanted if the change turned out not to be wanted. If again is set,
+	// time has passed since that was decided.
+	send func(ctx context.Context, again bool) error
+	// notYet reads and names what is not as it should be, or nothing.
+	notYet func(context.Context) (string, error)
 	// accepted notes the change in the memory of own writes. It may be nil.
 	accepted func()
-	// own is set if it does not count when somebody else has made the change.
-	own bool
+	// mustBeOurs is set if it is an error when another program has made the change.
+	mustBeOurs bool
 	// repeatable is set if sending twice does the same as sending once.
 	repeatable bool
 }
@@ -293,13 +304,25 @@ type change struct {
 // errUnwanted means that a write was not sent because it was no longer wanted.
 var errUnwanted = errors.New("the change is no longer wanted")
 
+// An acceptedError is the error of a write that Segment has accepted: it must neither be
+// sent again nor be taken for one that was not carried out.
+type acceptedError struct{ error }
+
+// Unwrap returns the cause.
+func (e acceptedError) Unwrap() error { return e.error }
+
+func accepted(err error) bool {
+	var e acceptedError
+	return errors.As(err, &e)
+}
+
 // carryOut sends a change and reads until it shows. An error that leaves the outcome
 // open is none if the change shows, and so is the refusal of a change that is made
 // already.
 func (c *Client) carryOut(ctx context.Context, ch change) error {
 	for tries := 1; ; tries++ {
-		failed := ch.send(ctx)
-		if errors.Is(failed, errUnwanted) || notSent(failed) || ch.own && refused(failed) {
+		failed := ch.send(ctx, tries > 1)
+		if errors.Is(failed, errUnwanted) || notSent(failed) || ch.mustBeOurs && refused(failed) {
 			return failed
 		}
 		unknown := outcomeUnknown(failed)
@@ -309,11 +332,11 @@ func (c *Client) carryOut(ctx context.Context, ch change) error {
 		if failed == nil && ch.accepted != nil {
 			ch.accepted()
 		}
-		var left string
+		var notYet string
 		done := func(ctx context.Context) (bool, error) {
 			var err error
-			left, err = ch.left(ctx)
-			return left == "", err
+			notYet, err = ch.notYet(ctx)
+			return notYet == "", err
 		}
 		var shown bool
 		var err error
@@ -323,10 +346,17 @@ func (c *Client) carryOut(ctx context.Context, ch change) error {
 			shown, err = c.readUntil(finishing(ctx), done)
 		}
 		switch {
-		case err != nil:
-			err = errors.Join(failed, fmt.Errorf("segment %s was changed (%s), but cannot be read back: %w", ch.subject, ch.what, err))
+		case err != nil && failed == nil:
+			err = acceptedError{fmt.Errorf("segment %s was changed (%s), but cannot be read back: %w", ch.subject, ch.what, err)}
 			c.audit(ctx, ch.call, ch.subject, ch.what, err)
 			return err
+		case err != nil:
+			err = errors.Join(failed, fmt.Errorf("segment %s may have been changed (%s), but cannot be read back: %w", ch.subject, ch.what, err))
+			c.audit(ctx, ch.call, ch.subject, ch.what, err)
+			return err
+		case shown && tries == 1 && failed != nil && !unknown:
+			c.logUnchanged(ctx, ch.call, ch.subject, "another program has made the change: "+ch.what)
+			return nil
 		case shown:
 			if failed != nil && ch.accepted != nil {
 				ch.accepted()
@@ -334,7 +364,7 @@ func (c *Client) carryOut(ctx context.Context, ch change) error {
 			c.audit(ctx, ch.call, ch.subject, ch.what, nil)
 			return nil
 		case failed == nil:
-			err = fmt.Errorf("segment %s: %w after %s: %s: not so for %s", ch.subject, ErrUnconfirmed, c.writer.settleTime, ch.what, left)
+			err = acceptedError{fmt.Errorf("segment %s: %w after %s: %s: not so for %s", ch.subject, ErrUnconfirmed, c.writer.settleTime, ch.what, notYet)}
 			c.audit(ctx, ch.call, ch.subject, ch.what, err)
 			return err
 		case unknown && ch.repeatable && mayRepeat(failed) && tries < maxTries && tries <= c.transport.retry.RetryMax && ctx.Err() == nil:
