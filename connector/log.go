@@ -109,8 +109,12 @@ func zapLevel(level slog.Level) zapcore.Level {
 	return zapcore.DebugLevel
 }
 
-// Handle writes one line.
+// Handle writes one line. It drops the library's line about a change that is not needed:
+// logUnchanged knows more about the reason.
 func (l auditLog) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == "nothing to change" {
+		return nil
+	}
 	fields := slices.Clone(l.fields)
 	r.Attrs(func(a slog.Attr) bool {
 		fields = append(fields, zap.Any(a.Key, a.Value.Any()))
@@ -124,7 +128,9 @@ func (l auditLog) Handle(ctx context.Context, r slog.Record) error {
 func (l auditLog) WithAttrs(attrs []slog.Attr) slog.Handler {
 	fields := slices.Clone(l.fields)
 	for _, a := range attrs {
-		fields = append(fields, zap.Any(a.Key, a.Value.Any()))
+		if a.Key != fieldWorkspace { // The logger of the context has it, see withWorkspace.
+			fields = append(fields, zap.Any(a.Key, a.Value.Any()))
+		}
 	}
 	return auditLog{fields: fields}
 }

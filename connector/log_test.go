@@ -176,11 +176,11 @@ func TestAuditLog_OneLinePerChange(t *testing.T) {
 		"replacePermissionsForUserGroup": {"group g2", "- Source Admin on SOURCE src"},
 		"addUsersToUserGroup":            {"group g2", "+ di@example.com"},
 		"removeUsersFromUserGroup":       {"group g2", "- cy@example.com"},
-		"deleteUsers":                    {"user u4", "removed"},
-		"deleteInvites":                  {"invite new@example.com", "removed"},
+		"deleteUsers":                    {"user u4", "removed, and with it: Minimal Workspace Access on WORKSPACE wksp; Source Admin on SOURCE src"},
+		"deleteInvites":                  {"invite new@example.com", `removed, and with it its roles, which cannot be read; member of the groups "Owners"`},
 		"createInvites":                  {"invite eve@example.com", "+ Minimal Workspace Access on WORKSPACE wksp"},
 		"createUserGroup":                {"group Newcomers", "created"},
-		"deleteUserGroup":                {"group g2", "removed"},
+		"deleteUserGroup":                {"group g2", "removed, and with it: Minimal Workspace Access on WORKSPACE wksp; Source Admin on SOURCE src"},
 	} {
 		t.Run(operation, func(t *testing.T) {
 			t.Parallel()

@@ -77,8 +77,6 @@ func TestProvisioning_Errors(t *testing.T) {
 					switch {
 					case operation == "createUserGroup" && c.fault.Status == http.StatusConflict:
 						want = codes.AlreadyExists
-					case strings.Contains(operation, "Permissions") && c.fault.Kind == sim.FaultEmpty:
-						want = codes.Aborted // It is read back and sent again, three times.
 					}
 					if status.Code(err) != want || !strings.Contains(status.Convert(err).Message(), c.says) || len(annos) > 0 {
 						t.Errorf("%v, %v, want %s with %q", annos, err, want, c.says)

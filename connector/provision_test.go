@@ -317,6 +317,12 @@ func TestRevoke_EveryShownGrant(t *testing.T) {
 						if status.Code(err) == codes.FailedPrecondition && errors.Is(err, segmentapi.ErrLastPermission) {
 							continue // Minimal Workspace Access cannot be revoked if it is the last.
 						}
+						if principal == "user:user-malformed" { // It has a role on no resource, which a PUT would lose.
+							if !errors.Is(err, segmentapi.ErrNotUnderstood) || len(f.writes()) > 0 {
+								t.Errorf("%s: %v, %v", id, annos, err)
+							}
+							continue
+						}
 						if err != nil || len(annos) > 0 {
 							t.Errorf("%s: %v, %v", id, annos, err)
 							continue

@@ -324,7 +324,7 @@ func messageCases(t *testing.T) map[string]messageCase {
 		},
 		"users and groups have gone since they were listed: too much would be missing": {fault: failing("getUser", http.StatusNotFound)},
 
-		"no other Workspace Owner found: give the role Workspace Owner to somebody else first": {
+		"no other Workspace Owner found: give the role Workspace Owner to another user first": {
 			args: []string{"--revoke-grant", "role:owner:assigned:user:u-owner"},
 		},
 		"not directly but through the group... take the user out of the group": {

@@ -48,31 +48,31 @@ func TestProvision_Refusals(t *testing.T) {
 	}{
 		"last owner loses the role": {
 			ws: with(), args: []string{"--revoke-grant", "role:owner:assigned:user:u-owner"},
-			code: codes.FailedPrecondition, words: []string{"owner", "somebody else first"},
+			code: codes.FailedPrecondition, words: []string{"owner", "another user first"},
 		},
 		"last owner is removed": {
 			ws: with(), args: deleteArgs(typeUser, "u-owner"),
-			code: codes.FailedPrecondition, words: []string{"owner", "somebody else first"},
+			code: codes.FailedPrecondition, words: []string{"owner", "another user first"},
 		},
 		"last owner's membership is revoked": {
 			ws: with(), args: []string{"--revoke-grant", "workspace:ws:member:user:u-owner"},
-			code: codes.FailedPrecondition, words: []string{"owner", "somebody else first"},
+			code: codes.FailedPrecondition, words: []string{"owner", "another user first"},
 		},
 		"last owner leaves the group that makes one": {
 			ws: ownerThroughGroup(), args: []string{"--revoke-grant", "group:g-owners:member:user:u-owner"},
-			code: codes.FailedPrecondition, words: []string{"owner", "somebody else first"},
+			code: codes.FailedPrecondition, words: []string{"owner", "another user first"},
 		},
 		"last owner through a group is removed": {
 			ws: ownerThroughGroup(), args: deleteArgs(typeUser, "u-owner"),
-			code: codes.FailedPrecondition, words: []string{"owner", "somebody else first"},
+			code: codes.FailedPrecondition, words: []string{"owner", "another user first"},
 		},
 		"last owners' group loses the role": {
 			ws: ownerThroughGroup(), args: []string{"--revoke-grant", "role:owner:assigned:group:g-owners"},
-			code: codes.FailedPrecondition, words: []string{"owner", "somebody else first"},
+			code: codes.FailedPrecondition, words: []string{"owner", "another user first"},
 		},
 		"last owners' group is deleted": {
 			ws: ownerThroughGroup(), args: deleteArgs(typeGroup, "g-owners"),
-			code: codes.FailedPrecondition, words: []string{"owner", "somebody else first"},
+			code: codes.FailedPrecondition, words: []string{"owner", "another user first"},
 		},
 		"other owner was removed since": {
 			ws: with(grantRole(typeUser, "u-ann", roleOwner, onWorkspace())), since: removeUserByID("u-ann"),
