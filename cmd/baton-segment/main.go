@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"runtime/debug"
 
@@ -11,6 +12,10 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	"github.com/conductorone/baton-sdk/pkg/connectorrunner"
 	"github.com/conductorone/baton-sdk/pkg/types"
+	"github.com/spf13/cobra"
+	"github.com/spf13/viper"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/baton-segment/baton-segment/cmd/baton-segment/internal/writing"
 	"github.com/baton-segment/baton-segment/connector"
@@ -37,16 +42,37 @@ func main() {
 	p := newProcess()
 	// The SDK's RunConnector does the same, but exits before anything that this
 	// process has in temporary files can be removed.
-	_, cmd, err := sdk.DefineConfigurationV2(p.ctx, "baton-segment", p.connector, config.Schema(),
+	settings, cmd, err := sdk.DefineConfigurationV2(p.ctx, "baton-segment", p.connector, config.Schema(),
 		connectorrunner.WithDefaultCapabilitiesConnectorBuilderV2(&connector.Connector{}),
 		connectorrunner.WithSessionStoreEnabled(),
 		connectorrunner.WithWorkerCount(connector.Workers)) // --workers changes it.
 	if err == nil {
 		cmd.Version = version
+		cmd.RunE = checkProfile(settings, cmd.RunE)
 		err = cmd.Execute()
 	}
 	p.exit(err)
 }
+
+// checkProfile refuses a profile for a new account that is no JSON object. The SDK would
+// use an empty one, and so invite the person with less than was asked for.
+func checkProfile(settings *viper.Viper, run runFunc) runFunc {
+	return func(cmd *cobra.Command, args []string) error {
+		const name = "create-account-profile"
+		if err := settings.BindPFlag(name, cmd.Flags().Lookup(name)); err != nil {
+			return err
+		}
+		var profile map[string]any
+		if text := settings.GetString(name); text != "" {
+			if err := json.Unmarshal([]byte(text), &profile); err != nil {
+				return status.Errorf(codes.InvalidArgument, "--%s is no JSON object such as {\"email\": \"name@example.com\"}: %v", name, err)
+			}
+		}
+		return run(cmd, args)
+	}
+}
+
+type runFunc = func(*cobra.Command, []string) error
 
 func setMemory() {
 	if os.Getenv("GOGC") == "" {

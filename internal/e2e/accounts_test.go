@@ -52,7 +52,10 @@ func TestCreateAccount(t *testing.T) {
 		},
 		"profile that is no JSON":        {args: profile(`not json`), code: codes.InvalidArgument, words: []string{"email", "JSON"}},
 		"profile without the last brace": {args: profile(`{"email":"new@example.com"`), code: codes.InvalidArgument, words: []string{"email", "JSON"}},
-		"unknown key":                    {args: profile(`{"email":"new@example.com","rolle":"pii"}`), code: codes.InvalidArgument, words: []string{"rolle", "role"}},
+		"e-mail, and a profile that is no JSON": {
+			args: append(profile(`{"role":"PII Access"`), "--create-account-email", "new@example.com"), code: codes.InvalidArgument, words: []string{"JSON"},
+		},
+		"unknown key": {args: profile(`{"email":"new@example.com","rolle":"pii"}`), code: codes.InvalidArgument, words: []string{"rolle", "role"}},
 		"login of another": {
 			args: []string{"--create-account-login", "newcomer@example.com", "--create-account-profile", `{"email":"new@example.com"}`},
 			code: codes.InvalidArgument, words: []string{"newcomer@example.com", "new@example.com"},

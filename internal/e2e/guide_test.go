@@ -355,10 +355,18 @@ func messageCases(t *testing.T) map[string]messageCase {
 		},
 		"resource type warehouse does not have provisioner configured":    {args: grantArgs("warehouse:w1:wh", typeUser, userNewcomer)},
 		"resource type source does not have resource Delete() configured": {args: deleteArgs(typeSource, "s1")},
-		"not as asked after the write": {
+		"accepted, but not visible": {
 			fault: sim.Fault{Operation: "addPermissionsToUser", Kind: sim.FaultStatus, Status: http.StatusOK, Body: `{"data":{"permissions":[]}}`},
 			args:  grantArgs("source:s1:src", typeUser, userNewcomer),
 		},
+		"cannot be replaced without a loss": {
+			options: []sim.Option{sim.WithNormalizing(sim.NormalizeUnknownPermissionField)}, args: []string{"--revoke-grant", "source:s2:src:user:" + userHolder},
+		},
+		"COULD NOT BE CHANGED BACK": {
+			options: []sim.Option{sim.WithNormalizing(sim.NormalizePutDropsLabels)}, args: []string{"--revoke-grant", "source:s2:src:user:" + userHolder},
+		},
+		"--create-account-profile is no JSON object": {args: account("not json")},
+		"the profile has the unknown key":            {args: account(`{"email":"new@example.com","rolle":"pii"}`)},
 		"429 Too Many Requests; ... try again in": {fault: limited, args: plain},
 		"no answer: ... check the network":        {fault: sim.Fault{Operation: "createInvites", Kind: sim.FaultReset, Ordinal: 1}, args: plain},
 		"503 Service Unavailable; ... fails: try again later": {
