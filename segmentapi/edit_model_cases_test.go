@@ -1,0 +1,79 @@
+package segmentapi_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// The tests of this file are what the model tests have found, each reduced to the
+// smallest case.
+
+// POST replaces what is held. What another administrator grants between the first POST and
+// the second one, which finds that out, is kept.
+func TestGrant_GrantBeforeTheSecondPostIsKept(t *testing.T) {
+	t.Parallel()
+	for name, form := range map[string]sim.PostForm{"replaces": sim.PostReplaces, "replacesrole": sim.PostReplacesRole} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			forUserAndGroup(t, []sim.Permission{on(admin, "SOURCE a")}, func(t *testing.T, srv *sim.Server, e editor) {
+				simtest.After(t, srv, e.post, 1, func(ws *sim.Workspace) {
+					editPermissions(ws, e.id, func(held []sim.Permission) []sim.Permission { return addLine(held, admin+" SOURCE c") })
+				})
+				if _, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE b")); err != nil {
+					t.Fatal(err)
+				}
+				checkHolds(t, srv, e.id, admin+" SOURCE a", admin+" SOURCE b", admin+" SOURCE c")
+			}, sim.WithPost(form))
+		})
+	}
+}
+
+// A replica answers with a state in which the role was held on the workspace, before it
+// was narrowed to a label. Such an old read is no sign that PUT has dropped the label.
+func TestRevoke_OldReadIsNoDroppedLabel(t *testing.T) {
+	t.Parallel()
+	held := []sim.Permission{on(admin, wholeWorkspace), on(reader, "SOURCE a", "SOURCE b")}
+	for _, what := range []string{"user", "group"} {
+		for _, replicas := range []int{2, 3} {
+			synctest.Test(t, func(t *testing.T) {
+				srv := sim.New(testWorkspace(held...), sim.WithReplicas(replicas, 5*time.Second))
+				e := editors(connect(t, srv, settling(), unspacedWrites()))[what]
+				narrow := func(held []segmentapi.Assignment) []segmentapi.Assignment {
+					for i, a := range held {
+						if lineOf(a) == admin+" "+wholeWorkspace {
+							held[i] = assigned(admin, wholeWorkspace+" env=prod")
+						}
+					}
+					return held
+				}
+				if _, err := e.edit(t.Context(), e.id, narrow); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := e.revoke(t.Context(), e.id, assigned(reader, "SOURCE a")); err != nil {
+					t.Errorf("%s, %d replicas: %v", what, replicas, err)
+				}
+				checkHolds(t, srv, e.id, admin+" "+wholeWorkspace+" env=prod", reader+" SOURCE b")
+			})
+		}
+	}
+}
+
+// PUT drops the label of the only permission that is to be left. The error names what is
+// lost.
+func TestReplace_LastPermissionLosesItsLabel(t *testing.T) {
+	t.Parallel()
+	kept := admin + " " + wholeWorkspace + " env=prod"
+	forUserAndGroup(t, []sim.Permission{on(admin, wholeWorkspace+" env=prod"), on(reader, "SOURCE a"), on(minimal, wholeWorkspace)}, func(t *testing.T, srv *sim.Server, e editor) {
+		_, err := e.replace(t.Context(), e.id, segmentapi.Permissions(fromLines(kept)))
+		if !errors.Is(err, segmentapi.ErrNotRestored) || !names(err, kept) {
+			t.Errorf("the error does not name what is lost: %v", err)
+		}
+		checkHolds(t, srv, e.id, minimal+" "+wholeWorkspace)
+	}, sim.WithPutDroppingLabels())
+}
