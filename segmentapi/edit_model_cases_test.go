@@ -2,6 +2,7 @@ package segmentapi_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,4 +77,29 @@ func TestReplace_LastPermissionLosesItsLabel(t *testing.T) {
 		}
 		checkHolds(t, srv, e.id, minimal+" "+wholeWorkspace)
 	}, sim.WithPutDroppingLabels())
+}
+
+// POST replaces what is held, and replicas still show it before the PUT that gives it back.
+// It is given back all the same.
+func TestGrant_ReplicasHideWhatPostReplaced(t *testing.T) {
+	t.Parallel()
+	for name, form := range map[string]sim.PostForm{"replaces": sim.PostReplaces, "replacesrole": sim.PostReplacesRole} {
+		for _, replicas := range []int{2, 3} {
+			for _, lag := range []time.Duration{0, 100 * time.Millisecond, time.Second, 2500 * time.Millisecond} {
+				t.Run(fmt.Sprintf("%s/%d/%s", name, replicas, lag), func(t *testing.T) {
+					t.Parallel()
+					for _, what := range []string{"user", "group"} {
+						synctest.Test(t, func(t *testing.T) {
+							srv := sim.New(testWorkspace(on(admin, "SOURCE a"), on(minimal, wholeWorkspace)), sim.WithPost(form), sim.WithLag(lag), sim.WithReplicas(replicas, time.Second))
+							e := editors(connect(t, srv, settling(), unspacedWrites()))[what]
+							if _, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE b")); err != nil {
+								t.Errorf("%s: %v", what, err)
+							}
+							checkHolds(t, srv, e.id, admin+" SOURCE a", admin+" SOURCE b", minimal+" "+wholeWorkspace)
+						})
+					}
+				})
+			}
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -164,7 +165,7 @@ func TestEdits_KeepToTheModel(t *testing.T) {
 			held = addLine(held, line)
 		}
 		s := kind.draw(t, testWorkspace(held...))
-		r := &editRun{modelServer: s, model: newModel(s.Workspace(), "u", "g"), count: count}
+		r := &editRun{modelServer: s, model: newModel(s.Workspace(), "u", "g"), lastProcess: map[string]string{}, count: count}
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
 			switch rapid.SampledFrom([]string{"edit", "edit", "edit", "edit", "edit", "two", "hand", "wait"}).Draw(t, "step") {
 			case "edit":
@@ -189,7 +190,9 @@ func TestEdits_KeepToTheModel(t *testing.T) {
 type editRun struct {
 	*modelServer
 	*model
-	count func(string)
+	// lastProcess made the last edit.
+	lastProcess map[string]string
+	count       func(string)
 }
 
 // A handEdit is an administrator's edit of one line.
@@ -290,6 +293,9 @@ func (r *editRun) step(t *rapid.T, two bool) {
 		hand = r.planHand(t, e)
 	}
 	r.count("steps")
+	if last, ok := r.lastProcess[e.id]; ok && last != client.process && (r.form != sim.PostMerges || r.isHarmful()) {
+		<-time.After(r.lag) // Another process must not see what was corrected.
+	}
 	before := r.held[e.id]
 	recent := r.changedByOthers(e.id, client.process, time.Now().Add(-r.lag))
 	remembered := r.changedByOthers(e.id, client.process, time.Now().Add(-2*time.Minute))
@@ -313,7 +319,7 @@ func (r *editRun) step(t *rapid.T, two bool) {
 	v.sure = v.sure && !faulty
 	got := setOf(holds(r.Workspace(), e.id)...)
 	for i, edit := range edits {
-		t.Logf("%s by client %d: %s: %v", e.id, first+i, edit.what, errs[i])
+		t.Logf("at %s after %s %s by client %d: %s: %v", start.Format("05.000"), took, e.id, first+i, edit.what, errs[i])
 	}
 	if wrong := v.judge(got, err); len(wrong) > 0 {
 		t.Fatalf("%s after %v and %v:\nheld  %q\nasked %q\ngot   %q\n%s", e.id, err, simtest.Operations(sent), before.lines(), v.asked.lines(), got.lines(), strings.Join(wrong, "\n"))
@@ -330,10 +336,18 @@ func (r *editRun) step(t *rapid.T, two bool) {
 		r.count("errors")
 	}
 	r.adopt(e.id, got, client.process)
-	if hand != nil {
-		r.changes[e.id][hand.line] = modelChange{byHand, hand.made, hand.takes}
+	r.lastProcess[e.id] = client.process
+	for i, held := 0, before; two && i < len(edits); i++ { // What was held in between.
+		after, _ := edits[i].asked(held, false)
+		for line := range differing(held, after) {
+			r.note(e.id, line, client.process, !after[line])
+		}
+		held = after
 	}
-	if errors.Is(err, segmentapi.ErrRateLimited) {
+	if hand != nil { // The edit may have overwritten it meanwhile, and overwritten that.
+		r.note(e.id, hand.line, byHand, hand.takes)
+	}
+	if slices.ContainsFunc(sent, func(r sim.Request) bool { return r.Status == http.StatusTooManyRequests }) {
 		<-time.After(90 * time.Second)
 	}
 	if r.isTooOld() { // The next edit could not know of this one.
@@ -351,9 +365,15 @@ func (r *editRun) verdict(edits []modelEdit, before lineSet, recent map[string]m
 	replaces := r.form != sim.PostMerges || v.harmful
 	addsMinimal := r.does(sim.NormalizeAddsMinimal)
 	var adds []string
+	if r.form != sim.PostMerges { // It is added again, once a grant has replaced it.
+		adds = before.lines()
+	}
+	minimalIsOpen := v.harmful || addsMinimal
 	for _, edit := range edits {
 		var possible bool
 		v.asked, possible = edit.asked(v.asked, addsMinimal)
+		certain := v.asked.without(func(line string) bool { return line == minimalLine || recent[line] != modelChange{} })
+		minimalIsOpen = minimalIsOpen || len(certain) == 0 && len(recent) > 0
 		v.sure = v.sure && possible && !(addsMinimal && edit.changes(minimalLine))
 		replaces = replaces || !edit.onlyAdds
 		adds = append(adds, edit.adds...)
@@ -366,24 +386,26 @@ func (r *editRun) verdict(edits []modelEdit, before lineSet, recent map[string]m
 	changes := func(line string) bool {
 		return slices.ContainsFunc(edits, func(e modelEdit) bool { return e.changes(line) })
 	}
+	isWider := func(line string) bool {
+		return slices.ContainsFunc(adds, func(a string) bool { return mayBeWider(line, a) })
+	}
 	for line, c := range recent {
-		replaces = replaces || c.takes && r.lag > 0
-		v.sure = v.sure && !changes(line)
+		taken := c.takes && r.lag > 0 // It looks as if a grant had replaced it.
+		replaces = replaces || taken || isWider(line)
+		v.sure = v.sure && !taken && !changes(line)
 	}
 	isOpen := func(line string) bool {
 		_, ok := recent[line]
 		switch {
 		case !ok:
 			return false
-		case changes(line) || v.harmful || slices.ContainsFunc(adds, func(a string) bool { return mayBeWider(line, a) }):
+		case changes(line) || v.harmful || isWider(line):
 			return true
 		case r.lag == 0:
 			return hand.hidden
 		}
 		return replaces
 	}
-	certain := v.asked.without(func(line string) bool { return line == minimalLine || recent[line] != modelChange{} })
-	minimalIsOpen := v.harmful || addsMinimal || len(certain) == 0 && len(recent) > 0
 	v.sure = v.sure && !minimalIsOpen
 	v.open = func(line string) bool { return line == minimalLine && minimalIsOpen || isOpen(line) }
 	return v
