@@ -3,6 +3,7 @@ package segmentapi_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,7 +77,7 @@ func TestReplace_LastPermissionLosesItsLabel(t *testing.T) {
 			t.Errorf("the error does not name what is lost: %v", err)
 		}
 		checkHolds(t, srv, e.id, minimal+" "+wholeWorkspace)
-	}, sim.WithPutDroppingLabels())
+	}, sim.WithPutDroppingLabels(), sim.WithNormalizing(sim.NormalizeAddsMinimal))
 }
 
 // POST replaces what is held, and replicas still show it before the PUT that gives it back.
@@ -102,4 +103,59 @@ func TestGrant_ReplicasHideWhatPostReplaced(t *testing.T) {
 			}
 		}
 	}
+}
+
+// PUT drops labels, and the role is to be revoked from the workspace but kept on a label.
+// The loss is not reported as a success.
+func TestRevoke_KeptLabelIsDropped(t *testing.T) {
+	t.Parallel()
+	kept := admin + " " + wholeWorkspace + " env=prod"
+	for _, what := range []string{"user", "group"} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := sim.New(testWorkspace(on(admin, wholeWorkspace, wholeWorkspace+" env=prod"), on(reader, "SOURCE a")), sim.WithPutDroppingLabels())
+			e := editors(connect(t, srv, settling(), unspacedWrites()))[what]
+			_, err := e.revoke(t.Context(), e.id, assigned(admin, wholeWorkspace))
+			if err == nil || !names(err, kept) {
+				t.Errorf("%s holds %v, and the error does not name what is lost: %v", e.id, holds(srv.Workspace(), e.id), err)
+			}
+		})
+	}
+}
+
+// Segment adds Minimal Workspace Access to what an edit leaves. The edit is not applied to
+// that, so that nobody gets another role on the workspace in its place.
+func TestEdit_AddedMinimalAccessIsNotEdited(t *testing.T) {
+	t.Parallel()
+	forUserAndGroup(t, []sim.Permission{on(minimal, "SOURCE a")}, func(t *testing.T, srv *sim.Server, e editor) {
+		_, err := e.edit(t.Context(), e.id, func(held []segmentapi.Assignment) []segmentapi.Assignment {
+			for i := range held {
+				held[i].RoleID = reader
+			}
+			return held
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		checkHolds(t, srv, e.id, reader+" SOURCE a", minimal+" "+wholeWorkspace)
+	}, sim.WithNormalizing(sim.NormalizeAddsMinimal))
+}
+
+// Another administrator revokes something right before a POST, whose repetition fails. It is
+// not given back without an error.
+func TestGrant_RevocationBeforeAFailedSecondPost(t *testing.T) {
+	t.Parallel()
+	forUserAndGroup(t, []sim.Permission{on(admin, "SOURCE a"), on(reader, "SOURCE a")}, func(t *testing.T, srv *sim.Server, e editor) {
+		if err := srv.Before(e.post, 1, func(ws *sim.Workspace) {
+			editPermissions(ws, e.id, func(held []sim.Permission) []sim.Permission { return dropLine(held, admin+" SOURCE a") })
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := srv.Inject(sim.Fault{Operation: e.post, Ordinal: 2, Kind: sim.FaultReset}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE b"))
+		if got := holds(srv.Workspace(), e.id); err == nil && slices.Contains(got, admin+" SOURCE a") {
+			t.Errorf("%s holds %v, and there is no error", e.id, got)
+		}
+	})
 }

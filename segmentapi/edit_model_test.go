@@ -170,8 +170,8 @@ func TestEdits_KeepToTheModel(t *testing.T) {
 			switch rapid.SampledFrom([]string{"edit", "edit", "edit", "edit", "edit", "two", "hand", "wait"}).Draw(t, "step") {
 			case "edit":
 				r.step(t, false)
-			case "two":
-				r.step(t, true)
+			case "two": // The second one must be able to know of the first one.
+				r.step(t, !s.isTooOld())
 			case "hand":
 				r.editByHand(t)
 			case "wait":
@@ -267,6 +267,8 @@ func (r *editRun) planHand(t *rapid.T, e editor) *handEdit {
 		t.Fatal(err)
 	}
 	replacing := r.form != sim.PostMerges
+	// Nor is it known what a POST has replaced that was revoked before it, if it fails.
+	replacing = replacing || h.takes && len(r.faults) > 0
 	h.hidden = h.moment == "before put 1" || replacing && (h.moment == "before post 1" || h.takes && h.moment != "before get 1")
 	t.Logf("an administrator changes %s %s", h.line, h.moment)
 	return h

@@ -51,7 +51,7 @@ var (
 )
 
 // serverKinds are the kinds of servers that the model tests run on. The last one can be
-// everything at once.
+// everything at once that is not harmful.
 var serverKinds = map[string]serverKind{
 	"lag":          {lags: allLags[1:]},
 	"lag too long": {lags: []time.Duration{15 * time.Second}, faults: allFaults},
@@ -63,7 +63,7 @@ var serverKinds = map[string]serverKind{
 	"replacesrole": {forms: allForms[2:], faults: allFaults, settleTimes: noLag},
 	"everything": {
 		lags: allLags, replicas: []int{1, 1, 2, 3}, replicaLags: []time.Duration{time.Second, 5 * time.Second},
-		normalizations: allForm, harmful: allHarmful, forms: allForms, faults: allFaults,
+		normalizations: allForm, forms: allForms, faults: allFaults, settleTimes: noLag,
 	},
 }
 
@@ -86,12 +86,7 @@ type modelClient struct {
 
 func (k serverKind) draw(t *rapid.T, ws *sim.Workspace) *modelServer {
 	s := &modelServer{form: drawFrom(t, "form", k.forms), settleTime: segmentapi.DefaultSettleTime, faults: k.faults}
-	s.normalizes = drawSome(t, "normalizations", k.normalizations)
-	if len(k.harmful) > 0 && len(k.faults) == 0 {
-		s.normalizes = append(s.normalizes, drawFrom(t, "harmful", k.harmful))
-	} else if rapid.Bool().Draw(t, "harms") {
-		s.normalizes = append(s.normalizes, drawSome(t, "harmful", k.harmful)...)
-	}
+	s.normalizes = slices.Concat(drawSome(t, "normalizations", k.normalizations), drawSome(t, "harmful", k.harmful))
 	lag, n, replicaLag := drawFrom(t, "lag", k.lags), drawFrom(t, "replicas", k.replicas), drawFrom(t, "replica lag", k.replicaLags)
 	s.lag = lag + time.Duration(max(0, n-1))*replicaLag
 	if s.lag == 0 && len(k.settleTimes) > 0 {
