@@ -1,0 +1,161 @@
+package segmentapi_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// The tests of this file are what the model tests have found, each reduced to the
+// smallest case.
+
+// POST replaces what is held. What another administrator grants between the first POST and
+// the second one, which finds that out, is kept.
+func TestGrant_GrantBeforeTheSecondPostIsKept(t *testing.T) {
+	t.Parallel()
+	for name, form := range map[string]sim.PostForm{"replaces": sim.PostReplaces, "replacesrole": sim.PostReplacesRole} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			forUserAndGroup(t, []sim.Permission{on(admin, "SOURCE a")}, func(t *testing.T, srv *sim.Server, e editor) {
+				simtest.After(t, srv, e.post, 1, func(ws *sim.Workspace) {
+					editPermissions(ws, e.id, func(held []sim.Permission) []sim.Permission { return addLine(held, admin+" SOURCE c") })
+				})
+				if _, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE b")); err != nil {
+					t.Fatal(err)
+				}
+				checkHolds(t, srv, e.id, admin+" SOURCE a", admin+" SOURCE b", admin+" SOURCE c")
+			}, sim.WithPost(form))
+		})
+	}
+}
+
+// A replica answers with a state in which the role was held on the workspace, before it
+// was narrowed to a label. Such an old read is no sign that PUT has dropped the label.
+func TestRevoke_OldReadIsNoDroppedLabel(t *testing.T) {
+	t.Parallel()
+	held := []sim.Permission{on(admin, wholeWorkspace), on(reader, "SOURCE a", "SOURCE b")}
+	for _, what := range []string{"user", "group"} {
+		for _, replicas := range []int{2, 3} {
+			synctest.Test(t, func(t *testing.T) {
+				srv := sim.New(testWorkspace(held...), sim.WithReplicas(replicas, 5*time.Second))
+				e := editors(connect(t, srv, settling(), unspacedWrites()))[what]
+				narrow := func(held []segmentapi.Assignment) []segmentapi.Assignment {
+					for i, a := range held {
+						if lineOf(a) == admin+" "+wholeWorkspace {
+							held[i] = assigned(admin, wholeWorkspace+" env=prod")
+						}
+					}
+					return held
+				}
+				if _, err := e.edit(t.Context(), e.id, narrow); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := e.revoke(t.Context(), e.id, assigned(reader, "SOURCE a")); err != nil {
+					t.Errorf("%s, %d replicas: %v", what, replicas, err)
+				}
+				checkHolds(t, srv, e.id, admin+" "+wholeWorkspace+" env=prod", reader+" SOURCE b")
+			})
+		}
+	}
+}
+
+// PUT drops the label of the only permission that is to be left. The error names what is
+// lost.
+func TestReplace_LastPermissionLosesItsLabel(t *testing.T) {
+	t.Parallel()
+	kept := admin + " " + wholeWorkspace + " env=prod"
+	forUserAndGroup(t, []sim.Permission{on(admin, wholeWorkspace+" env=prod"), on(reader, "SOURCE a"), on(minimal, wholeWorkspace)}, func(t *testing.T, srv *sim.Server, e editor) {
+		_, err := e.replace(t.Context(), e.id, segmentapi.Permissions(fromLines(kept)))
+		if !errors.Is(err, segmentapi.ErrNotRestored) || !names(err, kept) {
+			t.Errorf("the error does not name what is lost: %v", err)
+		}
+		checkHolds(t, srv, e.id, minimal+" "+wholeWorkspace)
+	}, sim.WithPutDroppingLabels(), sim.WithNormalizing(sim.NormalizeAddsMinimal))
+}
+
+// POST replaces what is held, and replicas still show it before the PUT that gives it back.
+// It is given back all the same.
+func TestGrant_ReplicasHideWhatPostReplaced(t *testing.T) {
+	t.Parallel()
+	for name, form := range map[string]sim.PostForm{"replaces": sim.PostReplaces, "replacesrole": sim.PostReplacesRole} {
+		for _, replicas := range []int{2, 3} {
+			for _, lag := range []time.Duration{0, 100 * time.Millisecond, time.Second, 2500 * time.Millisecond} {
+				t.Run(fmt.Sprintf("%s/%d/%s", name, replicas, lag), func(t *testing.T) {
+					t.Parallel()
+					for _, what := range []string{"user", "group"} {
+						synctest.Test(t, func(t *testing.T) {
+							srv := sim.New(testWorkspace(on(admin, "SOURCE a"), on(minimal, wholeWorkspace)), sim.WithPost(form), sim.WithLag(lag), sim.WithReplicas(replicas, time.Second))
+							e := editors(connect(t, srv, settling(), unspacedWrites()))[what]
+							if _, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE b")); err != nil {
+								t.Errorf("%s: %v", what, err)
+							}
+							checkHolds(t, srv, e.id, admin+" SOURCE a", admin+" SOURCE b", minimal+" "+wholeWorkspace)
+						})
+					}
+				})
+			}
+		}
+	}
+}
+
+// PUT drops labels, and the role is to be revoked from the workspace but kept on a label.
+// The loss is not reported as a success.
+func TestRevoke_KeptLabelIsDropped(t *testing.T) {
+	t.Parallel()
+	kept := admin + " " + wholeWorkspace + " env=prod"
+	for _, what := range []string{"user", "group"} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := sim.New(testWorkspace(on(admin, wholeWorkspace, wholeWorkspace+" env=prod"), on(reader, "SOURCE a")), sim.WithPutDroppingLabels())
+			e := editors(connect(t, srv, settling(), unspacedWrites()))[what]
+			_, err := e.revoke(t.Context(), e.id, assigned(admin, wholeWorkspace))
+			if err == nil || !names(err, kept) {
+				t.Errorf("%s holds %v, and the error does not name what is lost: %v", e.id, holds(srv.Workspace(), e.id), err)
+			}
+		})
+	}
+}
+
+// Segment adds Minimal Workspace Access to what an edit leaves. The edit is not applied to
+// that, so that nobody gets another role on the workspace in its place.
+func TestEdit_AddedMinimalAccessIsNotEdited(t *testing.T) {
+	t.Parallel()
+	forUserAndGroup(t, []sim.Permission{on(minimal, "SOURCE a")}, func(t *testing.T, srv *sim.Server, e editor) {
+		_, err := e.edit(t.Context(), e.id, func(held []segmentapi.Assignment) []segmentapi.Assignment {
+			for i := range held {
+				held[i].RoleID = reader
+			}
+			return held
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		checkHolds(t, srv, e.id, reader+" SOURCE a", minimal+" "+wholeWorkspace)
+	}, sim.WithNormalizing(sim.NormalizeAddsMinimal))
+}
+
+// Another administrator revokes something right before a POST, whose repetition fails. It is
+// not given back without an error.
+func TestGrant_RevocationBeforeAFailedSecondPost(t *testing.T) {
+	t.Parallel()
+	forUserAndGroup(t, []sim.Permission{on(admin, "SOURCE a"), on(reader, "SOURCE a")}, func(t *testing.T, srv *sim.Server, e editor) {
+		if err := srv.Before(e.post, 1, func(ws *sim.Workspace) {
+			editPermissions(ws, e.id, func(held []sim.Permission) []sim.Permission { return dropLine(held, admin+" SOURCE a") })
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := srv.Inject(sim.Fault{Operation: e.post, Ordinal: 2, Kind: sim.FaultReset}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE b"))
+		if got := holds(srv.Workspace(), e.id); err == nil && slices.Contains(got, admin+" SOURCE a") {
+			t.Errorf("%s holds %v, and there is no error", e.id, got)
+		}
+	})
+}

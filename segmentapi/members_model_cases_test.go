@@ -1,0 +1,107 @@
+package segmentapi_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// A member of a group is removed from the workspace, or the invite is withdrawn. Then the
+// person is invited anew and added. A replica that still shows the first membership is no
+// reason not to write.
+func TestAddMembers_AgainAfterTheMemberWasRemoved(t *testing.T) {
+	t.Parallel()
+	for name, remove := range map[string]func(*testing.T, *segmentapi.Client){
+		"a user": func(t *testing.T, c *segmentapi.Client) {
+			t.Helper()
+			if _, err := c.Users.Remove(t.Context(), "v"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"an invite": func(t *testing.T, c *segmentapi.Client) {
+			t.Helper()
+			if _, err := c.Invites.Delete(t.Context(), "w@example.com"); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			email := map[string]string{"a user": "v@example.com", "an invite": "w@example.com"}[name]
+			for phase := range 3 { // Which replica answers the first read.
+				synctest.Test(t, func(t *testing.T) {
+					ws := testWorkspace(on(minimal, wholeWorkspace))
+					ws.Users = append(ws.Users, sim.User{ID: "v", Email: "v@example.com", Permissions: []sim.Permission{on(minimal, wholeWorkspace)}})
+					ws.Invites = []sim.Invite{{Email: "w@example.com"}}
+					ws.Groups[0].Members = []string{email}
+					srv := sim.New(ws, sim.WithReplicas(2, 5*time.Second))
+					c := connect(t, srv, settling(), unspacedWrites())
+					for range phase {
+						if _, err := c.Groups.AddMembers(t.Context(), "g", email); err != nil {
+							t.Fatal(err)
+						}
+					}
+					remove(t, c)
+					if _, err := c.Invites.Create(t.Context(), segmentapi.Invitation{Email: email, Groups: []string{"g"}}); err != nil {
+						t.Fatal(err)
+					}
+					if got := srv.Workspace().Groups[0].Members; !slices.Contains(got, email) {
+						t.Errorf("phase %d: members %v", phase, got)
+					}
+				})
+			}
+		})
+	}
+}
+
+// The answer to a write is lost, and it was not carried out. A replica that shows the state
+// before the last write of this process looks like it, and is no proof that it was.
+func TestWrites_OldReadDoesNotConfirmALostAnswer(t *testing.T) {
+	t.Parallel()
+	for _, phase := range []int{0, 1} { // Which replica answers the first read.
+		synctest.Test(t, func(t *testing.T) {
+			srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)), sim.WithReplicas(2, 5*time.Second))
+			c := connect(t, srv, settling(), unspacedWrites())
+			if err := srv.Inject(
+				sim.Fault{Operation: "removeUsersFromUserGroup", Ordinal: 2, Kind: sim.FaultReset},
+				sim.Fault{Operation: "replacePermissionsForUserGroup", Ordinal: 1, Kind: sim.FaultReset},
+			); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Groups.RemoveMembers(t.Context(), "g", "u@example.com"); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(time.Minute)
+			if _, err := c.Groups.AddMembers(t.Context(), "g", "u@example.com"); err != nil {
+				t.Fatal(err)
+			}
+			for range phase {
+				for _, err := range c.Groups.AllMembers(t.Context(), "g") {
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			_, err := c.Groups.RemoveMembers(t.Context(), "g", "u@example.com")
+			if got := srv.Workspace().Groups[0].Members; err == nil && len(got) > 0 {
+				t.Errorf("phase %d: taken out without an error, and there: %v", phase, got)
+			}
+			if _, err = c.Groups.Grant(t.Context(), "g", assigned(admin, "SOURCE a")); err != nil {
+				t.Fatal(err)
+			}
+			for range phase {
+				if _, err = c.Groups.Get(t.Context(), "g"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err = c.Groups.Revoke(t.Context(), "g", assigned(admin, "SOURCE a"))
+			if got := holds(srv.Workspace(), "g"); err == nil && slices.Contains(got, admin+" SOURCE a") {
+				t.Errorf("phase %d: revoked without an error, and held: %v", phase, got)
+			}
+		})
+	}
+}
