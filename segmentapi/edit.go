@@ -293,8 +293,8 @@ type permissionEdit struct {
 	labeled []Assignment
 	// correction reverses what Segment did beyond what was asked.
 	correction Difference
-	// addedBySegment is Minimal Workspace Access if Segment adds it by itself to what is
-	// written without it.
+	// addedBySegment is Minimal Workspace Access if Segment has added it to what was written
+	// without it.
 	addedBySegment []Assignment
 	// unwritable are assignments that lose labels when they are written.
 	unwritable []Assignment
@@ -347,7 +347,7 @@ func (e *permissionEdit) run(ctx context.Context) (Difference, error) {
 		}
 		switch {
 		case next.Empty():
-			held, err = e.repeatPost(ctx)
+			held, err = e.repeatPost(ctx, held)
 		case e.replaces(next):
 			held, err = e.put(ctx, next)
 		default:
@@ -378,7 +378,6 @@ func (e *permissionEdit) decide(ctx context.Context, held holding) (Difference, 
 	}
 	next := Compare(held.assignments, wanted)
 	next.Added = union(next.Added, e.forced)
-	next.Removed = without(next.Removed, e.addedBySegment)
 	if next.Empty() && !held.hidden {
 		return next, nil
 	}
@@ -414,7 +413,10 @@ func (e *permissionEdit) mayTry(ctx context.Context, next Difference) error {
 
 // wanted is what the subject is to hold in the place of held.
 func (e *permissionEdit) wanted(ctx context.Context, held []Assignment) ([]Assignment, error) {
-	wanted := union(nil, e.edit(cloned(held)))
+	// The edit is not of Minimal Workspace Access that Segment adds by itself.
+	bySegment := isIn(e.addedBySegment)
+	wanted := union(nil, e.edit(cloned(without(held, e.addedBySegment))))
+	wanted = union(wanted, slices.DeleteFunc(slices.Clone(held), not(bySegment)))
 	for _, a := range Compare(held, wanted).Added {
 		if err := a.check(); err != nil {
 			return nil, err
@@ -434,7 +436,7 @@ func (e *permissionEdit) wanted(ctx context.Context, held []Assignment) ([]Assig
 		}
 		e.minimal = &minimal
 	}
-	if (e.sent.Empty() || isIn(e.sent.Removed)(*e.minimal)) && len(held) == 1 && held[0].Same(*e.minimal) {
+	if (e.sent.Empty() || isIn(e.sent.Removed)(*e.minimal)) && len(e.unwritable) == 0 && len(held) == 1 && held[0].Same(*e.minimal) {
 		return nil, fmt.Errorf("segment %s: %w: it is %s, the least that Segment has", e.sub, ErrLastPermission, e.minimal)
 	}
 	return []Assignment{*e.minimal}, nil
@@ -565,6 +567,11 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 	w.held = without(w.held, e.correction.Removed) // Segment may store once more what was to be taken away.
 	wider, narrower := w.wider(w.answered())
 	var after holding
+	if failed != nil && c.writer.memory.hasOpposite(factsOf(subject, w.next)) { // See carryOut.
+		if err := sleep(finishing(ctx), c.writer.settleTime); err != nil {
+			return holding{}, failed
+		}
+	}
 	began, reads := time.Now(), 0
 	shown, err := c.readUntil(finishing(ctx), func(ctx context.Context) (bool, error) {
 		if reads++; reads > 1 {
@@ -597,7 +604,7 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 			w.next.Added[i].RoleName = after.assignments[at].RoleName
 		}
 	}
-	e.addedBySegment = union(e.addedBySegment, slices.DeleteFunc(slices.Clone(notShown.Removed), not(isMinimal)))
+	e.addedBySegment = union(e.addedBySegment, slices.DeleteFunc(without(without(after.assignments, w.written), without(w.held, w.next.Removed)), not(isMinimal)))
 	done := Difference{Added: without(w.next.Added, notShown.Added), Removed: without(w.next.Removed, notShown.Removed)}
 	c.writer.memory.noteChange(subject, done)
 	e.written = e.written.then(Difference{Added: without(done.Added, e.correction.Added), Removed: without(done.Removed, e.correction.Removed)})
@@ -646,7 +653,11 @@ func (e *permissionEdit) shows(held []Assignment, next Difference) bool {
 // All others are another administrator's.
 func (w writing) wider(seen []Assignment) (wider, narrower []Assignment) {
 	there, toAdd := isIn(seen), isIn(w.next.Added)
-	for _, x := range without(without(seen, w.held), w.written) {
+	held := w.held
+	if w.answer != nil { // The answer is no old read: what was to be removed was stored anew.
+		held = without(held, w.next.Removed)
+	}
+	for _, x := range without(without(seen, held), w.written) {
 		counts := false
 		for _, a := range w.written {
 			if toAdd(a) && x.covers(a) || !there(a) && x.RoleID == a.RoleID && x.hasFewerLabels(a) {
@@ -679,11 +690,13 @@ func (e *permissionEdit) checkWritable() error {
 
 // uncorrected adds to an error what Segment did beyond the request and is not corrected.
 func (e *permissionEdit) uncorrected(ctx context.Context, err error) error {
-	if e.correction.Empty() {
+	open := e.correction
+	open.Added = union(open.Added, Compare(without(e.first, e.unwritable), e.first).Added)
+	if open.Empty() {
 		return err
 	}
-	err = fmt.Errorf("segment %s was changed beyond what was asked, which %w (still to change, or to make sure of: %s): %w", e.sub, ErrNotRestored, e.correction, err)
-	e.c.audit(ctx, e.sub.put, e.sub.String(), e.correction.String(), err)
+	err = fmt.Errorf("segment %s was changed beyond what was asked, which %w (still to change, or to make sure of: %s): %w", e.sub, ErrNotRestored, open, err)
+	e.c.audit(ctx, e.sub.put, e.sub.String(), open.String(), err)
 	return err
 }
 

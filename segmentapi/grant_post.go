@@ -3,6 +3,7 @@ package segmentapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -96,10 +97,10 @@ func (s *shared) missingAfterPost(held, added, after, answer []Assignment) []Ass
 	return slices.Concat(missing[true], missing[false])
 }
 
-// repeatPost sends the POST once more, now that what was missing is back. If that is
-// then missing again, POST replaces. If it is not, another administrator had revoked it,
-// and it is revoked again.
-func (e *permissionEdit) repeatPost(ctx context.Context) (holding, error) {
+// repeatPost sends the POST once more, now that what was missing is back among what is
+// held. If that is then missing again, POST replaces. If it is not, another administrator
+// had revoked it, and it is revoked again.
+func (e *permissionEdit) repeatPost(ctx context.Context, held holding) (holding, error) {
 	check := e.postCheck
 	e.postCheck = nil
 	answer, failed := e.sendPost(ctx, check.added, nil)
@@ -125,8 +126,16 @@ func (e *permissionEdit) repeatPost(ctx context.Context) (holding, error) {
 		return holding{}, err
 	case replaced:
 		e.c.writer.postReplaces.Store(true)
+		e.correction = e.correction.then(Difference{Added: without(without(held.assignments, check.added), after.assignments)})
 		e.tries = 0
-	case failed == nil:
+	case failed != nil && outcomeUnknown(failed) && e.tries < maxTries:
+		e.tries++
+		e.postCheck = check
+	case failed != nil:
+		e.correction = Difference{} // It is made.
+		return holding{}, fmt.Errorf("segment %s: %w while it was given %s: it is not known whether Segment or another program took %s away, which was given back: %w",
+			e.sub, ErrContested, Difference{Added: check.added}, Difference{Added: check.missing}, failed)
+	default:
 		e.c.writer.postMerges.Store(true)
 		e.correction = Difference{Removed: check.missing}
 	}

@@ -104,11 +104,12 @@ func (s *GroupService) Create(ctx context.Context, name string) (*Group, error) 
 			}
 			return "", readErr
 		},
-		accepted: func() {
-			if data := out.GetData(); data.UserGroup.Id != "" {
-				s.c.writer.memory.note(allGroups, data.UserGroup.Id, true)
-				s.c.writer.memory.note(s.subject(data.UserGroup.Id).String(), exists, true)
+		facts: func() []changedFact {
+			data := out.GetData()
+			if data.UserGroup.Id == "" {
+				return nil
 			}
+			return []changedFact{{allGroups, data.UserGroup.Id, true}, {s.subject(data.UserGroup.Id).String(), exists, true}}
 		},
 	})
 	if err != nil {
@@ -192,10 +193,7 @@ func (s *GroupService) Rename(ctx context.Context, groupID, name string) (*Group
 			}
 			return "", nil
 		},
-		accepted: func() {
-			s.c.writer.memory.note(names, old, false)
-			s.c.writer.memory.note(names, name, true)
-		},
+		facts: func() []changedFact { return []changedFact{{names, old, false}, {names, name, true}} },
 	})
 	if err != nil {
 		return nil, err
@@ -219,21 +217,18 @@ func (s *GroupService) Delete(ctx context.Context, groupID string) (bool, error)
 	owners := &ownership{c: s.c, remains: func(_, id string) bool { return id != groupID }}
 	defer owners.release()
 	op := call{"deleteUserGroup", http.MethodDelete, "/groups/" + groupID}
-	deleted, err := removal[Group, api.DeleteUserGroup200Response]{
+	return removal[Group, api.DeleteUserGroup200Response]{
 		call: op, sub: sub, owners: owners, get: s.Get,
 		takeOwnership: func(ctx context.Context, group *Group) error {
 			return owners.takeFrom(ctx, op, sub, Assignments(group.Permissions), "", nil)
 		},
 		held:  func(group *Group) []Permission { return group.Permissions },
 		loses: func() string { return "" },
+		facts: func() []changedFact { return []changedFact{{allGroups, groupID, false}} },
 		send: func(ctx context.Context) (*api.DeleteUserGroup200Response, *http.Response, error) {
 			return s.c.raw.IAMGroupsAPI.DeleteUserGroup(ctx, groupID).Execute()
 		},
 	}.run(ctx)
-	if deleted && !s.c.writer.dryRun {
-		s.c.writer.memory.note(allGroups, groupID, false)
-	}
-	return deleted, err
 }
 
 // Grant does for a group what [UserService.Grant] does for a user.

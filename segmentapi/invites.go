@@ -172,7 +172,7 @@ func (s *InviteService) send(ctx context.Context, email string, assignments []As
 			}
 			return "", findErr
 		},
-		accepted: func() { s.c.writer.memory.note(allInvites, FoldEmail(email), true) },
+		facts: func() []changedFact { return []changedFact{{allInvites, FoldEmail(email), true}} },
 	})
 	switch {
 	case errors.Is(err, errUnwanted):
@@ -278,8 +278,9 @@ func (s *InviteService) Delete(ctx context.Context, email string) (bool, error) 
 	if s.c.writer.dryRun {
 		return true, nil
 	}
+	loses, in := s.loses(ctx, listed)
 	err = s.c.carryOut(ctx, change{
-		call: deleteInvites, subject: "invite " + listed, what: "removed" + s.loses(ctx, listed), repeatable: true,
+		call: deleteInvites, subject: "invite " + listed, what: "removed" + loses, repeatable: true,
 		send: func(ctx context.Context, _ bool) error {
 			return sendUnless(ctx, s.c, deleteInvites, rechecker{}, func(ctx context.Context) (*api.DeleteInvites200Response, *http.Response, error) {
 				return s.c.raw.IAMUsersAPI.DeleteInvites(ctx).Emails([]string{listed}).Execute()
@@ -293,7 +294,13 @@ func (s *InviteService) Delete(ctx context.Context, email string) (bool, error) 
 			}
 			return "", nil
 		},
-		accepted: func() { s.c.writer.memory.note(allInvites, FoldEmail(listed), false) },
+		facts: func() []changedFact {
+			facts := []changedFact{{allInvites, FoldEmail(listed), false}}
+			for _, groupID := range in {
+				facts = append(facts, memberFacts(groupID, []string{listed}, false)...)
+			}
+			return facts
+		},
 	})
 	return err == nil, err
 }
@@ -303,30 +310,30 @@ func (s *InviteService) Delete(ctx context.Context, email string) (bool, error) 
 const maxGroupsForLog = 50
 
 // loses names what is lost with an invite, for the log: its groups, as far as they can be
-// read. Its roles cannot.
-func (s *InviteService) loses(ctx context.Context, email string) string {
+// read. Its roles cannot. It also returns the ids of the groups.
+func (s *InviteService) loses(ctx context.Context, email string) (names string, in []string) {
 	const roles = ", and with it its roles, which cannot be read"
-	var names []string
+	var groups []string
 	searched := 0
 	for group, err := range s.c.Groups.All(ctx) {
 		if err == nil && searched < maxGroupsForLog {
-			var in bool
-			if in, err = s.isIn(ctx, group.ID, email); in {
-				names = append(names, fmt.Sprintf("%q", group.Name))
+			var isIn bool
+			if isIn, err = s.isIn(ctx, group.ID, email); isIn {
+				groups, in = append(groups, fmt.Sprintf("%q", group.Name)), append(in, group.ID)
 			}
 		}
 		switch {
 		case notInPlan(err) && searched == 0:
-			return roles
+			return roles, nil
 		case err != nil || searched == maxGroupsForLog:
-			return fmt.Sprintf("%s; member of the groups %s, and of others that were not read", roles, strings.Join(names, ", "))
+			return fmt.Sprintf("%s; member of the groups %s, and of others that were not read", roles, strings.Join(groups, ", ")), in
 		}
 		searched++
 	}
-	if len(names) == 0 {
-		return roles
+	if len(groups) == 0 {
+		return roles, nil
 	}
-	return roles + "; member of the groups " + strings.Join(names, ", ")
+	return roles + "; member of the groups " + strings.Join(groups, ", "), in
 }
 
 // isIn reports whether an invite is in a group.

@@ -51,14 +51,16 @@ func (s *GroupService) add(ctx context.Context, groupID string, emails []string,
 			left, err := s.readMissing(ctx, groupID, emails)
 			return strings.Join(left, ", "), err
 		},
-		accepted: func() { s.noteMembers(groupID, emails, true) },
+		facts: func() []changedFact { return memberFacts(groupID, emails, true) },
 	})
 }
 
-func (s *GroupService) noteMembers(groupID string, emails []string, in bool) {
+func memberFacts(groupID string, emails []string, in bool) []changedFact {
+	var facts []changedFact
 	for _, email := range emails {
-		s.c.writer.memory.note(membersOf(groupID), FoldEmail(email), in)
+		facts = append(facts, changedFact{membersOf(groupID), FoldEmail(email), in})
 	}
+	return facts
 }
 
 // takeOut removes rows until no list has the addresses any more: one may be listed as a
@@ -101,10 +103,10 @@ func (s *GroupService) takeOut(ctx context.Context, groupID string, emails []str
 				left, err = s.readMembersWith(ctx, groupID, emails)
 				return strings.Join(addresses(left), ", "), err
 			},
-			accepted: func() { s.noteMembers(groupID, sending, false) },
+			facts: func() []changedFact { return memberFacts(groupID, sending, false) },
 		})
 		if err != nil && !accepted(err) && answered > 0 {
-			s.noteMembers(groupID, taken, false)
+			s.c.writer.memory.noteAll(memberFacts(groupID, taken, false))
 			s.c.audit(ctx, op, "group "+groupID, "- "+strings.Join(taken, ", "), fmt.Errorf("the others were not removed: %w", err))
 		}
 		if !errors.Is(err, ErrUnconfirmed) || slices.Equal(left, rows) || tries == maxTries {

@@ -37,15 +37,51 @@ func (m *memory) note(object, name string, has bool) {
 	m.facts[object][name] = fact{has, time.Now()}
 }
 
-// noteChange remembers a change of the permissions of an object.
-func (m *memory) noteChange(object string, change Difference) {
-	for _, a := range change.Removed {
-		m.note(object, a.fact(), false)
-	}
-	for _, a := range change.Added {
-		m.note(object, a.fact(), true)
+// A changedFact is what a write makes true: that an object has something, or no longer has
+// it. If an object no longer exists, it has nothing else either.
+type changedFact struct {
+	object, name string
+	has          bool
+}
+
+// noteAll remembers facts.
+func (m *memory) noteAll(facts []changedFact) {
+	for _, f := range facts {
+		if f.name == exists && !f.has {
+			m.forget(f.object)
+		}
+		m.note(f.object, f.name, f.has)
 	}
 }
+
+// hasOpposite reports whether this process has made the opposite of one of the facts true
+// within the last minute.
+func (m *memory) hasOpposite(facts []changedFact) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forgetOld()
+	for _, f := range facts {
+		if known, ok := m.facts[f.object][f.name]; ok && known.has != f.has {
+			return true
+		}
+	}
+	return false
+}
+
+// factsOf returns what a change of the permissions of an object makes true.
+func factsOf(object string, change Difference) []changedFact {
+	var facts []changedFact
+	for _, a := range change.Removed {
+		facts = append(facts, changedFact{object, a.fact(), false})
+	}
+	for _, a := range change.Added {
+		facts = append(facts, changedFact{object, a.fact(), true})
+	}
+	return facts
+}
+
+// noteChange remembers a change of the permissions of an object.
+func (m *memory) noteChange(object string, change Difference) { m.noteAll(factsOf(object, change)) }
 
 // hasLost reports that something was taken from an object within the last minute.
 func (m *memory) hasLost(object, name string) bool {

@@ -22,6 +22,8 @@ type removal[T, O any] struct {
 	// loses names what is lost with it beside its roles, for the log. It is called after
 	// takeOwnership.
 	loses func() string
+	// facts are what else the removal makes true.
+	facts func() []changedFact
 	send  func(context.Context) (*O, *http.Response, error)
 }
 
@@ -52,7 +54,7 @@ func (r removal[T, O]) run(ctx context.Context) (bool, error) {
 			}
 			return "", nil
 		},
-		accepted: func() { c.noteRemoved(r.sub) },
+		facts: func() []changedFact { return append(r.facts(), changedFact{subject, exists, false}) },
 	})
 	switch {
 	case errors.Is(err, errUnwanted):
@@ -67,12 +69,6 @@ func (r removal[T, O]) run(ctx context.Context) (bool, error) {
 		}
 	}
 	return true, nil
-}
-
-// noteRemoved remembers that a user or a group is no longer there.
-func (c *Client) noteRemoved(sub subject) {
-	c.writer.memory.forget(sub.String())
-	c.writer.memory.note(sub.String(), exists, false)
 }
 
 // read reads what is to be removed, and again if the answer is older than what this
@@ -110,11 +106,10 @@ func (r removal[T, O]) goneMeanwhile(ctx context.Context, err error) (bool, erro
 	return false, err
 }
 
-// ownerGroups returns the groups that make a user an owner, and the names of all groups
-// that the user is in. It includes groups to which this process has added the user a
+// ownerGroups returns the groups that make a user an owner, and all groups that the user is
+// in. They include groups to which this process has added the user a
 // moment ago, because the list may be older.
-func (s *UserService) ownerGroups(ctx context.Context, owners *ownership, user *User) (through, names []string, err error) {
-	var in []Group
+func (s *UserService) ownerGroups(ctx context.Context, owners *ownership, user *User) (through []string, in []Group, err error) {
 	for group, err := range s.AllGroups(ctx, user.ID) {
 		switch {
 		case notInPlan(err) && len(in) == 0: // A user who is in a group has groups in the plan.
@@ -130,7 +125,6 @@ func (s *UserService) ownerGroups(ctx context.Context, owners *ownership, user *
 		}
 	}
 	for _, group := range in {
-		names = append(names, fmt.Sprintf("%q", group.Name))
 		detail, err := owners.read(ctx, s.c.Groups.subject(group.ID))
 		if gone(err) {
 			continue
@@ -145,7 +139,7 @@ func (s *UserService) ownerGroups(ctx context.Context, owners *ownership, user *
 			through = append(through, group.ID)
 		}
 	}
-	return through, names, nil
+	return through, in, nil
 }
 
 // takeFrom takes ownership from a user or a group that holds it, and takes a user out
@@ -239,7 +233,7 @@ func (o *ownership) giveBack(ctx context.Context, sub subject, err error) error 
 		}
 		if gone(undoErr) {
 			if _, readErr := sub.read(ctx); gone(readErr) {
-				o.c.noteRemoved(sub)
+				o.c.writer.memory.noteAll([]changedFact{{sub.String(), exists, false}})
 				return nil
 			}
 		}

@@ -2,6 +2,7 @@ package segmentapi
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/http"
 	"strings"
@@ -162,15 +163,16 @@ func (s *UserService) Remove(ctx context.Context, userID string) (bool, error) {
 	owners := &ownership{c: s.c, remains: func(id, _ string) bool { return id != userID }}
 	defer owners.release()
 	op := call{"deleteUsers", http.MethodDelete, "/users"}
-	var groups []string
+	var groups []Group
+	var email string
 	return removal[User, api.DeleteUsers200Response]{
 		call: op, sub: sub, owners: owners, get: s.Get,
 		takeOwnership: func(ctx context.Context, user *User) error {
-			through, names, groupsErr := s.ownerGroups(ctx, owners, user)
+			through, in, groupsErr := s.ownerGroups(ctx, owners, user)
 			if groupsErr != nil {
 				return groupsErr
 			}
-			groups = names
+			groups, email = in, user.Email
 			return owners.takeFrom(ctx, op, sub, Assignments(user.Permissions), user.Email, through)
 		},
 		held: func(user *User) []Permission { return user.Permissions },
@@ -178,7 +180,18 @@ func (s *UserService) Remove(ctx context.Context, userID string) (bool, error) {
 			if len(groups) == 0 {
 				return ""
 			}
-			return "; member of the groups " + strings.Join(groups, ", ")
+			names := make([]string, len(groups))
+			for i, g := range groups {
+				names[i] = fmt.Sprintf("%q", g.Name)
+			}
+			return "; member of the groups " + strings.Join(names, ", ")
+		},
+		facts: func() []changedFact {
+			var facts []changedFact
+			for _, g := range groups {
+				facts = append(facts, memberFacts(g.ID, []string{email}, false)...)
+			}
+			return facts
 		},
 		send: func(ctx context.Context) (*api.DeleteUsers200Response, *http.Response, error) {
 			return s.c.raw.IAMUsersAPI.DeleteUsers(ctx).UserIds([]string{userID}).Execute()

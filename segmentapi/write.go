@@ -293,12 +293,19 @@ type change struct {
 	send func(ctx context.Context, again bool) error
 	// notYet reads and names what is not as it should be, or nothing.
 	notYet func(context.Context) (string, error)
-	// accepted notes the change in the memory of own writes. It may be nil.
-	accepted func()
+	// facts are what the change makes true, for the memory of own writes.
+	facts func() []changedFact
 	// mustBeOurs is set if it is an error when another program has made the change.
 	mustBeOurs bool
 	// repeatable is set if sending twice does the same as sending once.
 	repeatable bool
+}
+
+func (ch change) changes() []changedFact {
+	if ch.facts == nil {
+		return nil
+	}
+	return ch.facts()
 }
 
 // errUnwanted means that a write was not sent because it was no longer wanted.
@@ -329,8 +336,11 @@ func (c *Client) carryOut(ctx context.Context, ch change) error {
 		if failed != nil && !unknown && !errors.Is(failed, ErrNotFound) && !errors.Is(failed, ErrInvalid) {
 			return failed
 		}
-		if failed == nil && ch.accepted != nil {
-			ch.accepted()
+		// If this process has just done the opposite, a read that shows the change may be
+		// older than both. Only a read after the settle time tells.
+		mayBeOld := unknown && c.writer.memory.hasOpposite(ch.changes())
+		if failed == nil {
+			c.writer.memory.noteAll(ch.changes())
 		}
 		var notYet string
 		done := func(ctx context.Context) (bool, error) {
@@ -343,7 +353,12 @@ func (c *Client) carryOut(ctx context.Context, ch change) error {
 		if tries == 1 && errors.Is(failed, ErrInvalid) { // It was refused, and nothing was sent before.
 			shown, err = done(finishing(ctx))
 		} else {
-			shown, err = c.readUntil(finishing(ctx), done)
+			if mayBeOld {
+				err = sleep(finishing(ctx), c.writer.settleTime)
+			}
+			if err == nil {
+				shown, err = c.readUntil(finishing(ctx), done)
+			}
 		}
 		switch {
 		case err != nil && failed == nil:
@@ -358,8 +373,8 @@ func (c *Client) carryOut(ctx context.Context, ch change) error {
 			c.logUnchanged(ctx, ch.call, ch.subject, "another program has made the change: "+ch.what)
 			return nil
 		case shown:
-			if failed != nil && ch.accepted != nil {
-				ch.accepted()
+			if failed != nil {
+				c.writer.memory.noteAll(ch.changes())
 			}
 			c.audit(ctx, ch.call, ch.subject, ch.what, nil)
 			return nil
