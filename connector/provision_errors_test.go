@@ -74,8 +74,7 @@ func TestProvisioning_Errors(t *testing.T) {
 					before := f.state()
 					annos, err := do(t.Context(), f)
 					want := c.want
-					switch {
-					case operation == "createUserGroup" && c.fault.Status == http.StatusConflict:
+					if operation == "createUserGroup" && c.fault.Status == http.StatusConflict {
 						want = codes.AlreadyExists
 					}
 					if status.Code(err) != want || !strings.Contains(status.Convert(err).Message(), c.says) || len(annos) > 0 {

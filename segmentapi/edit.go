@@ -237,9 +237,10 @@ func (c *Client) checkNotOverwritten(ctx context.Context, sub subject, edit Edit
 		if len(change.Removed) > 0 { // It does not matter what takes the place of a last permission.
 			change.Added = without(change.Added, slices.DeleteFunc(slices.Clone(change.Added), not(isMinimal)))
 		}
-		// A random pause keeps several clients from writing at the same time again.
-		if sleep(ctx, made.lag+time.Second+rand.N(500*time.Millisecond)) != nil { //nolint:gosec // Jitter needs no cryptography.
-			return nil // The caller has left. The change was confirmed.
+		// A random pause keeps several clients from writing at the same time again. If the
+		// caller leaves meanwhile, the change was confirmed.
+		if stopped := sleep(ctx, made.lag+time.Second+rand.N(500*time.Millisecond)) != nil; stopped { //nolint:gosec // Jitter needs no cryptography.
+			return nil
 		}
 		var missing Difference
 		shown, err := c.readUntil(ctx, func(ctx context.Context) (bool, error) {
@@ -534,8 +535,10 @@ func (e *permissionEdit) put(ctx context.Context, planned Difference) (holding, 
 // readForPut reads the subject right before a PUT. If this read shows that nothing is to
 // change, although the one before showed something, one of them is old: it reads until
 // something is to change, or until the old read can only have been the one before.
-func (e *permissionEdit) readForPut(ctx context.Context) (held holding, next Difference, err error) {
-	_, err = e.c.readUntil(ctx, func(ctx context.Context) (bool, error) {
+func (e *permissionEdit) readForPut(ctx context.Context) (holding, Difference, error) {
+	var held holding
+	var next Difference
+	_, err := e.c.readUntil(ctx, func(ctx context.Context) (bool, error) {
 		var readErr error
 		if held, readErr = e.read(ctx); readErr != nil {
 			return false, readErr
@@ -651,7 +654,8 @@ func (e *permissionEdit) shows(held []Assignment, next Difference) bool {
 // that were written and are missing instead. A new assignment was given by Segment if it
 // covers one that was to be added, or is another one that was written without its labels.
 // All others are another administrator's.
-func (w writing) wider(seen []Assignment) (wider, narrower []Assignment) {
+func (w writing) wider(seen []Assignment) ([]Assignment, []Assignment) {
+	var wider, narrower []Assignment
 	there, toAdd := isIn(seen), isIn(w.next.Added)
 	held := w.held
 	if w.answer != nil { // The answer is no old read: what was to be removed was stored anew.

@@ -77,7 +77,7 @@ func TestEdits_InterleavedPrograms(t *testing.T) {
 			var reported, hidden, overwritten int
 			for seed := range uint64(runs) {
 				synctest.Test(t, func(t *testing.T) {
-					r, h, o := interleave(t, rand.New(rand.NewPCG(seed, 1)), roundTrip) //nolint:gosec // A test that can be repeated.
+					r, h, o := interleave(t, rand.New(rand.NewPCG(seed, 1)), roundTrip)
 					reported, hidden, overwritten = reported+r, hidden+h, overwritten+o
 				})
 			}
@@ -94,8 +94,9 @@ var programTokens atomic.Int64
 
 // interleave makes one run and returns the numbers of errors, of losses that no program
 // could see, and of writes beyond one for each program.
-func interleave(t *testing.T, random *rand.Rand, roundTrip time.Duration) (reported, hidden, more int) {
+func interleave(t *testing.T, random *rand.Rand, roundTrip time.Duration) (int, int, int) {
 	t.Helper()
+	var reported, hidden int
 	tokens := []string{"", "", ""}
 	for i := range tokens {
 		tokens[i] = fmt.Sprintf("program-%d-%d", i, programTokens.Add(1))
@@ -116,7 +117,7 @@ func interleave(t *testing.T, random *rand.Rand, roundTrip time.Duration) (repor
 	var running sync.WaitGroup
 	for i, token := range tokens {
 		p := &programs[i]
-		p.connect(t, srv, token, roundTrip, rand.New(rand.NewPCG(random.Uint64(), 1))) //nolint:gosec // As above.
+		p.connect(t, srv, token, roundTrip, rand.New(rand.NewPCG(random.Uint64(), 1)))
 		delay := time.Duration(random.Int64N(int64(2*roundTrip) + 1))
 		running.Go(func() {
 			<-time.After(delay)

@@ -15,7 +15,6 @@ func TestFoldEmail(t *testing.T) {
 		"ann@a.com\u00A0":    "ann@a.com\u00A0",
 		"ÄNN@a.com":          "Änn@a.com",
 		"broken\xff@A.com":   "broken\uFFFD@a.com",
-		" ann@example.com\t": " ann@example.com\t",
 	} {
 		if got := segmentapi.FoldEmail(in); got != want {
 			t.Errorf("FoldEmail(%q) = %q, want %q", in, got, want)

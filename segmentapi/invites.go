@@ -311,9 +311,9 @@ const maxGroupsForLog = 50
 
 // loses names what is lost with an invite, for the log: its groups, as far as they can be
 // read. Its roles cannot. It also returns the ids of the groups.
-func (s *InviteService) loses(ctx context.Context, email string) (names string, in []string) {
+func (s *InviteService) loses(ctx context.Context, email string) (string, []string) {
 	const roles = ", and with it its roles, which cannot be read"
-	var groups []string
+	var groups, in []string
 	searched := 0
 	for group, err := range s.c.Groups.All(ctx) {
 		if err == nil && searched < maxGroupsForLog {

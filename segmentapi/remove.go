@@ -109,7 +109,9 @@ func (r removal[T, O]) goneMeanwhile(ctx context.Context, err error) (bool, erro
 // ownerGroups returns the groups that make a user an owner, and all groups that the user is
 // in. They include groups to which this process has added the user a
 // moment ago, because the list may be older.
-func (s *UserService) ownerGroups(ctx context.Context, owners *ownership, user *User) (through []string, in []Group, err error) {
+func (s *UserService) ownerGroups(ctx context.Context, owners *ownership, user *User) ([]string, []Group, error) {
+	var through []string
+	var in []Group
 	for group, err := range s.AllGroups(ctx, user.ID) {
 		switch {
 		case notInPlan(err) && len(in) == 0: // A user who is in a group has groups in the plan.

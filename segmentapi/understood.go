@@ -21,14 +21,14 @@ var (
 // checkPermissionFields reads the permissions in the answer about a user or a group.
 // It reports whether the answer has any, and returns an error if a replacement would
 // lose something: a field that cannot be sent back, or a role on nothing.
-func checkPermissionFields(body []byte) (shown bool, err error) {
+func checkPermissionFields(body []byte) (bool, error) {
 	var answer struct {
 		Data struct {
 			User      *subjectFields `json:"user"`
 			UserGroup *subjectFields `json:"userGroup"`
 		} `json:"data"`
 	}
-	if err = json.Unmarshal(body, &answer); err != nil {
+	if err := json.Unmarshal(body, &answer); err != nil {
 		return false, fmt.Errorf("%w: %w", ErrNotUnderstood, err)
 	}
 	read := cmp.Or(answer.Data.User, answer.Data.UserGroup)
@@ -36,7 +36,7 @@ func checkPermissionFields(body []byte) (shown bool, err error) {
 		return false, nil
 	}
 	for _, p := range read.Permissions {
-		role := strings.Trim(string(cmp.Or(rawText(p["roleName"]), rawText(p["roleId"]))), `"`)
+		role := strings.Trim(cmp.Or(rawText(p["roleName"]), rawText(p["roleId"])), `"`)
 		if field := unknownField(p, permissionFields); field != "" {
 			return true, fmt.Errorf("%w: the permission of role %s has the field %q", ErrNotUnderstood, role, field)
 		}

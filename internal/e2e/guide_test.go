@@ -367,8 +367,8 @@ func messageCases(t *testing.T) map[string]messageCase {
 		},
 		"--create-account-profile is no JSON object": {args: account("not json")},
 		"the profile has the unknown key":            {args: account(`{"email":"new@example.com","rolle":"pii"}`)},
-		"429 Too Many Requests; ... try again in": {fault: limited, args: plain},
-		"no answer: ... check the network":        {fault: sim.Fault{Operation: "createInvites", Kind: sim.FaultReset, Ordinal: 1}, args: plain},
+		"429 Too Many Requests; ... try again in":    {fault: limited, args: plain},
+		"no answer: ... check the network":           {fault: sim.Fault{Operation: "createInvites", Kind: sim.FaultReset, Ordinal: 1}, args: plain},
 		"503 Service Unavailable; ... fails: try again later": {
 			fault: once(failing("createInvites", http.StatusServiceUnavailable)), args: plain,
 		},
