@@ -45,7 +45,7 @@ type peopleEdit struct {
 	what string
 	// people are whom it concerns.
 	people []string
-	apply func(lineSet)
+	apply  func(lineSet)
 	// refused is set if it is refused where it has nothing to work on.
 	refused func(lineSet) bool
 	writes  string
