@@ -54,7 +54,15 @@ type editRun struct {
 	*model
 	// lastProcess made the last edit.
 	lastProcess map[string]string
-	count       func(string)
+	// failed is set if the last step ended with an error.
+	failed *failedStep
+	count  func(string)
+}
+
+// A failedStep is which client failed to edit whom.
+type failedStep struct {
+	first int
+	who   string
 }
 
 // A handEdit is an administrator's edit of one line.
@@ -139,11 +147,16 @@ func (r *editRun) planHand(t *rapid.T, e editor) *handEdit {
 // step makes one edit, or two at the same time by both clients of a process.
 func (r *editRun) step(t *rapid.T, two bool) {
 	first := rapid.IntRange(0, len(r.clients)-1).Draw(t, "client")
-	if two {
-		first = 0
-	}
-	client := r.clients[first]
 	who := rapid.SampledFrom([]string{"user", "group"}).Draw(t, "whom")
+	calm := r.failed != nil && rapid.Bool().Draw(t, "after a failure")
+	switch {
+	case two:
+		first = 0
+	case calm: // What failed must not be remembered as done.
+		first, who = r.failed.first, r.failed.who
+	}
+	r.failed = nil
+	client := r.clients[first]
 	e := editors(client.Client)[who]
 	edits := []modelEdit{drawEdit(t, r.held[e.id])}
 	var hand *handEdit
@@ -152,7 +165,7 @@ func (r *editRun) step(t *rapid.T, two bool) {
 	if two {
 		r.count("two at once")
 		edits = append(edits, drawEdit(t, r.held[e.id]))
-	} else {
+	} else if !calm {
 		faulty = r.drawFaults(t, e.post, e.put)
 		hand = r.planHand(t, e)
 	}
@@ -198,13 +211,16 @@ func (r *editRun) step(t *rapid.T, two bool) {
 	}
 	if err != nil {
 		r.count("errors")
+		r.failed = &failedStep{first, who}
 	}
 	r.adopt(e.id, got, client.process)
 	r.lastProcess[e.id] = client.process
 	for i, held := 0, before; two && i < len(edits); i++ { // What was held in between.
 		after, _ := edits[i].asked(held, false)
 		for line := range differing(held, after) {
-			r.note(e.id, line, client.process, !after[line])
+			if _, ok := recent[line]; !ok {
+				r.note(e.id, line, client.process, !after[line])
+			}
 		}
 		held = after
 	}
