@@ -159,3 +159,20 @@ func TestGrant_RevocationBeforeAFailedSecondPost(t *testing.T) {
 		}
 	})
 }
+
+// POST replaces what is held, and Segment adds Minimal Workspace Access, which was held
+// before. That it is there is no proof that POST keeps other roles, or the same one.
+func TestGrant_AddedMinimalAccessDoesNotHideAReplacement(t *testing.T) {
+	t.Parallel()
+	for name, added := range map[string]string{"another role": reader + " SOURCE b", "the same role": admin + " SOURCE b"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			forUserAndGroup(t, []sim.Permission{on(admin, "SOURCE a"), on(minimal, wholeWorkspace)}, func(t *testing.T, srv *sim.Server, e editor) {
+				if _, err := e.grant(t.Context(), e.id, fromLine(added)); err != nil {
+					t.Fatal(err)
+				}
+				checkHolds(t, srv, e.id, admin+" SOURCE a", added, minimalLine)
+			}, sim.WithPost(sim.PostReplaces), sim.WithNormalizing(sim.NormalizeAddsMinimal))
+		})
+	}
+}

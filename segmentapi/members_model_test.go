@@ -45,7 +45,7 @@ type peopleEdit struct {
 	what string
 	// people are whom it concerns.
 	people []string
-	apply func(lineSet)
+	apply  func(lineSet)
 	// refused is set if it is refused where it has nothing to work on.
 	refused func(lineSet) bool
 	writes  string
@@ -183,7 +183,10 @@ func changePeopleOnce(t *rapid.T, s *modelServer, m *model, count func(string)) 
 	concerned := differing(before, asked)
 	isOpen := func(line string) bool { // It concerns a person of whom reads may show an older state.
 		_, p, _ := strings.Cut(line, " ")
-		return slices.Contains(edit.people, p) && slices.ContainsFunc(slices.Collect(maps.Keys(recent)), func(r string) bool { return strings.HasSuffix(r, " "+p) })
+		return slices.Contains(edit.people, p) && slices.ContainsFunc(slices.Collect(maps.Keys(recent)), func(r string) bool {
+			_, other, _ := strings.Cut(r, " ")
+			return other == p || isRefused && slices.Contains(edit.people, other)
+		})
 	}
 	v := verdict{before: before, asked: asked, open: isOpen}
 	v.sure = !faulty && !s.isTooOld() && !isRefused && len(recent) == 0

@@ -197,15 +197,17 @@ type verdict struct {
 
 // isCovered reports that a server which drops labels has dropped those of a line, where
 // the role is held on the workspace as well, so that nobody has more or less than before.
+// Minimal Workspace Access reaches nothing, with labels or without.
 func (v verdict) isCovered(held lineSet, line string) bool {
 	wider := roleOf(line) + " " + wholeWorkspace
-	return v.harmful && mayBeWider(line, line) && held[wider] && (v.before[wider] || v.asked[wider] || wider == minimalLine)
+	return v.harmful && mayBeWider(line, line) && (wider == minimalLine || held[wider] && (v.before[wider] || v.asked[wider]))
 }
 
 // judge returns what is wrong with the state after an edit that returned err.
 func (v verdict) judge(held lineSet, err error) []string {
 	var wrong []string
-	differs := func(want lineSet) (lines []string) {
+	differs := func(want lineSet) []string {
+		var lines []string
 		for line := range differing(want, held) {
 			if !v.open(line) && !v.isCovered(held, line) {
 				lines = append(lines, line)
@@ -221,7 +223,8 @@ func (v verdict) judge(held lineSet, err error) []string {
 	case errors.Is(err, segmentapi.ErrNotRestored) || v.harmful:
 		for line := range union(union(v.asked, held), v.before) {
 			more, less := held[line] && !v.before[line] && !v.asked[line], !held[line] && v.before[line] && v.asked[line]
-			if (more || less) && !v.open(line) && !v.isCovered(held, line) && !(errors.Is(err, segmentapi.ErrNotRestored) && names(err, line)) {
+			named := errors.Is(err, segmentapi.ErrNotRestored) && names(err, line)
+			if (more || less) && !v.open(line) && !v.isCovered(held, line) && !named {
 				wrong = append(wrong, "changed, and not named by the error: "+line)
 			}
 		}
