@@ -174,10 +174,10 @@ func (c *Client) editOr(ctx context.Context, sub subject, edit Edit, why string)
 		return Difference{}, err
 	}
 	defer end()
-	made, err := c.editOnce(ctx, sub, edit)
+	made, err := c.editOnce(ctx, sub, edit, nil)
 	repeated := made.overwritten && ctx.Err() == nil
 	if repeated {
-		made, err = c.repeatOverwritten(ctx, sub, edit)
+		made, err = c.repeatOverwritten(ctx, sub, edit, made)
 	}
 	switch {
 	case err != nil || c.writer.dryRun:
@@ -200,6 +200,8 @@ type madeEdit struct {
 	// overwritten is set if another program has overwritten the edit before it showed, so
 	// that nothing of it is left.
 	overwritten bool
+	// addedBySegment is not to be edited if the edit is repeated.
+	addedBySegment []Assignment
 }
 
 // lockSubject locks a user or a group, and returns a context for the edit; see
@@ -213,14 +215,17 @@ func (c *Client) lockSubject(ctx context.Context, sub subject) (context.Context,
 
 // editOnce makes an edit, and gives back what it took if the workspace would be left
 // without an owner.
-func (c *Client) editOnce(ctx context.Context, sub subject, edit Edit) (madeEdit, error) {
-	e := &permissionEdit{c: c, sub: sub, edit: edit, owners: newOwnerGuard(c, sub)}
+func (c *Client) editOnce(ctx context.Context, sub subject, edit Edit, addedBySegment []Assignment) (madeEdit, error) {
+	e := &permissionEdit{c: c, sub: sub, edit: edit, owners: newOwnerGuard(c, sub), addedBySegment: addedBySegment}
 	defer e.owners.release()
 	change, err := e.run(ctx)
 	if undone := e.owners.confirm(ctx); undone != nil {
 		return madeEdit{}, errors.Join(undone, err)
 	}
-	return madeEdit{change: change, lag: e.lag, overwritten: e.overwritten && !errors.Is(err, ErrNotRestored)}, err
+	return madeEdit{
+		change: change, lag: e.lag, addedBySegment: e.addedBySegment,
+		overwritten: e.overwritten && !errors.Is(err, ErrNotRestored),
+	}, err
 }
 
 // checkNotOverwritten reads the subject once more, a second after a change. Another
@@ -260,7 +265,7 @@ func (c *Client) checkNotOverwritten(ctx context.Context, sub subject, edit Edit
 			c.audit(ctx, sub.put, sub.String(), change.String(), err)
 			return err
 		}
-		if made, err = c.repeatOverwritten(ctx, sub, edit); err != nil {
+		if made, err = c.repeatOverwritten(ctx, sub, edit, made); err != nil {
 			return fmt.Errorf("segment %s: another program has overwritten the change (%s), and it could not be made once more: %w", sub, change, err)
 		}
 	}
@@ -268,10 +273,10 @@ func (c *Client) checkNotOverwritten(ctx context.Context, sub subject, edit Edit
 }
 
 // repeatOverwritten makes an edit once more that another program has overwritten.
-func (c *Client) repeatOverwritten(ctx context.Context, sub subject, edit Edit) (madeEdit, error) {
+func (c *Client) repeatOverwritten(ctx context.Context, sub subject, edit Edit, made madeEdit) (madeEdit, error) {
 	c.changeLog(sub.put, sub.String()).WarnContext(ctx, "another program has overwritten the change: making it once more")
 	c.writer.memory.forget(sub.String()) // It has been read for long enough.
-	return c.editOnce(ctx, sub, edit)
+	return c.editOnce(ctx, sub, edit, made.addedBySegment)
 }
 
 // permissionEdit is one edit of one subject, which is locked.
@@ -414,10 +419,10 @@ func (e *permissionEdit) mayTry(ctx context.Context, next Difference) error {
 
 // wanted is what the subject is to hold in the place of held.
 func (e *permissionEdit) wanted(ctx context.Context, held []Assignment) ([]Assignment, error) {
-	// The edit is not of Minimal Workspace Access that Segment adds by itself.
-	bySegment := isIn(e.addedBySegment)
-	wanted := union(nil, e.edit(cloned(without(held, e.addedBySegment))))
-	wanted = union(wanted, slices.DeleteFunc(slices.Clone(held), not(bySegment)))
+	// Minimal Workspace Access that Segment has added is kept and not edited.
+	e.addedBySegment = union(e.addedBySegment, slices.DeleteFunc(without(held, e.first), not(isMinimal)))
+	added := slices.DeleteFunc(slices.Clone(held), not(isIn(e.addedBySegment)))
+	wanted := union(union(nil, e.edit(cloned(without(held, added)))), added)
 	for _, a := range Compare(held, wanted).Added {
 		if err := a.check(); err != nil {
 			return nil, err
@@ -584,10 +589,13 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 		after, readErr = e.sub.read(ctx)
 		return e.shows(after.assignments, w.next) || len(wider) > 0 && len(without(wider, after.assignments)) == 0, readErr
 	})
-	if w.answer == nil {
-		wider, narrower = w.wider(after.assignments)
-	}
 	notShown := Compare(after.assignments, w.next.Apply(after.assignments))
+	if asked := (Difference{Added: without(w.next.Added, e.correction.Added), Removed: w.next.Removed}); err == nil && failed == nil && !shown && e.shows(after.assignments, asked) {
+		// Another administrator has revoked what was given back. Do not send the POST once more.
+		e.correction.Added = without(e.correction.Added, notShown.Added)
+		e.postCheck = nil
+		shown = true
+	}
 	switch {
 	case err != nil:
 		c.audit(ctx, what, subject, w.next.String(), errors.Join(failed, err))
@@ -649,19 +657,15 @@ func (e *permissionEdit) shows(held []Assignment, next Difference) bool {
 	return open.Empty()
 }
 
-// wider returns the assignments that Segment gave beyond the request, where seen is the
-// answer to the write or, if there is none, what was read after it. It also returns those
-// that were written and are missing instead. A new assignment was given by Segment if it
+// wider returns the assignments that Segment gave beyond the request, and those that were
+// written and are missing instead. Only the answer to the write tells: a read may be old, or
+// show what another administrator has given. A new assignment was given by Segment if it
 // covers one that was to be added, or is another one that was written without its labels.
-// All others are another administrator's.
-func (w writing) wider(seen []Assignment) ([]Assignment, []Assignment) {
+func (w writing) wider(answered []Assignment) ([]Assignment, []Assignment) {
 	var wider, narrower []Assignment
-	there, toAdd := isIn(seen), isIn(w.next.Added)
-	held := w.held
-	if w.answer != nil { // The answer is no old read: what was to be removed was stored anew.
-		held = without(held, w.next.Removed)
-	}
-	for _, x := range without(without(seen, held), w.written) {
+	there, toAdd := isIn(answered), isIn(w.next.Added)
+	held := without(w.held, w.next.Removed) // If the answer has what was to be removed, it was stored anew.
+	for _, x := range without(without(answered, held), w.written) {
 		counts := false
 		for _, a := range w.written {
 			if toAdd(a) && x.covers(a) || !there(a) && x.RoleID == a.RoleID && x.hasFewerLabels(a) {
@@ -701,6 +705,7 @@ func (e *permissionEdit) uncorrected(ctx context.Context, err error) error {
 	}
 	err = fmt.Errorf("segment %s was changed beyond what was asked, which %w (still to change, or to make sure of: %s): %w", e.sub, ErrNotRestored, open, err)
 	e.c.audit(ctx, e.sub.put, e.sub.String(), open.String(), err)
+	e.c.writer.memory.noteUnknown(e.sub.String())
 	return err
 }
 

@@ -130,6 +130,9 @@ func (r *editRun) planHand(t *rapid.T, e editor) *handEdit {
 		return nil
 	}
 	h.moment = rapid.SampledFrom([]string{"before get 1", "before get 2", "before get 3", "before post 1", "before put 1", "after post 1", "after put 1"}).Draw(t, "moment")
+	if r.isHarmful() && h.moment == "before put 1" { // Which of the two took the label away is not known.
+		h.moment = "before get 1"
+	}
 	words := strings.Fields(h.moment)
 	plan := map[string]func(string, int, func(*sim.Workspace)) error{"before": r.Before, "after": r.After}[words[0]]
 	operation := map[string]string{"get": e.get, "post": e.post, "put": e.put}[words[1]]
@@ -164,7 +167,11 @@ func (r *editRun) step(t *rapid.T, two bool) {
 	r.ClearFaults()
 	if two {
 		r.count("two at once")
-		edits = append(edits, drawEdit(t, r.held[e.id]))
+		second := drawEdit(t, r.held[e.id])
+		if second.turns != nil && r.does(sim.NormalizeAddsMinimal) { // It would turn what Segment adds to the first.
+			second = drawGrant(t)
+		}
+		edits = append(edits, second)
 	} else if !calm {
 		faulty = r.drawFaults(t, e.post, e.put)
 		hand = r.planHand(t, e)

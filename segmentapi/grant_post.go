@@ -42,11 +42,20 @@ func (e *permissionEdit) post(ctx context.Context, held holding, next Difference
 	case errors.Is(err, errNotShown):
 		e.c.audit(ctx, e.sub.post, e.sub.String(), next.String(), failed)
 		return holding{}, failed
-	case err != nil:
+	}
+	missing := e.c.writer.missingAfterPost(held.assignments, next.Added, after.assignments, w.answered())
+	if errors.Is(err, ErrNotApplied) && len(missing) > 0 { // It is given back whatever becomes of the rest.
+		restoreCtx, cancel := restoring(ctx)
+		defer cancel()
+		if undoErr := e.c.giveBack(restoreCtx, e.sub, Difference{Removed: missing}); undoErr != nil {
+			err = fmt.Errorf("segment %s has lost %s, which %w (%w): %w", e.sub, Difference{Removed: missing}, ErrNotRestored, undoErr, err)
+		}
+	}
+	if err != nil {
 		return holding{}, err
 	}
 	e.forced = nil
-	if missing := e.c.writer.missingAfterPost(held.assignments, next.Added, after.assignments, w.answered()); len(missing) > 0 {
+	if len(missing) > 0 {
 		e.correction = e.correction.then(Difference{Added: missing})
 		e.postCheck = &postCheck{added: next.Added, missing: missing}
 	}
@@ -79,10 +88,11 @@ func (s *shared) missingAfterPost(held, added, after, answer []Assignment) []Ass
 	there := isIn(slices.Concat(after, answer))
 	missing, kept := map[bool][]Assignment{}, map[bool]bool{}
 	for _, a := range without(held, added) {
-		if there(a) {
-			kept[sameRole(a)] = true
-		} else {
+		switch {
+		case !there(a):
 			missing[sameRole(a)] = append(missing[sameRole(a)], a)
+		case !isMinimal(a): // Segment may have added that one anew.
+			kept[sameRole(a)] = true
 		}
 	}
 	if kept[true] {
@@ -98,8 +108,8 @@ func (s *shared) missingAfterPost(held, added, after, answer []Assignment) []Ass
 }
 
 // repeatPost sends the POST once more, now that what was missing is back among what is
-// held. If that is then missing again, POST replaces. If it is not, another administrator
-// had revoked it, and it is revoked again.
+// held. If that is then missing again, POST replaces. Another administrator had revoked
+// what is not missing again, and it is revoked again.
 func (e *permissionEdit) repeatPost(ctx context.Context, held holding) (holding, error) {
 	check := e.postCheck
 	e.postCheck = nil
@@ -114,7 +124,7 @@ func (e *permissionEdit) repeatPost(ctx context.Context, held holding) (holding,
 		replaced = readErr == nil && len(without(check.missing, after.assignments)) > 0
 		return replaced, readErr
 	}
-	merges := failed == nil && len(without(check.missing, writing{answer: answer}.answered())) < len(check.missing)
+	merges := failed == nil && len(without(check.missing, writing{answer: answer}.answered())) == 0
 	if merges || failed != nil && !outcomeUnknown(failed) {
 		_, err = look(ctx)
 		replaced = replaced && !merges
@@ -126,7 +136,9 @@ func (e *permissionEdit) repeatPost(ctx context.Context, held holding) (holding,
 		return holding{}, err
 	case replaced:
 		e.c.writer.postReplaces.Store(true)
-		e.correction = e.correction.then(Difference{Added: without(without(held.assignments, check.added), after.assignments)})
+		lost := without(without(held.assignments, check.added), after.assignments)
+		revoked := slices.DeleteFunc(without(check.missing, lost), isMinimal)
+		e.correction = Difference{Added: union(without(e.correction.Added, revoked), lost), Removed: union(e.correction.Removed, revoked)}
 		e.tries = 0
 	case failed != nil && outcomeUnknown(failed) && e.tries < maxTries:
 		e.tries++

@@ -84,7 +84,7 @@ func (s *InviteService) Create(ctx context.Context, in Invitation) (*Invite, err
 	invite, err := readRemembering(ctx, s.c, allInvites, func(ctx context.Context) (*Invite, error) {
 		return s.find(ctx, email)
 	}, func(invite *Invite, folded string) (bool, bool) {
-		return invite != nil, folded == FoldEmail(email) && (invite == nil || invite.User == nil)
+		return invite != nil, folded == FoldEmail(email)
 	})
 	if err != nil || invite != nil && invite.User != nil {
 		if err == nil {
@@ -195,8 +195,8 @@ var (
 	deleteInvites = call{"deleteInvites", http.MethodDelete, "/invites"}
 )
 
-// allInvites is the name under which the memory of own writes has the list of invites, by
-// their folded addresses.
+// allInvites is the name under which the memory of own writes has who was invited, and who
+// is neither invited nor a user any more, by their folded addresses.
 const allInvites = "the invites"
 
 // find looks for an address among invites and then among users: in this order it

@@ -18,6 +18,8 @@ const exists = ""
 type memory struct {
 	mu    sync.Mutex
 	facts map[string]map[string]fact
+	// unknown is when a write to an object last ended in a way that leaves its state open.
+	unknown map[string]time.Time
 }
 
 // A fact is that an object has something, or no longer has it.
@@ -82,6 +84,27 @@ func factsOf(object string, change Difference) []changedFact {
 
 // noteChange remembers a change of the permissions of an object.
 func (m *memory) noteChange(object string, change Difference) { m.noteAll(factsOf(object, change)) }
+
+// noteUnknown remembers that it is not known what an object has.
+func (m *memory) noteUnknown(object string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.facts, object)
+	m.unknown[object] = time.Now()
+}
+
+// knownIn returns how long it takes until a read shows what a write with an unknown
+// outcome has done to an object.
+func (m *memory) knownIn(object string, settleTime time.Duration) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forgetOld()
+	at, ok := m.unknown[object]
+	if !ok {
+		return 0
+	}
+	return time.Until(at.Add(settleTime))
+}
 
 // hasLost reports that something was taken from an object within the last minute.
 func (m *memory) hasLost(object, name string) bool {
@@ -170,6 +193,11 @@ func (m *memory) forget(object string) {
 
 // forgetOld drops what is older than memoryTime, with the lock held.
 func (m *memory) forgetOld() {
+	for object, at := range m.unknown {
+		if time.Since(at) > memoryTime {
+			delete(m.unknown, object)
+		}
+	}
 	for object, facts := range m.facts {
 		for name, f := range facts {
 			if time.Since(f.at) > memoryTime {
@@ -184,12 +212,16 @@ func (m *memory) forgetOld() {
 
 // readRemembering repeats a read that contradicts what this process has written,
 // until it no longer does, or until a read cannot be that old. Then the read counts
-// and the memory is dropped: somebody else has changed the object. The error of read
-// may say that the object is gone.
+// and the memory is dropped: another program has changed the object. If the outcome of the
+// last write is not known, it first waits until a read shows it. The error of read may say
+// that the object is gone.
 func readRemembering[T any](
 	ctx context.Context, c *Client, object string, read func(context.Context) (T, error), shows func(T, string) (has, read bool),
 ) (T, error) {
 	var out T
+	if err := sleep(ctx, c.writer.memory.knownIn(object, c.writer.settleTime)); err != nil {
+		return out, err
+	}
 	var readErr error
 	began := time.Now()
 	showsFact := func(name string) (bool, bool) {

@@ -51,7 +51,8 @@ var (
 )
 
 // serverKinds are the kinds of servers that the model tests run on. The last one can be
-// everything at once that is not harmful.
+// everything at once that is neither harmful nor against the documentation, as a POST
+// that replaces is.
 var serverKinds = map[string]serverKind{
 	"lag":          {lags: allLags[1:]},
 	"lag too long": {lags: []time.Duration{15 * time.Second}, faults: allFaults},
@@ -63,7 +64,7 @@ var serverKinds = map[string]serverKind{
 	"replacesrole": {forms: allForms[2:], faults: allFaults, settleTimes: noLag},
 	"everything": {
 		lags: allLags, replicas: []int{1, 1, 2, 3}, replicaLags: []time.Duration{time.Second, 5 * time.Second},
-		normalizations: allForm, forms: allForms, faults: allFaults, settleTimes: noLag,
+		normalizations: allForm, faults: allFaults, settleTimes: noLag,
 	},
 }
 

@@ -187,7 +187,7 @@ func (s *UserService) Remove(ctx context.Context, userID string) (bool, error) {
 			return "; member of the groups " + strings.Join(names, ", ")
 		},
 		facts: func() []changedFact {
-			var facts []changedFact
+			facts := []changedFact{{allInvites, FoldEmail(email), false}}
 			for _, g := range groups {
 				facts = append(facts, memberFacts(g.ID, []string{email}, false)...)
 			}

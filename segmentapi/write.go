@@ -61,7 +61,7 @@ func sharedBy(baseURL, token string) *shared {
 	key := [2]string{baseURL, token}
 	s, ok := workspaces.shared[key]
 	if !ok {
-		s = &shared{locks: locks{held: map[string]*lock{}}, memory: memory{facts: map[string]map[string]fact{}}}
+		s = &shared{locks: locks{held: map[string]*lock{}}, memory: memory{facts: map[string]map[string]fact{}, unknown: map[string]time.Time{}}}
 		workspaces.shared[key] = s
 	}
 	return s
