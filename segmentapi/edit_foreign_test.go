@@ -30,6 +30,12 @@ func TestGrant_OtherProgramsGrantOfTheSameRoleIsKept(t *testing.T) {
 				setPermissions(ws, e.id, on(minimal, wholeWorkspace), on(admin, "SOURCE b"))
 			})
 		}, writes: 2},
+		"a PUT overwrites the grant before the answer": {others: func(t *testing.T, srv *sim.Server, e editor) {
+			t.Helper()
+			simtest.After(t, srv, e.post, 1, func(ws *sim.Workspace) {
+				setPermissions(ws, e.id, on(minimal, wholeWorkspace), on(admin, "SOURCE b"))
+			})
+		}, writes: 2},
 		"a POST that reads do not show yet": {lag: time.Second, others: func(_ *testing.T, srv *sim.Server, e editor) {
 			srv.Update(func(ws *sim.Workspace) {
 				editPermissions(ws, e.id, func(held []sim.Permission) []sim.Permission { return addLine(held, admin+" SOURCE b") })

@@ -1,7 +1,9 @@
 package segmentapi_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -37,7 +39,8 @@ func TestLastOwner_GivingBackIsTriedAgain(t *testing.T) {
 			t.Run(how+"/"+string(kind), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					srv := sim.New(ownersUAndV(strings.Contains(how, "group")))
+					ws := ownersUAndV(strings.Contains(how, "group"))
+					srv := sim.New(ws)
 					simtest.Before(t, srv, w.take, 1, demoteV)
 					given := w.giveBack
 					if how == "replace of u" { // It takes the new permission away again.
@@ -46,12 +49,13 @@ func TestLastOwner_GivingBackIsTriedAgain(t *testing.T) {
 					ordinal := map[bool]int{true: 2, false: 1}[given == w.take]
 					simtest.Inject(t, srv, sim.Fault{Operation: given, Ordinal: ordinal, Kind: kind, Status: 503})
 					err := ownershipRemovals[how](t.Context(), connect(t, srv, settling(), unspacedWrites()))
-					if !errors.Is(err, segmentapi.ErrLastOwner) || errors.Is(err, segmentapi.ErrNotRestored) {
+					if !errors.Is(err, segmentapi.ErrLastOwner) || errors.Is(err, segmentapi.ErrNotRestored) || strings.Contains(err.Error(), "only its ownership") {
 						t.Error(err)
 					}
 					if got := owners(srv.Workspace()); !slices.Equal(got, []string{"u"}) {
 						t.Errorf("owners %v", got)
 					}
+					checkHolds(t, srv, "u", holds(ws, "u")...)
 					if got := simtest.Count(srv.Journal())[given]; got < ordinal {
 						t.Errorf("%s was sent %d times", given, got)
 					}
@@ -62,37 +66,44 @@ func TestLastOwner_GivingBackIsTriedAgain(t *testing.T) {
 }
 
 // After the write the search for another owner gets no answer for minutes. It is given up
-// early enough to give ownership back.
+// early enough to give ownership back, even if the caller's context has ended.
 func TestLastOwner_SearchWithoutAnAnswerLeavesTimeToGiveBack(t *testing.T) {
 	t.Parallel()
-	for how := range ownershipWrites {
-		t.Run(how, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				srv := sim.New(ownersUAndV(strings.Contains(how, "group")))
-				var demoted atomic.Bool
-				c := connectThrough(t, srv, func(r *http.Request) (*http.Response, error) {
-					if r.URL.Path == "/users/v" && len(simtest.Writes(srv.Journal())) > 0 {
-						if demoted.CompareAndSwap(false, true) {
-							srv.Update(demoteV)
-						}
-						select {
-						case <-time.After(3 * time.Minute):
-						case <-r.Context().Done():
-							return nil, r.Context().Err()
-						}
+	for how, w := range ownershipWrites {
+		for _, stops := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/context ends %t", how, stops), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					srv := sim.New(ownersUAndV(strings.Contains(how, "group")))
+					ctx, stop := context.WithCancel(t.Context())
+					defer stop()
+					if stops {
+						simtest.Committed(t, srv, w.take, 1, func(context.Context) { stop() })
 					}
-					return srv.RoundTripper().RoundTrip(r)
+					var demoted atomic.Bool
+					c := connectThrough(t, srv, func(r *http.Request) (*http.Response, error) {
+						if r.URL.Path == "/users/v" && len(simtest.Writes(srv.Journal())) > 0 {
+							if demoted.CompareAndSwap(false, true) {
+								srv.Update(demoteV)
+							}
+							select {
+							case <-time.After(3 * time.Minute):
+							case <-r.Context().Done():
+								return nil, r.Context().Err()
+							}
+						}
+						return srv.RoundTripper().RoundTrip(r)
+					})
+					err := ownershipRemovals[how](ctx, c)
+					if err == nil || errors.Is(err, segmentapi.ErrNotRestored) || !demoted.Load() {
+						t.Errorf("demoted %t: %v", demoted.Load(), err)
+					}
+					if got := owners(srv.Workspace()); !slices.Equal(got, []string{"u"}) {
+						t.Errorf("owners %v", got)
+					}
 				})
-				err := ownershipRemovals[how](t.Context(), c)
-				if err == nil || errors.Is(err, segmentapi.ErrNotRestored) || !demoted.Load() {
-					t.Errorf("demoted %t: %v", demoted.Load(), err)
-				}
-				if got := owners(srv.Workspace()); !slices.Equal(got, []string{"u"}) {
-					t.Errorf("owners %v", got)
-				}
 			})
-		})
+		}
 	}
 }
 

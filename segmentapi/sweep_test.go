@@ -17,6 +17,13 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
+// sweptWorkspace is the workspace of everyWrite.
+func sweptWorkspace() *sim.Workspace {
+	ws := settlingWorkspace()
+	ws.Users = append(ws.Users, sim.User{ID: "x", Email: "x@example.com", Permissions: []sim.Permission{on(minimal, wholeWorkspace)}})
+	return ws
+}
+
 // The caller's context ends at each request of each change, and reads are behind. The call
 // returns within 25 s, success means that the change was made, and no owner is lost.
 func TestWrites_ContextEndsAtEachRequest(t *testing.T) {
@@ -29,10 +36,8 @@ func TestWrites_ContextEndsAtEachRequest(t *testing.T) {
 				request := 1
 				for ended := false; !ended; request++ {
 					synctest.Test(t, func(t *testing.T) {
-						ws := settlingWorkspace()
-						ws.Users = append(ws.Users, sim.User{ID: "x", Email: "x@example.com", Permissions: []sim.Permission{on(minimal, wholeWorkspace)}})
-						srv := sim.New(ws, sim.WithLag(lag))
-						took, err := stopAt(t, request, srv, op.do)
+						srv := sim.New(sweptWorkspace(), sim.WithLag(lag))
+						took, err := stopAt(t, request, srv, true, op.do)
 						if ended = took < 0; ended {
 							return
 						}
@@ -62,9 +67,33 @@ func TestWrites_ContextEndsAtEachRequest(t *testing.T) {
 	}
 }
 
-// stopAt ends the caller's context at a request of a change. Each request takes 100 ms. It
-// returns how long the call went on after that, or -1 if there was no such request.
-func stopAt(t *testing.T, request int, srv *sim.Server, do func(context.Context, *segmentapi.Client) error) (time.Duration, error) {
+// The caller's context ends at each request of each change, and from then on no request
+// is answered. The call returns within 25 s, and success means that the change was made.
+func TestWrites_NoAnswerAfterTheContextHasEnded(t *testing.T) {
+	t.Parallel()
+	for name, op := range everyWrite {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for request, ended := 1, false; !ended; request++ {
+				synctest.Test(t, func(t *testing.T) {
+					srv := sim.New(sweptWorkspace())
+					took, err := stopAt(t, request, srv, false, op.do)
+					ended = took < 0
+					if took > 25500*time.Millisecond || err == nil && !op.done(srv.Workspace()) {
+						t.Errorf("request %d: it took %s: %v", request, took, err)
+					}
+				})
+			}
+		})
+	}
+}
+
+// stopAt ends the caller's context at a request of a change. A request takes 100 ms, and
+// is not answered from then on unless answers is set. stopAt returns how long the call went
+// on after that, or -1 if there was no such request.
+func stopAt(
+	t *testing.T, request int, srv *sim.Server, answers bool, do func(context.Context, *segmentapi.Client) error,
+) (time.Duration, error) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -77,7 +106,12 @@ func stopAt(t *testing.T, request int, srv *sim.Server, do func(context.Context,
 			stopped = time.Now()
 			stop()
 		}
+		silent := !answers && requests >= request
 		mu.Unlock()
+		if silent {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}
 		<-time.After(100 * time.Millisecond)
 		return srv.RoundTripper().RoundTrip(r)
 	})
