@@ -118,8 +118,8 @@ func TestLastOwner_OwnerMadeAMomentAgo(t *testing.T) {
 	}
 }
 
-// readEachOnce sends one read of each kind that tells who is an owner, so that the next
-// one is answered by the other replica.
+// readEachOnce reads once from each path that shows who is an owner, so that the other
+// replica answers the next read.
 func readEachOnce(t *testing.T, c *segmentapi.Client) {
 	t.Helper()
 	ctx := t.Context()

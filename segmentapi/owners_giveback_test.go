@@ -107,9 +107,8 @@ func TestLastOwner_SearchWithoutAnAnswerLeavesTimeToGiveBack(t *testing.T) {
 	}
 }
 
-// Another program overwrites a demotion, so that u seems to be an owner still. But the
-// ownership that was taken could not be given back, and the demotion must not be made once
-// more: the error is ErrNotRestored.
+// Another program overwrites a demotion, and Segment refuses to give the ownership back.
+// The demotion is not made once more, and the error is ErrNotRestored.
 func TestLastOwner_NotRestoredIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

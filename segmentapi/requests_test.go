@@ -28,8 +28,8 @@ func requestsWorkspace() *sim.Workspace {
 	return ws
 }
 
-// ordinaryWrites are the changes that are made most often, with their requests. Roles are
-// listed by a client that has not read them within the last minutes.
+// ordinaryWrites are the changes that are made most often, with their requests by a client
+// that has no roles in its cache.
 var ordinaryWrites = []struct {
 	name string
 	do   func(context.Context, *segmentapi.Client) error

@@ -17,8 +17,8 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// sweptWorkspace is the workspace of everyWrite.
-func sweptWorkspace() *sim.Workspace {
+// everyWriteWorkspace is the workspace that everyWrite needs.
+func everyWriteWorkspace() *sim.Workspace {
 	ws := settlingWorkspace()
 	ws.Users = append(ws.Users, sim.User{ID: "x", Email: "x@example.com", Permissions: []sim.Permission{on(minimal, wholeWorkspace)}})
 	return ws
@@ -36,7 +36,7 @@ func TestWrites_ContextEndsAtEachRequest(t *testing.T) {
 				request := 1
 				for ended := false; !ended; request++ {
 					synctest.Test(t, func(t *testing.T) {
-						srv := sim.New(sweptWorkspace(), sim.WithLag(lag))
+						srv := sim.New(everyWriteWorkspace(), sim.WithLag(lag))
 						took, err := stopAt(t, request, srv, true, op.do)
 						if ended = took < 0; ended {
 							return
@@ -76,7 +76,7 @@ func TestWrites_NoAnswerAfterTheContextHasEnded(t *testing.T) {
 			t.Parallel()
 			for request, ended := 1, false; !ended; request++ {
 				synctest.Test(t, func(t *testing.T) {
-					srv := sim.New(sweptWorkspace())
+					srv := sim.New(everyWriteWorkspace())
 					took, err := stopAt(t, request, srv, false, op.do)
 					ended = took < 0
 					if took > 25500*time.Millisecond || err == nil && !op.done(srv.Workspace()) {
