@@ -575,6 +575,7 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 	w.held = without(w.held, e.correction.Removed) // Segment may store once more what was to be taken away.
 	wider, narrower := w.wider(w.answered())
 	var after holding
+	var before []Assignment // A part of wider that another administrator gave.
 	if failed != nil && c.writer.memory.hasOpposite(factsOf(subject, w.next)) { // See carryOut.
 		if err := sleep(finishing(ctx), c.writer.settleTime); err != nil {
 			return holding{}, failed
@@ -587,8 +588,13 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 		}
 		var readErr error
 		after, readErr = e.sub.read(ctx)
-		return e.shows(after.assignments, w.next) || len(wider) > 0 && len(without(wider, after.assignments)) == 0, readErr
+		done := e.shows(after.assignments, w.next)
+		if !done && len(narrower) == 0 { // What is there without the write was there before it.
+			before = union(before, slices.DeleteFunc(slices.Clone(wider), not(isIn(after.assignments))))
+		}
+		return done || len(narrower) > 0 && len(without(wider, after.assignments)) == 0, readErr
 	})
+	wider = without(wider, before)
 	notShown := Compare(after.assignments, w.next.Apply(after.assignments))
 	if asked := (Difference{Added: without(w.next.Added, e.correction.Added), Removed: w.next.Removed}); err == nil && failed == nil && !shown && e.shows(after.assignments, asked) {
 		// Another administrator has revoked what was given back. Do not send the POST once more.

@@ -222,3 +222,25 @@ func TestEdit_UnknownLabelInTheSecondDecision(t *testing.T) {
 		}
 	})
 }
+
+// Another administrator grants the role on more than is asked for, while reads lag: the
+// answer to the POST shows the wide grant, and a later read shows it before ours. It stays.
+func TestGrant_WiderGrantWhileReadsLagIsKept(t *testing.T) {
+	t.Parallel()
+	for _, asked := range []string{"SOURCE a", wholeWorkspace + " env=prod"} {
+		for _, what := range []string{"user", "group"} {
+			synctest.Test(t, func(t *testing.T) {
+				srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)), sim.WithLag(8*time.Second))
+				e := editors(connect(t, srv, settling(), unspacedWrites()))[what]
+				srv.Update(func(ws *sim.Workspace) {
+					editPermissions(ws, e.id, func(held []sim.Permission) []sim.Permission { return addLine(held, reader+" "+wholeWorkspace) })
+				})
+				<-time.After(5 * time.Second)
+				if _, err := e.grant(t.Context(), e.id, assigned(reader, asked)); err != nil {
+					t.Fatal(what, err)
+				}
+				checkHolds(t, srv, e.id, minimal+" "+wholeWorkspace, reader+" "+wholeWorkspace, reader+" "+asked)
+			})
+		}
+	}
+}

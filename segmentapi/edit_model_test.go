@@ -122,7 +122,7 @@ func (r *editRun) editByHand(t *rapid.T) {
 
 // planHand plans an administrator's edit at a random moment of the next edit.
 func (r *editRun) planHand(t *rapid.T, e editor) *handEdit {
-	if rapid.IntRange(0, 2).Draw(t, "by hand") != 2 {
+	if r.isHarmful() || rapid.IntRange(0, 2).Draw(t, "by hand") != 2 { // Which of the two took a label away is not known.
 		return nil
 	}
 	h := r.drawHand(t, e.id)
@@ -130,9 +130,6 @@ func (r *editRun) planHand(t *rapid.T, e editor) *handEdit {
 		return nil
 	}
 	h.moment = rapid.SampledFrom([]string{"before get 1", "before get 2", "before get 3", "before post 1", "before put 1", "after post 1", "after put 1"}).Draw(t, "moment")
-	if r.isHarmful() && h.moment == "before put 1" { // Which of the two took the label away is not known.
-		h.moment = "before get 1"
-	}
 	words := strings.Fields(h.moment)
 	plan := map[string]func(string, int, func(*sim.Workspace)) error{"before": r.Before, "after": r.After}[words[0]]
 	operation := map[string]string{"get": e.get, "post": e.post, "put": e.put}[words[1]]

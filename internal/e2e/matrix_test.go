@@ -258,7 +258,7 @@ func TestGrantRevoke_KeepOtherPermissions(t *testing.T) {
 		},
 		"someone else revokes before a revocation": {
 			operation: "getUserGroup", ordinal: 2, args: []string{"--revoke-grant", "source:s-gone:src:group:" + groupHolder},
-			edits: []func(*sim.Workspace){revokeRole(typeGroup, groupHolder, roleSource, onResource("SOURCE", "s-gone")), revokeRole(typeGroup, groupHolder, rolePII, source)},
+			edits: []func(*sim.Workspace){revokeRole(typeGroup, groupHolder, roleSource, onResource("SOURCE", "s-gone")), revokeRole(typeGroup, groupHolder, roleRetired, source)},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
