@@ -242,10 +242,10 @@ func (c *Client) checkNotOverwritten(ctx context.Context, sub subject, edit Edit
 		if len(change.Removed) > 0 { // It does not matter what takes the place of a last permission.
 			change.Added = without(change.Added, slices.DeleteFunc(slices.Clone(change.Added), not(isMinimal)))
 		}
-		// A random pause keeps several clients from writing at the same time again. If the
-		// caller leaves meanwhile, the change was confirmed.
-		if stopped := sleep(ctx, made.lag+time.Second+rand.N(500*time.Millisecond)) != nil; stopped { //nolint:gosec // Jitter needs no cryptography.
-			return nil
+		// A random pause keeps several clients from writing at the same time again.
+		pause := made.lag + time.Second + rand.N(500*time.Millisecond) //nolint:gosec // Jitter needs no cryptography.
+		if err := sleep(ctx, pause); err != nil {
+			return nil //nolint:nilerr // The caller has left. The change was confirmed.
 		}
 		var missing Difference
 		shown, err := c.readUntil(ctx, func(ctx context.Context) (bool, error) {
@@ -575,7 +575,7 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 	w.held = without(w.held, e.correction.Removed) // Segment may store once more what was to be taken away.
 	wider, narrower := w.wider(w.answered())
 	var after holding
-	var before []Assignment // A part of wider that another administrator gave.
+	var before []Assignment                                                     // A part of wider that another administrator gave.
 	if failed != nil && c.writer.memory.hasOpposite(factsOf(subject, w.next)) { // See carryOut.
 		if err := sleep(finishing(ctx), c.writer.settleTime); err != nil {
 			return holding{}, failed

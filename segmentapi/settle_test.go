@@ -120,7 +120,9 @@ func TestWrites_ReadsLag(t *testing.T) {
 		var table strings.Builder
 		w := tabwriter.NewWriter(&table, 0, 1, 2, ' ', 0)
 		for _, name := range slices.Sorted(maps.Keys(rows)) {
-			fmt.Fprintln(w, name+"\t"+strings.Join(rows[name], "\t"))
+			if _, err := fmt.Fprintln(w, name+"\t"+strings.Join(rows[name], "\t")); err != nil {
+				t.Error(err)
+			}
 		}
 		if err := w.Flush(); err != nil {
 			t.Error(err)
