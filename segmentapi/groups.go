@@ -203,7 +203,8 @@ func (s *GroupService) Rename(ctx context.Context, groupID, name string) (*Group
 
 // Delete deletes a group and reports whether there was one: DELETE
 // /groups/{userGroupId} (deleteUserGroup). Its members stay in the workspace
-// and lose what they held through it. It costs 3 requests.
+// and lose what they held through it. It costs 3 requests, and one if the roles are not
+// cached.
 //
 // If the group makes its users owners of the workspace, another owner must be
 // found first, as in [UserService.Remove] and with its errors.

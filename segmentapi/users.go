@@ -145,7 +145,8 @@ func (s *UserService) Edit(ctx context.Context, userID string, edit Edit) (Diffe
 
 // Remove takes a user out of the workspace and its groups, and reports whether
 // there was one: DELETE /users (deleteUsers). The person's Segment account
-// stays. It costs 4 requests and one for each of the user's groups.
+// stays. It costs 4 requests, one for each of the user's groups, and one if the roles are
+// not cached.
 //
 // An owner is removed only if another one is found; see [OwnerScanLimit]. A removal
 // cannot be undone, but taking ownership away can, so that comes first: if the other owner

@@ -1,0 +1,147 @@
+package segmentapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/segmentio/public-api-sdk-go/api"
+)
+
+// A writing is one write of permissions: what was held before, what was written, the
+// difference, and the permissions in the answer.
+type writing struct {
+	held, written []Assignment
+	next          Difference
+	answer        *[]api.AccessPermissionV1
+}
+
+// errNotShown means that a write whose outcome is unknown does not show.
+var errNotShown = errors.New("the write does not show")
+
+// confirm reads the subject until it shows a write that ended with failed, and notes
+// what Segment did beyond it.
+func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, failed error) (holding, error) {
+	c, subject := e.c, e.sub.String()
+	if failed != nil && !outcomeUnknown(failed) {
+		return holding{}, failed
+	}
+	w.held = without(w.held, e.correction.Removed) // Segment may store once more what was to be taken away.
+	wider, narrower := w.wider(w.answered())
+	var after holding
+	var before []Assignment                                                     // A part of wider that another administrator gave.
+	if failed != nil && c.writer.memory.hasOpposite(factsOf(subject, w.next)) { // See carryOut.
+		if err := sleep(finishing(ctx), c.writer.settleTime); err != nil {
+			return holding{}, failed
+		}
+	}
+	began, reads := time.Now(), 0
+	shown, err := c.readUntil(finishing(ctx), func(ctx context.Context) (bool, error) {
+		if reads++; reads > 1 {
+			e.lag = max(e.lag, time.Since(began))
+		}
+		var readErr error
+		after, readErr = e.sub.read(ctx)
+		done := e.shows(after.assignments, w.next)
+		if !done && len(narrower) == 0 { // What is there without the write was there before it.
+			before = union(before, slices.DeleteFunc(slices.Clone(wider), not(isIn(after.assignments))))
+		}
+		return done || len(narrower) > 0 && len(without(wider, after.assignments)) == 0, readErr
+	})
+	wider = without(wider, before)
+	notShown := Compare(after.assignments, w.next.Apply(after.assignments))
+	if asked := (Difference{Added: without(w.next.Added, e.correction.Added), Removed: w.next.Removed}); err == nil && failed == nil && !shown && e.shows(after.assignments, asked) {
+		// Another administrator has revoked what was given back. Do not send the POST once more.
+		e.correction.Added = without(e.correction.Added, notShown.Added)
+		e.postCheck = nil
+		shown = true
+	}
+	switch {
+	case err != nil:
+		c.audit(ctx, what, subject, w.next.String(), errors.Join(failed, err))
+		if failed != nil {
+			return holding{}, failed
+		}
+		return holding{}, fmt.Errorf("segment %s was changed (%s), but cannot be read back: %w", subject, w.next, err)
+	case !shown && len(wider) == 0 && failed != nil:
+		return after, errNotShown
+	case !shown && len(wider) == 0:
+		err = fmt.Errorf("segment %s: %w after %s: what does not show: %s", subject, e.whyNotShown(w, after, notShown), c.writer.settleTime, notShown)
+		c.audit(ctx, what, subject, w.next.String(), err)
+		return after, err
+	}
+	for i, a := range w.next.Added { // The caller may have known the role's id alone.
+		if at := slices.IndexFunc(after.assignments, a.Same); at >= 0 {
+			w.next.Added[i].RoleName = after.assignments[at].RoleName
+		}
+	}
+	e.addedBySegment = union(e.addedBySegment, slices.DeleteFunc(without(without(after.assignments, w.written), without(w.held, w.next.Removed)), not(isMinimal)))
+	done := Difference{Added: without(w.next.Added, notShown.Added), Removed: without(w.next.Removed, notShown.Removed)}
+	c.writer.memory.noteChange(subject, done)
+	e.written = e.written.then(Difference{Added: without(done.Added, e.correction.Added), Removed: without(done.Removed, e.correction.Removed)})
+	if len(wider) == 0 {
+		c.audit(ctx, what, subject, w.next.String(), nil)
+		return after, nil
+	}
+	e.correction = e.correction.then(Difference{Removed: wider})
+	if what == e.sub.put {
+		e.unwritable = union(e.unwritable, narrower)
+	}
+	c.audit(ctx, what, subject, w.next.String(), fmt.Errorf("segment %s: Segment gave more than it was asked to, which is to be corrected: %s", subject, Difference{Added: wider}))
+	return after, nil
+}
+
+// whyNotShown returns the kind of error of a write that was accepted and does not show.
+func (e *permissionEdit) whyNotShown(w writing, after holding, notShown Difference) error {
+	subject := e.sub.String()
+	switch {
+	case len(notShown.Added) < len(w.next.Added) || len(notShown.Removed) < len(w.next.Removed):
+		e.c.writer.memory.forget(subject)
+		return ErrNotApplied
+	case !Compare(w.held, after.assignments).Empty(): // Another program has written since.
+		e.overwritten = true
+		e.c.writer.memory.forget(subject)
+		return ErrContested
+	}
+	e.c.writer.memory.noteChange(subject, w.next)
+	return ErrUnconfirmed
+}
+
+// shows reports whether a difference shows in what is held. Segment may add Minimal
+// Workspace Access by itself.
+func (e *permissionEdit) shows(held []Assignment, next Difference) bool {
+	open := Compare(held, next.Apply(held))
+	if len(next.Added)+len(next.Removed) > 1 {
+		open.Removed = slices.DeleteFunc(open.Removed, isMinimal)
+	}
+	return open.Empty()
+}
+
+// wider returns the assignments that Segment gave beyond the request, and those that were
+// written and are missing instead. Only the answer to the write tells: a read may be old, or
+// show what another administrator has given. A new assignment was given by Segment if it
+// covers one that was to be added, or is another one that was written without its labels.
+func (w writing) wider(answered []Assignment) ([]Assignment, []Assignment) {
+	var wider, narrower []Assignment
+	there, toAdd := isIn(answered), isIn(w.next.Added)
+	held := without(w.held, w.next.Removed) // If the answer has what was to be removed, it was stored anew.
+	for _, x := range without(without(answered, held), w.written) {
+		counts := false
+		for _, a := range w.written {
+			if toAdd(a) && x.covers(a) || !there(a) && x.RoleID == a.RoleID && x.hasFewerLabels(a) {
+				counts = true
+				if !there(a) {
+					narrower = union(narrower, []Assignment{a})
+				}
+			}
+		}
+		if counts && !isMinimal(x) {
+			wider = append(wider, x)
+		}
+	}
+	return wider, narrower
+}
+
+func isMinimal(a Assignment) bool { return a.RoleName == minimalAccess && workspaceWide(a) }
