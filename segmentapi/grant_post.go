@@ -44,7 +44,7 @@ func (e *permissionEdit) post(ctx context.Context, held holding, next Difference
 		return holding{}, failed
 	}
 	missing := e.c.writer.missingAfterPost(held.assignments, next.Added, after.assignments, w.answered())
-	if errors.Is(err, ErrNotApplied) && len(missing) > 0 { // It is given back whatever becomes of the rest.
+	if errors.Is(err, ErrNotApplied) && len(missing) > 0 { // Give it back even if the rest of the change fails.
 		restoreCtx, cancel := restoring(ctx)
 		defer cancel()
 		if undoErr := e.c.giveBack(restoreCtx, e.sub, Difference{Removed: missing}); undoErr != nil {

@@ -130,7 +130,7 @@ func (o *ownership) findOther(ctx context.Context) error {
 	return searchErr
 }
 
-// isOwnerFact reports whether a fact of the memory is that somebody was made an owner. A
+// isOwnerFact reports whether a fact of the memory is that a user or group became an owner. A
 // read may not show that yet.
 func (o *ownership) isOwnerFact(name string) bool {
 	parts := strings.Split(name, "\n")

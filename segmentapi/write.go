@@ -159,7 +159,7 @@ func restoring(ctx context.Context) (context.Context, context.CancelFunc) {
 
 type leastWaitKey struct{}
 
-// leastWait is how long a call waits for the rate limit at least, whatever the
+// leastWait is how long a call waits for the rate limit at least, despite the
 // policy of the client.
 func leastWait(ctx context.Context) time.Duration {
 	d, _ := ctx.Value(leastWaitKey{}).(time.Duration)
