@@ -69,6 +69,9 @@ var layout = map[string]struct {
 			// The SDK's logger.
 			"github.com/grpc-ecosystem/go-grpc-middleware",
 			"go.uber.org/zap",
+			// The SDK's command and settings.
+			"github.com/spf13/cobra",
+			"github.com/spf13/viper",
 			// The codes of errors.
 			"google.golang.org/grpc",
 		},

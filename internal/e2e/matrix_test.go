@@ -212,6 +212,7 @@ getUser GET /users/u-ann 200
 getUser GET /users/u-ann 200
 replacePermissionsForUser PUT /users/u-ann/permissions 200
 getUser GET /users/u-ann 200
+getUser GET /users/u-ann 200
 `
 	if diff := cmp.Diff(wantRequests, s.text()); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
