@@ -46,7 +46,10 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 		after, readErr = e.sub.read(ctx)
 		done := e.shows(after.assignments, w.next)
 		if !done && len(narrower) == 0 { // What is there without the write was there before it.
-			before = union(before, slices.DeleteFunc(slices.Clone(wider), not(isIn(after.assignments))))
+			there := isIn(after.assignments)
+			before = union(before, slices.DeleteFunc(slices.Clone(wider), func(x Assignment) bool {
+				return !there(x) || slices.ContainsFunc(w.next.Added, func(a Assignment) bool { return x.covers(a) && there(a) })
+			}))
 		}
 		return done || len(narrower) > 0 && len(without(wider, after.assignments)) == 0, readErr
 	})
