@@ -31,24 +31,20 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 	w.held = without(w.held, e.correction.Removed) // Segment may store once more what was to be taken away.
 	wider, narrower := w.wider(w.answered())
 	var after holding
-	var before []Assignment                                                     // A part of wider that another administrator gave.
-	if failed != nil && c.writer.memory.hasOpposite(factsOf(subject, w.next)) { // See carryOut.
-		if err := sleep(finishing(ctx), c.writer.settleTime); err != nil {
-			return holding{}, failed
-		}
-	}
+	// before is the part of wider that another administrator gave.
+	var before []Assignment
 	began, reads := time.Now(), 0
-	shown, err := c.readUntil(finishing(ctx), func(ctx context.Context) (bool, error) {
+	shown, err := c.readBack(ctx, failed, factsOf(subject, w.next), func(ctx context.Context) (bool, error) {
 		if reads++; reads > 1 {
 			e.lag = max(e.lag, time.Since(began))
 		}
 		var readErr error
 		after, readErr = e.sub.read(ctx)
 		done := e.shows(after.assignments, w.next)
-		if !done && len(narrower) == 0 { // What is there without the write was there before it.
+		if !done && len(narrower) == 0 { // An assignment that shows without the write was there before it.
 			there := isIn(after.assignments)
-			before = union(before, slices.DeleteFunc(slices.Clone(wider), func(x Assignment) bool {
-				return !there(x) || slices.ContainsFunc(w.next.Added, func(a Assignment) bool { return x.covers(a) && there(a) })
+			before = union(before, matching(wider, func(x Assignment) bool {
+				return there(x) && !slices.ContainsFunc(w.next.Added, func(a Assignment) bool { return x.covers(a) && there(a) })
 			}))
 		}
 		return done || len(narrower) > 0 && len(without(wider, after.assignments)) == 0, readErr
@@ -80,9 +76,9 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 			w.next.Added[i].RoleName = after.assignments[at].RoleName
 		}
 	}
-	e.addedBySegment = union(e.addedBySegment, slices.DeleteFunc(without(without(after.assignments, w.written), without(w.held, w.next.Removed)), not(isMinimal)))
+	e.addedBySegment = union(e.addedBySegment, matching(without(without(after.assignments, w.written), without(w.held, w.next.Removed)), isMinimal))
 	done := Difference{Added: without(w.next.Added, notShown.Added), Removed: without(w.next.Removed, notShown.Removed)}
-	c.writer.memory.noteChange(subject, done)
+	c.writer.memory.note(factsOf(subject, done))
 	e.written = e.written.then(Difference{Added: without(done.Added, e.correction.Added), Removed: without(done.Removed, e.correction.Removed)})
 	if len(wider) == 0 {
 		c.audit(ctx, what, subject, w.next.String(), nil)
@@ -108,7 +104,7 @@ func (e *permissionEdit) whyNotShown(w writing, after holding, notShown Differen
 		e.c.writer.memory.forget(subject)
 		return ErrContested
 	}
-	e.c.writer.memory.noteChange(subject, w.next)
+	e.c.writer.memory.note(factsOf(subject, w.next))
 	return ErrUnconfirmed
 }
 

@@ -141,7 +141,7 @@ func (c *Client) checkNotOverwritten(ctx context.Context, sub subject, edit Edit
 	for ; !made.change.Empty(); repeated = true {
 		change := made.change
 		if len(change.Removed) > 0 { // It does not matter what takes the place of a last permission.
-			change.Added = without(change.Added, slices.DeleteFunc(slices.Clone(change.Added), not(isMinimal)))
+			change.Added = without(change.Added, matching(change.Added, isMinimal))
 		}
 		// A random pause keeps several clients from writing at the same time again.
 		pause := made.lag + time.Second + rand.N(500*time.Millisecond) //nolint:gosec // Jitter needs no cryptography.
@@ -273,7 +273,7 @@ func (e *permissionEdit) read(ctx context.Context) (holding, error) {
 		return e.sub.read(ctx)
 	}
 	return readRemembering(ctx, e.c, e.sub.String(), e.sub.read, func(held holding, name string) (bool, bool) {
-		return slices.ContainsFunc(held.assignments, func(a Assignment) bool { return a.fact() == name }), !held.hidden
+		return hasFact(held.assignments, name), !held.hidden
 	})
 }
 
@@ -321,8 +321,8 @@ func (e *permissionEdit) mayTry(ctx context.Context, next Difference) error {
 // wanted is what the subject is to hold in the place of held.
 func (e *permissionEdit) wanted(ctx context.Context, held []Assignment) ([]Assignment, error) {
 	// Minimal Workspace Access that Segment has added is kept and not edited.
-	e.addedBySegment = union(e.addedBySegment, slices.DeleteFunc(without(held, e.first), not(isMinimal)))
-	added := slices.DeleteFunc(slices.Clone(held), not(isIn(e.addedBySegment)))
+	e.addedBySegment = union(e.addedBySegment, matching(without(held, e.first), isMinimal))
+	added := matching(held, isIn(e.addedBySegment))
 	wanted := union(union(nil, e.edit(cloned(without(held, added)))), added)
 	for _, a := range Compare(held, wanted).Added {
 		if err := a.check(); err != nil {
@@ -487,10 +487,6 @@ func cloned(held []Assignment) []Assignment {
 		out[i].Scope.Labels = slices.Clone(out[i].Scope.Labels)
 	}
 	return out
-}
-
-func not(f func(Assignment) bool) func(Assignment) bool {
-	return func(a Assignment) bool { return !f(a) }
 }
 
 // giveBack reverses what was taken from a subject. It goes by what was written and not

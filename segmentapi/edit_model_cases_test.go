@@ -13,10 +13,9 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// The tests of this file are what the model tests have found, each reduced to the
-// smallest case.
+// The model tests have found these cases, each reduced to the smallest one.
 
-// POST replaces what is held. What another administrator grants between the first POST and
+// POST replaces what is held. A grant by another administrator between the first POST and
 // the second one, which finds that out, is kept.
 func TestGrant_GrantBeforeTheSecondPostIsKept(t *testing.T) {
 	t.Parallel()

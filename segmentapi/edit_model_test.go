@@ -18,7 +18,7 @@ import (
 
 // Two clients of one process and one of another edit a user and a group, and an
 // administrator edits them by hand between and during their edits, on servers of every
-// kind. What is held always agrees with the model.
+// kind. The workspace always agrees with the model.
 func TestEdits_KeepToTheModel(t *testing.T) {
 	t.Parallel()
 	onServerKinds(t, func(t *rapid.T, kind serverKind, count func(string)) {
@@ -152,7 +152,7 @@ func (r *editRun) step(t *rapid.T, two bool) {
 	switch {
 	case two:
 		first = 0
-	case calm: // What failed must not be remembered as done.
+	case calm: // A failed write must not be remembered as done.
 		first, who = r.failed.first, r.failed.who
 	}
 	r.failed = nil
@@ -219,7 +219,7 @@ func (r *editRun) step(t *rapid.T, two bool) {
 	}
 	r.adopt(e.id, got, client.process)
 	r.lastProcess[e.id] = client.process
-	for i, held := 0, before; two && i < len(edits); i++ { // What was held in between.
+	for i, held := 0, before; two && i < len(edits); i++ { // This was held in between.
 		after, _ := edits[i].asked(held, false)
 		for line := range differing(held, after) {
 			if _, ok := recent[line]; !ok {

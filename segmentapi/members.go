@@ -106,7 +106,7 @@ func (s *GroupService) takeOut(ctx context.Context, groupID string, emails []str
 			facts: func() []changedFact { return memberFacts(groupID, sending, false) },
 		})
 		if err != nil && !accepted(err) && answered > 0 {
-			s.c.writer.memory.noteAll(memberFacts(groupID, taken, false))
+			s.c.writer.memory.note(memberFacts(groupID, taken, false))
 			s.c.audit(ctx, op, "group "+groupID, "- "+strings.Join(taken, ", "), fmt.Errorf("the others were not removed: %w", err))
 		}
 		if !errors.Is(err, ErrUnconfirmed) || slices.Equal(left, rows) || tries == maxTries {

@@ -28,17 +28,6 @@ type fact struct {
 	at  time.Time
 }
 
-// note remembers that an object has something, or no longer has it.
-func (m *memory) note(object, name string, has bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.forgetOld()
-	if m.facts[object] == nil {
-		m.facts[object] = map[string]fact{}
-	}
-	m.facts[object][name] = fact{has, time.Now()}
-}
-
 // A changedFact is what a write makes true: that an object has something, or no longer has
 // it. If an object no longer exists, it has nothing else either.
 type changedFact struct {
@@ -46,13 +35,19 @@ type changedFact struct {
 	has          bool
 }
 
-// noteAll remembers facts.
-func (m *memory) noteAll(facts []changedFact) {
+// note remembers facts.
+func (m *memory) note(facts []changedFact) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forgetOld()
 	for _, f := range facts {
 		if f.name == exists && !f.has {
-			m.forget(f.object)
+			delete(m.facts, f.object)
 		}
-		m.note(f.object, f.name, f.has)
+		if m.facts[f.object] == nil {
+			m.facts[f.object] = map[string]fact{}
+		}
+		m.facts[f.object][f.name] = fact{f.has, time.Now()}
 	}
 }
 
@@ -81,9 +76,6 @@ func factsOf(object string, change Difference) []changedFact {
 	}
 	return facts
 }
-
-// noteChange remembers a change of the permissions of an object.
-func (m *memory) noteChange(object string, change Difference) { m.noteAll(factsOf(object, change)) }
 
 // noteUnknown remembers that it is not known what an object has.
 func (m *memory) noteUnknown(object string) {

@@ -90,7 +90,7 @@ func (k serverKind) draw(t *rapid.T, ws *sim.Workspace) *modelServer {
 	s.normalizes = slices.Concat(drawSome(t, "normalizations", k.normalizations), drawSome(t, "harmful", k.harmful))
 	lag, n, replicaLag := drawFrom(t, "lag", k.lags), drawFrom(t, "replicas", k.replicas), drawFrom(t, "replica lag", k.replicaLags)
 	s.lag = lag + time.Duration(max(0, n-1))*replicaLag
-	if s.isTooOld() { // What a POST has replaced cannot be known either.
+	if s.isTooOld() { // Nor can it be known that a POST has replaced something.
 		s.form = sim.PostMerges
 	}
 	if s.lag == 0 && len(k.settleTimes) > 0 {

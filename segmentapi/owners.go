@@ -405,7 +405,7 @@ func (g *ownerGuard) noteSent(next Difference) {
 // rest of it, but ownership must be given back even if the write is carried out late.
 func (g *ownerGuard) noteNotDone(next Difference) {
 	if g != nil && g.taking {
-		g.sent = g.before.then(Difference{Removed: slices.DeleteFunc(slices.Clone(next.Removed), not(g.isOwner))})
+		g.sent = g.before.then(Difference{Removed: matching(next.Removed, g.isOwner)})
 	}
 }
 
@@ -445,7 +445,7 @@ func (o *ownership) giveBackPermissions(ctx context.Context, sub subject, taken 
 	if err == nil || gone(err) {
 		return err
 	}
-	owner := Difference{Removed: slices.DeleteFunc(slices.Clone(taken.Removed), not(o.isOwner))}
+	owner := Difference{Removed: matching(taken.Removed, o.isOwner)}
 	if ownErr := o.c.giveBack(ctx, sub, owner); ownErr == nil {
 		return partlyGivenBackError{err}
 	}

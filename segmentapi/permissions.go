@@ -74,6 +74,11 @@ func (a Assignment) fact() string {
 	return strings.Join([]string{key.roleID, key.scopeType, key.scopeID, key.labels}, "\n")
 }
 
+// hasFact reports whether the assignment with this fact is among held.
+func hasFact(held []Assignment, name string) bool {
+	return slices.ContainsFunc(held, func(a Assignment) bool { return a.fact() == name })
+}
+
 // covers reports whether a is the same role as b on more than b: on the whole
 // workspace, or on the same resource with fewer labels.
 func (a Assignment) covers(b Assignment) bool {
@@ -165,6 +170,17 @@ func union(held, more []Assignment) []Assignment {
 // without returns those of held that are not in removed.
 func without(held, removed []Assignment) []Assignment {
 	return slices.DeleteFunc(slices.Clone(held), isIn(removed))
+}
+
+// matching returns those of held that match.
+func matching(held []Assignment, match func(Assignment) bool) []Assignment {
+	var found []Assignment
+	for _, a := range held {
+		if match(a) {
+			found = append(found, a)
+		}
+	}
+	return found
 }
 
 // isIn returns a function that reports whether an assignment is in set.

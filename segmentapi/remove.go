@@ -77,12 +77,12 @@ func (r removal[T, O]) read(ctx context.Context) (*T, error) {
 	return readRemembering(ctx, r.owners.c, r.sub.String(), func(ctx context.Context) (*T, error) {
 		return r.get(ctx, r.sub.id)
 	}, func(there *T, name string) (bool, bool) {
-		return slices.ContainsFunc(Assignments(r.held(there)), func(a Assignment) bool { return a.fact() == name }), true
+		return hasFact(Assignments(r.held(there)), name), true
 	})
 }
 
-// recheck reports whether there is still something to remove, after a wait. What was
-// taken before the wait depended on an owner of that time.
+// recheck reports whether there is still something to remove, after a wait. If ownership
+// was taken before the wait, that depended on an owner of that time.
 func (r removal[T, O]) recheck(ctx context.Context) (bool, error) {
 	now, err := r.read(ctx)
 	if gone(err) {
@@ -107,8 +107,8 @@ func (r removal[T, O]) goneMeanwhile(ctx context.Context, err error) (bool, erro
 }
 
 // ownerGroups returns the groups that make a user an owner, and all groups that the user is
-// in. They include groups to which this process has added the user a
-// moment ago, because the list may be older.
+// in. They include groups to which this process has added the user a moment ago, because
+// the list may be older.
 func (s *UserService) ownerGroups(ctx context.Context, owners *ownership, user *User) ([]string, []Group, error) {
 	var through []string
 	var in []Group
@@ -174,7 +174,7 @@ func (o *ownership) takeFrom(ctx context.Context, what call, sub subject, held [
 		o.c.announce(ctx, what, sub.String(), takingSteps(direct, groups))
 	}
 	if direct {
-		demotion := &permissionEdit{c: o.c, sub: sub, edit: Revoke(slices.DeleteFunc(slices.Clone(held), not(o.isOwner))...)}
+		demotion := &permissionEdit{c: o.c, sub: sub, edit: Revoke(matching(held, o.isOwner)...)}
 		_, err = demotion.run(ctx)
 		if !demotion.sent.Empty() {
 			o.undo = append(o.undo, func(ctx context.Context) error { return o.giveBackPermissions(ctx, sub, demotion.sent) })
@@ -235,7 +235,7 @@ func (o *ownership) giveBack(ctx context.Context, sub subject, err error) error 
 		}
 		if gone(undoErr) {
 			if _, readErr := sub.read(ctx); gone(readErr) {
-				o.c.writer.memory.noteAll([]changedFact{{sub.String(), exists, false}})
+				o.c.writer.memory.note([]changedFact{{sub.String(), exists, false}})
 				return nil
 			}
 		}

@@ -177,7 +177,7 @@ func TestWrites_ReadsLag(t *testing.T) {
 	}
 }
 
-// Replicas answer with different states. What this process has taken away does not come
+// Replicas answer with different states. A role that this process has revoked does not come
 // back with its next edit.
 func TestRevoke_ReplicasDoNotRestore(t *testing.T) {
 	t.Parallel()
@@ -221,8 +221,8 @@ func TestRevoke_ReplicasDoNotRestore(t *testing.T) {
 	}
 }
 
-// What another administrator changes within the minute in which own writes are
-// remembered stays as it is, and is read for no longer than the settle time.
+// A change by another administrator within the minute in which own writes are remembered is
+// kept, and is read for no longer than the settle time.
 func TestEdit_RevertsByOthersStay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

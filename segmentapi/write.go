@@ -39,8 +39,8 @@ type shared struct {
 	memory memory
 	// workspaceID is set once a client has read the workspace.
 	workspaceID atomic.Pointer[string]
-	// What was seen of POST: that it keeps what else is held of the same role, or
-	// that it does not. Segment documents neither.
+	// An answer or a read has shown that POST keeps other permissions of the same role, or
+	// that it replaces them. Segment documents neither.
 	postMerges   atomic.Bool
 	postReplaces atomic.Bool
 }
@@ -301,13 +301,6 @@ type change struct {
 	repeatable bool
 }
 
-func (ch change) changes() []changedFact {
-	if ch.facts == nil {
-		return nil
-	}
-	return ch.facts()
-}
-
 // errUnwanted means that a write was not sent because it was no longer wanted.
 var errUnwanted = errors.New("the change is no longer wanted")
 
@@ -336,11 +329,8 @@ func (c *Client) carryOut(ctx context.Context, ch change) error {
 		if failed != nil && !unknown && !errors.Is(failed, ErrNotFound) && !errors.Is(failed, ErrInvalid) {
 			return failed
 		}
-		// If this process has just done the opposite, a read that shows the change may be
-		// older than both. Only a read after the settle time tells.
-		mayBeOld := unknown && c.writer.memory.hasOpposite(ch.changes())
 		if failed == nil {
-			c.writer.memory.noteAll(ch.changes())
+			c.writer.memory.note(ch.facts())
 		}
 		var notYet string
 		done := func(ctx context.Context) (bool, error) {
@@ -353,12 +343,7 @@ func (c *Client) carryOut(ctx context.Context, ch change) error {
 		if tries == 1 && errors.Is(failed, ErrInvalid) { // It was refused, and nothing was sent before.
 			shown, err = done(finishing(ctx))
 		} else {
-			if mayBeOld {
-				err = sleep(finishing(ctx), c.writer.settleTime)
-			}
-			if err == nil {
-				shown, err = c.readUntil(finishing(ctx), done)
-			}
+			shown, err = c.readBack(ctx, failed, ch.facts(), done)
 		}
 		switch {
 		case err != nil && failed == nil:
@@ -374,7 +359,7 @@ func (c *Client) carryOut(ctx context.Context, ch change) error {
 			return nil
 		case shown:
 			if failed != nil {
-				c.writer.memory.noteAll(ch.changes())
+				c.writer.memory.note(ch.facts())
 			}
 			c.audit(ctx, ch.call, ch.subject, ch.what, nil)
 			return nil
@@ -417,6 +402,19 @@ func (c *Client) readUntil(ctx context.Context, read func(context.Context) (bool
 			return false, err
 		}
 	}
+}
+
+// readBack reads until a write shows that ended with failed and makes facts true. If its
+// outcome is unknown and this process did the opposite within the last minute, a read
+// that shows the write may be older than both: only a read after the settle time tells.
+func (c *Client) readBack(ctx context.Context, failed error, facts []changedFact, read func(context.Context) (bool, error)) (bool, error) {
+	ctx = finishing(ctx)
+	if outcomeUnknown(failed) && c.writer.memory.hasOpposite(facts) {
+		if err := sleep(ctx, c.writer.settleTime); err != nil {
+			return false, err
+		}
+	}
+	return c.readUntil(ctx, read)
 }
 
 // outcomeUnknown reports that a write may have been carried out although it failed.

@@ -3,56 +3,25 @@
 package e2e
 
 import (
-	"context"
-	"maps"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 )
 
 // stopping is the beginning of the line that the program prints when it waits for a
 // change.
 const stopping = "stopping when this has ended: "
-
-// holdAnswer serves a workspace over a second address. The first request with this
-// method, to a path that has this prefix, is carried out, but not answered before the
-// function is called. The channel is closed when it has been carried out.
-func holdAnswer(t *testing.T, s server, method, prefix string) (server, <-chan struct{}, func()) {
-	t.Helper()
-	done, released := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := httptest.NewRecorder()
-		// A server carries out what has reached it, whether or not the client waits.
-		s.ServeHTTP(answer, r.WithContext(context.WithoutCancel(r.Context())))
-		if r.Method == method && strings.HasPrefix(r.URL.Path, prefix) {
-			once.Do(func() {
-				close(done)
-				<-released
-			})
-		}
-		maps.Copy(w.Header(), answer.Header())
-		w.WriteHeader(answer.Code)
-		_, _ = w.Write(answer.Body.Bytes()) // It fails if the client has left.
-	}))
-	t.Cleanup(proxy.Close)
-	release := sync.OnceFunc(func() { close(released) })
-	t.Cleanup(release)
-	s.URL = proxy.URL
-	return s, done, release
-}
 
 // stops are the signals that ask a program to stop.
 func stops() []interruption {
@@ -67,28 +36,28 @@ func TestStop_ChangeUnderWayEnds(t *testing.T) {
 	synced := sharedSync(t, ws)
 	pool := newSubtestPool(t)
 	for name, c := range map[string]struct {
-		method, path string
-		args         []string
-		edit         func(*sim.Workspace)
+		operation string
+		args      []string
+		edit      func(*sim.Workspace)
 	}{
 		"grant a role": {
-			http.MethodPost, "/users/" + userNewcomer, grantArgs("role:"+rolePII+":assigned", typeUser, userNewcomer),
+			"addPermissionsToUser", grantArgs("role:"+rolePII+":assigned", typeUser, userNewcomer),
 			grantRole(typeUser, userNewcomer, rolePII, onWorkspace()),
 		},
 		"revoke a role": {
-			http.MethodPut, "/users/" + userHolder, []string{"--revoke-grant", "source:s1:" + rolePII + ":user:" + userHolder},
+			"replacePermissionsForUser", []string{"--revoke-grant", "source:s1:" + rolePII + ":user:" + userHolder},
 			revokeRole(typeUser, userHolder, rolePII, onResource("SOURCE", "s1")),
 		},
 		"add a member": {
-			http.MethodPost, "/groups/g-members/users", grantArgs("group:g-members:member", typeUser, userNewcomer),
+			"addUsersToUserGroup", grantArgs("group:g-members:member", typeUser, userNewcomer),
 			addMember("g-members", "Newcomer@example.com"),
 		},
 		"delete a user": {
-			http.MethodDelete, "/users", deleteArgs(typeUser, "u-ann"),
+			"deleteUsers", deleteArgs(typeUser, "u-ann"),
 			removeUserByID("u-ann"),
 		},
 		"invite": {
-			http.MethodPost, "/invites", []string{"--create-account-login", "x@example.com", "--create-account-profile", `{"email":"x@example.com"}`},
+			"createInvites", []string{"--create-account-login", "x@example.com", "--create-account-profile", `{"email":"x@example.com"}`},
 			func(ws *sim.Workspace) {
 				ws.Invites = append(ws.Invites, sim.Invite{Email: "x@example.com", Permissions: []sim.Permission{{RoleID: roleMinimal, Resources: []sim.Resource{onWorkspace()}}}})
 			},
@@ -99,7 +68,7 @@ func TestStop_ChangeUnderWayEnds(t *testing.T) {
 				d := newDeployment(t, ws, synced)
 				want := d.Workspace()
 				c.edit(want)
-				p, release := startChange(t, d, c.method, c.path, c.args)
+				p, release := startChange(t, d, c.operation, c.args)
 				p.signal(t, by)
 				p.await(t, p.logged)
 				release()
@@ -118,11 +87,11 @@ func TestStop_ChangeUnderWayEnds(t *testing.T) {
 
 // startChange starts a program and returns when Segment has carried out a request
 // whose answer is not sent before the function is called.
-func startChange(t *testing.T, d deployment, method, path string, args []string) (*process, func()) {
+func startChange(t *testing.T, d deployment, operation string, args []string) (*process, func()) {
 	t.Helper()
-	held, done, release := holdAnswer(t, d.server, method, path)
-	p := start(t, d.dir, held.Env(), stopping, append(args, "-f", d.file(), "--log-level", "info")...)
-	p.await(t, done)
+	committed, release := simtest.HoldAnswer(t, d.Server.Server, operation)
+	p := start(t, d.dir, d.Env(), stopping, append(args, "-f", d.file(), "--log-level", "info")...)
+	p.await(t, committed)
 	return p, release
 }
 
@@ -153,8 +122,7 @@ func TestStop_OwnerIsRemovedOrStaysOwner(t *testing.T) {
 			d := newDeployment(t, ws, synced)
 			before, removed := stateOf(d.Workspace()), d.Workspace()
 			removeUserByID("u-second")(removed)
-			p, release := startChange(t, d, http.MethodPut, "/users/u-second/permissions",
-				deleteArgs(typeUser, "u-second"))
+			p, release := startChange(t, d, "replacePermissionsForUser", deleteArgs(typeUser, "u-second"))
 			if cmp.Equal(before, stateOf(d.Workspace())) {
 				t.Fatal("the first step has not changed anything")
 			}
@@ -178,7 +146,7 @@ func TestStop_OwnerIsRemovedOrStaysOwner(t *testing.T) {
 	pool.wait()
 }
 
-// Whatever way a run ends, it leaves nothing in the temporary folder.
+// A run leaves nothing in the temporary folder, however it ends.
 func TestProgram_NoTemporaryFiles(t *testing.T) {
 	t.Parallel()
 	ws := provisioned()

@@ -1,15 +1,10 @@
 package release
 
 import (
-	"context"
-	"maps"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -27,7 +22,7 @@ func TestService_StopWaitsForChange(t *testing.T) {
 	t.Parallel()
 	c := serveConductorOne(t)
 	s := simtest.Serve(t, sim.Demo())
-	address, committed, release := holdAnswer(t, s.Server)
+	committed, release := simtest.HoldAnswer(t, s.Server, "addPermissionsToUser")
 	dir := t.TempDir()
 	certificates := filepath.Join(dir, "certificates")
 	if err := os.WriteFile(certificates, c.certificate, 0o600); err != nil {
@@ -36,7 +31,7 @@ func TestService_StopWaitsForChange(t *testing.T) {
 	temp := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), released(t), "--provisioning", "--task-concurrency", "2", "--log-level", "info")
 	cmd.Dir = dir
-	cmd.Env = append(s.Env(), "BATON_BASE_URL="+address, "BATON_CLIENT_ID="+c.clientID, "BATON_CLIENT_SECRET="+c.secret,
+	cmd.Env = append(s.Env(), "BATON_CLIENT_ID="+c.clientID, "BATON_CLIENT_SECRET="+c.secret,
 		"SSL_CERT_FILE="+certificates, "TMPDIR="+temp, "HOME="+dir)
 	service := start(t, cmd)
 	service.wait(t, "Hello", c.hello)
@@ -97,33 +92,6 @@ func (p *process) handOut(t *testing.T, c *conductorOne, task *c1.Task) {
 		}
 	}()
 	p.wait(t, "taking of "+task.GetId(), taken)
-}
-
-// holdAnswer serves a workspace over a second address. The first write is carried out,
-// but not answered before the function is called. The channel is closed when it has
-// been carried out.
-func holdAnswer(t *testing.T, s *sim.Server) (string, <-chan struct{}, func()) {
-	t.Helper()
-	committed, released := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := httptest.NewRecorder()
-		// A server carries out what has reached it, whether or not the client waits.
-		s.ServeHTTP(answer, r.WithContext(context.WithoutCancel(r.Context())))
-		if r.Method != http.MethodGet {
-			once.Do(func() {
-				close(committed)
-				<-released
-			})
-		}
-		maps.Copy(w.Header(), answer.Header())
-		w.WriteHeader(answer.Code)
-		_, _ = w.Write(answer.Body.Bytes()) // It fails if the client has left.
-	}))
-	t.Cleanup(proxy.Close)
-	release := sync.OnceFunc(func() { close(released) })
-	t.Cleanup(release)
-	return proxy.URL, committed, release
 }
 
 // await returns a channel that is closed when the output contains a string.

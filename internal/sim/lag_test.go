@@ -62,7 +62,7 @@ func TestWithLag_ReadsShowTheStateOfThen(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := New(&Workspace{Groups: []Group{{ID: "old", Name: "old"}}}, WithLag(time.Minute))
 				w := newRawClient(t, s)
-				time.Sleep(time.Hour)
+				<-time.After(time.Hour)
 				equal(t, "at first", "old", listed(t, w, "/groups"))
 				// The cache of rows by id must not outlive a version either.
 				w.want(t, http.StatusNotFound, http.MethodGet, "/groups/new", "")
@@ -71,12 +71,12 @@ func TestWithLag_ReadsShowTheStateOfThen(t *testing.T) {
 				equal(t, "newest", "old,new", groupNames(s.Workspace()))
 				id := s.Workspace().Groups[1].ID
 				for _, wait := range []time.Duration{0, time.Minute - time.Nanosecond} {
-					time.Sleep(wait)
+					<-time.After(wait)
 					equal(t, "within the lag", "old", listed(t, w, "/groups"))
 					w.want(t, http.StatusNotFound, http.MethodGet, "/groups/"+id, "")
 					w.want(t, http.StatusNotFound, http.MethodGet, "/groups/"+id+"/users", "")
 				}
-				time.Sleep(time.Nanosecond)
+				<-time.After(time.Nanosecond)
 				equal(t, "after the lag", "old,new", listed(t, w, "/groups"))
 				w.want(t, http.StatusOK, http.MethodGet, "/groups/"+id, "")
 			})
@@ -95,7 +95,7 @@ func TestWithLag_WritesAreMadeToTheNewestState(t *testing.T) {
 			w.want(t, http.StatusOK, http.MethodPost, "/groups", `{"name":"`+name+`"}`)
 			groups := s.Workspace().Groups
 			ids = append(ids, groups[len(groups)-1].ID)
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		a := w.want(t, http.StatusOK, http.MethodPatch, "/groups/"+ids[0], `{"name":"a2"}`)
 		if !strings.Contains(string(a.Raw), "a2") {
@@ -104,10 +104,10 @@ func TestWithLag_WritesAreMadeToTheNewestState(t *testing.T) {
 		w.want(t, http.StatusOK, http.MethodDelete, "/groups/"+ids[1], "")
 		w.want(t, http.StatusNotFound, http.MethodDelete, "/groups/"+ids[1], "")
 		equal(t, "newest", "a2,c", groupNames(s.Workspace()))
-		time.Sleep(time.Minute - 3*time.Second)
+		<-time.After(time.Minute - 3*time.Second)
 		for _, want := range []string{"a", "a,b", "a,b,c", "a2,c", "a2,c"} {
 			equal(t, "a minute ago", want, listed(t, w, "/groups"))
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 	})
 }
@@ -121,7 +121,7 @@ func TestWithLag_OldStatesAreForgotten(t *testing.T) {
 			s.Update(addGroup("group"))
 			names := strings.Fields(strings.ReplaceAll(listed(t, w, "/groups"), ",", " "))
 			equal(t, "groups of ten seconds ago", max(0, i-9), len(names))
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		if len(s.older) > 11 {
 			t.Errorf("%d states of 10 seconds with one change a second", len(s.older))
@@ -167,7 +167,7 @@ func TestWithReplicas_ReadsOfOnePathAlternate(t *testing.T) {
 				s := New(&Workspace{}, row.opts...)
 				for _, group := range []string{"a", "b", "c"} {
 					s.Update(addGroup(group))
-					time.Sleep(59 * time.Second)
+					<-time.After(59 * time.Second)
 				}
 				w := newRawClient(t, s)
 				for i, want := range row.want {

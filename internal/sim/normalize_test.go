@@ -175,7 +175,7 @@ func TestSetNormalizing_WithoutAnyRemovesUnknownFields(t *testing.T) {
 	equal(t, "state", normalized(), s.Workspace())
 }
 
-// What the state has of oddities is served as it is.
+// Odd permissions are served as the state has them.
 func TestOddPermissionsAreServed(t *testing.T) {
 	t.Parallel()
 	ws := normalized()

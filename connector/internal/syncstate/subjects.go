@@ -31,7 +31,7 @@ func KeepSubjects[V any](ctx context.Context, s Sync, typeID string, values map[
 }
 
 // Subject returns the value that was kept for a subject, and whether there is
-// one. What several workers ask for at a time comes from the store in one call.
+// one. If several workers ask at a time, one call of the store answers them.
 func Subject[V any](ctx context.Context, s Sync, typeID, id string) (V, bool, error) {
 	var value V
 	if s.store == nil {

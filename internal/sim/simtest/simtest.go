@@ -112,6 +112,20 @@ func Committed(t TB, s *sim.Server, operation string, ordinal int, f func(contex
 	}
 }
 
+// HoldAnswer makes the first request of an operation wait between its commit and its
+// answer. The channel is closed at the commit; the function lets the answer go.
+func HoldAnswer(t TB, s *sim.Server, operation string) (<-chan struct{}, func()) {
+	t.Helper()
+	committed, released := make(chan struct{}), make(chan struct{})
+	Committed(t, s, operation, 1, func(context.Context) {
+		close(committed)
+		<-released
+	})
+	release := sync.OnceFunc(func() { close(released) })
+	t.Cleanup(release)
+	return committed, release
+}
+
 // Operations returns the operation of each request, in order.
 func Operations(journal []sim.Request) []string {
 	var names []string

@@ -29,7 +29,7 @@ import (
 // parent: network, secret and address.
 const variable = "BATON_SEGMENT_CHANGES"
 
-// What the parent sends. The child sends one line: the secret and a description.
+// The parent sends these bytes. The child sends one line: the secret and a description.
 const (
 	begin = 'b' // The change may begin.
 	stop  = 's' // The run is to stop: begin no new try.
