@@ -233,7 +233,7 @@ func accountEmail(info *v2.AccountInfo) (string, error) {
 	_, hasLogin := fields[fieldLogin]
 	switch {
 	case email != strings.TrimSpace(email):
-		// The library would trim it.
+		// A blank such as a no-break space comes with copied text and is no part of an address.
 		return "", status.Error(codes.InvalidArgument, clip(fmt.Sprintf("%q is not an e-mail address", email), maxDescription))
 	case email != "":
 	case len(fields) == 0, len(fields) == 1 && hasLogin:
