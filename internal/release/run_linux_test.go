@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -198,18 +200,25 @@ func probeStatus(t *testing.T, port, path string) int {
 	return response.StatusCode
 }
 
+// freePort returns a port on which no process listens. It is below those that Linux
+// gives to connections and to listeners that ask for any port, which other tests do
+// before the daemon listens.
 func freePort(t *testing.T) string {
 	t.Helper()
-	var config net.ListenConfig
-	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var err error
+	for range 100 {
+		port := strconv.Itoa(20000 + rand.IntN(10000))
+		var listener net.Listener
+		if listener, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort("0.0.0.0", port)); err != nil {
+			continue
+		}
+		if err = listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return port
 	}
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err = errors.Join(err, listener.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatal(err)
+	return ""
 }
 
 // A process is a program that runs beside the test.
