@@ -187,17 +187,21 @@ func TestRevoke_ReplicasDoNotRestore(t *testing.T) {
 			return err
 		},
 		"a grant": func(ctx context.Context, e editor) error {
+			_, err := e.grant(ctx, e.id, assigned(admin, "SOURCE c"))
+			return err
+		},
+		"a replacement": func(ctx context.Context, e editor) error {
 			_, err := e.replace(ctx, e.id, segmentapi.Permissions([]segmentapi.Assignment{assigned(reader, "SOURCE c"), assigned(minimal, wholeWorkspace)}))
 			return err
 		},
 	} {
-		for _, phase := range []int{0, 1} { // Which replica answers the first read.
+		for _, phase := range []int{0, 1, 2, 3, 4, 5} { // Which replica answers the first read.
 			t.Run(fmt.Sprintf("%s/%d", name, phase), func(t *testing.T) {
 				t.Parallel()
 				held := []sim.Permission{on(admin, "SOURCE a", "SOURCE b"), on(minimal, wholeWorkspace)}
 				for _, what := range []string{"user", "group"} {
 					synctest.Test(t, func(t *testing.T) {
-						srv := sim.New(testWorkspace(held...), sim.WithReplicas(2, 5*time.Second))
+						srv := sim.New(testWorkspace(held...), sim.WithReplicas(3, 5*time.Second))
 						c := connect(t, srv, settling(), unspacedWrites())
 						e := editors(c)[what]
 						for range phase {
