@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -102,6 +103,19 @@ type Error struct {
 func FromSegment(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && len(e.Details) > 0
+}
+
+// LacksFeature reports whether err says that the workspace's plan does not include what
+// was asked for, such as user groups: status 404, or status 400 without a hint that the
+// request itself was wrong. Only an answer of Segment's own counts. Segment does not
+// document how it answers then.
+func LacksFeature(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) || len(e.Details) == 0 {
+		return false
+	}
+	wrongRequest := slices.ContainsFunc(e.Details, func(d ErrorDetail) bool { return d.Field != "" || d.Type == "input-validation" })
+	return e.StatusCode == http.StatusNotFound || e.StatusCode == http.StatusBadRequest && !wrongRequest
 }
 
 // An ErrorDetail is one entry of Segment's error envelope.

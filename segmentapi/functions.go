@@ -2,6 +2,7 @@ package segmentapi
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"net/http"
 
@@ -56,4 +57,11 @@ func (s *FunctionService) Get(ctx context.Context, id string) (*Function, error)
 		convert: func(f api.FunctionV1) Function { return functionOf(&f) },
 		about:   func(f Function) bool { return f.ID == id },
 	})
+}
+
+// UnknownFunctionType reports whether err, which listing functions of a type returned,
+// says that the workspace does not know the type. Only
+// [FunctionInsertTransformation], which is younger than the others, may be unknown.
+func UnknownFunctionType(t FunctionType, err error) bool {
+	return t == FunctionInsertTransformation && FromSegment(err) && (errors.Is(err, ErrBadRequest) || errors.Is(err, ErrInvalid))
 }

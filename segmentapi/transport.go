@@ -69,7 +69,7 @@ func newTransport(token string, s settings) *transport {
 		agent:  s.userAgent,
 		dryRun: s.dryRun,
 	}
-	base := http.Client{Transport: defaultTransport()}
+	base := http.Client{Transport: DefaultTransport()}
 	if s.httpClient != nil {
 		base = *s.httpClient
 	}
@@ -104,8 +104,10 @@ func (t *transport) setRetry(hc *http.Client, p RetryPolicy) {
 	}
 }
 
-// defaultTransport keeps enough idle connections for parallel readers.
-func defaultTransport() *http.Transport {
+// DefaultTransport returns a new transport of the kind that a client has unless
+// [WithHTTPClient] gives it another: with enough idle connections for parallel readers,
+// and the proxy that the environment names.
+func DefaultTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		ForceAttemptHTTP2:     true,

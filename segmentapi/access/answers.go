@@ -80,8 +80,7 @@ func (s *Snapshot) Who(thing Thing) []Path {
 			return only(ok, p)
 		})
 	}
-	sortPaths(paths)
-	return paths
+	return sortedPaths(paths)
 }
 
 // Owners returns the paths to the ownership of the workspace: a Workspace Owner whose
@@ -89,18 +88,15 @@ func (s *Snapshot) Who(thing Thing) []Path {
 func (s *Snapshot) Owners() []Path {
 	v := s.view()
 	paths := v.holders(func(t Target) []Path { return only(t.Type == TypeRole && v.isOwner(t), v.path(t)) })
-	sortPaths(paths)
-	return paths
+	return sortedPaths(paths)
 }
 
-// What returns the paths from a person. It does not list each resource: a role on the
+// What returns a person and the paths from it. It does not list each resource: a role on the
 // workspace is one path that says how many of each type it reaches, and so is a role on
 // labels, except that spaces, which may or may not carry them, have a path of their own.
-func (s *Snapshot) What(person Ref) []Path {
+func (s *Snapshot) What(person Ref) (Person, []Path) {
 	v := s.view()
-	paths := v.holdersAmong(map[Ref]bool{person: true}, v.included)
-	sortPaths(paths)
-	return paths
+	return v.people[person], sortedPaths(v.holdersAmong(map[Ref]bool{person: true}, v.included))
 }
 
 func only(ok bool, p Path) []Path {
@@ -158,7 +154,7 @@ func (v *view) path(t Target) Path {
 func (v *view) heldOn(t Target) Thing {
 	switch t.Type {
 	case TypeRole:
-		return v.workspace()
+		return v.WorkspaceThing()
 	case TypeLabel:
 		return Thing{Type: TypeLabel, ID: t.ID, Name: firstOf(LabelText(t.Labels), t.ID)}
 	}
@@ -309,10 +305,16 @@ func (v *view) included(t Target) []Path {
 	return paths
 }
 
-// sortPaths sorts by the person's name, role, what it is held on, and group. Ids decide
-// between equal names, so that the order is always the same.
-func sortPaths(paths []Path) {
+// sortedPaths sorts by the person's name, role, what it is held on, and group, and leaves out
+// what is there twice. Ids decide between equal names, so that the order is always the
+// same. The result is not nil.
+func sortedPaths(paths []Path) []Path {
 	slices.SortStableFunc(paths, comparePaths)
+	paths = slices.CompactFunc(paths, func(a, b Path) bool { return comparePaths(a, b) == 0 })
+	if paths == nil {
+		return []Path{}
+	}
+	return paths
 }
 
 func comparePaths(a, b Path) int {

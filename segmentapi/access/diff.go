@@ -67,8 +67,7 @@ func missingIn(paths, others []Path) []Path {
 			missing = append(missing, p)
 		}
 	}
-	sortPaths(missing)
-	return missing
+	return sortedPaths(missing)
 }
 
 func peopleMissingIn(s, other *Snapshot) []Person {

@@ -1,7 +1,6 @@
 package access
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -22,7 +21,7 @@ type Match struct {
 // is ambiguous. The text of a label is "key=value", of a set of labels "key=value and
 // key2=value2" or its [LabelID].
 func (s *Snapshot) Find(text string, types ...string) []Match {
-	all := s.matches(types)
+	all := s.Things(types...)
 	for _, same := range []func(Match) bool{
 		func(m Match) bool { return m.ID == text || slices.Contains(IDForms(m.Type, m.ID), text) },
 		func(m Match) bool {
@@ -44,76 +43,9 @@ func (s *Snapshot) Find(text string, types ...string) []Match {
 	return nil
 }
 
-// maxSuggestions is how many near misses are worth showing.
-const maxSuggestions = 5
-
-// Suggest returns the things of some types whose names, slugs, e-mails or ids contain a
-// text or are a typing error away from it, the nearest first.
-func (s *Snapshot) Suggest(text string, types ...string) []Match {
-	type near struct {
-		Match
-		distance int
-	}
-	var found []near
-	wanted := strings.ToLower(text)
-	for _, m := range s.matches(types) {
-		best := -1
-		for _, known := range []string{m.Name, m.Email, m.Slug, m.ID} {
-			if d, ok := distance(wanted, strings.ToLower(known)); ok && (best < 0 || d < best) {
-				best = d
-			}
-		}
-		if best >= 0 {
-			found = append(found, near{m, best})
-		}
-	}
-	slices.SortStableFunc(found, func(a, b near) int {
-		return cmp.Or(cmp.Compare(a.distance, b.distance), compareThings(&a.Thing, &b.Thing))
-	})
-	matches := make([]Match, 0, maxSuggestions)
-	for _, n := range found[:min(len(found), maxSuggestions)] {
-		matches = append(matches, n.Match)
-	}
-	return matches
-}
-
-// distance returns how far a known text is from the wanted one, or false if they have
-// nothing to do with each other: a known text that contains the wanted one is nearest,
-// after it come those with the fewest edits, of which a third of the wanted one may be.
-func distance(wanted, known string) (int, bool) {
-	switch {
-	case wanted == "" || known == "":
-		return 0, false
-	case strings.Contains(known, wanted):
-		return 0, true
-	}
-	edits := editDistance([]rune(wanted), []rune(known))
-	return edits, edits <= max(1, len([]rune(wanted))/3)
-}
-
-// editDistance is the least number of runes to insert, delete or replace.
-func editDistance(a, b []rune) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i, r := range a {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j, q := range b {
-			edits := diagonal
-			if r != q {
-				edits = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], edits
-		}
-	}
-	return row[len(b)]
-}
-
-// matches returns all things of some types, sorted; each set of labels that a role is
-// held on is one, and each label.
-func (s *Snapshot) matches(types []string) []Match {
+// Things returns all things of some types, sorted by type and name. A set of labels that a
+// role is held on is one, as is each label and each role that is held and not listed.
+func (s *Snapshot) Things(types ...string) []Match {
 	var all []Match
 	add := func(m Match) {
 		if slices.Contains(types, m.Type) {

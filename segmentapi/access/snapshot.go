@@ -89,7 +89,8 @@ type Thing struct {
 	Name string `json:"name"`
 }
 
-func (s *Snapshot) workspace() Thing {
+// WorkspaceThing returns the workspace as answers name it.
+func (s *Snapshot) WorkspaceThing() Thing {
 	return Thing{Type: TypeWorkspace, ID: s.Workspace.ID, Name: firstOf(s.Workspace.Name, s.Workspace.Slug, s.Workspace.ID)}
 }
 

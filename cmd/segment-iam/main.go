@@ -1,0 +1,106 @@
+// Segment-iam says who reaches what in a Twilio Segment workspace, and through what: from
+// a file that baton-segment has synced, or from the workspace itself. It changes nothing.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// version is set by the release build.
+var version = "dev"
+
+// The exit codes. They are part of the interface.
+const (
+	exitNotFound = 1 // What was asked for is not in the workspace, or could be several things.
+	exitUsage    = 2 // The command line is wrong.
+	exitFailed   = 3 // Everything else, such as a file that cannot be used.
+)
+
+func main() {
+	// Go's HTTP library logs what a broken server sends, which may be anything.
+	log.SetOutput(io.Discard)
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run runs one command and returns its exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	cmd := newCommand()
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	_, _ = fmt.Fprintln(stderr, "segment-iam:", err)
+	var wrong usageError
+	var missing notFoundError
+	switch {
+	case errors.As(err, &missing):
+		return exitNotFound
+	case errors.As(err, &wrong), errors.Is(err, segmentapi.ErrInvalidArgument):
+		_, _ = fmt.Fprintln(stderr, "See segment-iam --help.")
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// A usageError is a mistake on the command line.
+type usageError struct{ error }
+
+// Unwrap returns the error itself.
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// newCommand returns the program's command with all that it can do.
+func newCommand() *cobra.Command {
+	var s settings
+	root := &cobra.Command{
+		Use:   "segment-iam",
+		Short: "Says who reaches what in a Twilio Segment workspace, and through what",
+		Long: `segment-iam says who reaches what in a Twilio Segment workspace, and through what.
+
+It reads a file that baton-segment has synced (-f, sync.c1z unless given), or the
+workspace itself (--live). It changes nothing.
+
+Segment does not say which roles are for sources, functions, spaces or warehouses.
+segment-iam goes by their names; rows that rest on that are marked with a star.`,
+		Example: `  segment-iam who ios                    who reaches the source "ios"
+  segment-iam who "Source Admin"         who holds the role, on whatever
+  segment-iam what ann@example.com       what a person reaches
+  segment-iam owners                     who owns the workspace
+  segment-iam diff monday.c1z friday.c1z who gained or lost what`,
+		Version: version, SilenceErrors: true, SilenceUsage: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("%q is not a command", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	s.addOutput(root)
+	root.AddCommand(newWho(&s), newWhat(&s), newOwners(&s), newDiff(&s))
+	return root
+}
+
+// exactly refuses another number of arguments.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usagef("%s takes %s, not %d arguments", cmd.Name(), what, len(args))
+		}
+		return nil
+	}
+}

@@ -1,0 +1,313 @@
+package main
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/baton-segment/baton-segment/segmentapi/access"
+)
+
+const (
+	formatTable = "table"
+	formatCSV   = "csv"
+	formatJSON  = "json"
+)
+
+var formats = []string{formatTable, formatCSV, formatJSON}
+
+func (s *settings) checkFormat() error {
+	if !slices.Contains(formats, s.output) {
+		return usagef("--output %s: use one of %s", s.output, strings.Join(formats, ", "))
+	}
+	return nil
+}
+
+// A writer prints answers in one format.
+type writer struct {
+	out    io.Writer
+	format string
+}
+
+func (s *settings) writer(cmd *cobra.Command) writer {
+	return writer{out: cmd.OutOrStdout(), format: s.output}
+}
+
+// An answer about a thing, as JSON.
+type thingAnswer struct {
+	Resource access.Thing  `json:"resource"`
+	Paths    []access.Path `json:"paths"`
+}
+
+// An answer about a person, as JSON.
+type personAnswer struct {
+	Person access.Person `json:"person"`
+	Paths  []access.Path `json:"paths"`
+}
+
+func (w writer) who(thing access.Thing, paths []access.Path) error {
+	return w.about(thing, paths, fmt.Sprintf("Who reaches %s %s", thing.Type, named(thing)))
+}
+
+func (w writer) owners(workspace access.Thing, paths []access.Path) error {
+	return w.about(workspace, paths, "Who owns workspace "+named(workspace))
+}
+
+func (w writer) about(thing access.Thing, paths []access.Path, title string) error {
+	switch w.format {
+	case formatJSON:
+		return w.json(thingAnswer{thing, paths})
+	case formatCSV:
+		return w.csv(nil, paths, func(access.Path) (string, access.Thing) { return "", thing })
+	}
+	t := w.table(title, "Person", "Role", "Held on", "Through group", "When")
+	for _, p := range paths {
+		t.AppendRow(cells(personText(p.Person), roleText(p), heldText(p.HeldOn), groupText(p), string(p.When)))
+	}
+	return w.print(t, paths, count(paths, "nobody"))
+}
+
+func (w writer) what(person access.Person, paths []access.Path) error {
+	switch w.format {
+	case formatJSON:
+		return w.json(personAnswer{person, paths})
+	case formatCSV:
+		return w.csv(nil, paths, func(p access.Path) (string, access.Thing) { return "", *p.Resource })
+	}
+	t := w.table("What "+personText(person)+" reaches", "Role", "Held on", "Through group", "When", "Reaches")
+	for _, p := range paths {
+		t.AppendRow(cells(roleText(p), heldText(p.HeldOn), groupText(p), string(p.When), reachText(p)))
+	}
+	footer := ""
+	if len(paths) == 0 {
+		footer = "nothing"
+	}
+	return w.print(t, paths, footer)
+}
+
+func (w writer) diff(c access.Changes) error {
+	gained := len(c.Gained)
+	paths := slices.Concat(c.Gained, c.Lost)
+	switch w.format {
+	case formatJSON:
+		return w.json(c)
+	case formatCSV:
+		return w.csv([]string{"change"}, paths, func(p access.Path) (string, access.Thing) { return "", p.HeldOn })
+	}
+	t := w.table("What changed", "", "Person", "Role", "Held on", "Through group", "When")
+	for i, p := range paths {
+		change := "gained"
+		if i >= gained {
+			change = "lost"
+		}
+		t.AppendRow(cells(change, personText(p.Person), roleText(p), heldText(p.HeldOn), groupText(p), string(p.When)))
+	}
+	var footer []string
+	for _, p := range c.People.Came {
+		footer = append(footer, fmt.Sprintf("came: %s %s", p.Type, personText(p)))
+	}
+	for _, p := range c.People.Went {
+		footer = append(footer, fmt.Sprintf("went: %s %s", p.Type, personText(p)))
+	}
+	if len(paths)+len(footer) == 0 {
+		footer = append(footer, "nothing")
+	}
+	return w.print(t, nil, strings.Join(footer, "\n"))
+}
+
+func (w writer) json(answer any) error {
+	e := json.NewEncoder(w.out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(answer)
+}
+
+// csvColumns are the columns of CSV. They are part of the interface.
+var csvColumns = []string{"person", "email", "type", "role", "held on", "held on type", "through group", "when", "resource", "resource type"}
+
+func (w writer) csv(before []string, paths []access.Path, of func(access.Path) (string, access.Thing)) error {
+	c := csv.NewWriter(w.out)
+	if err := c.Write(append(slices.Clone(before), csvColumns...)); err != nil {
+		return err
+	}
+	for _, p := range paths {
+		first, thing := of(p)
+		row := []string{
+			p.Person.Name, p.Person.Email, p.Person.Type, p.Role.Name, p.HeldOn.Name, p.HeldOn.Type,
+			groupText(p), string(p.When), thing.Name, thing.Type,
+		}
+		if len(before) > 0 {
+			row = append([]string{first}, row...)
+		}
+		for i := range row {
+			row[i] = harmless(row[i])
+		}
+		if err := c.Write(row); err != nil {
+			return err
+		}
+	}
+	c.Flush()
+	return c.Error()
+}
+
+// harmless returns a cell that a spreadsheet does not take for a formula.
+func harmless(cell string) string {
+	if cell != "" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) {
+		return "'" + cell
+	}
+	return cell
+}
+
+// table returns an empty table that fits the terminal.
+func (w writer) table(title string, columns ...any) table.Writer {
+	t := table.NewWriter()
+	t.SetTitle("%s", title)
+	t.AppendHeader(columns)
+	style := table.StyleLight
+	style.Options = table.OptionsNoBordersAndSeparators
+	style.Options.SeparateHeader = true
+	style.Format.Header = text.FormatDefault
+	style.Title.Format = text.FormatDefault
+	f, ok := w.out.(*os.File)
+	if ok && isTerminal(w.out) {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			fit(t, width, len(columns))
+		}
+		if os.Getenv("NO_COLOR") == "" {
+			style.Color.Header = text.Colors{text.Bold}
+			style.Title.Colors = text.Colors{text.Bold}
+		}
+	}
+	t.SetStyle(style)
+	return t
+}
+
+// fit wraps cells, so that no line is longer than the terminal is wide.
+func fit(t table.Writer, width, columns int) {
+	const padding = 3
+	configs := make([]table.ColumnConfig, columns)
+	for i := range configs {
+		configs[i] = table.ColumnConfig{Number: i + 1, WidthMax: max(8, width/columns-padding), WidthMaxEnforcer: text.WrapSoft}
+	}
+	t.SetColumnConfigs(configs)
+}
+
+func (w writer) print(t table.Writer, paths []access.Path, footer string) error {
+	lines := []string{t.Render()}
+	if footer != "" {
+		lines = append(lines, footer)
+	}
+	if slices.ContainsFunc(paths, func(p access.Path) bool { return p.ByName }) {
+		lines = append(lines, "* by the name of the role: Segment does not say what it is for")
+	}
+	if slices.ContainsFunc(paths, func(p access.Path) bool { return p.When == access.IfLabeled }) {
+		lines = append(lines, "if labeled: Segment does not show which labels a space carries")
+	}
+	_, err := fmt.Fprintln(w.out, strings.Join(lines, "\n"))
+	return err
+}
+
+// count returns how many people there are in paths.
+func count(paths []access.Path, none string) string {
+	people := map[access.Ref]bool{}
+	for _, p := range paths {
+		people[p.Person.Ref()] = true
+	}
+	switch len(people) {
+	case 0:
+		return none
+	case 1:
+		return "1 person"
+	}
+	return strconv.Itoa(len(people)) + " people"
+}
+
+func cells(texts ...string) table.Row {
+	row := make(table.Row, len(texts))
+	for i, t := range texts {
+		row[i] = plain(t)
+	}
+	return row
+}
+
+// plain removes control characters, which could change what a terminal shows.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+func personText(p access.Person) string {
+	switch {
+	case p.Name == "" && p.Email == "":
+		return p.ID
+	case p.Name == "":
+		return p.Email
+	case p.Email == "":
+		return p.Name
+	}
+	return p.Name + " <" + p.Email + ">"
+}
+
+func named(t access.Thing) string {
+	if t.Name == t.ID {
+		return plain(t.ID)
+	}
+	return plain(t.Name) + " (" + t.ID + ")"
+}
+
+func roleText(p access.Path) string {
+	if p.ByName {
+		return p.Role.Name + " *"
+	}
+	return p.Role.Name
+}
+
+func heldText(t access.Thing) string {
+	if t.Type == access.TypeWorkspace {
+		return "the workspace"
+	}
+	return t.Type + " " + t.Name
+}
+
+func groupText(p access.Path) string {
+	if p.Group == nil {
+		return ""
+	}
+	return p.Group.Name
+}
+
+// reachText says how many resources of each type a path leads to, or which one.
+func reachText(p access.Path) string {
+	if p.Resource.Type != access.TypeWorkspace && p.Resource.Type != access.TypeLabel {
+		return p.Resource.Type + " " + p.Resource.Name
+	}
+	var counts []string
+	for _, typeID := range reachable {
+		switch n := p.Reaches[typeID]; n {
+		case 0:
+		case 1:
+			counts = append(counts, "1 "+typeID)
+		default:
+			counts = append(counts, strconv.Itoa(n)+" "+typeID+"s")
+		}
+	}
+	if len(counts) == 0 {
+		return "no resource"
+	}
+	return strings.Join(counts, ", ")
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/baton-segment/baton-segment/connector/syncfile"
+	"github.com/baton-segment/baton-segment/segmentapi"
+	"github.com/baton-segment/baton-segment/segmentapi/access"
+)
+
+// settings are the flags of the command line.
+type settings struct {
+	file    string
+	live    bool
+	token   string
+	region  string
+	baseURL string
+	output  string
+}
+
+// addOutput adds the flags that all commands have.
+func (s *settings) addOutput(root *cobra.Command) {
+	root.PersistentFlags().StringVarP(&s.output, "output", "o", formatTable, "table, csv or json")
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return s.checkFormat() }
+}
+
+// addSource adds the flags that say where the data comes from.
+func (s *settings) addSource(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&s.file, "file", "f", "sync.c1z", "file that baton-segment has synced")
+	f.BoolVar(&s.live, "live", false, "read the workspace itself instead of a file")
+	f.StringVar(&s.token, "token", "", "Segment Public API token, for --live; better BATON_TOKEN, since others see the command line")
+	f.StringVar(&s.region, "region", "", "us or eu, for --live (BATON_REGION; default us)")
+	f.StringVar(&s.baseURL, "base-url", "", "endpoint, for --live on a simulator (BATON_BASE_URL)")
+	_ = f.MarkHidden("base-url")
+	cmd.MarkFlagsMutuallyExclusive("file", "live")
+}
+
+// load returns the workspace that a command is about.
+func (s *settings) load(cmd *cobra.Command) (*access.Snapshot, error) {
+	if !s.live {
+		return syncfile.Read(cmd.Context(), s.file)
+	}
+	client, err := s.client()
+	if err != nil {
+		return nil, err
+	}
+	return readLive(cmd.Context(), client, cmd.ErrOrStderr())
+}
+
+// client returns a client that cannot change anything.
+func (s *settings) client() (*segmentapi.Client, error) {
+	token := strings.TrimSpace(fromEnv(s.token, "BATON_TOKEN"))
+	if token == "" {
+		return nil, usagef("--live needs a token of the Segment Public API: set BATON_TOKEN")
+	}
+	options := []segmentapi.Option{
+		segmentapi.WithUserAgent("segment-iam/" + version),
+		segmentapi.WithHTTPClient(&http.Client{Transport: readOnly{segmentapi.DefaultTransport()}, Timeout: requestTimeout}),
+	}
+	if region := fromEnv(s.region, "BATON_REGION"); region != "" {
+		options = append(options, segmentapi.WithRegion(segmentapi.Region(region)))
+	}
+	if base := fromEnv(s.baseURL, "BATON_BASE_URL"); base != "" {
+		options = append(options, segmentapi.WithBaseURL(base))
+	}
+	return segmentapi.New(token, options...)
+}
+
+func fromEnv(flag, name string) string {
+	if flag != "" {
+		return flag
+	}
+	return os.Getenv(name)
+}
+
+// readOnly refuses every request that could change something.
+type readOnly struct{ base http.RoundTripper }
+
+var errReadOnly = errors.New("segment-iam does not send anything but GET")
+
+// RoundTrip implements http.RoundTripper.
+func (r readOnly) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Method != http.MethodGet {
+		return nil, fmt.Errorf("%s %s: %w", req.Method, req.URL.Path, errReadOnly)
+	}
+	return r.base.RoundTrip(req)
+}
+
+func readLive(ctx context.Context, client *segmentapi.Client, stderr io.Writer) (*access.Snapshot, error) {
+	bar := newBar(stderr)
+	defer bar.stop()
+	return access.Read(ctx, client, access.ReadOptions{Progress: bar.update})
+}

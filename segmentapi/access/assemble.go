@@ -1,0 +1,133 @@
+package access
+
+import (
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+// snapshot puts together what was read.
+//
+// Only those who were listed are people: a member of a group whom the list of users does
+// not have is left out. An invite with the e-mail of a user is that user: Segment may
+// list an invite for a while after it was accepted.
+func (r *reading) snapshot() *Snapshot {
+	s := &Snapshot{
+		Workspace: r.workspace, Roles: r.roles, Labels: r.labels, Skipped: r.skipped,
+		Resources: r.resources, Held: map[Ref][]Target{},
+	}
+	users := map[string]Ref{} // By folded e-mail.
+	ids := map[Ref]bool{}
+	for _, u := range r.users {
+		ref := Ref{TypeUser, u.ID}
+		if r.gone[ref] || ids[ref] {
+			continue
+		}
+		ids[ref] = true
+		s.People = append(s.People, Person{Type: TypeUser, ID: u.ID, Email: u.Email, Name: u.Name})
+		if u.Email != "" {
+			users[segmentapi.FoldEmail(u.Email)] = ref
+		}
+	}
+	invites := map[string]Ref{}
+	for _, email := range r.invites {
+		ref := Ref{TypeInvite, email}
+		if _, joined := users[segmentapi.FoldEmail(email)]; joined || ids[ref] {
+			continue
+		}
+		ids[ref] = true
+		s.People = append(s.People, Person{Type: TypeInvite, ID: email, Email: email})
+		invites[segmentapi.FoldEmail(email)] = ref
+	}
+	r.addGroups(s, users, invites)
+	r.addHeld(s)
+	return s
+}
+
+func (r *reading) addGroups(s *Snapshot, users, invites map[string]Ref) {
+	known := map[Ref]bool{}
+	for _, p := range s.People {
+		known[p.Ref()] = true
+	}
+	for _, listed := range r.groups {
+		g := Group{ID: listed.ID, Name: listed.Name}
+		if r.gone[g.Ref()] {
+			continue
+		}
+		for _, u := range r.members[g.ID].users {
+			if ref := (Ref{TypeUser, u.ID}); known[ref] {
+				g.Members = append(g.Members, ref)
+			}
+		}
+		for _, email := range r.members[g.ID].pending {
+			ref, joined := users[segmentapi.FoldEmail(email)]
+			if !joined {
+				ref = invites[segmentapi.FoldEmail(email)]
+			}
+			if exact := (Ref{TypeInvite, email}); known[exact] {
+				ref = exact
+			}
+			if known[ref] {
+				g.Members = append(g.Members, ref)
+			}
+		}
+		s.Groups = append(s.Groups, g)
+	}
+}
+
+// addHeld adds what users and groups hold, with the ids of lists, and the resources that
+// no list has.
+func (r *reading) addHeld(s *Snapshot) {
+	listed := make(map[Ref]bool, len(s.Resources))
+	for _, res := range s.Resources {
+		listed[Ref{res.Type, res.ID}] = true
+	}
+	add := func(holder Ref, permissions []segmentapi.Permission) {
+		if r.gone[holder] {
+			return
+		}
+		targets, _ := Targets(permissions)
+		for _, t := range targets {
+			if t.Type != TypeRole && t.Type != TypeLabel {
+				t.ID = listedForm(listed, t)
+				if ref := (Ref{t.Type, t.ID}); !listed[ref] {
+					listed[ref] = true
+					s.Resources = append(s.Resources, Resource{Type: t.Type, ID: t.ID, Unlisted: true})
+				}
+			}
+			s.Held[holder] = append(s.Held[holder], t)
+		}
+	}
+	for _, u := range r.users {
+		add(Ref{TypeUser, u.ID}, u.Permissions)
+	}
+	for _, g := range r.groups {
+		add(Ref{TypeGroup, g.ID}, g.Permissions)
+	}
+}
+
+// listedForm returns the id of a target's resource as its list has it.
+func listedForm(listed map[Ref]bool, t Target) string {
+	for _, id := range IDForms(t.Type, t.ID) {
+		if listed[Ref{t.Type, id}] {
+			return id
+		}
+	}
+	return UnlistedID(t.Type, t.ID)
+}
+
+// hasOwner reports whether a user or a group, with members or not, is a Workspace Owner.
+// It is true if the workspace has no such role.
+func (s *Snapshot) hasOwner() bool {
+	v := s.view()
+	exists := false
+	for _, name := range v.roles {
+		exists = exists || name == ownerName
+	}
+	for _, held := range s.Held {
+		for _, t := range held {
+			if t.Type == TypeRole && v.isOwner(t) {
+				return true
+			}
+		}
+	}
+	return !exists
+}
