@@ -306,8 +306,11 @@ func reachText(p access.Path) string {
 			counts = append(counts, strconv.Itoa(n)+" "+typeID+"s")
 		}
 	}
-	if len(counts) == 0 {
-		return "no resource"
+	switch {
+	case len(counts) > 0:
+		return strings.Join(counts, ", ")
+	case p.Resource.Type == access.TypeWorkspace && p.Role.Name != access.MinimalRole:
+		return "the workspace itself"
 	}
-	return strings.Join(counts, ", ")
+	return "nothing"
 }

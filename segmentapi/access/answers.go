@@ -51,9 +51,12 @@ type Path struct {
 	ByName bool `json:"by_name,omitempty"`
 }
 
-// ownerName is the role that reaches everything. It is found by its name, since ids
-// differ between environments of Segment.
-const ownerName = "Workspace Owner"
+// Roles that are found by their names, since ids differ between workspaces of Segment:
+// an owner reaches everything, and minimal access nothing.
+const (
+	OwnerRole   = "Workspace Owner"
+	MinimalRole = "Minimal Workspace Access"
+)
 
 // Who returns the paths to a thing, sorted by person, role, what the role is held on, and
 // group:
@@ -144,7 +147,7 @@ func (s *Snapshot) view() *view {
 // that of the permission.
 func (v *view) roleName(t Target) string { return firstOf(v.roles[t.RoleID], t.RoleName) }
 
-func (v *view) isOwner(t Target) bool { return v.roleName(t) == ownerName }
+func (v *view) isOwner(t Target) bool { return v.roleName(t) == OwnerRole }
 
 // path returns the path through a target, without person and group.
 func (v *view) path(t Target) Path {

@@ -120,7 +120,7 @@ func (s *Snapshot) hasOwner() bool {
 	v := s.view()
 	exists := false
 	for _, name := range v.roles {
-		exists = exists || name == ownerName
+		exists = exists || name == OwnerRole
 	}
 	for _, held := range s.Held {
 		for _, t := range held {

@@ -11,16 +11,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 )
 
@@ -37,14 +34,15 @@ func main() {
 	}
 }
 
-// run leaves no file and no simulator behind, even if it fails.
+// run leaves no simulator behind, even if it fails. The files of the demo stay in the
+// folder demo beside the programs, so that one can ask them more.
 func run(ctx context.Context, bin, picture string, out io.Writer) error {
 	bin, err := filepath.Abs(bin)
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "baton-segment-demo-")
-	if err != nil {
+	dir := filepath.Join(bin, "demo")
+	if err = errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o755)); err != nil {
 		return err
 	}
 	d := demo{bin: bin, dir: dir, out: bufio.NewWriter(out)}
@@ -56,7 +54,7 @@ func run(ctx context.Context, bin, picture string, out io.Writer) error {
 		}
 		err = errors.Join(show(ctx, sim), sim.stop())
 	}
-	return errors.Join(err, d.out.Flush(), os.RemoveAll(dir))
+	return errors.Join(err, d.out.Flush())
 }
 
 // A demo writes to out, which keeps the first error until it is flushed.
@@ -133,35 +131,97 @@ func (s *simulator) stop() error {
 	return s.cmd.Wait()
 }
 
+// The demo's people and things are those of the simulated workspace.
+const (
+	source   = "Web Shop"
+	somebody = "dana.whitfield@example.com"
+	// newcomer is given a role on another source.
+	newcomer = "jonas.weber@example.com"
+	given    = "Billing"
+)
+
 func (d demo) show(ctx context.Context, sim *simulator) error {
 	d.printf("A simulated Segment workspace runs at %s. Nobody in it exists.\n", sim.url)
-
-	d.printf("$ baton-segment -f sync.c1z")
-	if err := d.out.Flush(); err != nil {
-		return err
-	}
 	began := time.Now()
-	if err := d.sync(ctx, sim); err != nil {
+	if err := d.run(ctx, sim, "baton-segment", "-f", "sync.c1z"); err != nil {
 		return err
 	}
-	d.printf("The connector read it in %s. What came in, by type:\n", time.Since(began).Round(10*time.Millisecond))
+	d.printf("  It was read in %s.\n", time.Since(began).Round(10*time.Millisecond))
+	d.printf("Who reaches a source, and through what:")
+	if err := d.run(ctx, sim, "segment-iam", "who", source); err != nil {
+		return err
+	}
+	d.printf("What somebody reaches:")
+	if err := d.run(ctx, sim, "segment-iam", "what", somebody); err != nil {
+		return err
+	}
+	return d.showChange(ctx, sim)
+}
 
-	grants, err := d.readGrants(ctx)
+// showChange grants a role, reads the workspace again, and compares the two files.
+func (d demo) showChange(ctx context.Context, sim *simulator) error {
+	entitlement, person, err := d.change(ctx)
 	if err != nil {
 		return err
 	}
-	if err = d.showCounts(ctx, grants); err != nil {
+	d.printf("A role is granted, in the workspace itself:")
+	if err := d.run(ctx, sim, "baton-segment", "-f", "sync.c1z", "--grant-entitlement", entitlement, "--grant-principal", person, "--grant-principal-type", "user"); err != nil {
 		return err
 	}
-	if err = d.showSource(ctx, grants); err != nil {
+	if err := d.run(ctx, sim, "baton-segment", "-f", "later.c1z"); err != nil {
 		return err
 	}
-	if err = d.showPerson(grants); err != nil {
+	d.printf("What has changed since:")
+	if err := d.run(ctx, sim, "segment-iam", "diff", "sync.c1z", "later.c1z"); err != nil {
 		return err
 	}
-	d.printf("The file answers with the baton CLI as well: bin/baton grants -f sync.c1z, bin/baton explorer -f sync.c1z")
+	d.printf("The files stay in bin/demo, to ask them more: bin/segment-iam owners -f bin/demo/sync.c1z")
+	d.printf("A simulated workspace to try changes on: bin/segment-sim -workspace demo")
 	d.printf("Your own workspace: BATON_TOKEN=<a Segment Public API token> bin/baton-segment -f sync.c1z   (EU: add --region eu)")
 	return nil
+}
+
+// change returns the ids of the entitlement that is granted and of the person.
+func (d demo) change(ctx context.Context) (string, string, error) {
+	var who struct {
+		Resource struct{ ID string }
+		Paths    []struct {
+			Role   struct{ ID, Name string }
+			HeldOn struct{ Type string } `json:"held_on"`
+		}
+	}
+	var what struct{ Person struct{ ID string } }
+	err := errors.Join(d.readJSON(ctx, &who, "segment-iam", "who", given), d.readJSON(ctx, &what, "segment-iam", "what", newcomer))
+	for _, p := range who.Paths {
+		if p.HeldOn.Type == "source" {
+			return "source:" + who.Resource.ID + ":" + p.Role.ID, what.Person.ID, err
+		}
+	}
+	return "", "", errors.Join(err, errors.New("nobody holds a role on the source "+given))
+}
+
+// run shows a command and what it prints.
+func (d demo) run(ctx context.Context, sim *simulator, program string, args ...string) error {
+	shown := make([]string, len(args))
+	for i, arg := range args {
+		if strings.Contains(arg, " ") {
+			arg = strconv.Quote(arg)
+		}
+		shown[i] = arg
+	}
+	d.printf("$ %s %s", program, strings.Join(shown, " "))
+	cmd := d.command(ctx, program, args...)
+	if program == "baton-segment" {
+		cmd.Args = append(cmd.Args, "--log-level", "error")
+		cmd.Env = append(cmd.Env, "BATON_TOKEN="+sim.token, "BATON_BASE_URL="+sim.url)
+	}
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if err := finish(cmd); err != nil {
+		return err
+	}
+	d.printf("%s", out.String())
+	return d.out.Flush()
 }
 
 // sync reads the simulated workspace into sync.c1z.
@@ -175,139 +235,16 @@ func (d demo) printf(format string, args ...any) {
 	fmt.Fprintf(d.out, format+"\n", args...) //nolint:errcheck // run flushes and sees it
 }
 
-// table prints rows of cells, aligned.
-func (d demo) table(rows [][]string) error {
-	w := tabwriter.NewWriter(d.out, 0, 0, 3, ' ', 0)
-	for _, cells := range rows {
-		if _, err := fmt.Fprintln(w, "  "+strings.Join(cells, "\t")); err != nil {
-			return err
-		}
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	d.printf("")
-	return d.out.Flush()
-}
-
-// readJSON decodes the JSON output of a command of the baton CLI.
-func (d demo) readJSON(ctx context.Context, into any, args ...string) error {
-	cmd := d.command(ctx, "baton", append(args, "-f", "sync.c1z", "-o", "json")...)
+// readJSON decodes the JSON output of a command about sync.c1z.
+func (d demo) readJSON(ctx context.Context, into any, program string, args ...string) error {
+	cmd := d.command(ctx, program, append(args, "-f", "sync.c1z", "-o", "json")...)
 	var stdout bytes.Buffer
 	cmd.Stdout = &stdout
 	if err := finish(cmd); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(stdout.Bytes(), into); err != nil {
-		return fmt.Errorf("baton %s: %w", args[0], err)
+		return fmt.Errorf("%s %s: %w", program, args[0], err)
 	}
 	return nil
-}
-
-// The fields that the demo uses of the JSON of baton.
-type (
-	object struct {
-		ID struct {
-			ResourceType string `json:"resourceType"`
-			Resource     string `json:"resource"`
-		} `json:"id"`
-		DisplayName string `json:"displayName"`
-		Profile     struct {
-			Labels []string `json:"labels"`
-		} `json:"profile"`
-	}
-	grant struct {
-		Grant struct {
-			Sources struct {
-				Sources map[string]struct{} `json:"sources"`
-			} `json:"sources"`
-		} `json:"grant"`
-		Entitlement struct {
-			ID          string `json:"id"`
-			Slug        string `json:"slug"`
-			DisplayName string `json:"displayName"`
-		} `json:"entitlement"`
-		Resource  object `json:"resource"`
-		Principal object `json:"principal"`
-	}
-)
-
-func (d demo) readGrants(ctx context.Context) ([]grant, error) {
-	var list struct {
-		Grants []grant `json:"grants"`
-	}
-	if err := d.readJSON(ctx, &list, "grants"); err != nil {
-		return nil, err
-	}
-	return list.Grants, nil
-}
-
-// showCounts prints the number of resources of each type, and of the grants on them.
-func (d demo) showCounts(ctx context.Context, grants []grant) error {
-	var list struct {
-		Resources []row `json:"resources"`
-	}
-	if err := d.readJSON(ctx, &list, "resources"); err != nil {
-		return err
-	}
-	type count struct {
-		name              string
-		resources, grants int
-	}
-	counts := map[string]*count{}
-	for _, r := range list.Resources {
-		id := r.Resource.ID.ResourceType
-		if counts[id] == nil {
-			counts[id] = &count{name: r.ResourceType.DisplayName}
-		}
-		counts[id].resources++
-	}
-	for _, g := range grants {
-		if c := counts[g.Resource.ID.ResourceType]; c != nil {
-			c.grants++
-		}
-	}
-	table := [][]string{{"TYPE", "RESOURCES", "GRANTS ON THEM"}}
-	for _, id := range slices.Sorted(maps.Keys(counts)) {
-		c := counts[id]
-		table = append(table, []string{c.name, strconv.Itoa(c.resources), strconv.Itoa(c.grants)})
-	}
-	return d.table(table)
-}
-
-// showPerson prints all grants of one person: of those who hold one role directly and
-// another through a group, the one with the fewest grants.
-func (d demo) showPerson(grants []grant) error {
-	type access struct {
-		person          object
-		direct, derived bool
-		table           [][]string
-	}
-	names := groupNames(grants)
-	people := map[string]*access{}
-	for _, g := range grants {
-		if g.Principal.ID.ResourceType != typeUser {
-			continue
-		}
-		a := people[g.Principal.ID.Resource]
-		if a == nil {
-			a = &access{person: g.Principal, table: [][]string{{"ON", "NAME", "WHAT", "HOW"}}}
-			people[g.Principal.ID.Resource] = a
-		}
-		direct, groups := g.origins()
-		a.direct = a.direct || direct && g.Resource.ID.ResourceType == typeRole
-		a.derived = a.derived || !direct && len(groups) > 0
-		a.table = append(a.table, []string{g.Resource.ID.ResourceType, g.Resource.DisplayName, g.Entitlement.DisplayName, g.how(names)})
-	}
-	var best *access
-	for _, id := range slices.Sorted(maps.Keys(people)) {
-		if a := people[id]; a.direct && a.derived && (best == nil || len(a.table) < len(best.table)) {
-			best = a
-		}
-	}
-	if best == nil {
-		return errors.New("nobody holds one role directly and another through a group")
-	}
-	d.printf("Everything that %s has:\n", best.person.DisplayName)
-	return d.table(best.table)
 }

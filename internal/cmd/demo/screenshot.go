@@ -46,6 +46,19 @@ func (d demo) screenshot(ctx context.Context, sim *simulator, picture string) er
 	return err
 }
 
+// A grant is a grant as `baton grants` prints it.
+type grant struct {
+	Resource, Principal struct {
+		ID struct{ ResourceType, Resource string }
+	}
+}
+
+func (d demo) readGrants(ctx context.Context) ([]grant, error) {
+	var list struct{ Grants []grant }
+	err := d.readJSON(ctx, &list, "baton", "grants")
+	return list.Grants, err
+}
+
 // busiest returns the id of the user with grants on the most types of resources, and of
 // several the one with the most grants.
 func busiest(grants []grant) string {
@@ -53,7 +66,7 @@ func busiest(grants []grant) string {
 	best := ""
 	for _, g := range grants {
 		who := g.Principal.ID.Resource
-		if g.Principal.ID.ResourceType != typeUser {
+		if g.Principal.ID.ResourceType != "user" {
 			continue
 		}
 		if types[who] == nil {
