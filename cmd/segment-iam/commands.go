@@ -49,7 +49,7 @@ THING is a name, a slug or an id, or a label such as env=prod.`,
 			if err != nil {
 				return err
 			}
-			return s.writer(cmd).who(match.Thing, snapshot.Who(match.Thing))
+			return s.writer(cmd).who(match, snapshot.Who(match.Thing))
 		},
 	}
 	cmd.Flags().StringVar(&typeID, "type", "", "what THING is, if its name is ambiguous: "+strings.Join(thingTypes, ", "))

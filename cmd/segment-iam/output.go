@@ -56,8 +56,20 @@ type personAnswer struct {
 	Paths  []access.Path `json:"paths"`
 }
 
-func (w writer) who(thing access.Thing, paths []access.Path) error {
-	return w.about(thing, paths, fmt.Sprintf("Who reaches %s %s", thing.Type, named(thing)))
+func (w writer) who(match access.Match, paths []access.Path) error {
+	title := fmt.Sprintf("Who reaches %s %s", match.Type, named(match.Thing))
+	switch match.Type {
+	case access.TypeRole:
+		title = "Who holds role " + named(match.Thing)
+	case access.TypeLabel:
+		title = "Who holds a role on label " + plain(match.Name)
+	case access.TypeGroup:
+		title = "Who is in group " + named(match.Thing)
+	}
+	if match.Unlisted {
+		title += ", which Segment does not list any more"
+	}
+	return w.about(match.Thing, paths, title)
 }
 
 func (w writer) owners(workspace access.Thing, paths []access.Path) error {
@@ -69,7 +81,11 @@ func (w writer) about(thing access.Thing, paths []access.Path, title string) err
 	case formatJSON:
 		return w.json(thingAnswer{thing, paths})
 	case formatCSV:
-		return w.csv(nil, paths, func(access.Path) (string, access.Thing) { return "", thing })
+		rows := make([][]string, len(paths))
+		for i, p := range paths {
+			rows[i] = csvRow(p, thing)
+		}
+		return w.csv(csvColumns, rows)
 	}
 	t := w.table(title, "Person", "Role", "Held on", "Through group", "When")
 	for _, p := range paths {
@@ -83,7 +99,11 @@ func (w writer) what(person access.Person, paths []access.Path) error {
 	case formatJSON:
 		return w.json(personAnswer{person, paths})
 	case formatCSV:
-		return w.csv(nil, paths, func(p access.Path) (string, access.Thing) { return "", *p.Resource })
+		rows := make([][]string, len(paths))
+		for i, p := range paths {
+			rows[i] = csvRow(p, *p.Resource)
+		}
+		return w.csv(csvColumns, rows)
 	}
 	t := w.table("What "+personText(person)+" reaches", "Role", "Held on", "Through group", "When", "Reaches")
 	for _, p := range paths {
@@ -97,21 +117,21 @@ func (w writer) what(person access.Person, paths []access.Path) error {
 }
 
 func (w writer) diff(c access.Changes) error {
-	gained := len(c.Gained)
-	paths := slices.Concat(c.Gained, c.Lost)
-	switch w.format {
-	case formatJSON:
+	if w.format == formatJSON {
 		return w.json(c)
-	case formatCSV:
-		return w.csv([]string{"change"}, paths, func(p access.Path) (string, access.Thing) { return "", p.HeldOn })
 	}
 	t := w.table("What changed", "", "Person", "Role", "Held on", "Through group", "When")
-	for i, p := range paths {
-		change := "gained"
-		if i >= gained {
-			change = "lost"
+	var rows [][]string
+	add := func(change string, paths []access.Path) {
+		for _, p := range paths {
+			t.AppendRow(cells(change, personText(p.Person), roleText(p), heldText(p.HeldOn), groupText(p), string(p.When)))
+			rows = append(rows, append([]string{change}, csvRow(p, p.HeldOn)...))
 		}
-		t.AppendRow(cells(change, personText(p.Person), roleText(p), heldText(p.HeldOn), groupText(p), string(p.When)))
+	}
+	add("gained", c.Gained)
+	add("lost", c.Lost)
+	if w.format == formatCSV {
+		return w.csv(append([]string{"change"}, csvColumns...), rows)
 	}
 	var footer []string
 	for _, p := range c.People.Came {
@@ -120,7 +140,7 @@ func (w writer) diff(c access.Changes) error {
 	for _, p := range c.People.Went {
 		footer = append(footer, fmt.Sprintf("went: %s %s", p.Type, personText(p)))
 	}
-	if len(paths)+len(footer) == 0 {
+	if len(rows)+len(footer) == 0 {
 		footer = append(footer, "nothing")
 	}
 	return w.print(t, nil, strings.Join(footer, "\n"))
@@ -136,20 +156,19 @@ func (w writer) json(answer any) error {
 // csvColumns are the columns of CSV. They are part of the interface.
 var csvColumns = []string{"person", "email", "type", "role", "held on", "held on type", "through group", "when", "resource", "resource type"}
 
-func (w writer) csv(before []string, paths []access.Path, of func(access.Path) (string, access.Thing)) error {
+func csvRow(p access.Path, resource access.Thing) []string {
+	return []string{
+		p.Person.Name, p.Person.Email, p.Person.Type, p.Role.Name, p.HeldOn.Name, p.HeldOn.Type,
+		groupText(p), string(p.When), resource.Name, resource.Type,
+	}
+}
+
+func (w writer) csv(columns []string, rows [][]string) error {
 	c := csv.NewWriter(w.out)
-	if err := c.Write(append(slices.Clone(before), csvColumns...)); err != nil {
+	if err := c.Write(columns); err != nil {
 		return err
 	}
-	for _, p := range paths {
-		first, thing := of(p)
-		row := []string{
-			p.Person.Name, p.Person.Email, p.Person.Type, p.Role.Name, p.HeldOn.Name, p.HeldOn.Type,
-			groupText(p), string(p.When), thing.Name, thing.Type,
-		}
-		if len(before) > 0 {
-			row = append([]string{first}, row...)
-		}
+	for _, row := range rows {
 		for i := range row {
 			row[i] = harmless(row[i])
 		}
@@ -241,10 +260,11 @@ func cells(texts ...string) table.Row {
 	return row
 }
 
-// plain removes control characters, which could change what a terminal shows.
+// plain replaces control characters, and those that change the direction of writing: both
+// could make a terminal show something else than is there.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return ' '
 		}
 		return r

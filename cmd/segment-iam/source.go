@@ -42,11 +42,13 @@ func (s *settings) addSource(cmd *cobra.Command) {
 	f.StringVar(&s.region, "region", "", "us or eu, for --live (BATON_REGION; default us)")
 	f.StringVar(&s.baseURL, "base-url", "", "endpoint, for --live on a simulator (BATON_BASE_URL)")
 	_ = f.MarkHidden("base-url")
-	cmd.MarkFlagsMutuallyExclusive("file", "live")
 }
 
 // load returns the workspace that a command is about.
 func (s *settings) load(cmd *cobra.Command) (*access.Snapshot, error) {
+	if s.live && cmd.Flags().Changed("file") {
+		return nil, usagef("--live reads the workspace itself, so leave out --file")
+	}
 	if !s.live {
 		return syncfile.Read(cmd.Context(), s.file)
 	}

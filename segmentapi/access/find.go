@@ -14,6 +14,8 @@ type Match struct {
 	Email string
 	// Slug is that of a source or space.
 	Slug string
+	// Unlisted is set for a resource that a permission names and no list has.
+	Unlisted bool
 }
 
 // Find returns the things of some types that a text means: by id, else by e-mail, slug or
@@ -59,7 +61,7 @@ func (s *Snapshot) Things(types ...string) []Match {
 		add(Match{Thing: g.thing()})
 	}
 	for _, r := range s.Resources {
-		add(Match{Thing: r.thing(), Slug: r.Slug})
+		add(Match{Thing: r.thing(), Slug: r.Slug, Unlisted: r.Unlisted})
 	}
 	for _, t := range s.rolesAndLabels() {
 		add(Match{Thing: t})

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"flag"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/baton-segment/baton-segment/connector"
+	"github.com/baton-segment/baton-segment/connector/inprocess"
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// syncFile syncs a workspace into a new file.
+func syncFile(t *testing.T, s simtest.Server) string {
+	t.Helper()
+	segment, err := connector.New(t.Context(), connector.Options{Token: s.Token(), BaseURL: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner, err := inprocess.New(t.Context(), segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "sync.c1z")
+	if err = errors.Join(runner.Sync(t.Context(), file), runner.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+func runArgs(t *testing.T, args ...string) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), args, &stdout, &stderr)
+	return result{code, stdout.String(), stderr.String()}
+}
+
+// mustRun runs a command that must succeed, and returns what it prints.
+func mustRun(t *testing.T, args ...string) string {
+	t.Helper()
+	r := runArgs(t, args...)
+	if r.code != 0 || r.stderr != "" {
+		t.Fatalf("segment-iam %q: exit code %d\n%s", args, r.code, r.stderr)
+	}
+	return r.stdout
+}
+
+// A golden file is what a command prints about a workspace.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o750), os.WriteFile(file, []byte(got), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file) //nolint:gosec // The name is of this file.
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", file, diff)
+	}
+}
+
+// The commands of the golden files, by the name of the file.
+var goldenCommands = map[string]map[string][]string{
+	"demo": {
+		"owners": {"owners"}, "who-source": {"who", "Web Shop"}, "who-space": {"who", "marketing"}, "who-function": {"who", "Fraud Check"},
+		"who-warehouse": {"who", "Analytics"}, "who-role": {"who", "Source Admin"}, "who-label": {"who", "environment=prod"},
+		"who-group": {"who", "Data Platform"}, "what-user": {"what", "rosa.jimenez@example.com"}, "what-invite": {"what", "paolo.ricci@example.com"},
+	},
+	"hostile": {
+		"owners": {"owners"}, "who-unlisted": {"who", "source-deleted"}, "who-set": {"who", "environment=prod,team=growth"},
+		"who-role": {"who", "role-unlisted"}, "what-malformed": {"what", "user-malformed"}, "what-odd": {"what", "user-label-odd"},
+		"who-group": {"who", "--type", "group", "group-shares"},
+	},
+}
+
+func TestCommands_Golden(t *testing.T) {
+	t.Parallel()
+	for name, ws := range map[string]*sim.Workspace{"demo": sim.Demo(), "hostile": sim.Hostile()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := syncFile(t, simtest.Serve(t, ws))
+			for command, args := range goldenCommands[name] {
+				for _, format := range formats {
+					golden(t, filepath.Join(name, command+"."+format), mustRun(t, append(args, "-f", file, "-o", format)...))
+				}
+			}
+		})
+	}
+}
+
+// What a grant, a removal, a membership and an accepted invite change.
+func TestDiff_Golden(t *testing.T) {
+	t.Parallel()
+	s := simtest.Serve(t, sim.Demo())
+	before := syncFile(t, s)
+	s.Update(func(ws *sim.Workspace) {
+		ws.Users = ws.Users[:len(ws.Users)-1]
+		ws.Users[9].Permissions = append(ws.Users[9].Permissions, ws.Users[5].Permissions[1])
+		ws.Groups[0].Members = append(ws.Groups[0].Members, ws.Users[9].Email)
+		ws.Users = append(ws.Users, sim.User{ID: "accepted", Name: "Noor van Dijk", Email: ws.Invites[0].Email})
+		ws.Invites = ws.Invites[1:]
+	})
+	after := syncFile(t, s)
+	for _, format := range formats {
+		golden(t, filepath.Join("demo", "diff."+format), mustRun(t, "diff", before, after, "-o", format))
+	}
+	if got := mustRun(t, "diff", before, before); !strings.Contains(got, "\nnothing\n") {
+		t.Errorf("a file differs from itself:\n%s", got)
+	}
+}
+
+// The workspace itself gives the same answers as its file, and is only read.
+func TestLive_SameAnswersReadOnly(t *testing.T) {
+	for name, ws := range map[string]*sim.Workspace{"demo": sim.Demo(), "hostile": sim.Hostile()} {
+		s := simtest.Serve(t, ws)
+		file := syncFile(t, s)
+		t.Setenv("BATON_TOKEN", s.Token())
+		t.Setenv("BATON_BASE_URL", s.URL)
+		for _, args := range goldenCommands[name] {
+			args = append(args, "-o", "json")
+			if diff := cmp.Diff(mustRun(t, append(args, "-f", file)...), mustRun(t, append(args, "--live")...)); name == "demo" && diff != "" {
+				t.Errorf("%q differs (-file +live):\n%s", args, diff)
+			}
+		}
+		for _, r := range s.Journal() {
+			if r.Method != http.MethodGet {
+				t.Errorf("%s: %s %s was sent", name, r.Method, r.Path)
+			}
+		}
+	}
+}
+
+func TestReadOnly_RefusesWrites(t *testing.T) {
+	t.Parallel()
+	s := simtest.Serve(t, sim.Demo())
+	set := settings{token: s.Token(), baseURL: s.URL}
+	client, err := set.client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = client.Groups.Create(t.Context(), "New"); !errors.Is(err, errReadOnly) {
+		t.Errorf("creating a group returns %v", err)
+	}
+	for _, r := range s.Journal() {
+		if r.Method != http.MethodGet {
+			t.Errorf("%s %s was sent", r.Method, r.Path)
+		}
+	}
+}
+
+func TestRun_ExitCodes(t *testing.T) {
+	t.Setenv("BATON_TOKEN", "")
+	file := syncFile(t, simtest.Serve(t, sim.Hostile()))
+	for name, tt := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"help":                 {[]string{"--help"}, 0, ""},
+		"version":              {[]string{"--version"}, 0, ""},
+		"completion":           {[]string{"completion", "bash"}, 0, ""},
+		"not found":            {[]string{"who", "nothing of this name", "-f", file}, exitNotFound, `no source, space, function, warehouse, role, label, group "nothing of this name"`},
+		"a near miss":          {[]string{"who", "source-delete", "-f", file}, exitNotFound, "did you mean:\n  source     source-deleted"},
+		"a typing error":       {[]string{"what", "user-malfromed", "-f", file}, exitNotFound, "user-malformed"},
+		"ambiguous":            {[]string{"who", "same name", "-f", file}, exitNotFound, "may be any of these"},
+		"no such command":      {[]string{"whom"}, exitUsage, `"whom" is not a command`},
+		"no such flag":         {[]string{"who", "x", "--loud"}, exitUsage, "--loud"},
+		"no such format":       {[]string{"owners", "-o", "xml"}, exitUsage, "use one of table, csv, json"},
+		"no such type":         {[]string{"who", "x", "--type", "user"}, exitUsage, "use one of source"},
+		"no argument":          {[]string{"who"}, exitUsage, "who takes one thing"},
+		"too many arguments":   {[]string{"owners", "x"}, exitUsage, "owners takes no argument"},
+		"file and live":        {[]string{"owners", "--live", "-f", file}, exitUsage, "live"},
+		"live without a token": {[]string{"owners", "--live"}, exitUsage, "BATON_TOKEN"},
+		"an unknown region":    {[]string{"owners", "--live", "--token", "t", "--region", "mars"}, exitUsage, "mars"},
+		"no such file":         {[]string{"owners", "-f", "absent.c1z"}, exitFailed, "there is no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := runArgs(t, tt.args...)
+			if r.code != tt.code || !strings.Contains(r.stderr, tt.says) {
+				t.Errorf("exit code %d, want %d; stderr, want %q:\n%s", r.code, tt.code, tt.says, r.stderr)
+			}
+			if r.code != 0 && r.stdout != "" {
+				t.Errorf("stdout:\n%s", r.stdout)
+			}
+		})
+	}
+}
+
+// Names that a spreadsheet would run, or that would change what a terminal shows, do
+// neither.
+func TestOutput_HostileNames(t *testing.T) {
+	t.Parallel()
+	ws := sim.Demo()
+	const formula = `=cmd|' /C notepad'!'A1'`
+	ws.Users[0].Name, ws.Users[1].Name = formula, "evil\x1b[31m\x07\nname\u202e"
+	file := syncFile(t, simtest.Serve(t, ws))
+	rows, err := csv.NewReader(strings.NewReader(mustRun(t, "owners", "-f", file, "-o", "csv"))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := rows[1][0] + rows[2][0]; !strings.Contains(got, "'"+formula) {
+		t.Errorf("the name is %q", got)
+	}
+	for _, r := range mustRun(t, "owners", "-f", file) {
+		if r != '\n' && (r < ' ' || r == '\u202e') {
+			t.Errorf("the table has the character %q", r)
+		}
+	}
+	var answer thingAnswer
+	if err = json.Unmarshal([]byte(mustRun(t, "owners", "-f", file, "-o", "json")), &answer); err != nil {
+		t.Fatal(err)
+	}
+	if got := answer.Paths[0].Person.Name; got != formula {
+		t.Errorf("JSON has the name %q", got)
+	}
+}
