@@ -126,11 +126,13 @@ func (r reader) checkTypes() error {
 	for _, row := range rows {
 		missing = slices.DeleteFunc(missing, func(id string) bool { return id == row.GetId() })
 	}
-	switch len(missing) {
-	case 0:
+	switch {
+	case len(missing) == 0:
 		return nil
-	case len(types):
+	case len(missing) == len(types):
 		return unusable(r.path, "it is of another connector")
+	case missing[0] == access.TypeWorkspace: // Its row would tell.
+		return unusable(r.path, "it is of another connector, or these types were left out: %s: sync without --sync-resource-types into a new file", strings.Join(missing, ", "))
 	}
 	return unusable(r.path, "these types are not in it: %s: sync without --sync-resource-types into a new file", strings.Join(missing, ", "))
 }
