@@ -14,6 +14,7 @@ LONGEST    ?= 70s
 # What a release is for, and how its programs are built, as in .goreleaser.yaml and the Dockerfile. Nothing of the machine, the
 # folder or the repository goes into them, so one commit gives the same bytes everywhere.
 TARGETS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+PROGRAMS = baton-segment segment-iam
 VERSION ?= $(patsubst v%,%,$(shell git describe --tags --always --dirty --abbrev=12))
 RELEASE  = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags="-s -w -X main.version=$(VERSION)"
 
@@ -25,12 +26,12 @@ help: ## list the targets
 		printf '  make %-16s %s\n' "$$name" "$$text"; \
 	done
 
-build: ## put baton-segment, the simulator and the baton CLI into bin/
+build: ## put baton-segment, segment-iam, the simulator and the baton CLI into bin/
 	@mkdir -p $(BIN)
 	$(GO) build -o $(BIN)/ ./cmd/...
 	$(GO) build $(TOOLS) -o $(BIN)/ github.com/conductorone/baton-sdk/cmd/baton
 
-demo: build ## read a simulated workspace and show who has which role
+demo: build ## read a simulated workspace and show who reaches what in it
 	@$(GO) run ./internal/cmd/demo -bin $(BIN)
 
 screenshot: build ## retake the picture of the explorer for the README, with Chromium
@@ -104,7 +105,7 @@ lint: ## vet, tidiness of both modules, golangci-lint, known vulnerabilities
 	esac
 
 generate: ## rewrite golden files, baton_capabilities.json, config_schema.json and the tables of the guide
-	$(GO) test -count=1 ./internal/arch ./internal/e2e -update
+	$(GO) test -count=1 ./internal/arch ./internal/e2e ./cmd/segment-iam -update
 
 .PHONY: try-client
 try-client: ## test with another official client, CLIENT=<version or folder>, and show what it changes
@@ -124,14 +125,16 @@ lambda: ## build bin/lambda/ARCH, to be zipped for AWS Lambda (provided.al2023)
 release-snapshot: ## build the programs of a release into bin/release, without goreleaser and network
 	@rm -rf $(BIN)/release
 	@set -e; for target in $(TARGETS); do \
-		os=$${target%/*}; arch=$${target#*/}; out=$(BIN)/release/baton-segment_$${os}_$$arch; \
-		if [ $$os = windows ]; then out=$$out.exe; fi; \
-		echo "release: $$out"; \
-		GOOS=$$os GOARCH=$$arch $(RELEASE) -o $$out ./cmd/baton-segment; \
+		for program in $(PROGRAMS); do \
+			os=$${target%/*}; arch=$${target#*/}; out=$(BIN)/release/$${program}_$${os}_$$arch; \
+			if [ $$os = windows ]; then out=$$out.exe; fi; \
+			echo "release: $$out"; \
+			GOOS=$$os GOARCH=$$arch $(RELEASE) -o $$out ./cmd/$$program; \
+		done; \
 	done
-	@sum=$$(command -v sha256sum || echo 'shasum -a 256'); cd $(BIN)/release && $$sum baton-segment_* >SHA256SUMS
+	@sum=$$(command -v sha256sum || echo 'shasum -a 256'); cd $(BIN)/release && $$sum $(PROGRAMS:=_*) >SHA256SUMS
 	@if command -v syft >/dev/null; then \
-		set -e; for program in $(BIN)/release/baton-segment_*; do syft scan "file:$$program" -o "spdx-json=$$program.sbom.json"; done; \
+		set -e; for program in $(addprefix $(BIN)/release/,$(PROGRAMS:=_*)); do syft scan "file:$$program" -o "spdx-json=$$program.sbom.json"; done; \
 	else \
 		echo "release: SBOM SKIPPED: it needs syft, and this machine does not have it"; \
 	fi

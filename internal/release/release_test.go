@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // The fields of .goreleaser.yaml. Any other field is an error.
@@ -15,12 +17,12 @@ type (
 		Version     int
 		ProjectName string `yaml:"project_name"`
 		Builds      []struct {
-			Main         string
-			Env          []string
-			Goos, Goarch []string
-			Flags        []string
-			Ldflags      []string
-			ModTimestamp string `yaml:"mod_timestamp"`
+			ID, Binary, Main string
+			Env              []string
+			Goos, Goarch     []string
+			Flags            []string
+			Ldflags          []string
+			ModTimestamp     string `yaml:"mod_timestamp"`
 		}
 		Archives []struct {
 			Formats         []string
@@ -55,8 +57,18 @@ func setting(t *testing.T, name string) string {
 func TestGoreleaser_BuildsAsMakeReleaseSnapshot(t *testing.T) {
 	t.Parallel()
 	config := readYAML[goreleaser](t, repository, ".goreleaser.yaml")
-	if len(config.Builds) != 1 {
-		t.Fatalf("%d builds, want 1", len(config.Builds))
+	var programs []string
+	for _, build := range config.Builds {
+		programs = append(programs, build.ID)
+		if build.Binary != build.ID || build.Main != "./cmd/"+build.ID || build.ModTimestamp != "{{ .CommitTimestamp }}" {
+			t.Errorf("goreleaser builds %s of %s with the time %s", build.Binary, build.Main, build.ModTimestamp)
+		}
+		if diff := cmp.Diff(config.Builds[0].Ldflags, build.Ldflags); diff != "" {
+			t.Errorf("goreleaser builds %s in another way:\n%s", build.ID, diff)
+		}
+	}
+	if want := setting(t, "PROGRAMS"); strings.Join(programs, " ") != want {
+		t.Errorf("goreleaser builds %v, make release-snapshot %s", programs, want)
 	}
 	build := config.Builds[0]
 	var targets []string
@@ -73,9 +85,6 @@ func TestGoreleaser_BuildsAsMakeReleaseSnapshot(t *testing.T) {
 	if want := setting(t, "RELEASE"); command != want {
 		t.Errorf("goreleaser builds with %s, make release-snapshot with %s", command, want)
 	}
-	if build.Main != "./cmd/baton-segment" || build.ModTimestamp != "{{ .CommitTimestamp }}" {
-		t.Errorf("goreleaser builds %s with the time %s", build.Main, build.ModTimestamp)
-	}
 	if config.Checksum.NameTemplate != "SHA256SUMS" || len(config.Sboms) != 1 {
 		t.Errorf("a release lacks checksums or SBOMs: %+v, %+v", config.Checksum, config.Sboms)
 	}
@@ -89,17 +98,20 @@ func TestGoreleaser_BuildsAsMakeReleaseSnapshot(t *testing.T) {
 	}
 }
 
-// The checksums are those of the programs, and a program prints its version.
+// The checksums are those of the programs, and each program prints its version.
 func TestReleaseSnapshot(t *testing.T) {
 	t.Parallel()
-	program := released(t)
-	sum := sha256.Sum256([]byte(read(t, program)))
-	want := fmt.Sprintf("%x  %s\n", sum, filepath.Base(program))
-	if got := read(t, filepath.Dir(program), "SHA256SUMS"); got != want {
-		t.Errorf("SHA256SUMS is %q, want %q", got, want)
+	folder := filepath.Dir(released(t))
+	want := ""
+	for _, name := range strings.Fields(setting(t, "PROGRAMS")) {
+		program := filepath.Join(folder, name+"_"+strings.ReplaceAll(target(), "/", "_"))
+		want += fmt.Sprintf("%x  %s\n", sha256.Sum256([]byte(read(t, program))), filepath.Base(program))
+		if got := mustRun(t, "", nil, program, "--version"); !strings.HasSuffix(got, " "+version+"\n") {
+			t.Errorf("%s: version %q, want %s", name, got, version)
+		}
 	}
-	if got := mustRun(t, "", nil, program, "--version"); !strings.HasSuffix(got, " "+version+"\n") {
-		t.Errorf("version %q, want %s", got, version)
+	if got := read(t, folder, "SHA256SUMS"); got != want {
+		t.Errorf("SHA256SUMS is %q, want %q", got, want)
 	}
 }
 
