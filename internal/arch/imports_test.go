@@ -27,6 +27,7 @@ var layout = map[string]struct {
 	},
 	"segmentapi/internal/pacing": {}, // The standard library only.
 	"segmentapi/access": {
+		modules:  []string{"golang.org/x/sync"}, // It reads users and groups in parallel.
 		packages: []string{"segmentapi"},
 		never:    []string{batonSDK, "connector", "internal/sim"},
 	},
@@ -61,6 +62,21 @@ var layout = map[string]struct {
 			"google.golang.org/protobuf",
 		},
 		packages: []string{"connector"},
+		never:    []string{"internal/sim"},
+	},
+	"connector/syncfile": {
+		modules:  []string{batonSDK, "google.golang.org/protobuf"},
+		packages: []string{"segmentapi", "segmentapi/access"},
+		never:    []string{"internal/sim"},
+	},
+	"cmd/segment-iam": {
+		modules: []string{
+			"github.com/agnivade/levenshtein",
+			"github.com/jedib0t/go-pretty/v6",
+			"github.com/spf13/cobra",
+			"golang.org/x/term",
+		},
+		packages: []string{"connector/syncfile", "segmentapi", "segmentapi/access"},
 		never:    []string{"internal/sim"},
 	},
 	"cmd/baton-segment": {
