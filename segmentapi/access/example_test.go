@@ -1,0 +1,60 @@
+package access_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/baton-segment/baton-segment/segmentapi/access"
+	"github.com/baton-segment/baton-segment/segmentapi/segmentapitest"
+)
+
+// Who reaches a source, and through what.
+func ExampleSnapshot_Who() {
+	server := segmentapitest.Start() // In the place of Segment.
+	defer server.Close()
+	snapshot, err := access.Read(context.Background(), server.Client, access.ReadOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, match := range snapshot.Find("order-service-dev", access.TypeSource) {
+		for _, path := range snapshot.Who(match.Thing) {
+			fmt.Println(path.Person.Name, "is", path.Role.Name, "on", path.HeldOn.Type, path.HeldOn.Name)
+		}
+	}
+	// Output:
+	// Ada Lindqvist is Workspace Owner on workspace Velo Northwind
+	// Bruno Castellano is Workspace Owner on workspace Velo Northwind
+	// Hana Novakova is Source Read-only on workspace Velo Northwind
+	// Ivan Petrov is Source Read-only on workspace Velo Northwind
+	// Kwame Asante is Source Admin on source order-service-dev
+	// Nadia Rahman is Source Admin on label environment=dev
+	// Rosa Jimenez is Source Read-only on workspace Velo Northwind
+}
+
+// Who gained or lost what between two readings.
+func ExampleDiff() {
+	server := segmentapitest.Start()
+	defer server.Close()
+	ctx := context.Background()
+	before, err := access.Read(ctx, server.Client, access.ReadOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	group := before.Find("Security Auditors", access.TypeGroup)[0]
+	if _, err = server.Client.Groups.AddMembers(ctx, group.ID, "jonas.weber@example.com"); err != nil {
+		log.Fatal(err)
+	}
+	after, err := access.Read(ctx, server.Client, access.ReadOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, path := range access.Diff(before, after).Gained {
+		fmt.Println(path.Person.Name, "gained", path.Role.Name, "on", path.HeldOn.Name)
+	}
+	// Output:
+	// Jonas Weber gained Member on Security Auditors
+	// Jonas Weber gained Source Read-only on Velo Northwind
+	// Jonas Weber gained Tracking Plan Read-only on Velo Northwind
+	// Jonas Weber gained Warehouse Destination Read-only on Velo Northwind
+}
