@@ -149,6 +149,12 @@ func hostileWarehouses() []Warehouse {
 		warehouse("warehouse-object-for-a-name", map[string]any{"value": "SECRET-warehouse-name"}),
 		warehouse("warehouse-unicode-name", unicodeName),
 		warehouse("warehouse-long-name", longName()),
+		// Names that are JSON, as in real workspaces, and names that only look so.
+		warehouse("warehouse-quoted-name", `"Quoted \"Warehouse\" \u00e9"`),
+		warehouse("warehouse-quoted-nothing", `""`),
+		warehouse("warehouse-quote-open", `"Open`),
+		warehouse("warehouse-quotes-within", `"North" and "South"`),
+		warehouse("warehouse-name-of-digits", "42"),
 		warehouse("warehouse-nothing-but-an-id", nil),
 	}
 	last := &warehouses[len(warehouses)-1]
@@ -177,6 +183,8 @@ func hostileFunctions() []Function {
 	return []Function{
 		function("sfnc_null_name", "SOURCE", nil),
 		function("sfnc_empty_name", "SOURCE", name("")),
+		function("sfnc_blank_name", "SOURCE", name(blank)),
+		// Segment appends the workspace's name, even to a blank one.
 		function("dfn_blank_name", "DESTINATION", name(blank)),
 		function("dfn_unicode_name", "DESTINATION", name(unicodeName)),
 		function("dfn_long_name", "DESTINATION", name(longName())),
