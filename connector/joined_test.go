@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,9 +11,11 @@ import (
 	"time"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/types/sessions"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
@@ -255,12 +258,25 @@ func TestList_InvitesNeedTheUsers(t *testing.T) {
 	}
 }
 
+// A boundedStore refuses values that are too large for one message, as the SDK's does.
+type boundedStore struct{ *statetest.Memory }
+
+func (b boundedStore) SetMany(ctx context.Context, values map[string][]byte, opts ...sessions.SessionStoreOption) error {
+	for key, value := range values {
+		if len(value) > sessions.MaxSessionStoreSizeLimit {
+			return fmt.Errorf("the value of %s has %d bytes", key, len(value))
+		}
+	}
+	return b.Memory.SetMany(ctx, values, opts...)
+}
+
 // The rows of both lists survive values that are too large for the session store.
 func TestList_UsersTooLargeToKeep(t *testing.T) {
 	t.Parallel()
 	ws := joined()
 	ws.Users[1].Name = strings.Repeat("n", 4<<20)
 	f := newFixture(t, ws)
+	f.session = boundedStore{statetest.New()}
 	var ids []string
 	for _, rows := range [][]*v2.Resource{must(f.listType(t.Context(), typeInvite))(t), must(f.listType(t.Context(), typeUser))(t)} {
 		for _, r := range rows {
