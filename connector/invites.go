@@ -26,8 +26,8 @@ var (
 	_ connectorbuilder.ResourceDeleterV2             = (*inviteSyncer)(nil)
 )
 
-// List returns the invites that are pending: those whose address is no user's. It makes
-// one request at most. Without a session store it returns all invites.
+// List returns the invites that are pending: those whose address is no user's. A page
+// makes one request at most. Without a session store List returns all invites.
 func (i *inviteSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
 	invites := listing[string]{
 		kind: i.kind,

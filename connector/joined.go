@@ -10,11 +10,12 @@ import (
 
 // Segment may list an invite after it was accepted. The person is a user by then, and
 // must not be in the file a second time, so the list of invites needs that of users. The
-// SDK reads both at any time and in any order: whichever needs a page of users first asks
-// for it and keeps it, the other takes it.
+// SDK reads both lists at any time and in any order. The first of them that needs a page
+// of users asks for it and keeps it in the session, and the other takes it from there, so
+// that each page is asked for once.
 
-// The parts of the list of invites. The invites are read before the users: a person who
-// accepts in between is left out of neither. They are returned last.
+// The parts of the list of invites, after phaseInvites. The invites are read before the
+// users: a person who accepts in between is in one list at least. They are returned last.
 const (
 	phaseUsers   = "users"
 	phasePending = "pending"

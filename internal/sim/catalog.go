@@ -137,8 +137,9 @@ func (c *call) function(f Function) wireFunction {
 
 // functionName returns a display name with the workspace's in parentheses after it, for
 // the types of functions to which Segment appends that. Segment's provider for Terraform
-// undoes it for these three types, and its test shows the form (function_resource.go,
-// function_resource_test.go).
+// ignores the difference for these three types, and a test of it shows the form
+// (function_resource.go, function_resource_test.go). It is an assumption that an empty
+// name gets it as well.
 func (c *call) functionName(f Function) *string {
 	switch f.ResourceType {
 	case "DESTINATION", "INSERT_DESTINATION", "INSERT_SOURCE":

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Two types may need the same list of Segment's. The one that asks for a page first
-// keeps it, and the other takes it.
+// Two types may need the same list of Segment's. The first that asks for a page keeps
+// it, and the other takes it.
 
 // A Page is one page of a list of Segment's.
 type Page[V any] struct {
@@ -126,8 +126,7 @@ func KeptPage[V any](ctx context.Context, s Sync, typeID, list, cursor string) (
 }
 
 // Turn waits for the one turn that this process has and returns the function that gives
-// it back. Who looks for a kept page and then asks for it does both in one turn, so that
-// a page is asked for once.
+// it back. To ask for each page once, look for a kept page and ask Segment in one turn.
 func (s Sync) Turn(ctx context.Context) (func(), error) {
 	t := s.tracker
 	t.mu.Lock()
