@@ -15,7 +15,7 @@ import (
 // that each page is asked for once.
 
 // The parts of the list of invites, after phaseInvites. The invites are read before the
-// users: a person who accepts in between is in one list at least. They are returned last.
+// users, because without any there is nothing to compare. They are returned last.
 const (
 	phaseUsers   = "users"
 	phasePending = "pending"
