@@ -215,7 +215,7 @@ func TestCreateAccount_InvalidProfile(t *testing.T) {
 		"a list for a role":     {eve("role", []any{"src"}), nil, codes.InvalidArgument, "the field role of the profile must be a text"},
 		"a number for groups":   {eve("groups", 1.0), nil, codes.InvalidArgument, "the field groups of the profile must be a list of texts"},
 		"numbers in groups":     {eve("groups", []any{"g1", 2.0}), nil, codes.InvalidArgument, "the field groups of the profile must be a list of texts"},
-		"an unknown role":       {eve("role", "Sourcerer"), nil, codes.InvalidArgument, `"Sourcerer"; there are: Functions Admin, Minimal Workspace Access, Source Admin, Twice, Twice, Unify and Engage Admin,`},
+		"an unknown role":       {eve("role", "Sourcerer"), nil, codes.InvalidArgument, `"Sourcerer"; there are: Entities Admin, Functions Admin, Minimal Workspace Access, Source Admin, Twice, Twice, Unify and Engage Admin,`},
 		"an ambiguous role":     {eve("role", "twice"), nil, codes.InvalidArgument, `"twice" is the name of several, so give one of the ids t1, t2`},
 		"an unknown group":      {eve("groups", "g1,gone"), nil, codes.InvalidArgument, `"gone"; there are: Owners, Same, Same, g2`},
 		"an ambiguous group":    {eve("groups", []any{"SAME"}), nil, codes.InvalidArgument, `"SAME" is the name of several, so give one of the ids s1, s2`},

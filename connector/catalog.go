@@ -63,7 +63,7 @@ type typed struct {
 }
 
 // ResourceType describes the type.
-func (t typed) ResourceType(context.Context) *v2.ResourceType { return t.kind.message() }
+func (t typed) ResourceType(context.Context) *v2.ResourceType { return t.kind.described() }
 
 // Entitlements returns none: the SDK asks for those of users and groups only.
 func (typed) Entitlements(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {

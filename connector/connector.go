@@ -8,9 +8,9 @@
 // from lists in the session store of the sync, so that a sync may span processes.
 // Give it a store: without one it reads every user and group twice, asks for the
 // roles once for each type that roles are held on, and cannot tell which resources
-// and invites the lists left out, nor that a pending member of a group has joined.
-// A role on a resource that was left out then has a grant, but no row for the
-// resource and the entitlement.
+// and invites the lists left out, nor that an invited person or a pending member of
+// a group has joined. A role on a resource that was left out then has a grant, but no
+// row for the resource and the entitlement.
 package connector
 
 import (

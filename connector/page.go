@@ -99,7 +99,10 @@ type listing[T any] struct {
 	page  func(ctx context.Context, part string, opts segmentapi.ListOptions) (*segmentapi.Page[T], error)
 	// unknown reports that a workspace does not know a part, and so has no rows of
 	// it. It may be nil.
-	unknown  func(part string, err error) bool
+	unknown func(part string, err error) bool
+	// shown selects the rows of a page that become resources, and returns how many of
+	// the page count as rows of the list. It may be nil: then all do.
+	shown    func(ctx context.Context, s syncstate.Sync, part string, rows []T) ([]T, int, error)
 	resource resourceFunc[T]
 	// email returns the e-mail by which other calls refer to a row. It may be nil.
 	email func(T) string
@@ -130,11 +133,17 @@ func (l listing[T]) read(ctx context.Context, c *Connector, opts rs.SyncOpAttrs)
 	if err != nil {
 		return nil, nil, err
 	}
-	resources, err := l.store(ctx, s, workspace, page.Items)
+	shown, rows := page.Items, len(page.Items)
+	if l.shown != nil {
+		if shown, rows, err = l.shown(ctx, s, token.Phase, page.Items); err != nil {
+			return nil, nil, err
+		}
+	}
+	resources, err := l.store(ctx, s, workspace, shown)
 	if err != nil {
 		return nil, nil, err
 	}
-	token.Rows += len(resources)
+	token.Rows += rows
 	s.Count(l.kind.id, len(resources))
 	if page.Next != "" {
 		next, followErr := token.follow(l.what(), page.Next)

@@ -54,7 +54,7 @@ func TestGuideTables(t *testing.T) {
 		t.Parallel()
 	}
 	text, _ := document(t, guide)
-	for _, rows := range [][]string{capabilityRows(t), settingRows(t)} {
+	for _, rows := range [][]string{capabilityRows(t), requestRows(t), settingRows(t)} {
 		text = withTable(t, text, rows)
 	}
 	golden(t, filepath.Join(repository, guide), text)
@@ -90,15 +90,40 @@ func selfDescription(t *testing.T, command string, into any) {
 	}
 }
 
-func capabilityRows(t *testing.T) []string {
+// A typeDescription is what the program says of a resource type.
+type typeDescription struct {
+	ResourceType struct{ ID, DisplayName string } `json:"resourceType"`
+	Capabilities []string                         `json:"capabilities"`
+	Permissions  struct {
+		Permissions []struct{ Permission string }
+	} `json:"permissions"`
+}
+
+func describedTypes(t *testing.T) []typeDescription {
 	t.Helper()
 	var described struct {
-		ResourceTypeCapabilities []struct {
-			ResourceType struct{ ID, DisplayName string } `json:"resourceType"`
-			Capabilities []string                         `json:"capabilities"`
-		} `json:"resourceTypeCapabilities"`
+		ResourceTypeCapabilities []typeDescription `json:"resourceTypeCapabilities"`
 	}
 	selfDescription(t, "capabilities", &described)
+	return described.ResourceTypeCapabilities
+}
+
+// requestRows returns the table of the requests that each type needs.
+func requestRows(t *testing.T) []string {
+	t.Helper()
+	rows := [][]string{{"Resource", "Requests"}}
+	for _, r := range describedTypes(t) {
+		var requests []string
+		for _, p := range r.Permissions.Permissions {
+			requests = append(requests, "`"+p.Permission+"`")
+		}
+		rows = append(rows, []string{r.ResourceType.DisplayName + "s", strings.Join(requests, ", ")})
+	}
+	return tableRows(rows)
+}
+
+func capabilityRows(t *testing.T) []string {
+	t.Helper()
 	columns := []struct {
 		heading      string
 		capabilities []string
@@ -114,7 +139,7 @@ func capabilityRows(t *testing.T) []string {
 		head = append(head, c.heading)
 	}
 	rows := [][]string{head}
-	for _, r := range described.ResourceTypeCapabilities {
+	for _, r := range describedTypes(t) {
 		cells := []string{r.ResourceType.DisplayName + "s"}
 		shown := 0
 		for _, c := range columns {
@@ -381,6 +406,7 @@ func messageCases(t *testing.T) map[string]messageCase {
 				addMember("g-members", "late@example.com")(ws)
 			},
 		},
+		"left out: invites whose address is a user's":                 {workspace: sim.Hostile},
 		"permissions of a kind that is not shown: no grants for them": {workspace: sim.Hostile},
 		"retrying operation":       {fault: busy},
 		"reading users and groups": {fault: once(sim.Fault{Operation: "getUser", Kind: sim.FaultDelay, Delay: 11 * time.Second})},

@@ -135,13 +135,8 @@ type Row struct {
 
 // AddRows keeps rows of a type's list.
 func (s Sync) AddRows(ctx context.Context, typeID string, rows []Row) error {
-	t, unlock := s.track()
-	_, begun := t.marks[Begun(typeID)]
-	unlock()
-	if !begun { // Before the rows, so that BeginList finds those of an interrupted call.
-		if err := s.Mark(ctx, Begun(typeID), 1); err != nil {
-			return err
-		}
+	if err := s.begin(ctx, typeID); err != nil {
+		return err
 	}
 	values := make(map[string]string, 2*len(rows))
 	for _, row := range rows {
@@ -150,6 +145,18 @@ func (s Sync) AddRows(ctx context.Context, typeID string, rows []Row) error {
 	}
 	_, err := setMany(ctx, s, partRows(typeID), values)
 	return err
+}
+
+// begin sets the mark Begun, before anything is kept, so that BeginList finds what an
+// interrupted call kept.
+func (s Sync) begin(ctx context.Context, typeID string) error {
+	t, unlock := s.track()
+	_, begun := t.marks[Begun(typeID)]
+	unlock()
+	if begun {
+		return nil
+	}
+	return s.Mark(ctx, Begun(typeID), 1)
 }
 
 // AddEmails keeps who has which e-mail, of rows that no list returned.
