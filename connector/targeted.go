@@ -102,7 +102,7 @@ func (c *Connector) subjectGrants(
 	if targeted, err := isTargeted(ctx, s); err != nil {
 		return nil, nil, err
 	} else if targeted {
-		c.references.add(s.ID(), grants.held)
+		c.references.add(s.ID(), grants)
 	}
 	return grants.page(token)
 }
@@ -143,21 +143,27 @@ func heldGrants(holders []holder) []heldGrant {
 type references struct {
 	mu     sync.Mutex
 	syncID string
-	held   map[[2]string]holding
+	// held has what a role is held on, and other resources without a value.
+	held map[[2]string]*holding
 }
 
-func (r *references) add(syncID string, grants []heldGrant) {
+func (r *references) add(syncID string, grants subjectGrants) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.held == nil || r.syncID != syncID {
-		r.syncID, r.held = syncID, map[[2]string]holding{}
+		r.syncID, r.held = syncID, map[[2]string]*holding{}
 	}
-	for _, g := range grants {
-		r.held[[2]string{g.Type, g.ID}] = g.holding
+	for _, g := range grants.memberships {
+		id := g.GetEntitlement().GetResource().GetId()
+		r.held[[2]string{id.GetResourceType(), id.GetResource()}] = nil
+	}
+	for _, g := range grants.held {
+		r.held[[2]string{g.Type, g.ID}] = &g.holding
 	}
 }
 
-func (r *references) find(syncID string, id *v2.ResourceId) (holding, bool) {
+// find reports whether a resource is a reference, and what is held of it.
+func (r *references) find(syncID string, id *v2.ResourceId) (*holding, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h, found := r.held[[2]string{id.GetResourceType(), id.GetResource()}]
@@ -170,14 +176,15 @@ func (r *references) find(syncID string, id *v2.ResourceId) (holding, bool) {
 // resource that a role is held on gets the row that a full sync gives it.
 func (c *Connector) missingRow(ctx context.Context, id *v2.ResourceId, what string) (*v2.Resource, error) {
 	syncID := targetedSync(ctx)
-	if syncID == "" {
+	held, reference := c.references.find(syncID, id)
+	if syncID == "" || reference && held == nil {
 		return nil, status.Errorf(codes.NotFound, "%s: Segment does not have it", what)
 	}
 	workspace, err := c.workspaceID(ctx, c.patient)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if held, ok := c.references.find(syncID, id); ok {
+	case reference:
 		return held.unlistedResource(workspace)
 	}
 	return nil, status.Errorf(codes.FailedPrecondition, "%s: correct its id, or leave it out", noSuch(workspace, id))

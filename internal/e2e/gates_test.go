@@ -248,7 +248,8 @@ func (o outcome) verdict() string {
 
 // message returns the connector's part of the error.
 func (o outcome) message() string {
-	parts := strings.Split(o.err.Error(), "desc = ")
+	first, _, _ := strings.Cut(o.err.Error(), "\n") // The others are workers that it has cancelled.
+	parts := strings.Split(first, "desc = ")
 	return strings.TrimPrefix(parts[len(parts)-1], "error: listing resources failed: ")
 }
 
