@@ -116,17 +116,24 @@ func askTwice[T any](ctx context.Context, c *Connector, what string, do func(con
 	if !notFound(err) {
 		return answer, nil, err
 	}
-	timer := time.NewTimer(recheckAfter)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return answer, nil, status.FromContextError(ctx.Err()).Err()
+	if err = waitForRecheck(ctx); err != nil {
+		return answer, nil, err
 	}
 	if answer, err = ask(ctx, c, what, do); notFound(err) {
 		return answer, err, nil
 	}
 	return answer, nil, err
+}
+
+func waitForRecheck(ctx context.Context) error {
+	timer := time.NewTimer(recheckAfter)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return status.FromContextError(ctx.Err()).Err()
+	}
 }
 
 // vanish keeps that a subject has gone since it was listed, and counts it.

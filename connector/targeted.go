@@ -39,11 +39,19 @@ func (c *Connector) groupsInTargetedSync(ctx context.Context, s syncstate.Sync, 
 	if targeted, err := isTargeted(ctx, s); !targeted || err != nil {
 		return nil, err
 	}
-	what := "listing the groups of user " + userID
 	list := func(ctx context.Context, opts segmentapi.ListOptions) (*segmentapi.Page[segmentapi.Group], error) {
 		return c.client.Users.ListGroups(ctx, userID, opts)
 	}
-	groups, err := allRows(ctx, c, what, list, func(g segmentapi.Group) syncstate.Row { return syncstate.Row{ID: g.ID} })
+	read := func() ([]syncstate.Row, error) {
+		return allRows(ctx, c, "listing the groups of user "+userID, list, func(g segmentapi.Group) syncstate.Row { return syncstate.Row{ID: g.ID} })
+	}
+	groups, err := read()
+	if notFound(err) { // The user was found a moment ago, so it may be a replica that lags.
+		if err = waitForRecheck(ctx); err != nil {
+			return nil, err
+		}
+		groups, err = read()
+	}
 	if len(groups) == 0 && notInPlan(err) {
 		logSkipped(ctx, typeGroup, err.Error())
 		return nil, s.Skip(ctx, typeGroup, typeGroup)
