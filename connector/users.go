@@ -76,12 +76,8 @@ func (u *userSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpA
 	if err != nil || sub.gone() {
 		return nil, nil, err
 	}
-	return subjectGrants{
-		id:          r.GetId(),
-		workspace:   workspace,
-		permissions: sub.Permissions,
-		memberships: []*v2.Grant{newGrant(typeWorkspace, workspace, slugMember, r.GetId())},
-	}.page(ctx, s, token)
+	memberships := []*v2.Grant{newGrant(typeWorkspace, workspace, slugMember, r.GetId())}
+	return u.c.subjectGrants(ctx, s, r.GetId(), workspace, sub, memberships, token)
 }
 
 func (u *userSyncer) detail(ctx context.Context, id string) ([]segmentapi.Permission, error) {

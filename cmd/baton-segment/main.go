@@ -92,7 +92,7 @@ func (p *process) connector(ctx context.Context, cfg *config.Segment, opts cli.R
 	if err != nil {
 		return nil, err
 	}
-	server, err := connectorbuilder.NewConnector(ctx, c, connectorbuilder.WithSessionStore(opts.SessionStore))
+	server, err := connector.NewServer(ctx, c, connectorbuilder.WithSessionStore(opts.SessionStore))
 	if err != nil {
 		return nil, err
 	}

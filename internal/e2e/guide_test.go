@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -283,6 +284,8 @@ type messageCase struct {
 	env, args []string
 	// noFile is set if there is no file yet.
 	noFile bool
+	// endless makes a list go on with empty pages.
+	endless bool
 }
 
 // closedAddress returns an address on which no process listens.
@@ -347,6 +350,12 @@ func messageCases(t *testing.T) map[string]messageCase {
 		"the list cannot be continued from here: start afresh, with a new file": {
 			fault: sim.Fault{Operation: "listUsers", Kind: sim.FaultExpiredCursor}, args: small,
 		},
+		"after ... pages, of which the last ... are empty, there is still no end": {endless: true},
+		"this token does not see permissions (a workspace always has an owner)": {
+			options: []sim.Option{sim.WithNormalizing(sim.NormalizeOmitsPermissions)},
+		},
+		"workspace ... has no user ...: correct its id, or leave it out":               {args: []string{"--sync-resources", "bid:r:user/ann@example.com"}},
+		"there is no resource type ..., so no":                                         {args: []string{"--sync-resources", "bid:r:users/u-ann"}},
 		"users and groups have gone since they were listed: too much would be missing": {fault: failing("getUser", http.StatusNotFound)},
 
 		"no other Workspace Owner found: give the role Workspace Owner to another user first": {
@@ -400,6 +409,9 @@ func messageCases(t *testing.T) map[string]messageCase {
 
 		"skipped: the workspace's plan or a feature is missing":                 {options: gate},
 		"not in the file, because the workspace's plan or a feature is missing": {options: gate},
+		"in the file without grants: who has access, and what an invite gives, come with users and groups": {
+			args: []string{"--sync-resources", "bid:r:source/s1"},
+		},
 		"left out: members of groups that the list of users does not have": {
 			operation: "listUsersFromUserGroup", before: func(ws *sim.Workspace) {
 				ws.Users = append(ws.Users, sim.User{ID: "u-late", Email: "late@example.com"})
@@ -461,6 +473,9 @@ func (c messageCase) deploy(t *testing.T) deployment {
 	if len(c.args) > 0 && !c.noFile {
 		d = newDeployment(t, workspace(), sharedSync(t, workspace()), c.options...)
 	}
+	if c.endless {
+		d.URL = endlessRoles(t, d.Server.Server)
+	}
 	if c.since != nil {
 		d.Update(c.since)
 	}
@@ -475,4 +490,23 @@ func (c messageCase) deploy(t *testing.T) deployment {
 		}
 	}
 	return d
+}
+
+// endlessRoles serves the workspace with a list of roles that goes on with empty pages
+// and new cursors, and returns its address. Validate, which asks for one role, sees the
+// list as it is.
+func endlessRoles(t *testing.T, s *sim.Server) string {
+	t.Helper()
+	var asked atomic.Int64
+	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/roles" || r.URL.Query().Get("pagination[count]") == "1" {
+			s.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		n := asked.Add(1)
+		fmt.Fprintf(w, `{"data":{"roles":[],"pagination":{"current":"%d","next":"%d"}}}`, n, n+1)
+	}))
+	t.Cleanup(listener.Close)
+	return listener.URL
 }

@@ -15,11 +15,11 @@ import (
 
 // For any workspace, page size and number of workers, the file has exactly the
 // rows of the oracle, passes the SDK's invariants, and the sync makes exactly the
-// requests of the formula.
+// requests of the formula. It fails if it sees no owner.
 func TestAnyWorkspaceSyncsExactly(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	cases := 0
+	cases, ownerless := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		ws := drawWorkspace(t)
 		t.Logf("the workspace:\n%s", describe(ws))
@@ -43,11 +43,25 @@ func TestAnyWorkspaceSyncsExactly(t *testing.T) {
 		s := serve(t, ws, opts...)
 		cases++
 		file := filepath.Join(dir, fmt.Sprintf("%d.c1z", cases))
-		syncInProcess(t, s, file, pageSize, sdksync.WithWorkerCount(workers), sdksync.WithFailFastInvariants(), sdksync.WithSyncResourceTypes(types))
+		syncOpts := []sdksync.SyncOpt{sdksync.WithWorkerCount(workers), sdksync.WithFailFastInvariants(), sdksync.WithSyncResourceTypes(types)}
+		if seesNoOwner(ws, types) {
+			ownerless++
+			checkNoOwner(t, newRunner(t.Context(), t, s, pageSize).Sync(t.Context(), file, syncOpts...))
+			return
+		}
+		syncInProcess(t, s, file, pageSize, syncOpts...)
 		compare(t, expected(ws, types), readFile(t, file).contents(t))
 		compareRequests(t, requests, s.requests(t))
 	})
-	t.Logf("%d workspaces", cases)
+	t.Logf("%d workspaces, of which %d show no owner", cases, ownerless)
+}
+
+// checkNoOwner fails the test unless the error says that no owner is seen.
+func checkNoOwner(t testingT, err error) {
+	t.Helper()
+	if o := (outcome{err: err}); err == nil || o.verdict() != failsFailedPrecondition || !strings.Contains(err.Error(), noOwnerMessage) {
+		t.Errorf("a sync that sees no owner ends with %v", err)
+	}
 }
 
 // drawWorkspace draws all rows that a sync reads. It draws from few names, so that
@@ -95,6 +109,12 @@ func drawWorkspace(t *rapid.T) *sim.Workspace {
 			Members:     rapid.SliceOfN(rapid.SampledFrom(drawnEmails()), 0, 4).Draw(t, "members of "+id),
 			Permissions: drawPermissions(t, id),
 		})
+	}
+	// A workspace has an owner. One in a few does not show it.
+	if len(ws.Users) > 0 && rapid.SampledFrom([]bool{true, true, true, false}).Draw(t, "shows an owner") {
+		owner := sim.Permission{RoleID: "owner", RoleName: ownerName, Resources: []sim.Resource{{ID: "ws", Type: "WORKSPACE"}}}
+		u := rapid.IntRange(0, len(ws.Users)-1).Draw(t, "owner")
+		ws.Users[u].Permissions = append(ws.Users[u].Permissions, owner)
 	}
 	return ws
 }
