@@ -51,7 +51,7 @@ func execute[T any](ctx context.Context, c *Client, op call, do func(context.Con
 		fail.Details = c.transport.details(resp.Body)
 		if resp.StatusCode == http.StatusTooManyRequests {
 			opens := c.transport.opens(op.method)
-			return nil, nil, &RateLimitError{Wait: max(time.Until(opens), 0), Reset: opens, err: fail}
+			return nil, nil, &RateLimitError{Wait: max(time.Until(opens), 0), Reset: opens, err: fail, tooManyAtOnce: st.tooManyAtOnce}
 		}
 		return nil, nil, fail
 	case !api.JsonCheck.MatchString(resp.Header.Get("Content-Type")) && (err != nil || out != nil): // The official client would read XML.

@@ -101,6 +101,9 @@ type listing[T any] struct {
 // removed and the cursor is beyond the end, the page is empty and the last.
 func page[T, W any](c *call, key string, l listing[T], row func(T) W) (reply, *problem) {
 	w, p := parseWindow(c.query, l.numbering)
+	if p == nil && w.count > c.maxCount {
+		p = countRefused(c.maxCount)
+	}
 	if p != nil {
 		return reply{}, p
 	}
