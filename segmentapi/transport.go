@@ -44,6 +44,8 @@ type callState struct {
 	// goes to body, and the official client gets an empty one.
 	decodes bool
 	body    []byte
+	// list is set if the answer may be as large as a list.
+	list bool
 }
 
 type callKey struct{}
@@ -134,7 +136,7 @@ func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLa
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	st := stateOf(req.Context())
 	if st == nil { // A request through Raw.
-		st = &callState{operation: "raw"}
+		st = &callState{operation: "raw", list: true}
 	}
 	if t.dryRun && req.Method != http.MethodGet {
 		return nil, fmt.Errorf("%s %s was not sent: this is a dry run", req.Method, req.URL.Path)
@@ -280,7 +282,7 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := a.base.RoundTrip(req)
 	var body []byte
 	if err == nil {
-		body, err = readBody(resp, a.maxBody)
+		body, err = a.read(resp, st)
 	}
 	if a.logger.Enabled(ctx, slog.LevelDebug) {
 		log := a.logger.With("operation", st.operation, "method", req.Method, "path", req.URL.Path, "attempt", st.attempts, "duration", time.Since(start))
@@ -314,6 +316,46 @@ func (a *attempt) CloseIdleConnections() {
 	if c, ok := a.base.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
+}
+
+const (
+	// maxDetail is the largest answer about one object, in bytes. One with 20,000 scopes is
+	// about 2 MB.
+	maxDetail = 16 << 20
+	// maxDetailValues and maxListValues are how many values, such as the fields of all
+	// rows, an answer may have. Memory for decoding depends on that, and not on bytes: two
+	// bytes may become a row of 80.
+	maxDetailValues = 400_000
+	maxListValues   = 2_000_000
+)
+
+// read reads the body of an answer. An error is final if it is errTooLarge.
+func (a *attempt) read(resp *http.Response, st *callState) ([]byte, error) {
+	bytes, values := a.maxBody, maxListValues
+	if !st.list {
+		bytes, values = min(bytes, maxDetail), maxDetailValues
+	}
+	body, err := readBody(resp, bytes)
+	if err == nil && countValues(body) > values {
+		err = fmt.Errorf("%w: more than %d values", errTooLarge, values)
+	}
+	return body, err
+}
+
+// countValues returns about how many values JSON has: the commas outside strings.
+func countValues(body []byte) int {
+	n := 0
+	for i, quoted := 0, false; i < len(body); i++ {
+		switch c := body[i]; {
+		case c == '"':
+			quoted = !quoted
+		case c == '\\':
+			i++
+		case c == ',' && !quoted:
+			n++
+		}
+	}
+	return n
 }
 
 func readBody(resp *http.Response, most int64) ([]byte, error) {

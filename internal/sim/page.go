@@ -80,8 +80,13 @@ func unknownCursor() *problem {
 	return invalid("pagination.cursor", "is not a cursor of this list")
 }
 
+// pageParameterKeys are the two spellings of a parameter.
+func pageParameterKeys(name string) []string {
+	return []string{"pagination[" + name + "]", "pagination." + name}
+}
+
 func pageParameter(q url.Values, name string) (string, bool) {
-	for _, key := range []string{"pagination[" + name + "]", "pagination." + name} {
+	for _, key := range pageParameterKeys(name) {
 		if q.Has(key) {
 			return q.Get(key), true
 		}
