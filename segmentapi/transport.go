@@ -320,24 +320,25 @@ func (a *attempt) CloseIdleConnections() {
 
 const (
 	// maxDetail is the largest answer about one object, in bytes. One with 20,000 scopes is
-	// about 2 MB.
+	// about 3 MB.
 	maxDetail = 16 << 20
 	// maxDetailValues and maxListValues are how many values, such as the fields of all
-	// rows, an answer may have. Memory for decoding depends on that, and not on bytes: two
-	// bytes may become a row of 80.
-	maxDetailValues = 400_000
-	maxListValues   = 2_000_000
+	// rows, an answer may have. The memory for decoding depends on them and not on bytes:
+	// a row of two bytes takes 80 and more. An answer with 20,000 scopes has about 120,000
+	// values, and a page of 1000 sources about 100,000.
+	maxDetailValues = 200_000
+	maxListValues   = 1_000_000
 )
 
-// read reads the body of an answer. An error is final if it is errTooLarge.
+// read reads the body of an answer, and refuses one that is too large to decode.
 func (a *attempt) read(resp *http.Response, st *callState) ([]byte, error) {
-	bytes, values := a.maxBody, maxListValues
+	size, values := a.maxBody, maxListValues
 	if !st.list {
-		bytes, values = min(bytes, maxDetail), maxDetailValues
+		size, values = min(size, maxDetail), maxDetailValues
 	}
-	body, err := readBody(resp, bytes)
+	body, err := readBody(resp, size)
 	if err == nil && countValues(body) > values {
-		err = fmt.Errorf("%w: more than %d values", errTooLarge, values)
+		return nil, fmt.Errorf("%w: more than %d values", errTooLarge, values)
 	}
 	return body, err
 }

@@ -93,4 +93,6 @@ func (c *concurrency) accept(sent, now time.Time) {
 }
 
 // found reports whether the search has ended.
-func (c *concurrency) found() bool { return c.most > 0 && c.most == c.accepted && c.most+1 >= c.refused }
+func (c *concurrency) found() bool {
+	return c.most > 0 && c.most == c.accepted && c.most+1 >= c.refused
+}
