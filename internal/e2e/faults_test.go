@@ -404,6 +404,9 @@ func checkFaultKinds(t *testing.T) {
 		}
 	}
 	for _, kind := range sim.FaultKinds() {
+		if kind == sim.FaultEmptyPages || kind == sim.FaultNewCursors {
+			continue // A list ends after so many pages that the tests of segmentapi are about it.
+		}
 		if !slices.ContainsFunc(faultRows(), func(f faultRow) bool { return f.fault.Kind == kind }) {
 			t.Errorf("no row is about the fault %q", kind)
 		}

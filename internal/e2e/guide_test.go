@@ -332,7 +332,7 @@ func messageCases(t *testing.T) map[string]messageCase {
 	gate := []sim.Option{sim.WithoutFeatures(sim.FeatureSpaces)}
 	return map[string]messageCase{
 		"required flag(s) \"token\" not set":                                    {env: []string{"BATON_TOKEN="}},
-		"field region: value must be one of [us eu]":                            {env: []string{"BATON_REGION=mars"}},
+		"field region: value must be one of [us eu US EU eu1]":                  {env: []string{"BATON_REGION=mars"}},
 		"invalid resource type ... in filter":                                   {args: []string{"--sync-resource-types", "users"}},
 		"401 Unauthorized; ... check the token":                                 {env: []string{"BATON_TOKEN=another"}},
 		"403 Forbidden; ... check the token, that the token's role allows this": {fault: failing("listUsers", http.StatusForbidden)},
