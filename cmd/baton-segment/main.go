@@ -37,6 +37,7 @@ const (
 )
 
 func main() {
+	takeOverLoggers()
 	finishRemoval()
 	setMemory()
 	p := newProcess()
