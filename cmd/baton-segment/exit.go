@@ -6,6 +6,7 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/logging/zap/ctxzap"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"google.golang.org/grpc/codes"
 )
 
 // Messages that baton-sdk v0.26.0 logs around the end of a one-shot run.
@@ -14,6 +15,8 @@ const (
 	childCrashed = "connector service quit unexpectedly"
 	taskFailed   = "runner: error processing on-demand task"
 	runnerFailed = "error running connector"
+	// The code follows. If the parent stops, the child can log this for each call.
+	callFinished = "finished unary call with code "
 )
 
 // guardExitCode leaves the exit code to the main goroutine.
@@ -58,14 +61,15 @@ func (g exitGuard) With(fields []zapcore.Field) zapcore.Core {
 }
 
 // Check holds the goroutine that would exit. It also drops the entries that
-// repeat an error which is logged before them and printed after them.
+// repeat an error which is logged before them and printed after them, and those about
+// calls that the caller has given up.
 func (g exitGuard) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	switch {
 	case e.Message == childEnded:
 		g.hold()
 	case e.Message == childCrashed:
 		return g.Core.Check(e, ce).After(e, afterWrite(g.crashed))
-	case e.Message == taskFailed, e.Message == runnerFailed, !g.Core.Enabled(e.Level):
+	case e.Message == taskFailed, e.Message == runnerFailed, e.Message == callFinished+codes.Canceled.String(), !g.Core.Enabled(e.Level):
 		return ce
 	case g.stopped():
 		return ce.AddCore(e, g)

@@ -32,6 +32,7 @@ func TestExitGuard(t *testing.T) {
 	logger.Warn("loud")
 	logger.Error(taskFailed)
 	logger.Error(runnerFailed)
+	logger.Warn(callFinished + "Canceled")
 	if held != 0 || logs.Len() != 1 || logs.All()[0].Message != "loud" {
 		t.Errorf("held %d times, logged %v", held, logs.All())
 	}
@@ -85,6 +86,7 @@ func TestSDK_StringsUnchanged(t *testing.T) {
 		childCommand: "internal/connector/connector.go",
 		taskFailed:   "pkg/connectorrunner/runner.go",
 		runnerFailed: "pkg/cli/commands.go",
+		callFinished: "pkg/ugrpc/logging.go",
 	} {
 		source, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), file))
 		if err != nil {
