@@ -12,6 +12,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"strings"
 	"sync"
@@ -284,6 +285,7 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err == nil {
 		body, err = a.read(resp, st)
 	}
+	err = withoutAnswer(err)
 	if a.logger.Enabled(ctx, slog.LevelDebug) {
 		log := a.logger.With("operation", st.operation, "method", req.Method, "path", req.URL.Path, "attempt", st.attempts, "duration", time.Since(start))
 		if err != nil {
@@ -374,6 +376,24 @@ func readBody(resp *http.Response, most int64) ([]byte, error) {
 		return nil, err
 	}
 	return buf.Bytes(), closeErr
+}
+
+// withoutAnswer returns err without the text that it quotes. If an answer is not HTTP,
+// net/http quotes it, and a broken proxy sends what belongs to other requests, such as
+// write keys. The names in certificates are public.
+func withoutAnswer(err error) error {
+	var certificate *tls.CertificateVerificationError
+	if err == nil || errors.As(err, &certificate) {
+		return err
+	}
+	var header textproto.ProtocolError // Before Go 1.26, it contains the text unquoted.
+	if errors.As(err, &header) {
+		return errors.New("the answer is not HTTP: malformed header")
+	}
+	if start, _, quotes := strings.Cut(err.Error(), `"`); quotes {
+		return errors.New(start + "[...]")
+	}
+	return err
 }
 
 // details reads Segment's error envelope, which the official client decodes for
