@@ -32,7 +32,9 @@ func (r Region) BaseURL() (string, bool) {
 
 // A RetryPolicy bounds the attempts and the waiting of one call.
 type RetryPolicy struct {
-	// MaxAttempts is how often a request is sent at most. It must be at least 1.
+	// MaxAttempts is how often a request is sent at most. It must be at least 1. Requests
+	// that Segment refused because too many were under way do not count: MaxWait bounds
+	// them.
 	MaxAttempts int
 	// MaxWait bounds the time that one call waits for the rate limit, in all its
 	// attempts together. If a longer wait is needed, the call fails at once with a
@@ -231,7 +233,8 @@ func WithUserAgent(ua string) Option {
 
 // WithLogger logs each request at debug level: operation, method, path,
 // status, duration; never a header or a body. Each change leaves one line at
-// info level: operation, subject, what changed. The default logs nothing.
+// info level: operation, subject, what changed. What the client learns about Segment's
+// limits leaves one line as well. The default logs nothing.
 func WithLogger(l *slog.Logger) Option {
 	return func(s *settings) error {
 		if l == nil {

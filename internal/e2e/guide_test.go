@@ -420,8 +420,13 @@ func messageCases(t *testing.T) map[string]messageCase {
 		},
 		"left out: invites whose address is a user's":                 {workspace: sim.Hostile},
 		"permissions of a kind that is not shown: no grants for them": {workspace: sim.Hostile},
-		"retrying operation":       {fault: busy},
-		"reading users and groups": {fault: once(sim.Fault{Operation: "getUser", Kind: sim.FaultDelay, Delay: 11 * time.Second})},
+		"Segment limits how many requests may be under way at a time": {
+			workspace: func() *sim.Workspace { return sim.Sized(sim.Size{Users: 200, Seed: 7}) }, options: []sim.Option{sim.WithConcurrency(2)},
+			fault: sim.Fault{Operation: "getUser", Kind: sim.FaultDelay, Delay: 5 * time.Millisecond},
+		},
+		"lists ask for 200 rows from now on": {options: []sim.Option{sim.WithMaxCount(200)}},
+		"retrying operation":                 {fault: busy},
+		"reading users and groups":           {fault: once(sim.Fault{Operation: "getUser", Kind: sim.FaultDelay, Delay: 11 * time.Second})},
 	}
 }
 

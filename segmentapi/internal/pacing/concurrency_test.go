@@ -29,7 +29,9 @@ func (l *lane) roundTrip() {
 			continue
 		}
 		l.refused++
-		until = l.c.refuse(sent, l.now, 0)
+		if at := l.c.refuse(sent, l.now, 0); at.After(until) {
+			until = at
+		}
 	}
 	if n > l.limit {
 		l.rounds++
