@@ -285,13 +285,12 @@ func readSheet(t *testing.T, name string) []map[string]string {
 		t.Fatal(err)
 	}
 	decode := func(part string, into any) {
-		f, err := file.Open(part)
-		if err == nil {
-			err = xml.NewDecoder(f).Decode(into)
-			err = errors.Join(err, f.Close())
+		content, openErr := file.Open(part)
+		if openErr != nil {
+			t.Fatal(openErr)
 		}
-		if err != nil {
-			t.Fatal(err)
+		if decodeErr := errors.Join(xml.NewDecoder(content).Decode(into), content.Close()); decodeErr != nil {
+			t.Fatal(decodeErr)
 		}
 	}
 	var texts struct {
