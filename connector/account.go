@@ -294,6 +294,10 @@ func textsField(info *v2.AccountInfo, name string) ([]string, error) {
 	return texts, nil
 }
 
+// maxChoices is how many roles or groups readAll reads. A list with more rows is one
+// without an end, and all of its rows are in memory.
+const maxChoices = 100_000
+
 // readAll reads a list to its end.
 func readAll[T any](ctx context.Context, c *Connector, what string, list iter.Seq2[T, error]) ([]T, error) {
 	return ask(ctx, c, what, func(context.Context) ([]T, error) {
@@ -301,6 +305,9 @@ func readAll[T any](ctx context.Context, c *Connector, what string, list iter.Se
 		for row, err := range list {
 			if err != nil {
 				return nil, err
+			}
+			if len(rows) == maxChoices {
+				return nil, fmt.Errorf("%w: more than %d rows", segmentapi.ErrBadResponse, maxChoices)
 			}
 			rows = append(rows, row)
 		}

@@ -19,6 +19,8 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
+	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
 // accountInfo is the request for an account with this profile.
@@ -215,7 +217,7 @@ func TestCreateAccount_InvalidProfile(t *testing.T) {
 		"a list for a role":     {eve("role", []any{"src"}), nil, codes.InvalidArgument, "the field role of the profile must be a text"},
 		"a number for groups":   {eve("groups", 1.0), nil, codes.InvalidArgument, "the field groups of the profile must be a list of texts"},
 		"numbers in groups":     {eve("groups", []any{"g1", 2.0}), nil, codes.InvalidArgument, "the field groups of the profile must be a list of texts"},
-		"an unknown role":       {eve("role", "Sourcerer"), nil, codes.InvalidArgument, `"Sourcerer"; there are: Functions Admin, Minimal Workspace Access, Source Admin, Twice, Twice, Unify and Engage Admin,`},
+		"an unknown role":       {eve("role", "Sourcerer"), nil, codes.InvalidArgument, `"Sourcerer"; there are: Entities Admin, Functions Admin, Minimal Workspace Access, Source Admin, Twice, Twice, Unify and Engage Admin,`},
 		"an ambiguous role":     {eve("role", "twice"), nil, codes.InvalidArgument, `"twice" is the name of several, so give one of the ids t1, t2`},
 		"an unknown group":      {eve("groups", "g1,gone"), nil, codes.InvalidArgument, `"gone"; there are: Owners, Same, Same, g2`},
 		"an ambiguous group":    {eve("groups", []any{"SAME"}), nil, codes.InvalidArgument, `"SAME" is the name of several, so give one of the ids s1, s2`},
@@ -304,5 +306,37 @@ func TestChoose_ErrorNamesFewCandidates(t *testing.T) {
 	_, err = choose(fieldGroups, "gone", nil, func(name string) (string, string) { return name, name })
 	if err == nil || !strings.HasSuffix(err.Error(), "there are: none") {
 		t.Errorf("%v", err)
+	}
+}
+
+// No list that is read before an invite is sent can go on for ever.
+func TestCreateAccount_ListsWithoutAnEnd(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fault    sim.Fault
+		requests int
+	}{
+		"empty pages of roles":   {sim.Fault{Operation: "listRoles", Kind: sim.FaultEmptyPages}, segmentapi.MaxEmptyPages},
+		"empty pages of groups":  {sim.Fault{Operation: "listUserGroups", Kind: sim.FaultEmptyPages}, segmentapi.MaxEmptyPages},
+		"empty pages of users":   {sim.Fault{Operation: "listUsers", Kind: sim.FaultEmptyPages}, segmentapi.MaxEmptyPages},
+		"empty pages of invites": {sim.Fault{Operation: "listInvites", Kind: sim.FaultEmptyPages}, segmentapi.MaxEmptyPages},
+		"the same roles again":   {sim.Fault{Operation: "listRoles", Kind: sim.FaultNewCursors}, maxChoices/segmentapi.MaxPageSize + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ws := writable()
+			for i := len(ws.Roles); i < 2000; i++ {
+				ws.Roles = append(ws.Roles, sim.Role{ID: fmt.Sprintf("role-%d", i), Name: fmt.Sprintf("Role %d", i)})
+			}
+			f := newFixture(t, ws)
+			simtest.Inject(t, f.sim, c.fault)
+			_, err := f.createAccount(t.Context(), accountInfo(map[string]any{"email": "eve@example.com", "role": "src", "groups": "Owners"}))
+			if status.Code(err) != codes.Internal {
+				t.Errorf("got %v", err)
+			}
+			if n := f.requestCounts(); n[c.fault.Operation] != c.requests || n["createInvites"] > 0 {
+				t.Errorf("%v requests, want %d", n, c.requests)
+			}
+		})
 	}
 }

@@ -11,8 +11,6 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	"github.com/conductorone/baton-sdk/pkg/types/entitlement"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/baton-segment/baton-segment/connector/internal/syncstate"
 	"github.com/baton-segment/baton-segment/segmentapi"
@@ -63,7 +61,7 @@ type typed struct {
 }
 
 // ResourceType describes the type.
-func (t typed) ResourceType(context.Context) *v2.ResourceType { return t.kind.message() }
+func (t typed) ResourceType(context.Context) *v2.ResourceType { return t.kind.described() }
 
 // Entitlements returns none: the SDK asks for those of users and groups only.
 func (typed) Entitlements(context.Context, *v2.Resource, rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
@@ -249,24 +247,26 @@ func allRows[T any](ctx context.Context, c *Connector, what string, list listFun
 		if page.Next == "" {
 			return rows, nil
 		}
-		if token, err = token.follow(what, page.Next); err != nil {
+		if token, err = token.follow(what, page.Next, len(page.Items)); err != nil {
 			return rows, err
 		}
 	}
 }
 
-// get reads one row for a targeted sync. A row that does not exist is NotFound,
-// which the SDK leaves out; so is one of a type that the workspace's plan lacks.
+// get reads one row. See missingRow for one that does not exist, or is of a type that
+// the workspace's plan lacks.
 func get[T any](
 	ctx context.Context, c *Connector, id *v2.ResourceId, read getFunc[T], resource resourceFunc[T],
 ) (*v2.Resource, annotations.Annotations, error) {
 	what := fmt.Sprintf("reading %s %s", id.GetResourceType(), id.GetResource())
 	row, err := ask(ctx, c, what, func(ctx context.Context) (*T, error) { return read(ctx, id.GetResource()) })
 	if notFound(err) || kindOf(id.GetResourceType()).optional && notInPlan(err) {
-		return nil, nil, status.Errorf(codes.NotFound, "%s: Segment does not have it", what)
+		r, missing := c.missingRow(ctx, id, what)
+		return r, nil, missing
 	} else if err != nil {
 		return nil, nil, err
 	}
+	c.logWithoutGrants(ctx, id)
 	workspace, err := c.workspaceID(ctx, c.patient)
 	if err != nil {
 		return nil, nil, err

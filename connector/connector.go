@@ -8,9 +8,10 @@
 // from lists in the session store of the sync, so that a sync may span processes.
 // Give it a store: without one it reads every user and group twice, asks for the
 // roles once for each type that roles are held on, and cannot tell which resources
-// and invites the lists left out, nor that a pending member of a group has joined.
-// A role on a resource that was left out then has a grant, but no row for the
-// resource and the entitlement.
+// and invites the lists left out, nor that an invited person or a pending member of
+// a group has joined. A role on a resource that was left out then has a grant, but no
+// row for the resource and the entitlement. A targeted sync of a user lacks what groups
+// give, and that a token does not see permissions goes unnoticed.
 package connector
 
 import (
@@ -76,6 +77,8 @@ type Connector struct {
 	}
 	// tracker is what this process has in memory of the state of a sync.
 	tracker syncstate.Tracker
+	// references are for the SDK's questions in a targeted sync.
+	references references
 	// outage ends syncs that cannot succeed, and progress is for the log. No row
 	// depends on them.
 	outage   outage

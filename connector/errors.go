@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -229,7 +230,20 @@ func explainCursor(err error, token pageToken) error {
 }
 
 // notInPlan reports that Segment itself says that the workspace lacks a
-// feature. A refusal does not count, or it would read as "nobody has access".
+// feature. A refusal does not count, nor does an answer that finds fault with the
+// request: both would read as "nobody has access".
 func notInPlan(err error) bool {
-	return segmentapi.FromSegment(err) && (errors.Is(err, segmentapi.ErrBadRequest) || errors.Is(err, segmentapi.ErrNotFound))
+	var e *segmentapi.Error
+	switch {
+	case !segmentapi.FromSegment(err) || !errors.As(err, &e):
+		return false
+	case errors.Is(err, segmentapi.ErrBadRequest):
+		return !slices.ContainsFunc(e.Details, refusesInput)
+	}
+	return errors.Is(err, segmentapi.ErrNotFound)
+}
+
+// refusesInput reports that an error is about the request.
+func refusesInput(d segmentapi.ErrorDetail) bool {
+	return d.Field != "" || d.Type == "input-validation"
 }

@@ -347,7 +347,7 @@ func FuzzConfig(f *testing.F) {
 	for _, token := range []string{"", "abc", "\n", " x", "a b", "\x00", "a\u00a0b", "é", "\xff", "a\r\nX-Header: b"} {
 		f.Add(token, "us", "", 1000)
 	}
-	for _, region := range []string{"", "us", "eu", "US", "mars", "us\n"} {
+	for _, region := range []string{"", "us", "eu", "US", "EU", "eu1", "us1", "mars", "us\n"} {
 		f.Add("t", region, "", 0)
 	}
 	for _, base := range []string{
@@ -370,7 +370,7 @@ func FuzzConfig(f *testing.F) {
 			return
 		}
 		trimmed := strings.TrimSpace(token)
-		if strings.ContainsFunc(trimmed, func(r rune) bool { return unicode.IsControl(r) && r < 0x80 || r == ' ' }) || region != "" && region != "us" && region != "eu" || size < 0 || size > 1000 {
+		if strings.ContainsFunc(trimmed, func(r rune) bool { return unicode.IsControl(r) && r < 0x80 || r == ' ' }) || !slices.Contains([]string{"", "us", "eu", "US", "EU", "eu1"}, region) || size < 0 || size > 1000 {
 			t.Errorf("taken: token %q, region %q, page size %d", token, region, size)
 		}
 		if base != "" {

@@ -67,7 +67,7 @@ func (g *groupSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Resour
 // Entitlements makes the group's one detail request.
 func (g *groupSyncer) Entitlements(ctx context.Context, r *v2.Resource, opts rs.SyncOpAttrs) ([]*v2.Entitlement, *rs.SyncOpResults, error) {
 	return g.c.entitlements(ctx, r.GetId(), opts, subjectReader{
-		detail:     g.detail,
+		detail:     g.c.groupDetail,
 		memberOf:   typeGroup,
 		membership: func(string) *v2.Entitlement { return g.kind.only.of(r) },
 	})
@@ -92,13 +92,11 @@ func (g *groupSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOp
 	case phaseInvites:
 		return g.invites(ctx, s, r.GetId(), token)
 	case phaseHeld, phaseUnlisted:
-		sub, subErr := g.c.subject(ctx, s, r.GetId(), g.detail)
+		sub, subErr := g.c.subject(ctx, s, r.GetId(), g.c.groupDetail)
 		if subErr != nil || sub.gone() && token.Phase == phaseHeld {
 			return nil, nil, subErr
 		}
-		return subjectGrants{
-			id: r.GetId(), workspace: workspace, permissions: sub.Permissions, options: []grant.GrantOption{expandsTo(r.GetId())},
-		}.page(ctx, s, token)
+		return g.c.subjectGrants(ctx, s, r.GetId(), workspace, sub, nil, token)
 	}
 	sub, _, err := knownSubject(ctx, s, r.GetId())
 	switch {
@@ -163,7 +161,7 @@ func (g *groupSyncer) members(ctx context.Context, s syncstate.Sync, id *v2.Reso
 	}
 	logLeftOut(ctx, s, whyUnlisted, "group "+id.GetResource(), len(ids)-len(members))
 	if page.Next != "" {
-		next, err := token.follow(what, page.Next)
+		next, err := token.follow(what, page.Next, len(page.Items))
 		return membership(id, members), results(&next), err
 	}
 	// Nobody can be pending in a group of a workspace without invites.
@@ -212,7 +210,7 @@ func (g *groupSyncer) invites(ctx context.Context, s syncstate.Sync, id *v2.Reso
 	}
 	logLeftOut(ctx, s, whyUninvited, "group "+id.GetResource(), len(page.Items)-len(members))
 	if page.Next != "" {
-		next, err := token.follow(what, page.Next)
+		next, err := token.follow(what, page.Next, len(page.Items))
 		return membership(id, members), results(&next), err
 	}
 	return membership(id, members), results(&pageToken{Phase: phaseHeld}), nil
@@ -241,8 +239,8 @@ func expandsTo(group *v2.ResourceId) grant.GrantOption {
 	}.Build())
 }
 
-func (g *groupSyncer) detail(ctx context.Context, id string) ([]segmentapi.Permission, error) {
-	group, err := g.c.client.Groups.Get(ctx, id)
+func (c *Connector) groupDetail(ctx context.Context, id string) ([]segmentapi.Permission, error) {
+	group, err := c.client.Groups.Get(ctx, id)
 	if err != nil {
 		return nil, err
 	}

@@ -76,6 +76,7 @@ func TestGrants_GroupPages(t *testing.T) {
 					must(f.listType(t.Context(), typeID))(t)
 				}
 				must(f.staticEntitlements(t))(t)
+				f.keepOwner(t.Context(), t)
 			},
 			want: []string{"listUsersFromUserGroup: " + users, "listInvitesFromUserGroup:", "getUserGroup: " + held, ": " + unlisted},
 		},

@@ -27,6 +27,8 @@ type holding struct {
 // slug is the last part of the entitlement's id.
 func (h holding) slug() string { return slugOf(h.Target) }
 
+func (h holding) entitlementID() entitlementID { return entitlementID{h.Type, h.ID, h.slug()} }
+
 func slugOf(t access.Target) string {
 	if t.Type == access.TypeRole {
 		return slugAssigned
@@ -42,13 +44,12 @@ func locate(ctx context.Context, s syncstate.Sync, permissions []segmentapi.Perm
 		return nil, err
 	}
 	var holdings []holding
-	seen := map[[3]string]bool{}
+	seen := map[entitlementID]bool{}
 	for _, t := range targets {
 		h := l.holding(t)
 		// Two scopes may be two forms of one.
-		key := [3]string{h.Type, h.ID, h.slug()}
-		if !seen[key] {
-			seen[key] = true
+		if !seen[h.entitlementID()] {
+			seen[h.entitlementID()] = true
 			holdings = append(holdings, h)
 		}
 	}

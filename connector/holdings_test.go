@@ -188,13 +188,17 @@ func TestGrants_UnreadLists(t *testing.T) {
 			extra = append(extra, e.GetId())
 		}
 	}
-	want := []string{"role:owner:assigned", "role:member:assigned", "workspace:wksp:member", "role:owner:assigned", "group:g1:member"}
+	want := []string{
+		"role:owner:assigned", "role:member:assigned", "workspace:wksp:member", "group:g1:member",
+		"role:owner:assigned", "group:g1:member",
+	}
 	if diff := cmp.Diff(want, extra); diff != "" {
 		t.Errorf("entitlements (-want +got):\n%s", diff)
 	}
 	got := slices.Concat(grantIDs(must(f.grants(t.Context(), user))(t)), grantIDs(must(f.grants(t.Context(), group))(t)))
 	want = []string{
-		"role:owner:assigned:user:u1", "role:member:assigned:user:u1", "workspace:wksp:member:user:u1",
+		"role:owner:assigned:user:u1", "role:member:assigned:user:u1", "role:owner:assigned:group:g1",
+		"workspace:wksp:member:user:u1", "group:g1:member:user:u1",
 		"group:g1:member:user:u1", "group:g1:member:user:u2", "group:g1:member:invite:new@example.com", "role:owner:assigned:group:g1",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -215,6 +219,7 @@ func TestGrants_SpacesInATargetedSync(t *testing.T) {
 	}
 	ws := full()
 	ws.Users[0].Permissions, ws.Users[1].Permissions = spaces("1", "spa_2"), spaces("2", "spa_other")
+	ws.Groups = nil
 	for name, c := range map[string]struct {
 		size  int
 		fault sim.Fault

@@ -26,16 +26,26 @@ var (
 	_ connectorbuilder.ResourceDeleterV2             = (*inviteSyncer)(nil)
 )
 
-// List returns one page of invites: one request.
+// List returns the invites that are pending: those whose address is no user's. A page
+// makes one request at most. Without a session store List returns all invites.
 func (i *inviteSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
-	return listing[string]{
+	invites := listing[string]{
 		kind: i.kind,
 		page: func(ctx context.Context, _ string, o segmentapi.ListOptions) (*segmentapi.Page[string], error) {
 			return i.c.client.Invites.List(ctx, o)
 		},
 		resource: inviteResource,
 		email:    func(email string) string { return email },
-	}.read(ctx, i.c, opts)
+	}
+	s := i.c.tracker.Open(opts, segmentapi.FoldEmail)
+	if usable, err := s.Usable(ctx); err != nil {
+		return nil, nil, err
+	} else if usable {
+		pending := pendingInvites{c: i.c, s: s}
+		invites.parts = []string{phaseInvites, phaseUsers, phasePending}
+		invites.page, invites.shown = pending.page, pending.shown
+	}
+	return invites.read(ctx, i.c, opts)
 }
 
 // Get returns one invite. Segment serves no single one, so it reads the list
@@ -58,11 +68,9 @@ func (i *inviteSyncer) Delete(ctx context.Context, id, _ *v2.ResourceId) (annota
 
 func inviteResource(workspace, email string) (*v2.Resource, error) {
 	shown := clip(strings.TrimSpace(email), maxDisplayName)
-	// Without this the trait is "enabled": the status of the resource does not reach
-	// the trait, and baton's own actions read the trait.
-	unknown := rs.WithStatus(v2.UserTrait_Status_STATUS_UNSPECIFIED) //nolint:staticcheck // Deprecated, see above.
-	return checked(rs.NewUserResource(displayName(shown), inviteType.message(), email, append(emailTraits(shown), unknown),
+	// WithResourceStatus alone would leave the trait enabled. This sets both.
+	pending := rs.WithDetailedStatus(v2.UserTrait_Status_STATUS_PENDING, "invitation pending") //nolint:staticcheck // Deprecated, see above.
+	return checked(rs.NewUserResource(displayName(shown), inviteType.message(), email, append(emailTraits(shown), pending),
 		rs.WithResourceProfile(map[string]any{"email": shown, fieldWorkspace: workspace}),
-		rs.WithResourceStatus(v2.Status_RESOURCE_STATUS_UNSPECIFIED, "invitation pending"),
 	))
 }

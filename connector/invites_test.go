@@ -21,10 +21,10 @@ func TestList_Invite(t *testing.T) {
 		t.Errorf("trait is %v", trait)
 	}
 	//nolint:staticcheck // Deprecated, and still what baton's own actions read.
-	if trait.GetStatus().GetStatus() != v2.UserTrait_Status_STATUS_UNSPECIFIED {
-		t.Errorf("status of the trait is %v", trait.GetStatus())
+	if s := trait.GetStatus(); s.GetStatus() != v2.UserTrait_Status_STATUS_PENDING || s.GetDetails() != "invitation pending" {
+		t.Errorf("status of the trait is %v", s)
 	}
-	if s := invite.GetStatus(); s.GetStatus() != v2.Status_RESOURCE_STATUS_UNSPECIFIED || s.GetDetails() != "invitation pending" {
+	if s := invite.GetStatus(); s.GetStatus() != v2.Status_RESOURCE_STATUS_PENDING || s.GetDetails() != "invitation pending" {
 		t.Errorf("status is %v", s)
 	}
 }

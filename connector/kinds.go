@@ -68,7 +68,10 @@ type kind struct {
 	on string
 	// grantable is set if the roles on a row can be granted and revoked.
 	grantable bool
-	syncer    func(*Connector, *kind) connectorbuilder.ResourceSyncerV2
+	// requests are all that the type sends to Segment, as its documentation writes
+	// them: in a sync without the other types, in a targeted sync, and to make changes.
+	requests []string
+	syncer   func(*Connector, *kind) connectorbuilder.ResourceSyncerV2
 }
 
 // An onlyEntitlement is an entitlement that every row of a type has.
@@ -87,19 +90,35 @@ var kinds = []*kind{
 	{
 		resourceType: resourceType{id: typeWorkspace, name: "Workspace", trait: v2.ResourceType_TRAIT_APP},
 		only:         &onlyEntitlement{slugMember, "Member", "Belongs to the workspace.", []resourceType{userType}},
+		requests:     removalRequests(),
 		syncer:       newWorkspaceSyncer,
 	},
-	{resourceType: userType, syncer: newUserSyncer},
-	{resourceType: inviteType, syncer: newInviteSyncer},
+	{resourceType: userType, requests: append(removalRequests(), "GET /users", "GET /spaces"), syncer: newUserSyncer},
+	{
+		resourceType: inviteType,
+		requests: []string{
+			"GET /invites", "GET /users", "POST /invites", "DELETE /invites",
+			"GET /roles", "GET /groups", "GET /groups/{userGroupId}", "GET /groups/{userGroupId}/users", "GET /groups/{userGroupId}/invites",
+			"POST /groups/{userGroupId}/users",
+		},
+		syncer: newInviteSyncer,
+	},
 	{
 		resourceType: groupType, optional: true,
-		only:   &onlyEntitlement{slugMember, "Member", "Belongs to the group and holds what the group holds.", []resourceType{userType, inviteType}},
+		only: &onlyEntitlement{slugMember, "Member", "Belongs to the group and holds what the group holds.", []resourceType{userType, inviteType}},
+		requests: []string{
+			"GET /groups", "GET /groups/{userGroupId}", "GET /groups/{userGroupId}/users", "GET /groups/{userGroupId}/invites",
+			"POST /groups", "DELETE /groups/{userGroupId}", "PUT /groups/{userGroupId}/permissions",
+			"POST /groups/{userGroupId}/users", "DELETE /group/{userGroupId}/users",
+			"GET /users", "GET /users/{userId}", "GET /invites", "GET /roles",
+		},
 		syncer: newGroupSyncer,
 	},
 	{
 		resourceType: resourceType{id: access.TypeRole, name: "Role", trait: v2.ResourceType_TRAIT_ROLE},
 		only:         &onlyEntitlement{slugAssigned, "Assigned", "Holds the role on the whole workspace.", []resourceType{userType, groupType}},
 		grantable:    true,
+		requests:     append(roleRequests(), "GET /users", "GET /groups", "GET /groups/{userGroupId}/users"), // Another owner is looked for.
 		syncer: rowsOf[segmentapi.Role]{
 			list: func(c *segmentapi.Client, _ string) listFunc[segmentapi.Role] { return c.Roles.List },
 			get:  func(c *segmentapi.Client) getFunc[segmentapi.Role] { return c.Roles.Get },
@@ -111,6 +130,7 @@ var kinds = []*kind{
 	{
 		resourceType: resourceType{id: access.TypeSource, name: "Source", trait: v2.ResourceType_TRAIT_APP},
 		on:           "this source", grantable: true,
+		requests: append(roleRequests(), "GET /sources", "GET /sources/{sourceId}"),
 		syncer: rowsOf[segmentapi.Source]{
 			list: func(c *segmentapi.Client, _ string) listFunc[segmentapi.Source] { return c.Sources.List },
 			get:  func(c *segmentapi.Client) getFunc[segmentapi.Source] { return c.Sources.Get },
@@ -127,7 +147,8 @@ var kinds = []*kind{
 		// Segment documents that warehouse roles are for all warehouses. Its schema
 		// allows them on single ones, so they are shown but cannot be granted.
 		resourceType: resourceType{id: access.TypeWarehouse, name: "Warehouse", trait: v2.ResourceType_TRAIT_APP}, optional: true,
-		on: "this warehouse",
+		on:       "this warehouse",
+		requests: []string{"GET /roles", "GET /warehouses", "GET /warehouses/{warehouseId}"},
 		syncer: rowsOf[segmentapi.Warehouse]{
 			list: func(c *segmentapi.Client, _ string) listFunc[segmentapi.Warehouse] { return c.Warehouses.List },
 			get:  func(c *segmentapi.Client) getFunc[segmentapi.Warehouse] { return c.Warehouses.Get },
@@ -141,6 +162,7 @@ var kinds = []*kind{
 	{
 		resourceType: resourceType{id: access.TypeFunction, name: "Function", trait: v2.ResourceType_TRAIT_APP}, optional: true,
 		on: "this function", grantable: true,
+		requests: append(roleRequests(), "GET /functions", "GET /functions/{functionId}"),
 		syncer: rowsOf[segmentapi.Function]{
 			parts: functionTypes(),
 			list: func(c *segmentapi.Client, part string) listFunc[segmentapi.Function] {
@@ -160,6 +182,7 @@ var kinds = []*kind{
 	{
 		resourceType: resourceType{id: access.TypeSpace, name: "Space", trait: v2.ResourceType_TRAIT_APP}, optional: true,
 		on: "this space", grantable: true,
+		requests: append(roleRequests(), "GET /spaces", "GET /spaces/{spaceId}"),
 		syncer: rowsOf[segmentapi.Space]{
 			list: func(c *segmentapi.Client, _ string) listFunc[segmentapi.Space] { return c.Spaces.List },
 			get:  func(c *segmentapi.Client) getFunc[segmentapi.Space] { return c.Spaces.Get },
@@ -173,6 +196,7 @@ var kinds = []*kind{
 	{
 		resourceType: resourceType{id: access.TypeLabel, name: "Label", trait: v2.ResourceType_TRAIT_APP}, optional: true,
 		on: "every source or space that carries these labels", grantable: true,
+		requests: append(roleRequests(), "GET /labels"),
 		syncer: rowsOf[labelSet]{
 			list:     func(c *segmentapi.Client, _ string) listFunc[labelSet] { return listLabels(c) },
 			get:      getLabels,

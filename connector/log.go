@@ -20,6 +20,7 @@ import (
 const (
 	whyUnlisted  = "members of groups that the list of users does not have"
 	whyUninvited = "pending members of groups that the list of invites does not have"
+	whyJoined    = "invites whose address is a user's"
 	whyVanished  = "users and groups that have gone since they were listed"
 )
 
@@ -44,12 +45,13 @@ func noteUnknown(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, permi
 	return nil
 }
 
-// report logs what the file will lack, once in a sync: one warning for each kind
-// of scope that cannot be shown, and one that repeats what was skipped. The SDK
-// tells a connector nothing when a sync ends. All lists and permissions are known
-// when the first grants are asked for, so it is made then.
+// report fails if the token does not see permissions, and logs what the file will
+// lack, once in a sync: one warning for each kind of scope that cannot be shown, and
+// one that repeats what was skipped. The SDK tells a connector nothing when a sync
+// ends. All lists and permissions are known when the first grants are asked for, so
+// it is made then.
 func report(ctx context.Context, s syncstate.Sync) error {
-	return s.Report(ctx, func(unknown map[string]int, skipped []string) {
+	return s.Report(ctx, func() error { return checkOwner(ctx, s) }, func(unknown map[string]int, skipped []string) {
 		logUnknown(ctx, unknown)
 		if len(skipped) > 0 {
 			ctxzap.Extract(ctx).Warn("not in the file, because the workspace's plan or a feature is missing",

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/baton-segment/baton-segment/connector/internal/syncstate"
 	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
 	"github.com/baton-segment/baton-segment/internal/sim"
 	"github.com/baton-segment/baton-segment/internal/sim/simtest"
@@ -155,8 +156,26 @@ func (f *fixture) listAll(t *testing.T) map[string][]*v2.Resource {
 	return f.listAllIn(t.Context(), t)
 }
 
-// listAllIn is listAll with a context.
+// listAllIn is listAll with a context. It keeps that there is an owner: a sync reads
+// the entitlements of everybody before it asks for grants, but many tests do not.
 func (f *fixture) listAllIn(ctx context.Context, t *testing.T) map[string][]*v2.Resource {
+	t.Helper()
+	rows := f.listEvery(ctx, t)
+	f.keepOwner(ctx, t)
+	return rows
+}
+
+// keepOwner keeps that a user owns the workspace.
+func (f *fixture) keepOwner(ctx context.Context, t *testing.T) {
+	t.Helper()
+	s := f.tracker.Open(f.opts(), segmentapi.FoldEmail)
+	if err := s.Mark(ctx, syncstate.OwnerSeen(typeUser), 1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// listEvery lists all types and reads their static entitlements.
+func (f *fixture) listEvery(ctx context.Context, t *testing.T) map[string][]*v2.Resource {
 	t.Helper()
 	rows := map[string][]*v2.Resource{}
 	for _, syncer := range f.ResourceSyncers(ctx) {

@@ -38,7 +38,22 @@ type pageToken struct {
 	Mark  string `json:"mark,omitempty"`
 	Steps int    `json:"steps,omitempty"`
 	Reach int    `json:"reach,omitempty"`
+	// Pages is how many pages of the list came before this one, and Empty how many of
+	// the last of them had no rows.
+	Pages int `json:"pages,omitempty"`
+	Empty int `json:"empty,omitempty"`
 }
+
+// The bounds of a list. One that returns new cursors without an end would otherwise
+// keep a sync busy for ever.
+const (
+	// maxPages is more than any workspace has rows.
+	maxPages = 1_000_000
+	// maxEmptyPages is how many pages in a row may be empty. Segment's cursors count
+	// rows, so none should be. A hundred leave room for a server that drops rows after
+	// it has cut a list into pages, and end within a minute.
+	maxEmptyPages = 100
+)
 
 // parsePageToken reads the token of a call that has these phases, or none. It
 // refuses a token that this version cannot have made: it may come from the
@@ -54,7 +69,7 @@ func parsePageToken(s string, phases ...string) (pageToken, error) {
 	if t.Phase != "" && !slices.Contains(phases, t.Phase) {
 		return pageToken{}, status.Error(codes.InvalidArgument, clip(fmt.Sprintf("the page token is not one of this call: it has the phase %q", t.Phase), maxDescription))
 	}
-	least, most := min(t.Rows, t.Of, t.Steps, t.Reach), max(t.Rows, t.Of, t.Steps, t.Reach)
+	least, most := min(t.Rows, t.Of, t.Steps, t.Reach, t.Pages, t.Empty), max(t.Rows, t.Of, t.Steps, t.Reach, t.Pages, t.Empty)
 	if least < 0 || most > math.MaxInt32 || t.Of > 0 && t.Rows >= t.Of {
 		return pageToken{}, status.Errorf(codes.InvalidArgument, "the page token is not one of this connector's: %d rows of %d, %d pages of %d", t.Rows, t.Of, t.Steps, t.Reach)
 	}
@@ -69,14 +84,23 @@ func (t pageToken) String() string {
 	return string(b)
 }
 
-// follow returns the token of the page that next leads to.
-func (t pageToken) follow(what, next string) (pageToken, error) {
+// follow returns the token of the page that next leads to. The parameter rows is how
+// many rows the page before it has.
+func (t pageToken) follow(what, next string, rows int) (pageToken, error) {
 	if next == t.Mark {
 		// Without the cursor, which may be anything and of any length.
 		return t, status.Errorf(codes.Internal, "%s: a cursor came twice: the list would never end", what)
 	}
 	t.Cursor = next
 	t.Steps++
+	t.Pages++
+	t.Empty++
+	if rows > 0 {
+		t.Empty = 0
+	}
+	if t.Pages >= maxPages || t.Empty >= maxEmptyPages {
+		return t, status.Errorf(codes.Internal, "%s: after %d pages, of which the last %d are empty, there is still no end", what, t.Pages, t.Empty)
+	}
 	if t.Steps >= t.Reach {
 		t.Mark, t.Steps, t.Reach = next, 0, max(1, 2*t.Reach)
 	}
@@ -99,7 +123,10 @@ type listing[T any] struct {
 	page  func(ctx context.Context, part string, opts segmentapi.ListOptions) (*segmentapi.Page[T], error)
 	// unknown reports that a workspace does not know a part, and so has no rows of
 	// it. It may be nil.
-	unknown  func(part string, err error) bool
+	unknown func(part string, err error) bool
+	// shown selects the rows of a page that become resources, and returns how many of
+	// the page count as rows of the list. It may be nil: then all do.
+	shown    func(ctx context.Context, s syncstate.Sync, part string, rows []T) ([]T, int, error)
 	resource resourceFunc[T]
 	// email returns the e-mail by which other calls refer to a row. It may be nil.
 	email func(T) string
@@ -130,14 +157,20 @@ func (l listing[T]) read(ctx context.Context, c *Connector, opts rs.SyncOpAttrs)
 	if err != nil {
 		return nil, nil, err
 	}
-	resources, err := l.store(ctx, s, workspace, page.Items)
+	shown, rows := page.Items, len(page.Items)
+	if l.shown != nil {
+		if shown, rows, err = l.shown(ctx, s, token.Phase, page.Items); err != nil {
+			return nil, nil, err
+		}
+	}
+	resources, err := l.store(ctx, s, workspace, shown)
 	if err != nil {
 		return nil, nil, err
 	}
-	token.Rows += len(resources)
+	token.Rows += rows
 	s.Count(l.kind.id, len(resources))
 	if page.Next != "" {
-		next, followErr := token.follow(l.what(), page.Next)
+		next, followErr := token.follow(l.what(), page.Next, len(page.Items))
 		return resources, results(&next), followErr
 	}
 	if i := slices.Index(l.parts, token.Phase) + 1; i < len(l.parts) {

@@ -26,7 +26,7 @@ func TestPageToken_CyclicCursors(t *testing.T) {
 		var token pageToken
 		var err error
 		for i, cursor := range pages {
-			if token, err = token.follow("listing", cursor); err != nil {
+			if token, err = token.follow("listing", cursor, 1); err != nil {
 				t.Fatalf("page %d of different ones: %v", i, err)
 			}
 			if token, err = parsePageToken(token.String()); err != nil || token.Cursor != cursor {
@@ -35,7 +35,7 @@ func TestPageToken_CyclicCursors(t *testing.T) {
 		}
 		for i := range 10 * len(pages) {
 			cycle := pages[back:]
-			if token, err = token.follow("listing", cycle[i%len(cycle)]); err != nil {
+			if token, err = token.follow("listing", cycle[i%len(cycle)], 1); err != nil {
 				return
 			}
 		}

@@ -192,6 +192,7 @@ func TestGrantAndRevoke(t *testing.T) {
 		"source:src:src":                     {userAndGroup, "src on SOURCE src []"},
 		"function:f2:fn":                     {userAndGroup, "fn on FUNCTION f2 []"},
 		"space:spa_1:uni":                    {userAndGroup, "uni on SPACE spa_1 []"},
+		"space:spa_1:ent":                    {userAndGroup, "ent on SPACE spa_1 []"},
 		"space:2:uni":                        {userAndGroup, "uni on SPACE 2 []"},
 		"label:env=prod:uni":                 {userAndGroup, "uni on WORKSPACE wksp [env=prod]"},
 		"label:env=prod,team=a%2Cb:src":      {userAndGroup, "src on WORKSPACE wksp [env=prod team=a,b]"},

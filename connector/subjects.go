@@ -29,6 +29,8 @@ type subject struct {
 	Missing string `json:"missing,omitempty"`
 	// Permissions are what it held, if it was found before.
 	Permissions []segmentapi.Permission `json:"permissions,omitempty"`
+	// Groups are the ids of the groups that a user is in, in a targeted sync.
+	Groups []string `json:"groups,omitempty"`
 }
 
 func (s subject) gone() bool { return s.Missing != "" }
@@ -93,6 +95,11 @@ func (c *Connector) subject(ctx context.Context, s syncstate.Sync, id *v2.Resour
 		return subject{}, err
 	}
 	sub = subject{Permissions: permissions}
+	if id.GetResourceType() == typeUser {
+		if sub.Groups, err = c.groupsInTargetedSync(ctx, s, id.GetResource()); err != nil {
+			return subject{}, err
+		}
+	}
 	return sub, keepSubject(ctx, s, id, sub)
 }
 
@@ -109,17 +116,24 @@ func askTwice[T any](ctx context.Context, c *Connector, what string, do func(con
 	if !notFound(err) {
 		return answer, nil, err
 	}
-	timer := time.NewTimer(recheckAfter)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return answer, nil, status.FromContextError(ctx.Err()).Err()
+	if err = waitForRecheck(ctx); err != nil {
+		return answer, nil, err
 	}
 	if answer, err = ask(ctx, c, what, do); notFound(err) {
 		return answer, err, nil
 	}
 	return answer, nil, err
+}
+
+func waitForRecheck(ctx context.Context) error {
+	timer := time.NewTimer(recheckAfter)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return status.FromContextError(ctx.Err()).Err()
+	}
 }
 
 // vanish keeps that a subject has gone since it was listed, and counts it.
@@ -197,20 +211,16 @@ func (c *Connector) entitlements(ctx context.Context, id *v2.ResourceId, opts rs
 	if err != nil || sub.gone() {
 		return nil, nil, err
 	}
-	holdings, err := locate(ctx, s, sub.Permissions)
+	holders, err := c.holders(ctx, s, id, sub)
 	if err != nil {
 		return nil, nil, err
 	}
-	var rows []*v2.Entitlement
-	for _, h := range holdings {
-		if h.Foretold {
-			continue
-		}
-		row, rowErr := h.entitlement(workspace)
-		if rowErr != nil {
-			return nil, nil, rowErr
-		}
-		rows = append(rows, row)
+	if err = noteOwner(ctx, s, id, holders[0].holdings); err != nil {
+		return nil, nil, err
+	}
+	rows, err := unforetold(workspace, holders)
+	if err != nil {
+		return nil, nil, err
 	}
 	static, err := hasStatic(ctx, s, reader.memberOf)
 	if err != nil {
@@ -219,8 +229,32 @@ func (c *Connector) entitlements(ctx context.Context, id *v2.ResourceId, opts rs
 	if !static {
 		rows = append(rows, reader.membership(workspace))
 	}
+	for _, group := range holders[1:] {
+		rows = append(rows, kindOf(typeGroup).only.of(v2.Resource_builder{Id: group.id}.Build()))
+	}
 	rows, next, err := paginate(id, rows, token)
 	return rows, results(next), err
+}
+
+// unforetold returns the entitlements that holders have and that not all resources of
+// the type have, each once.
+func unforetold(workspace string, holders []holder) ([]*v2.Entitlement, error) {
+	var rows []*v2.Entitlement
+	seen := map[entitlementID]bool{}
+	for _, by := range holders {
+		for _, h := range by.holdings {
+			if h.Foretold || seen[h.entitlementID()] {
+				continue
+			}
+			seen[h.entitlementID()] = true
+			row, err := h.entitlement(workspace)
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows, nil
 }
 
 // hasStatic reports whether all rows of a type have their static entitlements.
@@ -256,44 +290,67 @@ func paginate[T any](id *v2.ResourceId, rows []T, token pageToken) ([]T, *pageTo
 // phaseUnlisted is the page of grants on resources that no list returned.
 const phaseUnlisted = "unlisted"
 
-// subjectGrants are the grants to a user or group.
+// subjectGrants are the grants that the calls for a user or group return.
 type subjectGrants struct {
-	id          *v2.ResourceId
-	workspace   string
-	permissions []segmentapi.Permission
-	// memberships are further grants to it.
+	id        *v2.ResourceId
+	workspace string
+	held      []heldGrant
+	// memberships are further grants.
 	memberships []*v2.Grant
-	// options apply to the grants of its permissions.
-	options []grant.GrantOption
+}
+
+// A heldGrant is a grant of a role.
+type heldGrant struct {
+	holding
+	to *v2.ResourceId
+	// sources are the entitlements that it comes from, as in grant.sources.
+	sources []string
+}
+
+// inherited reports whether the holder has it through groups only.
+func (g heldGrant) inherited() bool {
+	return len(g.sources) > 0 && !slices.Contains(g.sources, g.entitlementID().String())
+}
+
+// row returns the grant on r.
+func (g heldGrant) row(r *v2.Resource) *v2.Grant {
+	var options []grant.GrantOption
+	if g.to.GetResourceType() == typeGroup {
+		options = append(options, expandsTo(g.to))
+	}
+	if !kindOf(g.Type).grantable || g.inherited() {
+		options = append(options, grant.WithAnnotation(&v2.GrantImmutable{}))
+	}
+	row := grant.NewGrant(r, g.slug(), g.to, options...)
+	if len(g.sources) > 0 {
+		sources := map[string]*v2.GrantSources_GrantSource{}
+		for _, source := range g.sources {
+			sources[source] = &v2.GrantSources_GrantSource{IsDirect: true}
+		}
+		row.SetSources(v2.GrantSources_builder{Sources: sources}.Build())
+	}
+	return row
 }
 
 // page returns one page of grants: those on listed resources and the memberships
 // first, then those on resources that no list returned. Only the latter carry their
 // resources.
-func (g subjectGrants) page(ctx context.Context, s syncstate.Sync, token pageToken) ([]*v2.Grant, *rs.SyncOpResults, error) {
-	holdings, err := locate(ctx, s, g.permissions)
-	if err != nil {
-		return nil, nil, err
-	}
+func (g subjectGrants) page(token pageToken) ([]*v2.Grant, *rs.SyncOpResults, error) {
 	var ordinary, inserted []*v2.Grant
-	for _, held := range holdings {
-		options := g.options
-		if !kindOf(held.Type).grantable {
-			options = append(slices.Clone(options), grant.WithAnnotation(&v2.GrantImmutable{}))
-		}
+	for _, held := range g.held {
 		if held.Listed {
-			ordinary = append(ordinary, newGrant(held.Type, held.ID, held.slug(), g.id, options...))
+			ordinary = append(ordinary, held.row(stub(held.Type, held.ID)))
 			continue
 		}
-		r, rowErr := held.unlistedResource(g.workspace)
-		if rowErr != nil {
-			return nil, nil, rowErr
+		r, err := held.unlistedResource(g.workspace)
+		if err != nil {
+			return nil, nil, err
 		}
-		inserted = append(inserted, grant.NewGrant(r, held.slug(), g.id, options...))
+		inserted = append(inserted, held.row(r))
 	}
 	if token.Phase == phaseUnlisted {
-		rows, next, pageErr := paginate(g.id, inserted, token)
-		return rows, insertResources(next), pageErr
+		rows, next, err := paginate(g.id, inserted, token)
+		return rows, insertResources(next), err
 	}
 	rows, next, err := paginate(g.id, append(ordinary, g.memberships...), token)
 	if next == nil && len(inserted) > 0 {

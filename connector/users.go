@@ -27,10 +27,11 @@ var (
 
 // List returns one page of users: one request.
 func (u *userSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpAttrs) ([]*v2.Resource, *rs.SyncOpResults, error) {
+	s := u.c.tracker.Open(opts, segmentapi.FoldEmail)
 	return listing[segmentapi.User]{
 		kind: u.kind,
 		page: func(ctx context.Context, _ string, o segmentapi.ListOptions) (*segmentapi.Page[segmentapi.User], error) {
-			return u.c.client.Users.List(ctx, o)
+			return u.c.usersForUsers(ctx, s, o)
 		},
 		resource: userResource,
 		email:    func(user segmentapi.User) string { return user.Email },
@@ -75,12 +76,8 @@ func (u *userSyncer) Grants(ctx context.Context, r *v2.Resource, opts rs.SyncOpA
 	if err != nil || sub.gone() {
 		return nil, nil, err
 	}
-	return subjectGrants{
-		id:          r.GetId(),
-		workspace:   workspace,
-		permissions: sub.Permissions,
-		memberships: []*v2.Grant{newGrant(typeWorkspace, workspace, slugMember, r.GetId())},
-	}.page(ctx, s, token)
+	memberships := []*v2.Grant{newGrant(typeWorkspace, workspace, slugMember, r.GetId())}
+	return u.c.subjectGrants(ctx, s, r.GetId(), workspace, sub, memberships, token)
 }
 
 func (u *userSyncer) detail(ctx context.Context, id string) ([]segmentapi.Permission, error) {

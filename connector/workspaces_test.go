@@ -57,6 +57,7 @@ func writable() *sim.Workspace {
 	ws := full()
 	ws.Users[1].Permissions = []sim.Permission{role("member")}
 	ws.Groups[1].Permissions = []sim.Permission{role("member")}
+	ws.Roles = append(ws.Roles, sim.Role{ID: "ent", Name: "Entities Admin"})
 	ws.Labels = append(ws.Labels, sim.Label{Key: "team", Value: "a,b"})
 	return ws
 }

@@ -9,6 +9,8 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/segmentio/public-api-sdk-go/api"
@@ -51,7 +53,7 @@ func execute[T any](ctx context.Context, c *Client, op call, do func(context.Con
 		fail.Details = c.transport.details(resp.Body)
 		if resp.StatusCode == http.StatusTooManyRequests {
 			opens := c.transport.opens(op.method)
-			return nil, nil, &RateLimitError{Wait: max(time.Until(opens), 0), Reset: opens, err: fail}
+			return nil, nil, &RateLimitError{Wait: max(time.Until(opens), 0), Reset: opens, err: fail, tooManyAtOnce: st.tooManyAtOnce}
 		}
 		return nil, nil, fail
 	case !api.JsonCheck.MatchString(resp.Header.Get("Content-Type")) && (err != nil || out != nil): // The official client would read XML.
@@ -120,7 +122,12 @@ func list[O, R, T any](ctx context.Context, c *Client, opts ListOptions, l liste
 	if err != nil {
 		return nil, err
 	}
-	out, resp, err := execute(ctx, c, l.call, decoded(func(ctx context.Context) (*O, *http.Response, error) { return l.run(ctx, in) }))
+	out, resp, err := l.request(ctx, c, in)
+	if in.Count > smallPageSize && refusesCount(err) {
+		c.useSmallPages(ctx, err)
+		in.Count = smallPageSize
+		out, resp, err = l.request(ctx, c, in)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +156,28 @@ func list[O, R, T any](ctx context.Context, c *Client, opts ListOptions, l liste
 		return nil, l.bad("the next cursor is the one just used")
 	}
 	return page, nil
+}
+
+func (l lister[O, R, T]) request(ctx context.Context, c *Client, in api.PaginationInput) (*O, *http.Response, error) {
+	return execute(ctx, c, l.call, decoded(func(ctx context.Context) (*O, *http.Response, error) {
+		stateOf(ctx).list = true
+		return l.run(ctx, in)
+	}))
+}
+
+// refusesCount reports whether Segment refused a request because of the number of rows
+// that it asked for. Some lists may report that in the message only.
+func refusesCount(err error) bool {
+	var e *Error
+	return (errors.Is(err, ErrBadRequest) || errors.Is(err, ErrInvalid)) && errors.As(err, &e) &&
+		slices.ContainsFunc(e.Details, func(d ErrorDetail) bool { return strings.Contains(d.Field+" "+d.Message, "pagination.count") })
+}
+
+// useSmallPages makes all lists of the client ask for smallPageSize rows at most.
+func (c *Client) useSmallPages(ctx context.Context, refusal error) {
+	if c.smallPages.CompareAndSwap(false, true) {
+		c.writer.logger.WarnContext(ctx, fmt.Sprintf("Segment refuses the page size: lists ask for %d rows from now on", smallPageSize), "error", refusal)
+	}
 }
 
 // A getter runs and reads one operation that returns a single object: O is its
@@ -212,6 +241,9 @@ func (c *Client) pagination(opts ListOptions) (api.PaginationInput, error) {
 	}
 	if count < 1 || count > MaxPageSize {
 		return api.PaginationInput{}, invalidArgument("count %d is not between 1 and %d", count, MaxPageSize)
+	}
+	if c.smallPages.Load() {
+		count = min(count, smallPageSize)
 	}
 	in := api.PaginationInput{Count: int32(count)}
 	if opts.Cursor != "" {

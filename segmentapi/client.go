@@ -3,6 +3,7 @@ package segmentapi
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/segmentio/public-api-sdk-go/api"
 )
@@ -25,7 +26,9 @@ type Client struct {
 	transport *transport
 	baseURL   string
 	pageSize  int
-	writer    writer
+	// smallPages is set once Segment has refused more than smallPageSize rows.
+	smallPages *atomic.Bool
+	writer     writer
 }
 
 // New returns a client for the workspace that token belongs to. It does no
@@ -48,7 +51,10 @@ func New(token string, opts ...Option) (*Client, error) {
 		transport: newTransport(token, s),
 		baseURL:   s.baseURL.String(),
 		pageSize:  s.pageSize,
-		writer:    writer{dryRun: s.dryRun, logger: s.logger, settleTime: s.settleTime, shared: sharedBy(s.baseURL.String(), token)},
+
+		smallPages: new(atomic.Bool),
+
+		writer: writer{dryRun: s.dryRun, logger: s.logger, settleTime: s.settleTime, shared: sharedBy(s.baseURL.String(), token)},
 	}
 	return c.assemble(newRoleCache(s.cacheSize, s.cacheTTL)), nil
 }
@@ -61,7 +67,7 @@ func (c *Client) WithRetry(p RetryPolicy) (*Client, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	other := &Client{transport: c.transport.withRetry(p), baseURL: c.baseURL, pageSize: c.pageSize, writer: c.writer}
+	other := &Client{transport: c.transport.withRetry(p), baseURL: c.baseURL, pageSize: c.pageSize, smallPages: c.smallPages, writer: c.writer}
 	return other.assemble(c.Roles.cache), nil
 }
 

@@ -1,7 +1,9 @@
 package segmentapi
 
 import (
+	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/segmentio/public-api-sdk-go/api"
 )
@@ -49,9 +51,19 @@ func sourceOf(s api.SourceV1) Source {
 }
 
 func warehouseOf(w api.WarehouseV1) Warehouse {
-	// A setting may have any type: a name that is not a string is left empty.
-	name, _ := w.Settings["name"].(string)
-	return Warehouse{ID: w.Id, Name: name, Enabled: w.Enabled, Kind: w.Metadata.Name}
+	return Warehouse{ID: w.Id, Name: settingsName(w.Settings["name"]), Enabled: w.Enabled, Kind: w.Metadata.Name}
+}
+
+// settingsName returns the name in the settings of a warehouse. A setting may have any
+// type: a name that is not a string is left empty. Many workspaces hold names that were
+// encoded as JSON once more, such as "\"Snowflake Instance\"", beside plain ones.
+func settingsName(setting any) string {
+	name, _ := setting.(string)
+	var decoded string
+	if strings.HasPrefix(name, `"`) && json.Unmarshal([]byte(name), &decoded) == nil {
+		return decoded
+	}
+	return name
 }
 
 // A generatedFunction is a row of the list or the answer of Get.

@@ -28,7 +28,8 @@
 //
 // List makes exactly one request and returns a [Page]; its Next goes into the
 // [ListOptions] of the next call. Both fail with [ErrBadResponse] rather than
-// return a list that may be incomplete.
+// return a list that may be incomplete, and All also if the list might never end
+// ([MaxPages], [MaxEmptyPages]).
 //
 // Segment's lists of users and groups carry no permissions, so an audit of 1000
 // users takes a Get for each of them. [User] documents how missing permissions
@@ -53,7 +54,10 @@
 //
 // The client reads the limit headers of every answer, spreads its requests when a
 // window runs low, and leaves a share of it to others on the same token
-// ([WithLimits]). After a refusal it sends nothing until the refusal ends. A call
+// ([WithLimits]). After a refusal it sends nothing until the refusal ends. If a refusal
+// says that requests remain in the window, the client learns how many requests Segment
+// takes at a time, and logs that number once; such a refusal is no attempt of the
+// [RetryPolicy]. A call
 // that would have to wait longer than its [RetryPolicy] allows, 65 seconds by
 // default, fails at once with a [*RateLimitError] that names the wait:
 //

@@ -409,7 +409,10 @@ func (e *permissionEdit) put(ctx context.Context, planned Difference) (holding, 
 		return e.sub.replace(ctx, inputOf(Permissions(wanted)))
 	})
 	if errors.Is(failed, ErrRateLimited) {
-		if e.refusals++; e.refusals > e.c.transport.retry.RetryMax && leastWait(ctx) == 0 {
+		if usesUpTry(failed) {
+			e.refusals++
+		}
+		if e.refusals >= e.c.transport.maxAttempts && leastWait(ctx) == 0 {
 			return holding{}, failed
 		}
 		return held, nil // The next try waits, or reports that it would take too long.
@@ -431,7 +434,7 @@ func (e *permissionEdit) put(ctx context.Context, planned Difference) (holding, 
 		e.owners.noteNotDone(next)
 	}
 	mayRepeat := mayRepeat(failed) || !e.correction.Empty() // A correction must be tried.
-	if e.tries < maxTries && e.tries <= e.c.transport.retry.RetryMax && mayRepeat && ctx.Err() == nil {
+	if e.tries < maxTries && e.tries < e.c.transport.maxAttempts && mayRepeat && ctx.Err() == nil {
 		return after, e.c.pauseBeforeRetry(ctx, e.tries)
 	}
 	e.c.audit(ctx, e.sub.put, e.sub.String(), next.String(), failed)

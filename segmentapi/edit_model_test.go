@@ -252,12 +252,16 @@ func (r *editRun) verdict(edits []modelEdit, before lineSet, recent map[string]m
 	if r.form != sim.PostMerges { // It is added again, once a grant has replaced it.
 		adds = before.lines()
 	}
-	minimalIsOpen := v.harmful || addsMinimal
+	minimalIsOpen, dependsOnRecent := v.harmful || addsMinimal, false
+	turned := lineSet{} // What edits make of Minimal Workspace Access that may not be there.
 	for _, edit := range edits {
 		var possible bool
 		v.asked, possible = edit.asked(v.asked, addsMinimal)
 		certain := v.asked.without(func(line string) bool { return line == minimalLine || recent[line] != modelChange{} })
-		minimalIsOpen = minimalIsOpen || len(certain) == 0 && len(recent) > 0
+		if edit.turns != nil && dependsOnRecent {
+			turned[edit.turns(minimalLine)] = true
+		}
+		dependsOnRecent = dependsOnRecent || len(certain) == 0 && len(recent) > 0
 		v.sure = v.sure && possible && (!addsMinimal || !edit.changes(minimalLine))
 		replaces = replaces || !edit.onlyAdds
 		adds = append(adds, edit.adds...)
@@ -290,8 +294,9 @@ func (r *editRun) verdict(edits []modelEdit, before lineSet, recent map[string]m
 		}
 		return replaces
 	}
+	minimalIsOpen = minimalIsOpen || dependsOnRecent
 	v.sure = v.sure && !minimalIsOpen
-	v.open = func(line string) bool { return line == minimalLine && minimalIsOpen || isOpen(line) }
+	v.open = func(line string) bool { return line == minimalLine && minimalIsOpen || turned[line] || isOpen(line) }
 	return v
 }
 

@@ -216,8 +216,9 @@ func (e *Error) Is(target error) bool {
 	return e.StatusCode >= http.StatusInternalServerError && target == ErrServer
 }
 
-// A RateLimitError means that the token has used up its share of the rate limit
-// and that waiting would exceed the client's [RetryPolicy]. The request that failed
+// A RateLimitError means that the token has used up its share of the rate limit, or that
+// too many requests are under way at a time, and that waiting would exceed the client's
+// [RetryPolicy]. The request that failed
 // changed nothing; an error that wraps this one names earlier changes.
 type RateLimitError struct {
 	// Wait is how long to wait, counted from when the error was made.
@@ -226,6 +227,8 @@ type RateLimitError struct {
 	Reset time.Time
 
 	err *Error
+	// tooManyAtOnce is set if Segment refused the request because too many were under way.
+	tooManyAtOnce bool
 }
 
 // Error names the operation and the time to wait.
@@ -248,6 +251,13 @@ func (e *RateLimitError) Unwrap() error {
 // Is makes a RateLimitError match [ErrRateLimited], whether Segment refused the
 // request or the client held it back.
 func (e *RateLimitError) Is(target error) bool { return target == ErrRateLimited }
+
+// usesUpTry reports whether an attempt that ended with err counts for the
+// [RetryPolicy]. A refusal because too many requests were under way does not.
+func usesUpTry(err error) bool {
+	var limited *RateLimitError
+	return !errors.As(err, &limited) || !limited.tooManyAtOnce
+}
 
 func invalidArgument(format string, args ...any) error {
 	return fmt.Errorf("segmentapi: %w: %s", ErrInvalidArgument, fmt.Sprintf(format, args...))

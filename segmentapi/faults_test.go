@@ -43,6 +43,8 @@ func TestLists_FaultsOverHTTP(t *testing.T) {
 		sim.FaultLateDelay:    nil,
 		// Only Segment knows where a list continues.
 		sim.FaultExpiredCursor: segmentapi.ErrInvalid,
+		sim.FaultEmptyPages:    segmentapi.ErrInvalid,
+		sim.FaultNewCursors:    segmentapi.ErrInvalid,
 		// Both rows are what Segment sent; whoever reads them has their ids.
 		sim.FaultRepeatRow:  nil,
 		sim.FaultContradict: nil,

@@ -15,6 +15,7 @@ type LabelService struct{ c *Client }
 func (s *LabelService) List(ctx context.Context) ([]Label, error) {
 	op := call{"listLabels", http.MethodGet, "/labels"}
 	out, _, err := execute(ctx, s.c, op, func(ctx context.Context) (*api.ListLabels200Response, *http.Response, error) {
+		stateOf(ctx).list = true
 		return s.c.raw.LabelsAPI.ListLabels(ctx).Execute()
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -144,6 +145,9 @@ func warehouses(ws *sim.Workspace) []segmentapi.Warehouse {
 		warehouse := segmentapi.Warehouse{ID: w.ID, Enabled: w.Enabled, Kind: w.Metadata.Name}
 		if name, ok := w.Settings["name"].(string); ok {
 			warehouse.Name = name
+			if unquoted, err := strconv.Unquote(name); err == nil && strings.HasPrefix(name, `"`) {
+				warehouse.Name = unquoted
+			}
 		}
 		out = append(out, warehouse)
 	}
@@ -161,6 +165,10 @@ func functions(ws *sim.Workspace, types ...segmentapi.FunctionType) []segmentapi
 			function := segmentapi.Function{ID: f.ID, Description: f.Description, Type: kind}
 			if f.DisplayName != nil {
 				function.Name = *f.DisplayName
+				// Segment appends the workspace's name for these types.
+				if kind == "DESTINATION" || kind == "INSERT_DESTINATION" || kind == "INSERT_SOURCE" {
+					function.Name += " (" + ws.Name + ")"
+				}
 			}
 			out = append(out, function)
 		}

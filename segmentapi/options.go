@@ -12,7 +12,8 @@ import (
 // A Region is where a workspace's data is stored. A token works in one region only.
 type Region string
 
-// Segment's two regions.
+// Segment's two regions. Segment's own pages also write them US, EU and eu1, which mean
+// the same.
 const (
 	RegionUS Region = "us"
 	RegionEU Region = "eu"
@@ -21,9 +22,9 @@ const (
 // BaseURL returns the region's API endpoint, and whether there is such a region.
 func (r Region) BaseURL() (string, bool) {
 	switch r {
-	case RegionUS:
+	case RegionUS, "US":
 		return "https://api.segmentapis.com", true
-	case RegionEU:
+	case RegionEU, "EU", "eu1":
 		return "https://eu1.api.segmentapis.com", true
 	}
 	return "", false
@@ -31,7 +32,9 @@ func (r Region) BaseURL() (string, bool) {
 
 // A RetryPolicy bounds the attempts and the waiting of one call.
 type RetryPolicy struct {
-	// MaxAttempts is how often a request is sent at most. It must be at least 1.
+	// MaxAttempts is how often a request is sent at most. It must be at least 1. Requests
+	// that Segment refused because too many were under way do not count: MaxWait bounds
+	// them.
 	MaxAttempts int
 	// MaxWait bounds the time that one call waits for the rate limit, in all its
 	// attempts together. If a longer wait is needed, the call fails at once with a
@@ -110,7 +113,7 @@ func WithRegion(r Region) Option {
 
 // WithBaseURL points the client at another endpoint, such as a simulator. It
 // must be https, or http to localhost or a loopback address, because every
-// request carries the token.
+// request carries the token. An http request goes through no proxy of the environment.
 func WithBaseURL(raw string) Option {
 	return func(s *settings) error {
 		base, err := parseBaseURL(raw)
@@ -145,6 +148,9 @@ func parseBaseURL(raw string) (*url.URL, error) {
 		if !loopback(u.Hostname()) {
 			return nil, invalidArgument("the base URL must be https: http is for localhost and loopback addresses only")
 		}
+		if isLocalhost(u.Hostname()) { // Only in lower case does net/http leave out the proxy, which would see the token.
+			u.Host = strings.ToLower(u.Host)
+		}
 	default:
 		return nil, invalidArgument("the base URL must start with https://")
 	}
@@ -159,14 +165,13 @@ func parseBaseURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// loopback lowers the case without Unicode's folding, in which U+017F is an s.
 func loopback(host string) bool {
-	if strings.ToLower(host) == "localhost" {
-		return true
-	}
 	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
+	return isLocalhost(host) || err == nil && addr.IsLoopback()
 }
+
+// isLocalhost lowers the case without Unicode's folding, in which U+017F is an s.
+func isLocalhost(host string) bool { return strings.ToLower(host) == "localhost" }
 
 // WithHTTPClient sets the client behind every request: its transport, proxy,
 // timeout and cookie jar. It is copied, and redirects are refused on the copy.
@@ -200,6 +205,11 @@ const DefaultMaxBody = 64 << 20
 // WithMaxBody sets the largest answer, in bytes after decompression, at least 1. A
 // larger one is not read further; the error matches [ErrBadResponse]. The default
 // is [DefaultMaxBody].
+//
+// Answers to anything but lists and requests through [Client.Raw] are bounded at 16 MiB
+// as well, because many may be in memory at a time: a user with 20,000 scopes is about
+// 2 MB. An answer with millions of values is refused whatever its size, because it may
+// take fifty times as much memory as it has bytes.
 func WithMaxBody(bytes int64) Option {
 	return func(s *settings) error {
 		if bytes < 1 {
@@ -223,7 +233,8 @@ func WithUserAgent(ua string) Option {
 
 // WithLogger logs each request at debug level: operation, method, path,
 // status, duration; never a header or a body. Each change leaves one line at
-// info level: operation, subject, what changed. The default logs nothing.
+// info level: operation, subject, what changed. What the client learns about Segment's
+// limits leaves one line as well. The default logs nothing.
 func WithLogger(l *slog.Logger) Option {
 	return func(s *settings) error {
 		if l == nil {

@@ -20,6 +20,7 @@ func TestNewRefuses(t *testing.T) {
 		"token with a line break": {secret + "\n", nil},
 		"token with a space":      {secret + " x", nil},
 		"unknown region":          {secret, WithRegion("mars")},
+		"region without a name":   {secret, WithRegion("")},
 		"relative URL":            {secret, WithBaseURL("api.segmentapis.com")},
 		"no URL":                  {secret, WithBaseURL("")},
 		"URL without host":        {secret, WithBaseURL("https://")},
@@ -71,9 +72,12 @@ func TestBaseURLs(t *testing.T) {
 	}{
 		"us":             {WithRegion(RegionUS), "https://api.segmentapis.com/users"},
 		"eu":             {WithRegion(RegionEU), "https://eu1.api.segmentapis.com/users"},
+		"US":             {WithRegion("US"), "https://api.segmentapis.com/users"},
+		"EU":             {WithRegion("EU"), "https://eu1.api.segmentapis.com/users"},
+		"eu1":            {WithRegion("eu1"), "https://eu1.api.segmentapis.com/users"},
 		"trailing slash": {WithBaseURL("https://example.com/"), "https://example.com/users"},
 		"prefix":         {WithBaseURL("https://example.com/segment//"), "https://example.com/segment/users"},
-		"localhost":      {WithBaseURL("http://LOCALHOST:8080"), "http://LOCALHOST:8080/users"},
+		"localhost":      {WithBaseURL("http://LOCALHOST:8080"), "http://localhost:8080/users"},
 		"loopback":       {WithBaseURL("http://127.0.0.2:8080"), "http://127.0.0.2:8080/users"},
 		"loopback 6":     {WithBaseURL("http://[::1]:8080"), "http://[::1]:8080/users"},
 	}

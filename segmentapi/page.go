@@ -3,6 +3,7 @@ package segmentapi
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"iter"
 )
 
@@ -10,12 +11,26 @@ import (
 // "between 1 and 1000".)
 const MaxPageSize = 1000
 
+// smallPageSize is the largest page of older versions of the API. If Segment refuses a
+// larger one, the client asks for this many rows from then on.
+const smallPageSize = 200
+
+const (
+	// MaxPages is how many pages a list may have, and MaxEmptyPages how many pages in a
+	// row may be empty. All fails with [ErrBadResponse] beyond that, because such a list
+	// might never end. Rows that vanish while a list is read leave an empty page now and
+	// then.
+	MaxPages      = 1_000_000
+	MaxEmptyPages = 100
+)
+
 // ListOptions select one page of a list.
 type ListOptions struct {
 	// Cursor is the Next of the page before; empty for the first page.
 	Cursor string
 	// Count is how many rows to ask for, 1 to [MaxPageSize]; 0 means the
-	// client's page size.
+	// client's page size. If Segment refuses more than 200 rows, the older maximum, List
+	// asks again for 200, and so do all later calls.
 	Count int
 }
 
@@ -29,13 +44,14 @@ type Page[T any] struct {
 	Total int
 }
 
-// all streams the rows of every page. It stops at the first error, and refuses a
-// repeated cursor: such a list would never end.
+// all streams the rows of every page. It stops at the first error, and refuses lists that
+// might never end: those that repeat a cursor, and those beyond MaxPages or
+// MaxEmptyPages. It keeps a hash of each cursor, because a cursor may have any length.
 func all[T any](ctx context.Context, operation string, list func(context.Context, ListOptions) (*Page[T], error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
 		var opts ListOptions
-		seen := map[string]bool{}
+		seed, seen, empty := maphash.MakeSeed(), map[uint64]bool{}, 0
 		for {
 			page, err := list(ctx, opts)
 			if err != nil {
@@ -50,12 +66,23 @@ func all[T any](ctx context.Context, operation string, list func(context.Context
 			if page.Next == "" {
 				return
 			}
-			if seen[page.Next] {
-				// The error leaves the cursor out, which may have any length.
-				yield(zero, fmt.Errorf("segment %s: %w: a cursor came twice, after %d pages", operation, ErrBadResponse, len(seen)+1))
+			if empty++; len(page.Items) > 0 {
+				empty = 0
+			}
+			cursor, why := maphash.String(seed, page.Next), ""
+			switch {
+			case seen[cursor]: // The error leaves it out.
+				why = "a cursor came twice"
+			case empty >= MaxEmptyPages:
+				why = "the last pages were all empty"
+			case len(seen)+1 >= MaxPages:
+				why = "the list does not end"
+			}
+			if why != "" {
+				yield(zero, fmt.Errorf("segment %s: %w: %s, after %d pages", operation, ErrBadResponse, why, len(seen)+1))
 				return
 			}
-			seen[page.Next] = true
+			seen[cursor] = true
 			opts.Cursor = page.Next
 		}
 	}

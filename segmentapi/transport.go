@@ -9,10 +9,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -26,6 +29,11 @@ type callState struct {
 	operation string
 	method    string
 	attempts  int
+	// tries is how many of the attempts count for the policy: all but those that were
+	// refused because too many requests were under way.
+	tries int
+	// tooManyAtOnce is set if the last attempt was refused for that.
+	tooManyAtOnce bool
 	// maxWait is how long the call may wait for the rate limit in all.
 	maxWait time.Duration
 	// waited is how long the call has waited for the rate limit so far.
@@ -37,6 +45,8 @@ type callState struct {
 	// goes to body, and the official client gets an empty one.
 	decodes bool
 	body    []byte
+	// list is set if the answer may be as large as a list.
+	list bool
 }
 
 type callKey struct{}
@@ -56,7 +66,9 @@ type transport struct {
 	agent   string
 	dryRun  bool
 	maxWait time.Duration
-	retry   *retryablehttp.Client
+	// maxAttempts is how many tries a call has. The retrying client does not count them.
+	maxAttempts int
+	retry       *retryablehttp.Client
 }
 
 func newTransport(token string, s settings) *transport {
@@ -92,10 +104,10 @@ func (t *transport) withRetry(p RetryPolicy) *transport {
 }
 
 func (t *transport) setRetry(hc *http.Client, p RetryPolicy) {
-	t.maxWait = p.MaxWait
+	t.maxWait, t.maxAttempts = p.MaxWait, p.MaxAttempts
 	t.retry = &retryablehttp.Client{
 		HTTPClient:   hc,
-		RetryMax:     p.MaxAttempts - 1,
+		RetryMax:     math.MaxInt,
 		RetryWaitMin: 250 * time.Millisecond,
 		RetryWaitMax: 8 * time.Second,
 		CheckRetry:   t.checkRetry,
@@ -127,7 +139,7 @@ func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLa
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	st := stateOf(req.Context())
 	if st == nil { // A request through Raw.
-		st = &callState{operation: "raw"}
+		st = &callState{operation: "raw", list: true}
 	}
 	if t.dryRun && req.Method != http.MethodGet {
 		return nil, fmt.Errorf("%s %s was not sent: this is a dry run", req.Method, req.URL.Path)
@@ -165,16 +177,25 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// checkRetry decides by method and status. If waiting for the limit would exceed
-// the call's maxWait, the caller gets the refusal.
+// checkRetry decides whether to send a request again. A refusal because too many
+// requests are under way uses up no try: its number is bounded by the call's maxWait.
 func (t *transport) checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
 	st := stateOf(ctx)
-	if st.ready {
+	if !st.tooManyAtOnce {
+		st.tries++
+	}
+	if st.ready || st.tries >= t.maxAttempts {
 		return false, err
 	}
+	return t.mayRetry(ctx, st, resp, err)
+}
+
+// mayRetry decides by method and status. If waiting for the limit would exceed the
+// call's maxWait, the caller gets the refusal.
+func (t *transport) mayRetry(ctx context.Context, st *callState, resp *http.Response, err error) (bool, error) {
 	if err != nil {
 		var limited *RateLimitError
 		if st.method == http.MethodPost || errors.As(err, &limited) || errors.Is(err, errTooLarge) {
@@ -231,6 +252,8 @@ type attempt struct {
 	logger  *slog.Logger
 	// redact removes the token from errors that are logged.
 	redact func(error) error
+	// limitLogged is done when the log has the number of requests at a time.
+	limitLogged sync.Once
 }
 
 // RoundTrip sends req once.
@@ -251,6 +274,7 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	defer lim.Done()
 	st.attempts++
+	st.tooManyAtOnce = false
 	if a.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, a.timeout)
@@ -261,8 +285,9 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := a.base.RoundTrip(req)
 	var body []byte
 	if err == nil {
-		body, err = readBody(resp, a.maxBody)
+		body, err = a.read(resp, st)
 	}
+	err = withoutAnswer(err)
 	if a.logger.Enabled(ctx, slog.LevelDebug) {
 		log := a.logger.With("operation", st.operation, "method", req.Method, "path", req.URL.Path, "attempt", st.attempts, "duration", time.Since(start))
 		if err != nil {
@@ -281,7 +306,12 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 	// Redirects are refused by their status. http.Client would report one with an
 	// invalid Location as a connection error, which is retried.
 	resp.Header.Del("Location")
-	lim.Observe(time.Now(), resp.StatusCode, resp.Header, body)
+	st.tooManyAtOnce = lim.Observe(start, time.Now(), resp.StatusCode, resp.Header, body)
+	if most, known := lim.Concurrency(); known {
+		a.limitLogged.Do(func() {
+			a.logger.InfoContext(ctx, "Segment limits how many requests may be under way at a time", "limit", most)
+		})
+	}
 	return resp, nil
 }
 
@@ -290,6 +320,47 @@ func (a *attempt) CloseIdleConnections() {
 	if c, ok := a.base.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
+}
+
+const (
+	// maxDetail is the largest answer about one object, in bytes. One with 20,000 scopes is
+	// about 3 MB.
+	maxDetail = 16 << 20
+	// maxDetailValues and maxListValues are how many values, such as the fields of all
+	// rows, an answer may have. The memory for decoding depends on them and not on bytes:
+	// a row of two bytes takes 80 and more. An answer with 20,000 scopes has about 120,000
+	// values, and a page of 1000 sources about 100,000.
+	maxDetailValues = 200_000
+	maxListValues   = 1_000_000
+)
+
+// read reads the body of an answer, and refuses one that is too large to decode.
+func (a *attempt) read(resp *http.Response, st *callState) ([]byte, error) {
+	size, values := a.maxBody, maxListValues
+	if !st.list {
+		size, values = min(size, maxDetail), maxDetailValues
+	}
+	body, err := readBody(resp, size)
+	if err == nil && countValues(body) > values {
+		return nil, fmt.Errorf("%w: more than %d values", errTooLarge, values)
+	}
+	return body, err
+}
+
+// countValues returns about how many values JSON has: the commas outside strings.
+func countValues(body []byte) int {
+	n := 0
+	for i, quoted := 0, false; i < len(body); i++ {
+		switch c := body[i]; {
+		case c == '"':
+			quoted = !quoted
+		case c == '\\':
+			i++
+		case c == ',' && !quoted:
+			n++
+		}
+	}
+	return n
 }
 
 func readBody(resp *http.Response, most int64) ([]byte, error) {
@@ -307,6 +378,24 @@ func readBody(resp *http.Response, most int64) ([]byte, error) {
 		return nil, err
 	}
 	return buf.Bytes(), closeErr
+}
+
+// withoutAnswer returns err without the text that it quotes. If an answer is not HTTP,
+// net/http quotes it, and a broken proxy sends what belongs to other requests, such as
+// write keys. The names in certificates are public.
+func withoutAnswer(err error) error {
+	var certificate *tls.CertificateVerificationError
+	if err == nil || errors.As(err, &certificate) {
+		return err
+	}
+	var header textproto.ProtocolError // Before Go 1.26, it contains the text unquoted.
+	if errors.As(err, &header) {
+		return errors.New("the answer is not HTTP: malformed header")
+	}
+	if start, _, quotes := strings.Cut(err.Error(), `"`); quotes {
+		return errors.New(start + "[...]")
+	}
+	return err
 }
 
 // details reads Segment's error envelope, which the official client decodes for

@@ -88,7 +88,8 @@ type Source struct {
 // connection details and passwords.
 type Warehouse struct {
 	ID string
-	// Name is the name in the settings, or empty if that is missing or not a string.
+	// Name is the name in the settings, without the JSON quotes that some have, or empty
+	// if that is missing or not a string.
 	Name    string
 	Enabled bool
 	// Kind is what the catalog calls this sort of warehouse, such as "Postgres".

@@ -237,12 +237,12 @@ func sendWithRecheck[T any](
 	ctx context.Context, c *Client, what call, recheck rechecker, do func(context.Context) (*T, *http.Response, error),
 ) (*T, error) {
 	var waited time.Duration
-	for tries := 1; ; tries++ {
+	for tries, again := 0, recheck.always; ; again = true {
 		sum, err := c.waitToWrite(ctx, what, waited)
 		if err != nil {
 			return nil, notSentError{err}
 		}
-		if recheck.check != nil && (recheck.always || tries > 1 || sum > time.Second) {
+		if recheck.check != nil && (again || sum > time.Second) {
 			wanted, recheckErr := recheck.check(ctx)
 			if recheckErr != nil {
 				return nil, notSentError{recheckErr}
@@ -253,7 +253,10 @@ func sendWithRecheck[T any](
 		}
 		waited = sum
 		out, _, err := execute(atOnce(finishing(ctx)), c, what, do)
-		if !errors.Is(err, ErrRateLimited) || tries > c.transport.retry.RetryMax ||
+		if usesUpTry(err) {
+			tries++
+		}
+		if !errors.Is(err, ErrRateLimited) || tries >= c.transport.maxAttempts ||
 			time.Until(c.transport.opens(what.method)) > max(c.transport.maxWait, leastWait(ctx))-waited {
 			return out, err
 		}
@@ -367,7 +370,7 @@ func (c *Client) carryOut(ctx context.Context, ch change) error {
 			err = acceptedError{fmt.Errorf("segment %s: %w after %s: %s: not so for %s", ch.subject, ErrUnconfirmed, c.writer.settleTime, ch.what, notYet)}
 			c.audit(ctx, ch.call, ch.subject, ch.what, err)
 			return err
-		case unknown && ch.repeatable && mayRepeat(failed) && tries < maxTries && tries <= c.transport.retry.RetryMax && ctx.Err() == nil:
+		case unknown && ch.repeatable && mayRepeat(failed) && tries < maxTries && tries < c.transport.maxAttempts && ctx.Err() == nil:
 			if err = c.pauseBeforeRetry(ctx, tries); err != nil {
 				return errors.Join(failed, err)
 			}

@@ -6,6 +6,7 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/logging/zap/ctxzap"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"google.golang.org/grpc/codes"
 )
 
 // Messages that baton-sdk v0.26.0 logs around the end of a one-shot run.
@@ -14,6 +15,8 @@ const (
 	childCrashed = "connector service quit unexpectedly"
 	taskFailed   = "runner: error processing on-demand task"
 	runnerFailed = "error running connector"
+	// The code follows. If the parent stops, the child can log this for each call.
+	callFinished = "finished unary call with code "
 )
 
 // guardExitCode leaves the exit code to the main goroutine.
@@ -29,12 +32,15 @@ const (
 // If the child has crashed, the goroutine logs that and exits with 1, which is right.
 // In between it calls crashed.
 //
+// When the work is stopped, each of the calls that are cut off would log an error, which
+// the guard drops.
+//
 // The SDK hands its logger out in ctx and keeps the pointer, so replacing what
 // it points to reaches every user of it.
-func guardExitCode(ctx context.Context, crashed func()) {
+func guardExitCode(ctx context.Context, stopped func() bool, crashed func()) {
 	logger := ctxzap.Extract(ctx)
 	*logger = *logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
-		return exitGuard{Core: core, hold: func() { select {} }, crashed: crashed}
+		return exitGuard{Core: core, hold: func() { select {} }, stopped: stopped, crashed: crashed}
 	}))
 }
 
@@ -42,6 +48,7 @@ func guardExitCode(ctx context.Context, crashed func()) {
 type exitGuard struct {
 	zapcore.Core
 	hold, crashed func()
+	stopped       func() bool
 }
 
 // Enabled lets every level reach Check, which asks the core itself.
@@ -49,21 +56,35 @@ func (g exitGuard) Enabled(zapcore.Level) bool { return true }
 
 // With keeps the guard on loggers with fields.
 func (g exitGuard) With(fields []zapcore.Field) zapcore.Core {
-	return exitGuard{Core: g.Core.With(fields), hold: g.hold, crashed: g.crashed}
+	g.Core = g.Core.With(fields)
+	return g
 }
 
 // Check holds the goroutine that would exit. It also drops the entries that
-// repeat an error which is logged before them and printed after them.
+// repeat an error which is logged before them and printed after them, and those about
+// calls that the caller has given up.
 func (g exitGuard) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	switch {
 	case e.Message == childEnded:
 		g.hold()
 	case e.Message == childCrashed:
 		return g.Core.Check(e, ce).After(e, afterWrite(g.crashed))
-	case e.Message == taskFailed, e.Message == runnerFailed, !g.Core.Enabled(e.Level):
+	case e.Message == taskFailed, e.Message == runnerFailed, e.Message == callFinished+codes.Canceled.String(), !g.Core.Enabled(e.Level):
 		return ce
+	case g.stopped():
+		return ce.AddCore(e, g)
 	}
 	return g.Core.Check(e, ce)
+}
+
+// Write writes an entry, unless it is about a call that the stop has cut off.
+func (g exitGuard) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	for _, f := range fields {
+		if err, is := f.Interface.(error); is && cutOff(err.Error()) {
+			return nil
+		}
+	}
+	return g.Core.Write(e, fields)
 }
 
 // afterWrite is called when an entry is in the log.

@@ -1,15 +1,22 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
+	"github.com/conductorone/baton-sdk/pkg/connectorrunner"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // The child's end is logged at debug level, which is usually off, and by
@@ -18,13 +25,14 @@ import (
 func TestExitGuard(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zapcore.WarnLevel)
-	held, crashes := 0, 0
-	logger := zap.New(exitGuard{Core: core, hold: func() { held++ }, crashed: func() { crashes += logs.Len() }})
+	held, crashes, stopped := 0, 0, false
+	logger := zap.New(exitGuard{Core: core, hold: func() { held++ }, stopped: func() bool { return stopped }, crashed: func() { crashes += logs.Len() }})
 
 	logger.Debug("quiet")
 	logger.Warn("loud")
 	logger.Error(taskFailed)
 	logger.Error(runnerFailed)
+	logger.Warn(callFinished + "Canceled")
 	if held != 0 || logs.Len() != 1 || logs.All()[0].Message != "loud" {
 		t.Errorf("held %d times, logged %v", held, logs.All())
 	}
@@ -36,6 +44,31 @@ func TestExitGuard(t *testing.T) {
 	logger.With(zap.String("a", "b")).Error(childCrashed)
 	if held != 2 || crashes != 2 || logs.Len() != 2 {
 		t.Errorf("after a crash held %d times, called at entry %d, want 2, logged %v", held, crashes, logs.All())
+	}
+	stopped = true
+	for _, err := range []error{
+		status.Error(codes.Unavailable, "the child is gone"),
+		fmt.Errorf("code of its own: %w", context.Canceled),
+		errors.New("no space left"),
+	} {
+		logger.Warn("failed", zap.Error(err))
+	}
+	logger.Info("quiet")
+	if last := logs.All()[logs.Len()-1]; logs.Len() != 3 || last.ContextMap()["error"] != "no space left" {
+		t.Errorf("after a stop logged %v", logs.All())
+	}
+}
+
+// A stopped run does not repeat the errors of the calls that the stop has cut off, and
+// prints any other one.
+func TestStopText(t *testing.T) {
+	t.Parallel()
+	cut := []error{status.Error(codes.Unavailable, "the child is gone"), context.Canceled, stopped{syscall.SIGTERM}, connectorrunner.ErrSigTerm}
+	if got := stopText(errors.Join(cut...)); got != "stopped before the end" {
+		t.Errorf("printed: %s", got)
+	}
+	if got := stopText(errors.Join(append(cut, errors.New("no space left"))...)); got != "stopped before the end: no space left" {
+		t.Errorf("printed: %s", got)
 	}
 }
 
@@ -53,6 +86,7 @@ func TestSDK_StringsUnchanged(t *testing.T) {
 		childCommand: "internal/connector/connector.go",
 		taskFailed:   "pkg/connectorrunner/runner.go",
 		runnerFailed: "pkg/cli/commands.go",
+		callFinished: "pkg/ugrpc/logging.go",
 	} {
 		source, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), file))
 		if err != nil {

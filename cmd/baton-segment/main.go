@@ -37,6 +37,7 @@ const (
 )
 
 func main() {
+	takeOverLoggers()
 	finishRemoval()
 	setMemory()
 	p := newProcess()
@@ -85,14 +86,14 @@ func setMemory() {
 
 // connector makes the connector. Parent and child both do, and the child uses it.
 func (p *process) connector(ctx context.Context, cfg *config.Segment, opts cli.RunTimeOpts) (types.ConnectorServer, error) {
-	guardExitCode(ctx, func() { p.finish(ending{code: 1}) })
+	guardExitCode(ctx, p.stopped, func() { p.finish(ending{code: 1}) })
 	c, err := connector.New(ctx, connector.Options{
 		Token: cfg.Token, Region: cfg.Region, BaseURL: cfg.BaseURL, PageSize: cfg.PageSize, Version: version,
 	})
 	if err != nil {
 		return nil, err
 	}
-	server, err := connectorbuilder.NewConnector(ctx, c, connectorbuilder.WithSessionStore(opts.SessionStore))
+	server, err := connector.NewServer(ctx, c, connectorbuilder.WithSessionStore(opts.SessionStore))
 	if err != nil {
 		return nil, err
 	}

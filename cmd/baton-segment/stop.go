@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -135,14 +136,46 @@ func (p *process) waitForChanges() {
 // exit prints the error, if there is one, and ends the process with its code. If
 // there is none and a signal has come, the process is terminated by the signal.
 func (p *process) exit(err error) {
+	stopped := p.stopped() // Before the stop learns that the work is over.
 	close(p.over)
 	e := ending{code: exitCode(err)}
-	if err != nil {
+	switch s := p.received.Load(); {
+	case err != nil && stopped:
+		// The error is of the calls that the stop has cut off, and its code depends on
+		// what they were waiting for.
+		e.code = int(codes.Canceled)
+		fmt.Fprintln(os.Stderr, stopText(err))
+	case err != nil:
 		fmt.Fprintln(os.Stderr, err)
-	} else if s := p.received.Load(); s != nil {
+	case s != nil:
 		e.signal, _ = (*s).(syscall.Signal)
 	}
 	p.finish(e)
+}
+
+// stopped reports whether a signal has ended the context of the work. A SIGINT that the
+// SDK receives ends it at once.
+func (p *process) stopped() bool { return p.ctx.Err() != nil || len(p.early) > 0 }
+
+// stopText is what a stopped run prints instead of its error: that it was stopped, and
+// what else the error says, such as that the file cannot be written.
+func stopText(err error) string {
+	text := "stopped before the end"
+	for line := range strings.Lines(err.Error()) {
+		if !cutOff(line) {
+			text += ": " + strings.TrimSpace(line)
+		}
+	}
+	return text
+}
+
+// cutOff reports whether a line of an error is what becomes of a call when the context
+// ends and the child is killed. The errors have lost their types and codes on the way.
+func cutOff(line string) bool {
+	return slices.ContainsFunc([]string{
+		context.Canceled.Error(), connectorrunner.ErrSigTerm.Error(), "stopped: ",
+		"code = Canceled ", "code = Unavailable ", "code = DeadlineExceeded ",
+	}, func(part string) bool { return strings.Contains(line, part) })
 }
 
 // finish ends the process and leaves no temporary files behind.

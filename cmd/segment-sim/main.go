@@ -57,6 +57,8 @@ type settings struct {
 	lists     bool
 	limit     int
 	writes    int
+	atOnce    int
+	maxCount  int
 	id        string
 	lag       time.Duration
 	replicas  int
@@ -96,6 +98,8 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	f.BoolVar(&s.lists, "permissions-in-lists", false, "put permissions into the lists of users and groups")
 	f.IntVar(&s.limit, "limit", 0, "requests a minute, without writes to IAM and labels; 0 is no limit")
 	f.IntVar(&s.writes, "write-limit", 0, "writes to IAM and labels a minute; 0 is no limit, Segment documents 60")
+	f.IntVar(&s.atOnce, "concurrency", 0, "requests that may be under way at a time; 0 is no limit")
+	f.IntVar(&s.maxCount, "max-count", 1000, "greatest `count` of rows that a list takes; 200 in older documentation")
 	f.StringVar(&s.id, "workspace-id", "", "`id` of the workspace instead of its own; permissions on the workspace follow")
 	f.DurationVar(&s.lag, "lag", 0, "`time` by which reads are behind writes, such as 500ms")
 	f.IntVar(&s.replicas, "replicas", 1, "`number` of replicas between which the reads of a path alternate; with more than one, the first has no lag, and each further one is behind by -lag more")
@@ -109,8 +113,11 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	if s.token == "" {
 		return settings{}, errors.New("-token must not be empty")
 	}
-	if s.limit < 0 || s.writes < 0 {
+	if s.limit < 0 || s.writes < 0 || s.atOnce < 0 {
 		return settings{}, errors.New("a limit must not be negative")
+	}
+	if s.maxCount < 1 || s.maxCount > 1000 {
+		return settings{}, errors.New("-max-count must be between 1 and 1000")
 	}
 	if s.lag < 0 {
 		return settings{}, errors.New("-lag must not be negative")
@@ -155,6 +162,8 @@ func (s settings) server() (*sim.Server, error) {
 		sim.WithToken(s.token),
 		sim.WithLimit(s.limit),
 		sim.WithWriteLimit(s.writes),
+		sim.WithConcurrency(s.atOnce),
+		sim.WithMaxCount(s.maxCount),
 	}
 	switch s.next {
 	case "absent":

@@ -167,6 +167,56 @@ func TestRun_SizedWorkspaceWithoutGroups(t *testing.T) {
 	}
 }
 
+func TestRun_MaxCountAndConcurrency(t *testing.T) {
+	t.Parallel()
+	url, token, stop := start(t, "-concurrency", "1", "-max-count", "200")
+	var answer struct {
+		Errors []struct {
+			Field string
+			Data  struct{ RemainingPoints int }
+		}
+	}
+	if status, _ := getAny(t, url+"/users?pagination.count=201", token, &answer); status != http.StatusBadRequest || answer.Errors[0].Field != "pagination.count" {
+		t.Errorf("status %d, %+v", status, answer)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	plan, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/_sim/faults", strings.NewReader(`{"faults":[{"operation":"listRoles","kind":"delay","delay":"1h"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/roles", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = resp.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if left, sendErr := client.Do(slow); sendErr == nil {
+			t.Error("the slow request has an answer", left.Body.Close())
+		}
+	}()
+	status := 0
+	for status != http.StatusTooManyRequests && t.Context().Err() == nil { // Until the slow request has arrived.
+		status, _ = getAny(t, url+"/users?pagination.count=2", token, &answer)
+	}
+	if answer.Errors[0].Data.RemainingPoints <= 0 {
+		t.Errorf("%+v", answer)
+	}
+	cancel()
+	<-done
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRun_Modes(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
@@ -204,7 +254,7 @@ func TestRun_Help(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 	for _, want := range []string{
-		"-addr", "-allow-remote", "-lag", "-limit", "-next", "-normalizing", "-permissions-in-lists", "-replicas", "-token", "-without",
+		"-addr", "-allow-remote", "-concurrency", "-lag", "-limit", "-max-count", "-next", "-normalizing", "-permissions-in-lists", "-replicas", "-token", "-without",
 		"-workspace", "-workspace-id", "-write-limit", "post-drops-labels",
 	} {
 		if !strings.Contains(help.String(), want) {
@@ -230,6 +280,9 @@ func TestRun_RefusesCommandLines(t *testing.T) {
 		{"-addr 127.0.0.1:99999", "port"},
 		{"-token=", "-token"},
 		{"-limit -1", "negative"},
+		{"-concurrency -1", "negative"},
+		{"-max-count 0", "-max-count"},
+		{"-max-count 1001", "-max-count"},
 		{"-lag -1s", "-lag"},
 		{"-lag soon", "-lag"},
 		{"-replicas 0 -lag 1s", "-replicas"},

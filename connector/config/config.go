@@ -20,7 +20,8 @@ func Schema() field.Configuration {
 			field.WithDescription("Segment Public API token, preferably of a Workspace Owner (Workspace Settings, Access Management, Tokens)"),
 			field.WithRequired(true),
 			field.WithIsSecret(true)),
-		field.SelectField("region", []string{string(segmentapi.RegionUS), string(segmentapi.RegionEU)},
+		// Segment's own pages write the regions in all of these ways.
+		field.SelectField("region", []string{string(segmentapi.RegionUS), string(segmentapi.RegionEU), "US", "EU", "eu1"},
 			field.WithDisplayName("Region"),
 			field.WithDescription("Where the workspace's data lives; a token works in one region only"),
 			field.WithDefaultValue(string(segmentapi.RegionUS))),

@@ -39,6 +39,9 @@ func TestSchema(t *testing.T) {
 	}{
 		"as a user has it": {Segment{Token: "t", Region: "us", PageSize: 1000}, true},
 		"europe":           {Segment{Token: "t", Region: "eu", PageSize: 1}, true},
+		"capitals":         {Segment{Token: "t", Region: "US", PageSize: 1}, true},
+		"capitals, europe": {Segment{Token: "t", Region: "EU", PageSize: 1}, true},
+		"as in addresses":  {Segment{Token: "t", Region: "eu1", PageSize: 1}, true},
 		"no token":         {Segment{Region: "us", PageSize: 1000}, false},
 		"another region":   {Segment{Token: "t", Region: "mars", PageSize: 1000}, false},
 		"page too large":   {Segment{Token: "t", Region: "us", PageSize: 1001}, false},

@@ -18,7 +18,11 @@ import (
 func Example() {
 	server := segmentapitest.Start(segmentapitest.WithWorkspace("empty")) // In the place of Segment.
 	defer server.Close()
-	server.AddUser(segmentapi.User{ID: "ada", Name: "Ada", Email: "ada@example.com"})
+	owner := segmentapi.Permission{
+		RoleID: "1WDUuRLxv84rrfCNUwvkrRtkxnS", // Workspace Owner, which every workspace has.
+		Scopes: []segmentapi.Scope{{Type: segmentapi.ScopeWorkspace, ID: server.WorkspaceID()}},
+	}
+	server.AddUser(segmentapi.User{ID: "ada", Name: "Ada", Email: "ada@example.com", Permissions: []segmentapi.Permission{owner}})
 	server.AddGroup(segmentapi.Group{ID: "data", Name: "Data Platform"}, "ada@example.com")
 	server.AddGroup(segmentapi.Group{ID: "web", Name: "Web"})
 
@@ -55,6 +59,7 @@ func Example() {
 	fmt.Println("revoked:", changed, err)
 	// Output:
 	// ada holds group:data:member
+	// ada holds role:1WDUuRLxv84rrfCNUwvkrRtkxnS:assigned
 	// ada holds workspace:9aQ1Lj62S4bomZKLF4DPqW:member
 	// granted: true <nil>
 	// granted again: false <nil>

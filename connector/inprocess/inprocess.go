@@ -77,7 +77,7 @@ func (r *Runner) build(ctx context.Context, store sessions.SessionStore) (server
 			err = status.Error(codes.Internal, "the connector panics while it is set up")
 		}
 	}()
-	return connectorbuilder.NewConnector(ctx, r.builder, connectorbuilder.WithSessionStore(store))
+	return connector.NewServer(ctx, r.builder, connectorbuilder.WithSessionStore(store))
 }
 
 // Sync reads everything into the file, with as many workers as the program has.

@@ -29,7 +29,11 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi/segmentapitest"
 )
 
-const membership = "group:web:member"
+const (
+	membership = "group:web:member"
+	// ownerRole is the id of the role Workspace Owner in the workspaces of the simulator.
+	ownerRole = "1WDUuRLxv84rrfCNUwvkrRtkxnS"
+)
 
 func resourceID(typeID, resource string) *v2.ResourceId {
 	return v2.ResourceId_builder{ResourceType: typeID, Resource: resource}.Build()
@@ -62,6 +66,10 @@ func newRunner(t *testing.T, c connectorbuilder.ConnectorBuilderV2, opts ...inpr
 func newSyncedRunner(t *testing.T, opts ...inprocess.Option) (*segmentapitest.Server, *inprocess.Runner, string) {
 	t.Helper()
 	s := segmentapitest.NewServer(t, segmentapitest.WithWorkspace("empty"))
+	// Ada may be removed: another user owns the workspace.
+	s.AddUser(segmentapi.User{ID: "olga", Name: "Olga", Email: "olga@example.com", Permissions: []segmentapi.Permission{{
+		RoleID: ownerRole, Scopes: []segmentapi.Scope{{Type: segmentapi.ScopeWorkspace, ID: s.WorkspaceID()}},
+	}}})
 	s.AddUser(segmentapi.User{ID: "ada", Name: "Ada", Email: "ada@example.com"})
 	s.AddGroup(segmentapi.Group{ID: "web", Name: "Web"})
 	r := newRunner(t, newConnector(t, s), opts...)
@@ -226,7 +234,9 @@ func TestRunner_Errors(t *testing.T) {
 func TestGrant_ContextEndsDuringRateLimit(t *testing.T) {
 	t.Parallel()
 	ws := sim.Empty()
-	ws.Users = []sim.User{{ID: "ada", Email: "ada@example.com"}}
+	ws.Users = []sim.User{{ID: "ada", Email: "ada@example.com", Permissions: []sim.Permission{
+		{RoleID: ownerRole, Resources: []sim.Resource{{ID: ws.ID, Type: "WORKSPACE"}}},
+	}}}
 	ws.Groups = []sim.Group{{ID: "web", Name: "Web"}}
 	s := simtest.Serve(t, ws)
 	r := newRunner(t, newConnector(t, &segmentapitest.Server{URL: s.URL, Token: s.Token()}), inprocess.WithProvisioning())

@@ -88,8 +88,10 @@ var layout = map[string]struct {
 			// The SDK's command and settings.
 			"github.com/spf13/cobra",
 			"github.com/spf13/viper",
-			// The codes of errors.
+			// The codes of errors, and the loggers that libraries share.
 			"google.golang.org/grpc",
+			"github.com/go-logr/logr",
+			"go.opentelemetry.io/otel",
 		},
 		packages: []string{"connector"},
 		never:    []string{"internal/sim"},

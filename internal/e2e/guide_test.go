@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,7 +55,7 @@ func TestGuideTables(t *testing.T) {
 		t.Parallel()
 	}
 	text, _ := document(t, guide)
-	for _, rows := range [][]string{capabilityRows(t), settingRows(t)} {
+	for _, rows := range [][]string{capabilityRows(t), requestRows(t), settingRows(t)} {
 		text = withTable(t, text, rows)
 	}
 	golden(t, filepath.Join(repository, guide), text)
@@ -90,15 +91,40 @@ func selfDescription(t *testing.T, command string, into any) {
 	}
 }
 
-func capabilityRows(t *testing.T) []string {
+// A typeDescription is what the program says of a resource type.
+type typeDescription struct {
+	ResourceType struct{ ID, DisplayName string } `json:"resourceType"`
+	Capabilities []string                         `json:"capabilities"`
+	Permissions  struct {
+		Permissions []struct{ Permission string }
+	} `json:"permissions"`
+}
+
+func describedTypes(t *testing.T) []typeDescription {
 	t.Helper()
 	var described struct {
-		ResourceTypeCapabilities []struct {
-			ResourceType struct{ ID, DisplayName string } `json:"resourceType"`
-			Capabilities []string                         `json:"capabilities"`
-		} `json:"resourceTypeCapabilities"`
+		ResourceTypeCapabilities []typeDescription `json:"resourceTypeCapabilities"`
 	}
 	selfDescription(t, "capabilities", &described)
+	return described.ResourceTypeCapabilities
+}
+
+// requestRows returns the table of the requests that each type needs.
+func requestRows(t *testing.T) []string {
+	t.Helper()
+	rows := [][]string{{"Resource", "Requests"}}
+	for _, r := range describedTypes(t) {
+		var requests []string
+		for _, p := range r.Permissions.Permissions {
+			requests = append(requests, "`"+p.Permission+"`")
+		}
+		rows = append(rows, []string{r.ResourceType.DisplayName + "s", strings.Join(requests, ", ")})
+	}
+	return tableRows(rows)
+}
+
+func capabilityRows(t *testing.T) []string {
+	t.Helper()
 	columns := []struct {
 		heading      string
 		capabilities []string
@@ -114,7 +140,7 @@ func capabilityRows(t *testing.T) []string {
 		head = append(head, c.heading)
 	}
 	rows := [][]string{head}
-	for _, r := range described.ResourceTypeCapabilities {
+	for _, r := range describedTypes(t) {
 		cells := []string{r.ResourceType.DisplayName + "s"}
 		shown := 0
 		for _, c := range columns {
@@ -258,6 +284,8 @@ type messageCase struct {
 	env, args []string
 	// noFile is set if there is no file yet.
 	noFile bool
+	// endless makes a list go on with empty pages.
+	endless bool
 }
 
 // closedAddress returns an address on which no process listens.
@@ -304,7 +332,7 @@ func messageCases(t *testing.T) map[string]messageCase {
 	gate := []sim.Option{sim.WithoutFeatures(sim.FeatureSpaces)}
 	return map[string]messageCase{
 		"required flag(s) \"token\" not set":                                    {env: []string{"BATON_TOKEN="}},
-		"field region: value must be one of [us eu]":                            {env: []string{"BATON_REGION=mars"}},
+		"field region: value must be one of [us eu US EU eu1]":                  {env: []string{"BATON_REGION=mars"}},
 		"invalid resource type ... in filter":                                   {args: []string{"--sync-resource-types", "users"}},
 		"401 Unauthorized; ... check the token":                                 {env: []string{"BATON_TOKEN=another"}},
 		"403 Forbidden; ... check the token, that the token's role allows this": {fault: failing("listUsers", http.StatusForbidden)},
@@ -322,6 +350,12 @@ func messageCases(t *testing.T) map[string]messageCase {
 		"the list cannot be continued from here: start afresh, with a new file": {
 			fault: sim.Fault{Operation: "listUsers", Kind: sim.FaultExpiredCursor}, args: small,
 		},
+		"after ... pages, of which the last ... are empty, there is still no end": {endless: true},
+		"this token does not see permissions (a workspace always has an owner)": {
+			options: []sim.Option{sim.WithNormalizing(sim.NormalizeOmitsPermissions)},
+		},
+		"workspace ... has no user ...: correct its id, or leave it out":               {args: []string{"--sync-resources", "bid:r:user/ann@example.com"}},
+		"there is no resource type ..., so no":                                         {args: []string{"--sync-resources", "bid:r:users/u-ann"}},
 		"users and groups have gone since they were listed: too much would be missing": {fault: failing("getUser", http.StatusNotFound)},
 
 		"no other Workspace Owner found: give the role Workspace Owner to another user first": {
@@ -375,15 +409,24 @@ func messageCases(t *testing.T) map[string]messageCase {
 
 		"skipped: the workspace's plan or a feature is missing":                 {options: gate},
 		"not in the file, because the workspace's plan or a feature is missing": {options: gate},
+		"in the file without grants: who has access, and what an invite gives, come with users and groups": {
+			args: []string{"--sync-resources", "bid:r:source/s1"},
+		},
 		"left out: members of groups that the list of users does not have": {
 			operation: "listUsersFromUserGroup", before: func(ws *sim.Workspace) {
 				ws.Users = append(ws.Users, sim.User{ID: "u-late", Email: "late@example.com"})
 				addMember("g-members", "late@example.com")(ws)
 			},
 		},
+		"left out: invites whose address is a user's":                 {workspace: sim.Hostile},
 		"permissions of a kind that is not shown: no grants for them": {workspace: sim.Hostile},
-		"retrying operation":       {fault: busy},
-		"reading users and groups": {fault: once(sim.Fault{Operation: "getUser", Kind: sim.FaultDelay, Delay: 11 * time.Second})},
+		"Segment limits how many requests may be under way at a time": {
+			workspace: func() *sim.Workspace { return sim.Sized(sim.Size{Users: 200, Seed: 7}) }, options: []sim.Option{sim.WithConcurrency(2)},
+			fault: sim.Fault{Operation: "getUser", Kind: sim.FaultDelay, Delay: 5 * time.Millisecond},
+		},
+		"lists ask for 200 rows from now on": {options: []sim.Option{sim.WithMaxCount(200)}},
+		"retrying operation":                 {fault: busy},
+		"reading users and groups":           {fault: once(sim.Fault{Operation: "getUser", Kind: sim.FaultDelay, Delay: 11 * time.Second})},
 	}
 }
 
@@ -435,6 +478,9 @@ func (c messageCase) deploy(t *testing.T) deployment {
 	if len(c.args) > 0 && !c.noFile {
 		d = newDeployment(t, workspace(), sharedSync(t, workspace()), c.options...)
 	}
+	if c.endless {
+		d.URL = endlessRoles(t, d.Server.Server)
+	}
 	if c.since != nil {
 		d.Update(c.since)
 	}
@@ -449,4 +495,23 @@ func (c messageCase) deploy(t *testing.T) deployment {
 		}
 	}
 	return d
+}
+
+// endlessRoles serves the workspace with a list of roles that goes on with empty pages
+// and new cursors, and returns its address. Validate, which asks for one role, sees the
+// list as it is.
+func endlessRoles(t *testing.T, s *sim.Server) string {
+	t.Helper()
+	var asked atomic.Int64
+	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/roles" || r.URL.Query().Get("pagination[count]") == "1" {
+			s.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		n := asked.Add(1)
+		fmt.Fprintf(w, `{"data":{"roles":[],"pagination":{"current":"%d","next":"%d"}}}`, n, n+1)
+	}))
+	t.Cleanup(listener.Close)
+	return listener.URL
 }

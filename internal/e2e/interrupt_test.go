@@ -4,13 +4,11 @@ package e2e
 
 import (
 	"errors"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
@@ -100,27 +98,22 @@ func checkStopBeforeStart(t *testing.T, s server, by interruption) {
 	dir := t.TempDir()
 	// The program blocks while it reads its settings from a named pipe.
 	settings := filepath.Join(dir, "settings.yaml")
-	if err := syscall.Mkfifo(settings, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	makePipe(t, settings)
 	p := start(t, dir, append(s.Env(), "BATON_CONFIG_PATH="+settings), "", smallPageArgs(filepath.Join(dir, syncName))...)
-	pipe, err := os.OpenFile(settings, os.O_WRONLY, 0) // Returns when the program opens its end.
-	if err != nil {
-		t.Fatal(err)
-	}
+	pipe := openPipe(t, settings)
 	// A child that the program starts nevertheless reads the settings as well. On
 	// a pipe it would wait for a writer forever.
 	const text = "log-level: error\n"
-	if err = errors.Join(os.Remove(settings), os.WriteFile(settings, []byte(text), 0o600)); err != nil {
+	if err := errors.Join(os.Remove(settings), os.WriteFile(settings, []byte(text), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	p.signal(t, by)
 	if by.signal == syscall.SIGKILL {
 		<-p.ended // A write to a pipe without a reader fails.
-	} else if _, err = pipe.WriteString(text); err != nil {
+	} else if _, err := pipe.WriteString(text); err != nil {
 		t.Error(err)
 	}
-	if err = pipe.Close(); err != nil {
+	if err := pipe.Close(); err != nil {
 		t.Error(err)
 	}
 	if code, _ := p.wait(t); code == 0 {
@@ -132,44 +125,5 @@ func checkStopBeforeStart(t *testing.T, s server, by interruption) {
 	}
 	if remains := entries(t, dir); !slices.Equal(remains, want) {
 		t.Errorf("left behind: %q", remains)
-	}
-}
-
-// A program that waits for the rate limit still ends immediately. In a sync the SDK
-// waits in the parent process, in a grant the SDK waits in the child, and for an
-// account the library does.
-func TestProgram_StoppedWhileWaiting(t *testing.T) {
-	t.Parallel()
-	ws := sim.Hostile()
-	synced := sharedSync(t, ws)
-	for name, c := range map[string]struct {
-		operation string
-		args      []string
-		log       string
-	}{
-		"sync":   {operation: "getUser", log: "retrying operation"},
-		"grant":  {operation: "addUsersToUserGroup", log: "retrying operation", args: grantArgs("group:group-nobody:member", typeUser, "user-empty-name")},
-		"invite": {operation: "createInvites", log: `"status":429`, args: []string{"--create-account-login", "x", "--create-account-profile", `{"email":"x@example.com"}`}},
-	} {
-		for _, by := range interruptions()[1:] {
-			t.Run(name+"/"+by.name, func(t *testing.T) {
-				t.Parallel()
-				d := newDeployment(t, ws, synced)
-				refusal := sim.Fault{Operation: c.operation, Kind: sim.FaultStatus, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"60"}}}
-				if err := d.Inject(refusal); err != nil {
-					t.Fatal(err)
-				}
-				p := start(t, d.dir, d.Env(), c.log, append(c.args, "-f", d.file(), "--log-level", "debug")...)
-				p.await(t, p.logged)
-				begin := time.Now()
-				if code, _ := p.stop(t, by); code == 0 {
-					t.Errorf("exit code 0\n%s", p.text())
-				}
-				t.Logf("ended after %v", time.Since(begin))
-				if remains := entries(t, d.dir); !slices.Equal(remains, []string{syncName}) {
-					t.Errorf("left behind: %q", remains)
-				}
-			})
-		}
 	}
 }

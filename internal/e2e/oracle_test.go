@@ -56,7 +56,7 @@ type resource struct {
 // the user trait.
 const (
 	statusJoined  = `RESOURCE_STATUS_ENABLED "" STATUS_ENABLED`
-	statusPending = `RESOURCE_STATUS_UNSPECIFIED "invitation pending" STATUS_UNSPECIFIED`
+	statusPending = `RESOURCE_STATUS_PENDING "invitation pending" STATUS_PENDING`
 )
 
 type entitlement struct {
@@ -152,6 +152,9 @@ func (o *oracle) list() {
 		})
 	}
 	for _, i := range ws.Invites {
+		if isUsersEmail(ws, i.Email) {
+			continue // The person is in the file as the user.
+		}
 		email := displayText(i.Email)
 		o.add(resource{
 			Type: typeInvite, ID: i.Email, Name: email,
@@ -174,15 +177,14 @@ func (o *oracle) list() {
 		})
 	}
 	for _, w := range ws.Warehouses {
-		name, _ := w.Settings["name"].(string) // Another type is no name.
 		o.add(resource{
-			Type: typeWarehouse, ID: w.ID, Name: firstNonBlank(name, w.Metadata.Name, w.ID),
+			Type: typeWarehouse, ID: w.ID, Name: firstNonBlank(warehouseName(w.Settings["name"]), w.Metadata.Name, w.ID),
 			Profile: map[string]any{"warehouse_id": w.ID, "type": clipped(w.Metadata.Name), "enabled": w.Enabled},
 		})
 	}
 	for _, f := range ws.Functions {
 		o.add(resource{
-			Type: typeFunction, ID: f.ID, Name: firstNonBlank(text(f.DisplayName), f.ID),
+			Type: typeFunction, ID: f.ID, Name: firstNonBlank(servedName(ws, f), f.ID),
 			Profile: map[string]any{"function_id": f.ID, "type": f.ResourceType},
 		})
 	}
@@ -245,6 +247,8 @@ func scopesOf(roleName string) []string {
 		return []string{typeFunction}
 	case "warehouse", "warehouses":
 		return []string{typeWarehouse}
+	case "entity", "entities":
+		return []string{typeSpace}
 	case "unify", "engage", "persona", "personas":
 		if !strings.Contains(name, "identity") {
 			return []string{typeSpace, typeLabel}
@@ -272,6 +276,11 @@ func cost(ws *sim.Workspace, types []string, pageSize int) map[string]int {
 	}
 	if read(typeInvite) {
 		requests["listInvites"] = pages(len(ws.Invites))
+		// The users are read to know which invites have been accepted. One list of them
+		// serves both types.
+		if len(ws.Invites) > 0 && !read(typeUser) {
+			requests["listUsers"] += pages(len(ws.Users))
+		}
 	}
 	if read(typeSource) {
 		requests["listSources"] = pages(len(ws.Sources))

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -108,4 +110,44 @@ func toAny(in []string) []any {
 		out[i] = s
 	}
 	return out
+}
+
+// warehouseName returns the name in a warehouse's settings. Some workspaces hold names
+// that are JSON strings.
+func warehouseName(setting any) string {
+	name, isString := setting.(string)
+	if !isString || !strings.HasPrefix(name, `"`) {
+		return name
+	}
+	var value any
+	if json.Unmarshal([]byte(name), &value) != nil {
+		return name
+	}
+	unquoted, isString := value.(string)
+	if !isString {
+		return name
+	}
+	return unquoted
+}
+
+// servedName returns the name of a function as the API returns it: with that of the
+// workspace, for three of the types.
+func servedName(ws *sim.Workspace, f sim.Function) string {
+	if f.DisplayName != nil && slices.Contains([]string{"DESTINATION", "INSERT_DESTINATION", "INSERT_SOURCE"}, f.ResourceType) {
+		return fmt.Sprintf("%s (%s)", *f.DisplayName, ws.Name)
+	}
+	return text(f.DisplayName)
+}
+
+// isUsersEmail reports whether a user has the address, with A to Z in any case.
+func isUsersEmail(ws *sim.Workspace, email string) bool {
+	lower := func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if 'A' <= r && r <= 'Z' {
+				return r + 'a' - 'A'
+			}
+			return r
+		}, s)
+	}
+	return email != "" && slices.ContainsFunc(ws.Users, func(u sim.User) bool { return lower(u.Email) == lower(email) })
 }

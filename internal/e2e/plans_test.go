@@ -59,6 +59,10 @@ func TestAnyFaultsEndInACompleteFileOrAnError(t *testing.T) {
 		}
 		if o.err != nil {
 			outcomes.add("fails " + status.Code(o.err).String())
+			if strings.Contains(o.err.Error(), noOwnerMessage) {
+				checkOwnerMissing(t, before, after)
+				return
+			}
 			checkFailure(t, plan, o.err)
 			return
 		}
@@ -67,6 +71,15 @@ func TestAnyFaultsEndInACompleteFileOrAnError(t *testing.T) {
 		checkBetween(t, was, is, undoContradictions(plan, o.contents, was, is))
 	})
 	t.Logf("%d cases: %v", cases, outcomes)
+}
+
+// checkOwnerMissing fails the test if the workspace shows an owner, before and after
+// the edit that was made during the sync.
+func checkOwnerMissing(t *rapid.T, before, after *sim.Workspace) {
+	t.Helper()
+	if !seesNoOwner(before, builtTypes()) && !seesNoOwner(after, builtTypes()) {
+		t.Errorf("the sync sees no owner")
+	}
 }
 
 // checkFailure fails the test unless the error is about one of the faults.

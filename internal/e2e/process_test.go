@@ -30,11 +30,18 @@ type process struct {
 	closed chan error
 	output *os.File
 
-	mu    sync.Mutex
-	lines []string
-	// logged is closed when a line contains awaited.
-	awaited string
-	logged  chan struct{}
+	mu        sync.Mutex
+	lines     []string
+	sightings []*sighting
+	// logged is the sighting that start was called with.
+	logged <-chan struct{}
+}
+
+// A sighting is closed when as many lines as are left contain a string.
+type sighting struct {
+	text string
+	left int
+	done chan struct{}
 }
 
 // start runs the connector in dir, in a process group of its own, so that the
@@ -49,8 +56,8 @@ func start(t *testing.T, dir string, env []string, awaited string, args ...strin
 	p := &process{
 		cmd: exec.CommandContext(t.Context(), program(t, "baton-segment"), args...),
 		dir: dir, ended: make(chan struct{}), closed: make(chan error, 1), output: r,
-		awaited: awaited, logged: make(chan struct{}),
 	}
+	p.logged = p.sight(awaited, 1)
 	p.cmd.Dir = dir
 	p.cmd.Env = environment(dir, env)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -80,10 +87,11 @@ func (p *process) listen() {
 	for {
 		line, err := in.ReadString('\n')
 		p.mu.Lock()
-		p.lines = append(p.lines, line)
-		if p.awaited != "" && strings.Contains(line, p.awaited) {
-			p.awaited = ""
-			close(p.logged)
+		if line != "" {
+			p.lines = append(p.lines, line)
+		}
+		for _, s := range p.sightings {
+			s.look(line)
 		}
 		p.mu.Unlock()
 		if err != nil {
@@ -93,6 +101,28 @@ func (p *process) listen() {
 			p.closed <- err
 			return
 		}
+	}
+}
+
+// sight returns a channel that is closed when n lines contain a string, those of the
+// past included. An empty string is never seen.
+func (p *process) sight(text string, n int) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := &sighting{text: text, left: n, done: make(chan struct{})}
+	for _, line := range p.lines {
+		s.look(line)
+	}
+	p.sightings = append(p.sightings, s)
+	return s.done
+}
+
+func (s *sighting) look(line string) {
+	if s.text == "" || s.left == 0 || !strings.Contains(line, s.text) {
+		return
+	}
+	if s.left--; s.left == 0 {
+		close(s.done)
 	}
 }
 

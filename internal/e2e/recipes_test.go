@@ -1,15 +1,18 @@
 package e2e
 
 import (
+	"archive/zip"
 	"context"
-	"encoding/csv"
 	"encoding/json"
+	"encoding/xml"
+	"errors"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -226,40 +229,101 @@ func checkHistory(t *testing.T, blocks []string) {
 	}
 }
 
-// checkExport reads the tables for a spreadsheet.
+// checkExport reads the spreadsheet of a workspace in which nobody is invited, and in
+// which names begin like formulas.
 func checkExport(t *testing.T, blocks []string) {
-	s := serve(t, sim.Demo())
-	dir, _ := runScript(t, plain(s), firstSync+blocks[0], nil)
-	file, err := os.Open(filepath.Join(dir, "sync.csv"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if closeErr := file.Close(); closeErr != nil {
-			t.Error(closeErr)
+	ws := sim.Demo()
+	for _, i := range ws.Invites {
+		for _, g := range ws.Groups {
+			removeMember(g.ID, i.Email)(ws)
 		}
-	})
-	rows, err := csv.NewReader(file).ReadAll()
+	}
+	ws.Invites = nil
+	name := "=HYPERLINK(1)"
+	ws.Users[1].Name, ws.Sources[0].Name, ws.Groups[0].Name, ws.Spaces[0].Name = "+Adder @Home", &name, "-1", "@SUM(1)"
+	s := serve(t, ws)
+	dir, _ := runScript(t, plain(s), blocks[0], nil)
+	all := expected(ws, builtTypes())
+	people, named, entitlements := map[string]string{}, map[string]string{}, map[string]entitlement{}
+	var want []string
+	for _, r := range all.Resources {
+		named[r.Type+":"+r.ID] = r.Name
+		if r.Type == typeUser {
+			people[r.Type+":"+r.ID] = r.Email
+			want = append(want, "Identity|"+r.Email+"||")
+		}
+	}
+	for _, e := range all.Entitlements {
+		entitlements[e.ID] = e
+		want = append(want, strings.Join([]string{"Entitlement", "", e.ID, named[e.Resource]}, "|"))
+	}
+	for _, g := range all.Grants {
+		if email, person := people[g.Principal]; person {
+			want = append(want, strings.Join([]string{"Grant", email, g.Entitlement, named[entitlements[g.Entitlement].Resource]}, "|"))
+		}
+	}
+	var got []string
+	for _, row := range readSheet(t, filepath.Join(dir, "sync.xlsx"))[1:] {
+		got = append(got, strings.Join([]string{row["A"], row["F"], row["H"], row["J"]}, "|"))
+		if row["A"] == "Identity" && row["F"] == ws.Users[1].Email && row["C"]+" "+row["B"] != ws.Users[1].Name {
+			t.Errorf("the person of another name is %v", row)
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rows (-want +got):\n%s", diff)
+	}
+}
+
+// readSheet returns the rows of a spreadsheet by the letters of their columns. All cells
+// must be text.
+func readSheet(t *testing.T, name string) []map[string]string {
+	t.Helper()
+	file, err := zip.OpenReader(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := expected(sim.Demo(), builtTypes())
-	want := map[string]int{
-		"Identity":    count(all.Resources, func(r resource) bool { return r.Type == typeUser || r.Type == typeInvite }),
-		"Entitlement": len(all.Entitlements),
-		"Grant":       count(all.Grants, func(g grant) bool { return !strings.HasPrefix(g.Principal, typeGroup+":") }),
+	decode := func(part string, into any) {
+		content, openErr := file.Open(part)
+		if openErr != nil {
+			t.Fatal(openErr)
+		}
+		if decodeErr := errors.Join(xml.NewDecoder(content).Decode(into), content.Close()); decodeErr != nil {
+			t.Fatal(decodeErr)
+		}
 	}
-	got := map[string]int{}
-	for _, row := range rows[1:] {
-		got[row[0]]++
+	var texts struct {
+		Texts []string `xml:"si>t"`
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("rows by type (-want +got):\n%s", diff)
+	var sheet struct {
+		Rows []struct {
+			Cells []struct {
+				Place   string `xml:"r,attr"`
+				Kind    string `xml:"t,attr"`
+				Value   string `xml:"v"`
+				Formula string `xml:"f"`
+			} `xml:"c"`
+		} `xml:"sheetData>row"`
 	}
-	xlsx, err := os.ReadFile(filepath.Join(dir, "sync.xlsx"))
-	if err != nil || !strings.HasPrefix(string(xlsx), "PK\x03\x04") {
-		t.Errorf("the other file is no spreadsheet: %v", err)
+	decode("xl/sharedStrings.xml", &texts)
+	decode("xl/worksheets/sheet1.xml", &sheet)
+	if err = file.Close(); err != nil {
+		t.Fatal(err)
 	}
+	var rows []map[string]string
+	for _, r := range sheet.Rows {
+		row := map[string]string{}
+		for _, c := range r.Cells {
+			i, err := strconv.Atoi(c.Value)
+			if err != nil || c.Kind != "s" || c.Formula != "" {
+				t.Fatalf("cell %s is no text: %+v", c.Place, c)
+			}
+			row[strings.TrimRight(c.Place, "0123456789")] = texts.Texts[i]
+		}
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 // checkExplorer runs the explorer until two pages have been read. Its PATH has no

@@ -27,12 +27,14 @@ type conductorOne struct {
 	address          string
 	certificate      []byte // PEM
 
-	hello    chan struct{} // closed at the first Hello
-	welcome  chan struct{} // closed to let Hello be answered
-	asked    chan struct{} // closed when a task is first asked for
-	tasks    chan *c1.Task
-	uploads  chan []byte
-	finished chan *c1.BatonServiceFinishTaskRequest
+	hello   chan struct{} // closed at the first Hello
+	welcome chan struct{} // closed to let Hello be answered
+	asked   chan struct{} // closed when a task is first asked for
+	tasks   chan *c1.Task
+	uploads chan []byte
+	// uploading is closed when an upload begins. It is not taken before upload is closed.
+	uploading, upload chan struct{}
+	finished          chan *c1.BatonServiceFinishTaskRequest
 }
 
 func serveConductorOne(t *testing.T) *conductorOne {
@@ -52,7 +54,7 @@ func serveConductorOne(t *testing.T) *conductorOne {
 	c := &conductorOne{
 		secret: "secret-token:conductorone.com:v1:" + base64.RawURLEncoding.EncodeToString(key),
 		hello:  make(chan struct{}), welcome: make(chan struct{}), asked: make(chan struct{}),
-		tasks: make(chan *c1.Task), uploads: make(chan []byte, 1), finished: make(chan *c1.BatonServiceFinishTaskRequest),
+		tasks: make(chan *c1.Task), uploads: make(chan []byte, 1), uploading: make(chan struct{}), upload: make(chan struct{}), finished: make(chan *c1.BatonServiceFinishTaskRequest),
 	}
 	service := grpc.NewServer()
 	c1.RegisterBatonServiceServer(service, c)
@@ -125,6 +127,12 @@ func (c *conductorOne) Heartbeat(context.Context, *c1.BatonServiceHeartbeatReque
 
 // UploadAsset takes the file of a sync.
 func (c *conductorOne) UploadAsset(stream grpc.ClientStreamingServer[c1.BatonServiceUploadAssetRequest, c1.BatonServiceUploadAssetResponse]) error {
+	closeOnce(c.uploading)
+	select {
+	case <-c.upload:
+	case <-stream.Context().Done():
+		return stream.Context().Err()
+	}
 	var file []byte
 	for {
 		part, err := stream.Recv()

@@ -132,6 +132,7 @@ func checkDaemon(t *testing.T, img image, c *conductorOne) {
 		}
 	}
 	close(c.welcome)
+	close(c.upload)
 	daemon.wait(t, "asking for a task", c.asked)
 	for what, p := range probes(spec) {
 		if code := probeStatus(t, port, p.HTTPGet.Path); code != http.StatusOK {

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,17 +24,7 @@ func TestService_StopWaitsForChange(t *testing.T) {
 	c := serveConductorOne(t)
 	s := simtest.Serve(t, sim.Demo())
 	committed, release := simtest.HoldAnswer(t, s.Server, "addPermissionsToUser")
-	dir := t.TempDir()
-	certificates := filepath.Join(dir, "certificates")
-	if err := os.WriteFile(certificates, c.certificate, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	temp := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), released(t), "--provisioning", "--task-concurrency", "2", "--log-level", "info")
-	cmd.Dir = dir
-	cmd.Env = append(s.Env(), "BATON_CLIENT_ID="+c.clientID, "BATON_CLIENT_SECRET="+c.secret,
-		"SSL_CERT_FILE="+certificates, "TMPDIR="+temp, "HOME="+dir)
-	service := start(t, cmd)
+	service, temp := startService(t, c, s, "--provisioning", "--task-concurrency", "2")
 	service.wait(t, "Hello", c.hello)
 	close(c.welcome)
 
@@ -43,7 +34,7 @@ func TestService_StopWaitsForChange(t *testing.T) {
 	service.handOut(t, c, first)
 	service.wait(t, "the grant", committed)
 	waiting := service.log.await("stopping when this has ended: granting ")
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := service.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	service.wait(t, "the stop", waiting)
@@ -69,7 +60,7 @@ func TestService_StopWaitsForChange(t *testing.T) {
 		t.Errorf("ConductorOne learns %v", outcome)
 		<-service.ended
 	}
-	if state, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || state.Signal() != syscall.SIGTERM {
+	if state, ok := service.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || state.Signal() != syscall.SIGTERM {
 		t.Errorf("ended with %v\n%s", service.err, service.log)
 	}
 	if writes := simtest.Writes(s.Journal()); len(writes) != 1 {
@@ -78,6 +69,88 @@ func TestService_StopWaitsForChange(t *testing.T) {
 	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
+}
+
+// A service that is asked to stop while it waits exits with 1 or by the signal,
+// prints little and leaves no temporary file. ConductorOne learns nothing of a sync that has not
+// ended, and gives the task to the next connector.
+func TestService_StoppedWhileWaiting(t *testing.T) {
+	t.Parallel()
+	const maxLines = 5
+	limited := sim.Fault{Operation: "getUser", Kind: sim.FaultStatus, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"60"}}}
+	sync := c1.Task_builder{Id: "a-sync", SyncFull: &c1.Task_SyncFullTask{}}.Build()
+	for name, reach := range map[string]func(*testing.T, *process, *conductorOne, simtest.Server){
+		"the first answer": func(t *testing.T, service *process, c *conductorOne, _ simtest.Server) {
+			service.wait(t, "Hello", c.hello)
+		},
+		"a task": func(t *testing.T, service *process, c *conductorOne, _ simtest.Server) {
+			close(c.welcome)
+			service.wait(t, "asking for a task", c.asked)
+		},
+		"Segment": func(t *testing.T, service *process, c *conductorOne, s simtest.Server) {
+			held, _ := simtest.HoldAnswer(t, s.Server, "getUser")
+			close(c.welcome)
+			service.handOut(t, c, sync)
+			service.wait(t, "the first user", held)
+		},
+		"the rate limit": func(t *testing.T, service *process, c *conductorOne, s simtest.Server) {
+			simtest.Inject(t, s.Server, limited)
+			waiting := service.log.await("retrying operation")
+			close(c.welcome)
+			service.handOut(t, c, sync)
+			service.wait(t, "the limit", waiting)
+		},
+		"the upload": func(t *testing.T, service *process, c *conductorOne, _ simtest.Server) {
+			close(c.welcome)
+			service.handOut(t, c, sync)
+			service.wait(t, "the upload", c.uploading)
+		},
+	} {
+		for _, by := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+			t.Run(name+"/"+by.String(), func(t *testing.T) {
+				t.Parallel()
+				c := serveConductorOne(t)
+				s := simtest.Serve(t, sim.Demo())
+				service, temp := startService(t, c, s)
+				reach(t, service, c, s)
+				before := strings.Count(service.log.String(), "\n")
+				if err := service.cmd.Process.Signal(by); err != nil {
+					t.Fatal(err)
+				}
+				select {
+				case <-service.ended:
+				case outcome := <-c.finished:
+					t.Errorf("ConductorOne learns %v", outcome)
+					<-service.ended
+				}
+				lines := strings.Count(service.log.String(), "\n") - before
+				t.Logf("ended with %v after %d lines", service.err, lines)
+				state, ok := service.cmd.ProcessState.Sys().(syscall.WaitStatus)
+				if !ok || state.Signal() != by && state.ExitStatus() != 1 || lines > maxLines {
+					t.Errorf("ended with %v after %d lines\n%s", service.err, lines, service.log)
+				}
+				if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+					t.Errorf("left behind: %v, %v", left, err)
+				}
+			})
+		}
+	}
+}
+
+// startService starts the program as a service of ConductorOne. It returns the folder of
+// its temporary files as well.
+func startService(t *testing.T, c *conductorOne, s simtest.Server, args ...string) (*process, string) {
+	t.Helper()
+	dir, temp := t.TempDir(), t.TempDir()
+	certificates := filepath.Join(dir, "certificates")
+	if err := os.WriteFile(certificates, c.certificate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), released(t), append(args, "--log-level", "info")...)
+	cmd.Dir = dir
+	cmd.Env = append(s.Env(), "BATON_CLIENT_ID="+c.clientID, "BATON_CLIENT_SECRET="+c.secret,
+		"SSL_CERT_FILE="+certificates, "TMPDIR="+temp, "HOME="+dir)
+	return start(t, cmd), temp
 }
 
 // handOut hands out a task and returns when the connector has it.

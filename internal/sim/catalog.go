@@ -122,7 +122,7 @@ func (c *call) function(f Function) wireFunction {
 	_, catalogID, _ := strings.Cut(f.ID, "_")
 	w := wireFunction{
 		ID:           f.ID,
-		DisplayName:  f.DisplayName,
+		DisplayName:  c.functionName(f),
 		Description:  f.Description,
 		LogoURL:      "https://logos.example.com/function.svg",
 		CreatedAt:    "2006-01-02T15:04:05.000Z",
@@ -133,6 +133,22 @@ func (c *call) function(f Function) wireFunction {
 		w.CreatedBy = c.state.Users[0].ID
 	}
 	return w
+}
+
+// functionName returns a display name with the workspace's in parentheses after it, for
+// the types of functions to which Segment appends that. Segment's provider for Terraform
+// ignores the difference for these three types, and a test of it shows the form
+// (function_resource.go, function_resource_test.go). It is an assumption that an empty
+// name gets it as well.
+func (c *call) functionName(f Function) *string {
+	switch f.ResourceType {
+	case "DESTINATION", "INSERT_DESTINATION", "INSERT_SOURCE":
+		if f.DisplayName != nil {
+			name := *f.DisplayName + " (" + c.state.Name + ")"
+			return &name
+		}
+	}
+	return f.DisplayName
 }
 
 func listSpaces(c *call) (reply, *problem) {

@@ -49,6 +49,11 @@ const (
 	// FaultExpiredCursor refuses each cursor as unknown. It does not affect
 	// requests without a cursor.
 	FaultExpiredCursor FaultKind = "expired-cursor"
+	// FaultEmptyPages answers a list with an empty page and a cursor that no answer had
+	// before. The list has no end if the fault applies to all of its requests.
+	FaultEmptyPages FaultKind = "empty-pages"
+	// FaultNewCursors does the same with the rows of the first page.
+	FaultNewCursors FaultKind = "new-cursors"
 	// FaultRepeatRow repeats the first row at the end: of a list, or of the
 	// permissions of a user or a group.
 	FaultRepeatRow FaultKind = "repeat-row"
@@ -151,6 +156,8 @@ func faultKinds() []faultKind {
 			}
 			return handle()
 		}},
+		{FaultEmptyPages, endlessPages(emptyRows)},
+		{FaultNewCursors, endlessPages(func(map[string]any) {})},
 		{FaultRepeatRow, editAnswer(func(_ *Fault, a *answer) *answer {
 			return editData(a, func(data map[string]any) { repeatRow(data, func(row any) any { return row }) })
 		})},

@@ -136,6 +136,8 @@ func TestEveryFaultKind(t *testing.T) {
 		FaultRepeatCursor:  {Fault{}, true, body(200, "application/json", `"userGroup"`)},
 		FaultShrinkCursor:  {Fault{}, true, body(200, "application/json", `"userGroup"`)},
 		FaultExpiredCursor: {Fault{}, true, body(200, "application/json", `"userGroup"`)},
+		FaultEmptyPages:    {Fault{}, true, body(200, "application/json", `"userGroup"`)},
+		FaultNewCursors:    {Fault{}, true, body(200, "application/json", `"userGroup"`)},
 		FaultRepeatRow:     {Fault{}, true, body(200, "application/json", `"userGroup"`)},
 		FaultContradict:    {Fault{}, true, body(200, "application/json", `"userGroup"`)},
 		FaultContentType:   {Fault{}, true, body(200, "text/plain", `"userGroup"`)},
@@ -281,6 +283,18 @@ func TestFaultsOfRowsAndCursors(t *testing.T) {
 			t.Helper()
 			if got.Pagination["next"] != "MA==" {
 				t.Errorf("%+v", got.Pagination)
+			}
+		}},
+		{Fault{Operation: "listUsers", Kind: FaultEmptyPages}, "/users?pagination.count=3&pagination.cursor=endless-7", func(t *testing.T, got page) {
+			t.Helper()
+			if got.Users == nil || len(got.Users) != 0 || got.Pagination["next"] != "endless-8" {
+				t.Errorf("%+v", got)
+			}
+		}},
+		{Fault{Operation: "listUsers", Kind: FaultNewCursors}, "/users?pagination.count=3&pagination.cursor=endless-7", func(t *testing.T, got page) {
+			t.Helper()
+			if len(got.Users) != 3 || got.Users[0].ID != user.ID || got.Pagination["next"] != "endless-8" {
+				t.Errorf("%+v", got)
 			}
 		}},
 		{Fault{Operation: "listUsers", Kind: FaultExpiredCursor}, "/users?pagination.count=10", func(t *testing.T, got page) {

@@ -12,6 +12,11 @@ const (
 	// or a change of plan.
 	unlistedRole     = "role-unlisted"
 	unlistedRoleName = "Source Curator (retired)"
+	// roleOtherFamilyMade is an invented id. Workspaces have ids of one family only.
+	roleOtherFamilyMade = "1Mc8Made0EntitiesAuditor001"
+	// formulaName is the name of a group in a real workspace. A spreadsheet that opens it
+	// as a cell runs a program.
+	formulaName = `=cmd|' /C notepad'!'A1'`
 	// typeUnknown is a type that no version of the schema has.
 	typeUnknown = "DESTINATION"
 )
@@ -44,8 +49,9 @@ func Hostile() *Workspace {
 			{Email: `o'brien+"test"&x=1@example.com`},
 			// It is in no group, and its permissions cannot be read back.
 			{Email: "alone@example.com", Permissions: []Permission{on(roleOwner, scope(typeWorkspace, "hostile-workspace"))}},
-			// It has been accepted and is still listed.
+			// They have been accepted and are still listed, one in another spelling.
 			{Email: "owner@example.com"},
+			{Email: "Thirteen-Roles@EXAMPLE.com"},
 		},
 	}
 	w.Users = hostileUsers(w.ID)
@@ -68,6 +74,9 @@ func hostileRoles() []Role {
 		{"role-personas-identity", "Personas Identity Admin", "Edit the identity settings of spaces."},
 		// Another role of the same name.
 		{"role-same-name", "Source Admin", "Has the name of another role."},
+		// A role of the family of ids that most workspaces have. The others are of the
+		// family in Segment's documentation.
+		{roleOtherFamilyMade, "Entities Auditor", "View all entity models."},
 	}
 }
 
@@ -110,6 +119,10 @@ func hostileSources() []Source {
 		source("source-blank-name", blank, name(blank)),
 		source("source-unicode-name", "unicode-name", name(unicodeName)),
 		source("source-long-name", longName(), name(longName())),
+		// Ids of the lengths that real ones have.
+		source("IqDTyMade1", "ten", name("Ten")),
+		source("4gXPcMadeTwentyOne001", "twenty-one", name("Twenty-one")),
+		source("2c0vbMadeTwentySevenLetters", "twenty-seven", name("Twenty-seven")),
 	}
 	sources[0].Labels = []Label{{Key: "environment", Value: "prod"}, oddLabel()}
 	// A label that the workspace does not define.
@@ -149,6 +162,12 @@ func hostileWarehouses() []Warehouse {
 		warehouse("warehouse-object-for-a-name", map[string]any{"value": "SECRET-warehouse-name"}),
 		warehouse("warehouse-unicode-name", unicodeName),
 		warehouse("warehouse-long-name", longName()),
+		// Names that are JSON, as in real workspaces, and names that only look so.
+		warehouse("warehouse-quoted-name", `"Quoted \"Warehouse\" \u00e9"`),
+		warehouse("warehouse-quoted-nothing", `""`),
+		warehouse("warehouse-quote-open", `"Open`),
+		warehouse("warehouse-quotes-within", `"North" and "South"`),
+		warehouse("warehouse-name-of-digits", "42"),
 		warehouse("warehouse-nothing-but-an-id", nil),
 	}
 	last := &warehouses[len(warehouses)-1]
@@ -177,9 +196,13 @@ func hostileFunctions() []Function {
 	return []Function{
 		function("sfnc_null_name", "SOURCE", nil),
 		function("sfnc_empty_name", "SOURCE", name("")),
+		function("sfnc_blank_name", "SOURCE", name(blank)),
+		// Segment appends the workspace's name, even to a blank one.
 		function("dfn_blank_name", "DESTINATION", name(blank)),
 		function("dfn_unicode_name", "DESTINATION", name(unicodeName)),
 		function("dfn_long_name", "DESTINATION", name(longName())),
+		function("dfn_6914af6a9afd4af402607d9d", "DESTINATION", name("Plain")),
+		function("sfnc_pIbLBmade9", "SOURCE", name("Plain")),
 		function("ifns_plain", "INSERT_SOURCE", name("Plain")),
 		function("ifnd_plain", "INSERT_DESTINATION", name("Plain")),
 		// A type that older workspaces lack, and an id without a prefix.
@@ -327,6 +350,23 @@ func hostileUsers(workspaceID string) []User {
 			on(roleEngageReadOnlyMade, scope(typeSpace, "spa_bare0listed"), scope(typeSpace, "bare0listed")),
 			on(roleEngageUserMade, scope(typeSpace, "spa_deleted"), scope(typeSpace, "deleted")),
 		}},
+		// As many roles as anybody in a real workspace has, three spaces in one entry,
+		// two labels on one scope.
+		{"user-thirteen-roles", "Thirteen Roles", "thirteen-roles@example.com", []Permission{
+			on(roleMinimal, ws.all()),
+			on(roleSourceAdmin, ws.labeled(prod, growth)),
+			on(roleSourceReadOnly, scope(typeSource, "IqDTyMade1"), scope(typeSource, "source-plain")),
+			on(roleFunctionsAdmin, scope(typeFunction, "dfn_6914af6a9afd4af402607d9d"), scope(typeFunction, "sfnc_pIbLBmade9")),
+			on(roleEngageAdmin, scope(typeSpace, "spa_empty_name"), scope(typeSpace, "spa_blank_name"), scope(typeSpace, "spa_unicode_name")),
+			on(roleOtherFamilyMade, scope(typeSpace, "spa_long_name")),
+			on(roleEntitiesReadMade, ws.all()),
+			on(roleWarehouseReadOnly, ws.all()),
+			on(roleTrackingAdmin, ws.all()),
+			on(rolePrivacyAdmin, ws.all()),
+			on(rolePIIAccess, ws.all()),
+			on(roleObservabilityAdmin, ws.all()),
+			on(roleObservabilityReader, ws.all()),
+		}},
 		// The schema has warehouses as scopes, but the documentation does not.
 		{"user-warehouse", "Warehouse", "warehouse@example.com", []Permission{
 			on(roleWarehouseAdmin, scope(typeWarehouse, "warehouse-plain"), scope(typeWarehouse, "warehouse-object-for-a-name")),
@@ -344,6 +384,7 @@ func hostileGroups(workspaceID string) []Group {
 		{"group-blank-name", blank, []string{"blank-name@example.com"}, member},
 		{"group-unicode-name", unicodeName, []string{"unicode-name@example.com"}, member},
 		{"group-long-name", longName(), []string{"long-name@example.com"}, member},
+		{"group-formula", formulaName, []string{"thirteen-roles@example.com"}, member},
 		// Two groups of one name that give different access.
 		{"group-same-name-1", "Same Name", []string{"mixed@example.com"}, []Permission{on(roleSourceReadOnly, scope(typeSource, "source-plain"))}},
 		{"group-same-name-2", "Same Name", []string{"mixed@example.com", "spaces@example.com"}, []Permission{on(roleSourceAdmin, scope(typeSource, "source-plain"))}},

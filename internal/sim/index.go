@@ -1,6 +1,9 @@
 package sim
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // An index finds rows by their ids and addresses, so that a read takes no longer in a
 // larger workspace. It is rebuilt after each change of the state, so that writes need
@@ -66,6 +69,18 @@ func newIndex(w *Workspace) *index {
 		idx.functionsOf[f.ResourceType] = append(idx.functionsOf[f.ResourceType], i)
 	}
 	return idx
+}
+
+// groupsOfUser returns the groups that list u as a member. Of two users whose addresses
+// differ only in case, a group lists one.
+func (x *index) groupsOfUser(u *User) []int {
+	var in []int
+	for _, i := range x.groupsOf[foldEmail(u.Email)] {
+		if slices.ContainsFunc(x.members[i].users, func(at int) bool { return at == x.users[u.ID] }) {
+			in = append(in, i)
+		}
+	}
+	return in
 }
 
 // positions maps each key to its first row.

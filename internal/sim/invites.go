@@ -104,17 +104,31 @@ func deleteInvites(c *call) (reply, *problem) {
 }
 
 // Accept turns a pending invite into a user with the permissions and the groups of the
-// invite, as if the person accepted it. It removes the invite at once, although Segment
-// is said to list it for a while. It reports whether there is such an invite.
+// invite, as if the person accepted it, and removes the invite. It reports whether there
+// is such an invite.
 func (w *Workspace) Accept(email, userID string) bool {
+	i, there := w.accept(email, userID)
+	if there {
+		w.Invites = slices.Delete(w.Invites, i, i+1)
+	}
+	return there
+}
+
+// AcceptStillListed is Accept without the removal: another connector reports that
+// Segment lists an invite for a while after it was accepted.
+func (w *Workspace) AcceptStillListed(email, userID string) bool {
+	_, there := w.accept(email, userID)
+	return there
+}
+
+// accept adds the user and returns the index of the invite.
+func (w *Workspace) accept(email, userID string) (int, bool) {
 	i := slices.IndexFunc(w.Invites, func(i Invite) bool { return foldEmail(i.Email) == foldEmail(email) })
 	if i < 0 {
-		return false
+		return 0, false
 	}
-	invite := w.Invites[i]
-	w.Invites = slices.Delete(w.Invites, i, i+1)
-	w.Users = append(w.Users, User{ID: userID, Email: invite.Email, Permissions: invite.Permissions})
-	return true
+	w.Users = append(w.Users, User{ID: userID, Email: w.Invites[i].Email, Permissions: w.Invites[i].Permissions})
+	return i, true
 }
 
 // decode reads the request's body. Unknown fields are ignored.

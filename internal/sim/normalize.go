@@ -141,7 +141,7 @@ func (c *call) userPermissions(u *User) *[]wirePermission {
 	}
 	shown := c.readPermissions(subject{subjectUser, u.ID}, u.Permissions)
 	if c.normalizes(NormalizeShowsGroupPermissions) {
-		for _, i := range c.index().groupsOf[foldEmail(u.Email)] {
+		for _, i := range c.index().groupsOfUser(u) {
 			g := c.state.Groups[i]
 			shown = append(shown, c.readPermissions(subject{subjectGroup, g.ID}, g.Permissions)...)
 		}

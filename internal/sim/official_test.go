@@ -165,7 +165,7 @@ func callEverything(ctx context.Context, t *testing.T, c *api.APIClient, s *Serv
 	unpack[api.GetSource200Response](t)(c.SourcesAPI.GetSource(ctx, demo.Sources[0].ID).Execute())
 	unpack[api.ListWarehouses200Response](t)(c.WarehousesAPI.ListWarehouses(ctx).Pagination(pagination).Execute())
 	warehouse := unpack[api.GetWarehouse200Response](t)(c.WarehousesAPI.GetWarehouse(ctx, demo.Warehouses[0].ID).Execute())
-	equal(t, "name", any("Analytics"), warehouse.Data.Warehouse.Settings["name"])
+	equal(t, "name", any(`"Analytics"`), warehouse.Data.Warehouse.Settings["name"])
 	unpack[api.ListFunctions200Response](t)(c.FunctionsAPI.ListFunctions(ctx).ResourceType("DESTINATION").Pagination(pagination).Execute())
 	function := unpack[api.GetFunction200Response](t)(c.FunctionsAPI.GetFunction(ctx, demo.Functions[0].ID).Execute())
 	equal(t, "code", demo.Functions[0].Code, function.Data.Function.Get().GetCode())

@@ -88,8 +88,12 @@ func TestAccept(t *testing.T) {
 	if w.Accept("nobody@example.com", "none") {
 		t.Error("nobody has accepted")
 	}
-	if !w.Accept("new@example.com", "user") {
+	kept := w.clone()
+	if !w.Accept("new@example.com", "user") || !kept.AcceptStillListed("new@example.com", "user") {
 		t.Error("there was an invite")
+	}
+	if diff := cmp.Diff(w.Users, kept.Users); diff != "" || len(kept.Invites) != 2 {
+		t.Errorf("%d invites are still listed; users (-accepted +still listed):\n%s", len(kept.Invites), diff)
 	}
 	want := []User{{ID: "user", Email: "New@example.com", Permissions: gives}}
 	if diff := cmp.Diff(want, w.Users); diff != "" {

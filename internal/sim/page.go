@@ -80,8 +80,13 @@ func unknownCursor() *problem {
 	return invalid("pagination.cursor", "is not a cursor of this list")
 }
 
+// pageParameterKeys are the two spellings of a parameter.
+func pageParameterKeys(name string) []string {
+	return []string{"pagination[" + name + "]", "pagination." + name}
+}
+
 func pageParameter(q url.Values, name string) (string, bool) {
-	for _, key := range []string{"pagination[" + name + "]", "pagination." + name} {
+	for _, key := range pageParameterKeys(name) {
 		if q.Has(key) {
 			return q.Get(key), true
 		}
@@ -101,6 +106,9 @@ type listing[T any] struct {
 // removed and the cursor is beyond the end, the page is empty and the last.
 func page[T, W any](c *call, key string, l listing[T], row func(T) W) (reply, *problem) {
 	w, p := parseWindow(c.query, l.numbering)
+	if p == nil && w.count > c.maxCount {
+		p = countRefused(c.maxCount)
+	}
 	if p != nil {
 		return reply{}, p
 	}

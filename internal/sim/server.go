@@ -42,6 +42,8 @@ type Server struct {
 	clock             func() time.Time
 	readLimit         *limiter
 	writeLimit        *limiter
+	underWay          occupancy
+	maxCount          int
 
 	routes *http.ServeMux
 
@@ -134,6 +136,7 @@ func WithClock(now func() time.Time) Option {
 func New(ws *Workspace, opts ...Option) *Server {
 	s := &Server{
 		gateStatus: defaultGateStatus,
+		maxCount:   maxCount,
 		clock:      time.Now,
 		routes:     newRoutes(),
 		newest:     &version{state: ws.clone()},
@@ -210,6 +213,8 @@ func (s *Server) answer(r *http.Request) (*answer, error) {
 	}
 	op, r := s.route(r)
 	e := s.recordRequest(op, r)
+	leave, room := s.underWay.enter()
+	defer leave()
 	if e.fault != nil && e.fault.Kind != FaultLateDelay {
 		if err := sleep(r.Context(), e.fault.Delay); err != nil {
 			return nil, err
@@ -224,6 +229,9 @@ func (s *Server) answer(r *http.Request) (*answer, error) {
 	}
 	handled, done := false, false
 	a := e.fault.apply(r, func() *answer {
+		if !room {
+			return envelope(s.tooManyAtOnce(op))
+		}
 		a := s.handle(op, r, body, e)
 		handled, done = true, a.status < http.StatusMultipleChoices
 		return a

@@ -103,7 +103,11 @@ func Sized(z Size) *Workspace {
 	w.Labels = rows(z.Labels, sizedLabel)
 	w.Sources = rows(z.Sources, g.source)
 	w.Warehouses = rows(z.Warehouses, func(i int) Warehouse {
-		return demoWarehouse(fmt.Sprintf("warehouse-%d", i), fmt.Sprintf("Warehouse %d", i), Metadata{"55d3d3aea3c", "postgres", "Postgres"})
+		name := fmt.Sprintf("Warehouse %d", i)
+		if i%2 == 1 { // About half of the names in real workspaces are JSON.
+			name = strconv.Quote(name)
+		}
+		return demoWarehouse(fmt.Sprintf("warehouse-%d", i), name, Metadata{"55d3d3aea3c", "postgres", "Postgres"})
 	})
 	w.Functions = rows(z.Functions, func(i int) Function {
 		kinds := functionTypes()

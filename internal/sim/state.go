@@ -96,7 +96,7 @@ type Source struct {
 }
 
 // A Warehouse is a warehouse destination. Settings may hold secrets; its
-// "name" is the display name.
+// "name" is the display name, in some workspaces encoded as JSON once more.
 type Warehouse struct {
 	ID       string         `json:"id"`
 	Enabled  bool           `json:"enabled"`
@@ -111,8 +111,9 @@ type Metadata struct {
 	Name string `json:"name"`
 }
 
-// A Function is a source, destination or insert function. Code and Settings are
-// secrets.
+// A Function is a source, destination or insert function. DisplayName is the name that
+// it was given: the API appends the workspace's name for some types. Code and Settings
+// are secrets.
 type Function struct {
 	ID           string            `json:"id"`
 	DisplayName  *string           `json:"displayName,omitempty"`

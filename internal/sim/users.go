@@ -37,7 +37,7 @@ func listUserGroupsFromUser(c *call) (reply, *problem) {
 	if p != nil {
 		return reply{}, p
 	}
-	return page(c, "groups", listing[int]{rows: c.index().groupsOf[foldEmail(u.Email)]}, func(i int) wireMinimalGroup {
+	return page(c, "groups", listing[int]{rows: c.index().groupsOfUser(u)}, func(i int) wireMinimalGroup {
 		return wireMinimalGroup{c.state.Groups[i].ID, c.state.Groups[i].Name}
 	})
 }

@@ -126,7 +126,7 @@ func Demo() *Workspace {
 	}
 	w.Sources[5].Name = nil
 	w.Warehouses = []Warehouse{
-		demoWarehouse("analytics", "Analytics", Metadata{"55d3d3aea3c", "postgres", "Postgres"}),
+		demoWarehouse("analytics", `"Analytics"`, Metadata{"55d3d3aea3c", "postgres", "Postgres"}),
 		demoWarehouse("finance", "", Metadata{"ZPvQwmHxkE", "snowflake", "Snowflake"}),
 	}
 	w.Functions = []Function{

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -10,17 +11,20 @@ import (
 // say which they are. A new family is a new row. Roles of no family are for the
 // whole workspace.
 var roleFamilies = []struct {
-	word      string // Lower case, singular.
-	except    string // A name of the family must not contain this.
-	on        string // The type of resource that the roles are held on.
-	labelable bool   // Whether labels can restrict the roles as well.
+	words     []string // In lower case, singular and plural.
+	except    string   // A name of the family must not contain this.
+	on        string   // The type of resource that the roles are held on.
+	labelable bool     // Whether labels can restrict the roles as well.
 }{
-	{word: "source", on: TypeSource, labelable: true},
-	{word: "function", on: TypeFunction},
-	{word: "warehouse", on: TypeWarehouse},
-	{word: "unify", except: "identity", on: TypeSpace, labelable: true},
-	{word: "engage", except: "identity", on: TypeSpace, labelable: true},
-	{word: "persona", except: "identity", on: TypeSpace, labelable: true},
+	{words: []string{"source", "sources"}, on: TypeSource, labelable: true},
+	{words: []string{"function", "functions"}, on: TypeFunction},
+	{words: []string{"warehouse", "warehouses"}, on: TypeWarehouse},
+	{words: []string{"unify"}, except: "identity", on: TypeSpace, labelable: true},
+	{words: []string{"engage"}, except: "identity", on: TypeSpace, labelable: true},
+	{words: []string{"persona", "personas"}, except: "identity", on: TypeSpace, labelable: true},
+	// Segment documents no scope for them. Workspaces hold one on spaces; the roles that
+	// labels can restrict are documented, and these are not among them.
+	{words: []string{"entity", "entities"}, on: TypeSpace},
 }
 
 // Applies reports whether a role of this name is meant to be held on targets of
@@ -36,7 +40,7 @@ func Applies(roleName, targetType string) bool {
 		return false
 	}
 	for _, f := range roleFamilies {
-		if words[0] != f.word && words[0] != f.word+"s" || f.except != "" && strings.Contains(name, f.except) {
+		if !slices.Contains(f.words, words[0]) || f.except != "" && strings.Contains(name, f.except) {
 			continue
 		}
 		return f.on == targetType || f.labelable && targetType == TypeLabel

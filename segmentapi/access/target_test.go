@@ -13,7 +13,7 @@ import (
 // API and history use, and names that only look like one.
 func TestApplies(t *testing.T) {
 	t.Parallel()
-	const source, space = "source label", "space label"
+	const source, space, spaceOnly = "source label", "space label", "space"
 	for name, want := range map[string]string{
 		"Workspace Owner":          "",
 		"Workspace Member":         "",
@@ -40,8 +40,10 @@ func TestApplies(t *testing.T) {
 		"Tracking Plan Admin":               "",
 		"Tracking Plan Read-only":           "",
 		"End User Privacy Admin":            "",
-		"Entities Admin":                    "",
-		"Entities Read-only":                "",
+		"Entities Admin":                    spaceOnly,
+		"Entities Read-only":                spaceOnly,
+		"Entity Admin":                      spaceOnly,
+		"Entitie Admin":                     "",
 		"PII Access":                        "",
 		"Observability Admin":               "",
 		"Observability Read-only":           "",

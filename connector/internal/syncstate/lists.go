@@ -30,6 +30,9 @@ func Static(typeID string) Mark { return Mark{typeID, "static"} }
 // that does not list the type.
 func NamesRead(typeID string) Mark { return Mark{typeID, "names"} }
 
+// OwnerSeen is set once a row of the type is known to own the workspace.
+func OwnerSeen(typeID string) Mark { return Mark{typeID, "owner"} }
+
 // Mark keeps a mark with a value.
 func (s Sync) Mark(ctx context.Context, m Mark, value int) error {
 	stored, err := setMany(ctx, s, partMarks, map[string]int{m.key(): value})
@@ -117,7 +120,7 @@ func (s Sync) clearList(ctx context.Context, typeID string) error {
 	if err := remove(ctx, s, partSkipped, func(key, _ string) bool { return key == typeID }); err != nil {
 		return err
 	}
-	for _, m := range []Mark{Ended(typeID), Static(typeID), NamesRead(typeID), Begun(typeID)} {
+	for _, m := range []Mark{Ended(typeID), Static(typeID), NamesRead(typeID), OwnerSeen(typeID), Begun(typeID)} {
 		if err := s.store.Delete(ctx, m.key(), sessions.WithPrefix(partMarks)); err != nil {
 			return fmt.Errorf("session store: %w", err)
 		}
@@ -135,13 +138,8 @@ type Row struct {
 
 // AddRows keeps rows of a type's list.
 func (s Sync) AddRows(ctx context.Context, typeID string, rows []Row) error {
-	t, unlock := s.track()
-	_, begun := t.marks[Begun(typeID)]
-	unlock()
-	if !begun { // Before the rows, so that BeginList finds those of an interrupted call.
-		if err := s.Mark(ctx, Begun(typeID), 1); err != nil {
-			return err
-		}
+	if err := s.begin(ctx, typeID); err != nil {
+		return err
 	}
 	values := make(map[string]string, 2*len(rows))
 	for _, row := range rows {
@@ -150,6 +148,18 @@ func (s Sync) AddRows(ctx context.Context, typeID string, rows []Row) error {
 	}
 	_, err := setMany(ctx, s, partRows(typeID), values)
 	return err
+}
+
+// begin sets the mark Begun, before anything is kept, so that BeginList finds what an
+// interrupted call kept.
+func (s Sync) begin(ctx context.Context, typeID string) error {
+	t, unlock := s.track()
+	_, begun := t.marks[Begun(typeID)]
+	unlock()
+	if begun {
+		return nil
+	}
+	return s.Mark(ctx, Begun(typeID), 1)
 }
 
 // AddEmails keeps who has which e-mail, of rows that no list returned.

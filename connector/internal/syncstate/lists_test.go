@@ -2,6 +2,7 @@ package syncstate
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -35,6 +36,7 @@ func listed(t *testing.T, s Sync) {
 		s.BeginList(ctx, "user"),
 		s.AddRows(ctx, "user", []Row{{ID: "u1", Name: "Ada", Email: "Ada@example.com"}, {ID: "u2", Name: "Bo", Email: "bo@example.com"}}),
 		s.Mark(ctx, Ended("user"), 2),
+		s.Mark(ctx, OwnerSeen("user"), 1),
 		s.BeginList(ctx, "source"),
 		s.AddRows(ctx, "source", []Row{{ID: "s1", Name: "Web"}}),
 		s.Skip(ctx, "source", "half of the sources"),
@@ -53,7 +55,7 @@ func known(t *testing.T, s Sync, typeID string) map[string]any {
 	t.Helper()
 	ctx := t.Context()
 	out := map[string]any{}
-	marks, err := s.Marks(ctx, Begun(typeID), Ended(typeID), Static(typeID), NamesRead(typeID))
+	marks, err := s.Marks(ctx, Begun(typeID), Ended(typeID), Static(typeID), NamesRead(typeID), OwnerSeen(typeID))
 	check(t, err)
 	for m, value := range marks {
 		out[m.what] = value
@@ -93,7 +95,7 @@ func TestBeginList_DropsOnlyTheType(t *testing.T) {
 			s = open(new(Tracker), store, "sync")
 		}
 		sources := known(t, s, "source")
-		if len(sources) != 4 || len(known(t, s, "user")) != 7 {
+		if len(sources) != 4 || len(known(t, s, "user")) != 8 {
 			t.Fatalf("%s: sources %v, users %v", name, sources, known(t, s, "user"))
 		}
 		check(t, s.BeginList(t.Context(), "user"))
@@ -106,7 +108,7 @@ func TestBeginList_DropsOnlyTheType(t *testing.T) {
 		if gone, first, err := s.AddGone(t.Context(), "user", "u2"); gone != 1 || !first || err != nil {
 			t.Errorf("%s: gone %d, first %v, %v", name, gone, first, err)
 		}
-		check(t, s.Report(t.Context(), func(unknown map[string]int, skipped []string) {
+		check(t, s.Report(t.Context(), noCheck, func(unknown map[string]int, skipped []string) {
 			if len(unknown) != 0 || !slices.Equal(skipped, []string{"half of the sources"}) {
 				t.Errorf("%s: the report has %v and %v", name, unknown, skipped)
 			}
@@ -302,10 +304,39 @@ func TestReport_Once(t *testing.T) {
 	check(t, err)
 	var reports []map[string]int
 	for _, tracker := range []*Tracker{s.tracker, s.tracker, new(Tracker)} {
-		check(t, open(tracker, store, "sync").Report(t.Context(), func(unknown map[string]int, _ []string) { reports = append(reports, unknown) }))
+		check(t, open(tracker, store, "sync").Report(t.Context(), noCheck, func(unknown map[string]int, _ []string) { reports = append(reports, unknown) }))
 	}
 	if diff := cmp.Diff([]map[string]int{{"DESTINATION": 4, "nothing": 2}}, reports); diff != "" {
 		t.Errorf("reports (-want +got):\n%s", diff)
+	}
+}
+
+func noCheck() error { return nil }
+
+// Each process checks once before it reports. A report whose check fails is not made,
+// and the next call of any process checks again.
+func TestReport_ChecksInEachProcess(t *testing.T) {
+	t.Parallel()
+	store, tracker := statetest.New(), new(Tracker)
+	failure := errors.New("no owner")
+	reports, checks := 0, 0
+	report := func(tracker *Tracker, result error) error {
+		return open(tracker, store, "sync").Report(t.Context(),
+			func() error { checks++; return result },
+			func(map[string]int, []string) { reports++ })
+	}
+	for i, in := range []*Tracker{tracker, tracker, new(Tracker)} {
+		if err := report(in, failure); !errors.Is(err, failure) || reports != 0 || checks != i+1 {
+			t.Errorf("call %d: %v, %d reports, %d checks", i, err, reports, checks)
+		}
+	}
+	checks = 0
+	for range 2 {
+		check(t, report(tracker, nil))
+	}
+	check(t, report(new(Tracker), nil))
+	if reports != 1 || checks != 2 {
+		t.Errorf("%d reports and %d checks in two processes", reports, checks)
 	}
 }
 

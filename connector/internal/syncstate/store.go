@@ -24,8 +24,8 @@ const (
 	partReport    = "report/"    // One key, once the report has been made.
 )
 
-// partRows is the part of a type's rows: their names, their e-mails, and what
-// they hold.
+// partRows is the part of a type's rows: their names, their e-mails, what they
+// hold, and pages that were read for them.
 func partRows(typeID string) string { return "rows/" + typeID + "/" }
 
 const (
@@ -36,6 +36,8 @@ const (
 	keyEmail   = "email/"   // With an e-mail, to the id of the row that has it.
 	keyFolded  = "folded/"  // With a folded e-mail, to the same.
 	keySubject = "subject/" // With the id of a user or group, to what it holds.
+	keyPage    = "page/"    // With a list and a cursor, to a page of the list.
+	keyJoined  = "joined/"  // With a folded e-mail, if the invite's address is a user's.
 )
 
 // maxKey is the longest key that the SDK's store takes, in bytes.

@@ -78,6 +78,12 @@ func (s Sync) AddGone(ctx context.Context, typeID, id string) (int, bool, error)
 	return len(gone), !counted, nil
 }
 
+// AnyGone reports whether a subject is known to have vanished since it was listed.
+func (s Sync) AnyGone(ctx context.Context) (bool, error) {
+	gone, err := getAll[bool](ctx, s, partGone)
+	return len(gone) > 0, err
+}
+
 func (s Sync) addGoneInMemory(id rowID) (int, bool) {
 	t, unlock := s.track()
 	defer unlock()
@@ -111,10 +117,11 @@ func (s Sync) Skip(ctx context.Context, typeID, description string) error {
 	return err
 }
 
-// Report calls do with what the file will lack: how many scopes of each kind
-// cannot be shown, and the descriptions of the skipped types, sorted. It does so
-// once in a sync, whatever the number of processes.
-func (s Sync) Report(ctx context.Context, do func(unknown map[string]int, skipped []string)) error {
+// Report calls check, once in each process, and then do with what the file will
+// lack: how many scopes of each kind cannot be shown, and the descriptions of the
+// skipped types, sorted. It calls do once in a sync, whatever the number of
+// processes. After an error the next call begins again.
+func (s Sync) Report(ctx context.Context, check func() error, do func(unknown map[string]int, skipped []string)) error {
 	t, unlock := s.track()
 	reported := t.reported
 	t.reported = true
@@ -122,6 +129,19 @@ func (s Sync) Report(ctx context.Context, do func(unknown map[string]int, skippe
 	if reported {
 		return nil
 	}
+	err := check()
+	if err == nil {
+		err = s.report(ctx, do)
+	}
+	if err != nil {
+		t, unlock = s.track()
+		t.reported = false
+		unlock()
+	}
+	return err
+}
+
+func (s Sync) report(ctx context.Context, do func(unknown map[string]int, skipped []string)) error {
 	if _, done, err := get[bool](ctx, s, partReport, reportKey); done || err != nil {
 		return err
 	}

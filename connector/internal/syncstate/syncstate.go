@@ -27,7 +27,9 @@ type Tracker struct {
 	// stores and loads batch the calls for subjects.
 	stores, loads batcher
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// turn is that of Turn: it holds a value while a caller has it.
+	turn   chan struct{}
 	syncID string
 	// since is when marks and names were last empty.
 	since time.Time

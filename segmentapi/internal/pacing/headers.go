@@ -2,6 +2,8 @@ package pacing
 
 import (
 	"encoding/json"
+	"errors"
+	"math"
 	"net/http"
 	"net/mail"
 	"strconv"
@@ -33,32 +35,60 @@ func announced(h http.Header, now time.Time) (announcement, bool) {
 // header is the end of the window. A refusal that reports none of them lasts for
 // a window.
 func refusalLength(now time.Time, h http.Header, body []byte) time.Duration {
-	if s := h.Get("Retry-After"); s != "" {
-		if n, err := strconv.Atoi(s); err == nil && n >= 0 {
-			return time.Duration(min(n, int(maxBlock/time.Second))) * time.Second
-		}
-		if at, err := http.ParseTime(s); err == nil && at.After(now) {
-			return at.Sub(now)
-		}
+	if d, ok := retryAfter(h, now); ok {
+		return d
 	}
-	var refusal struct {
-		Errors []struct {
-			Data struct {
-				MsBeforeNext *float64 `json:"msBeforeNext"`
-			} `json:"data"`
-		} `json:"errors"`
-	}
-	if json.Unmarshal(body, &refusal) == nil {
-		for _, e := range refusal.Errors {
-			if ms := e.Data.MsBeforeNext; ms != nil && *ms >= 0 {
-				return time.Duration(min(*ms, float64(maxBlock/time.Millisecond)) * float64(time.Millisecond))
-			}
-		}
+	if ms, ok := refusalNumber(body, "msBeforeNext"); ok && ms >= 0 {
+		return time.Duration(min(ms, float64(maxBlock/time.Millisecond)) * float64(time.Millisecond))
 	}
 	if reset, ok := parseReset(h.Get("X-RateLimit-Reset"), now); ok && reset.After(now) {
 		return reset.Sub(now)
 	}
 	return windowLength
+}
+
+// requestsRemain reports whether a 429 itself says that requests remain in the window.
+// Then it is the number of requests at a time that is limited.
+func requestsRemain(h http.Header, body []byte) bool {
+	if n, ok := parseCount(h.Get("X-RateLimit-Remaining")); ok && n > 0 {
+		return true
+	}
+	n, ok := refusalNumber(body, "remainingPoints")
+	return ok && n > 0
+}
+
+// retryAfter reads Retry-After: a date, or seconds, which are rounded up. A fraction is not
+// in the standard, but a widely used limiter sends one.
+func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
+	s := strings.TrimSpace(h.Get("Retry-After"))
+	if strings.Trim(s, "0123456789.") == "" { // Neither an exponent nor the name of infinity.
+		n, err := strconv.ParseFloat(s, 64)
+		if err == nil || errors.Is(err, strconv.ErrRange) {
+			return time.Duration(min(math.Ceil(n), maxBlock.Seconds())) * time.Second, true
+		}
+	}
+	if at, err := http.ParseTime(s); err == nil && at.After(now) {
+		return at.Sub(now), true
+	}
+	return 0, false
+}
+
+// refusalNumber reads a number in the body of a 429.
+func refusalNumber(body []byte, name string) (float64, bool) {
+	var refusal struct {
+		Errors []struct {
+			Data map[string]any `json:"data"`
+		} `json:"errors"`
+	}
+	if json.Unmarshal(body, &refusal) != nil {
+		return 0, false
+	}
+	for _, e := range refusal.Errors {
+		if n, ok := e.Data[name].(float64); ok {
+			return n, true
+		}
+	}
+	return 0, false
 }
 
 // parseCount reads a number of requests.

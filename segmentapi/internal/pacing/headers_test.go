@@ -2,6 +2,7 @@ package pacing
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -22,7 +23,17 @@ func TestRefusalLength(t *testing.T) {
 		"retry-after in the past":        {"Tue, 14 Jan 2025 15:03:05 GMT", "", body, 57647 * time.Millisecond},
 		"negative retry-after":           {"-1", "", body, 57647 * time.Millisecond},
 		"retry-after of a day":           {"86400", "", "", maxBlock},
-		"retry-after beyond all numbers": {"99999999999999999999", "", body, 57647 * time.Millisecond},
+		"retry-after beyond all numbers": {"99999999999999999999", "", body, maxBlock},
+		"retry-after with a fraction":    {"1.647", "", body, 2 * time.Second},
+		"below a second":                 {"0.2", "", body, time.Second},
+		"no fraction after all":          {" 3.000 ", "", body, 3 * time.Second},
+		"a point only":                   {".", "", body, 57647 * time.Millisecond},
+		"two points":                     {"1.2.3", "", body, 57647 * time.Millisecond},
+		"an exponent":                    {"1e3", "", body, 57647 * time.Millisecond},
+		"not a number":                   {"NaN", "", body, 57647 * time.Millisecond},
+		"infinite":                       {"Inf", "", body, 57647 * time.Millisecond},
+		"negative with a fraction":       {"-1.5", "", body, 57647 * time.Millisecond},
+		"a thousand digits":              {strings.Repeat("9", 1000), "", body, maxBlock},
 		"body next":                      {"", "Tue, 14 Jan 2025 15:04:05 +0000", body, 57647 * time.Millisecond},
 		"huge body":                      {"", "", `{"errors":[{"data":{"msBeforeNext":1e300}}]}`, maxBlock},
 		"negative body":                  {"", "", `{"errors":[{"data":{"msBeforeNext":-5}}]}`, time.Minute},

@@ -57,6 +57,7 @@ type Limiter struct {
 	// blockedUntil is the end of the last refusal.
 	blockedUntil time.Time
 	window       window
+	concurrency  concurrency
 	// earliest is when the next request may be sent, by the interval and while
 	// requests are spread.
 	earliest time.Time
@@ -183,6 +184,7 @@ func (l *Limiter) Start() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inFlight++
+	l.concurrency.noteSent(time.Now(), l.inFlight)
 }
 
 // Done notes that a request is no longer in flight.
@@ -194,6 +196,14 @@ func (l *Limiter) Done() {
 	case l.finished <- struct{}{}:
 	default: // A signal is pending already.
 	}
+}
+
+// Concurrency returns how many requests the server takes at a time, and whether that is
+// known: whether it has refused one more.
+func (l *Limiter) Concurrency() (int, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.concurrency.most, l.concurrency.found()
 }
 
 // NextAllowed returns when a request could be sent, without claiming it.
@@ -231,6 +241,7 @@ func (l *Limiter) claim(now time.Time) (time.Time, bool) {
 	l.earliest = now.Add(l.spacing(now))
 	l.window.remaining--
 	l.inFlight++
+	l.concurrency.noteSent(now, l.inFlight)
 	return now, false
 }
 
@@ -245,6 +256,8 @@ func (l *Limiter) canSend() bool {
 // full reports whether no more requests may be in flight. The lock is held.
 func (l *Limiter) full(now time.Time) bool {
 	switch {
+	case !l.concurrency.allows(l.inFlight):
+		return true
 	case !l.answered:
 		return l.inFlight >= firstInFlight
 	case now.Before(l.window.reset):

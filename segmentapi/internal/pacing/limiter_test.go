@@ -41,7 +41,7 @@ func TestWait_CancelledCallerLeavesAtOnce(t *testing.T) {
 						t.Fatal(err)
 					}
 				} else {
-					l.Observe(time.Now(), 429, http.Header{"Retry-After": {"30"}}, nil)
+					l.Observe(time.Now(), time.Now(), 429, http.Header{"Retry-After": {"30"}}, nil)
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				defer cancel()
@@ -61,7 +61,7 @@ func TestWait_BoundsRequestsInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(0, 0)
 		start := time.Now()
-		l.Observe(start, 200, limits(25, 75, start.Add(time.Minute)), nil)
+		l.Observe(start, start, 200, limits(25, 75, start.Add(time.Minute)), nil)
 		sent, answered := atomic.Int64{}, make(chan struct{})
 		var all sync.WaitGroup
 		for range 25 {
@@ -112,7 +112,7 @@ func TestWait_FewInFlightBeforeTheFirstAnswer(t *testing.T) {
 				if n := sent.Load(); n != firstInFlight {
 					t.Errorf("%d were sent at once", n)
 				}
-				l.Observe(time.Now(), 200, header, nil)
+				l.Observe(time.Now(), time.Now(), 200, header, nil)
 				l.Done()
 				synctest.Wait()
 				if n := sent.Load(); n != 64 {
@@ -212,7 +212,7 @@ func TestWait_NewWindowEndsTheWaitForAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(0, 0)
 		start := time.Now()
-		l.Observe(start, 200, limits(3, 97, start.Add(4*time.Second)), nil)
+		l.Observe(start, start, 200, limits(3, 97, start.Add(4*time.Second)), nil)
 		if _, err := l.Wait(t.Context(), time.Hour); err != nil { // Never done within the test.
 			t.Fatal(err)
 		}
@@ -230,7 +230,7 @@ func TestWait_CorrectedGuessEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(0.1, 0)
 		start := time.Now()
-		l.Observe(start, 200, limits(1, 1, start.Add(9*time.Second)), nil)
+		l.Observe(start, start, 200, limits(1, 1, start.Add(9*time.Second)), nil)
 		<-time.After(30 * time.Second)
 		if _, err := l.Wait(t.Context(), 0); err != nil {
 			t.Fatal(err)
@@ -245,7 +245,7 @@ func TestWait_CorrectedGuessEndsTheWait(t *testing.T) {
 		}()
 		synctest.Wait()
 		<-time.After(time.Second) // The answer: the window ends at 40 s.
-		l.Observe(time.Now(), 200, limits(1, 1, start.Add(39*time.Second)), nil)
+		l.Observe(time.Now(), time.Now(), 200, limits(1, 1, start.Add(39*time.Second)), nil)
 		l.Done()
 		if at := <-done; at > 41*time.Second {
 			t.Errorf("sent at %s, the window began at 40s", at)
@@ -294,7 +294,7 @@ func TestWait_ExactlyAsLongAsAllowed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := New(0.1, 0)
-		l.Observe(time.Now(), 429, map[string][]string{"Retry-After": {"10"}}, nil)
+		l.Observe(time.Now(), time.Now(), 429, map[string][]string{"Retry-After": {"10"}}, nil)
 		if n, last := refusals(t.Context(), l, 8, 1, 10*time.Second); n > 0 {
 			t.Errorf("%d of 8 refused: %v", n, last)
 		}

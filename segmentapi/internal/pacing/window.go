@@ -21,24 +21,44 @@ func (w window) next(now time.Time) window {
 	return window{limit: w.limit, remaining: w.limit, reset: now.Add(windowLength), guessed: true}
 }
 
-// Observe learns from an answer: from its headers, and from the body of a 429.
-// Call it before Done.
-func (l *Limiter) Observe(now time.Time, status int, h http.Header, body []byte) {
-	said, ok := announced(h, now)
+// Observe learns from the answer to a request that was sent at the given time: from its
+// headers, and from the body of a 429. It reports whether the answer is a refusal because
+// too many requests were under way. Call it before Done.
+func (l *Limiter) Observe(sent, now time.Time, status int, h http.Header, body []byte) bool {
+	refused := status == http.StatusTooManyRequests
+	tooManyAtOnce := refused && requestsRemain(h, body)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.answered = true
+	switch {
+	case tooManyAtOnce:
+		asked, _ := retryAfter(h, now)
+		l.block(l.concurrency.refuse(sent, now, asked))
+	case !refused:
+		l.concurrency.accept(sent, now)
+	}
+	l.observeWindow(now, refused && !tooManyAtOnce, h, body)
+	return tooManyAtOnce
+}
+
+// block holds all requests back until a time. The lock is held.
+func (l *Limiter) block(until time.Time) {
+	if until.After(l.blockedUntil) {
+		l.blockedUntil = until
+	}
+}
+
+// observeWindow learns what is left of the window. The lock is held.
+func (l *Limiter) observeWindow(now time.Time, exhausted bool, h http.Header, body []byte) {
 	w := &l.window
-	if status == http.StatusTooManyRequests {
-		until := now.Add(min(max(refusalLength(now, h, body), minBlock), maxBlock))
-		if until.After(l.blockedUntil) {
-			l.blockedUntil = until
-		}
+	if exhausted {
+		l.block(now.Add(min(max(refusalLength(now, h, body), minBlock), maxBlock)))
 		if now.Before(w.reset) { // Nothing remains, and a new window begins after the refusal.
 			w.remaining, w.reset = 0, l.blockedUntil
 		}
 		return
 	}
+	said, ok := announced(h, now)
 	if !ok || !said.reset.After(now) || said.reset.Sub(now) > maxBlock {
 		return
 	}

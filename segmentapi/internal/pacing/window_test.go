@@ -13,17 +13,17 @@ func TestObserve_LateAnswerDoesNotReopenTheWindow(t *testing.T) {
 	header := func(left int, reset time.Time) http.Header { return limits(left, 100-left, reset) }
 	l := New(0, 0)
 	this, before := now.Add(time.Minute), now.Add(20*time.Second)
-	l.Observe(now, 200, header(10, this), nil)
-	l.Observe(now, 200, header(30, this), nil)
-	l.Observe(now, 200, header(30, this.Add(time.Second)), nil)
-	l.Observe(now, 200, header(99, before), nil)
-	l.Observe(now, 200, header(3, before), nil)
-	l.Observe(now, 200, http.Header{"X-Ratelimit-Remaining": {"99"}}, nil)
-	l.Observe(now, 200, header(99, now.Add(24*time.Hour)), nil)
+	l.Observe(now, now, 200, header(10, this), nil)
+	l.Observe(now, now, 200, header(30, this), nil)
+	l.Observe(now, now, 200, header(30, this.Add(time.Second)), nil)
+	l.Observe(now, now, 200, header(99, before), nil)
+	l.Observe(now, now, 200, header(3, before), nil)
+	l.Observe(now, now, 200, http.Header{"X-Ratelimit-Remaining": {"99"}}, nil)
+	l.Observe(now, now, 200, header(99, now.Add(24*time.Hour)), nil)
 	if l.window.remaining != 10 || !l.window.reset.Equal(this.Add(time.Second)) || l.window.limit != 100 {
 		t.Errorf("%v of %v remain until %s", l.window.remaining, l.window.limit, l.window.reset)
 	}
-	l.Observe(now.Add(61*time.Second), 200, header(99, now.Add(2*time.Minute)), nil)
+	l.Observe(now.Add(61*time.Second), now.Add(61*time.Second), 200, header(99, now.Add(2*time.Minute)), nil)
 	if l.window.remaining != 99 {
 		t.Errorf("a new window was not seen: %v remain", l.window.remaining)
 	}
@@ -42,7 +42,7 @@ func TestObserve_NextWindow(t *testing.T) {
 	}
 	known := func(left int) *Limiter {
 		l := New(0, 0)
-		l.Observe(start, 200, limits(left, 100-left, in(59*time.Second)), nil)
+		l.Observe(start, start, 200, limits(left, 100-left, in(59*time.Second)), nil)
 		return l
 	}
 	for name, c := range map[string]struct {
@@ -56,24 +56,24 @@ func TestObserve_NextWindow(t *testing.T) {
 		},
 		"the guess was wrong": {func(t *testing.T, l *Limiter) {
 			claim(t, l, in(70*time.Second))
-			l.Observe(in(71*time.Second), 200, limits(80, 20, in(89*time.Second)), nil)
+			l.Observe(in(71*time.Second), in(71*time.Second), 200, limits(80, 20, in(89*time.Second)), nil)
 		}, known(50), 80, 100, 90 * time.Second, 70 * time.Second},
 		"the guess was right, and answers overtook each other": {func(t *testing.T, l *Limiter) {
 			for range 3 {
 				claim(t, l, in(70*time.Second))
 			}
-			l.Observe(in(71*time.Second), 200, limits(99, 1, in(130*time.Second)), nil)
+			l.Observe(in(71*time.Second), in(71*time.Second), 200, limits(99, 1, in(130*time.Second)), nil)
 		}, known(50), 97, 100, 131 * time.Second, 70 * time.Second},
 		"a refusal ends one": {func(t *testing.T, l *Limiter) {
-			l.Observe(in(time.Second), 429, http.Header{"Retry-After": {"20"}}, nil)
+			l.Observe(in(time.Second), in(time.Second), 429, http.Header{"Retry-After": {"20"}}, nil)
 			claim(t, l, in(21*time.Second))
 		}, known(50), 99, 100, 81 * time.Second, 21 * time.Second},
 		"spacing of the old one ends with it": {func(t *testing.T, l *Limiter) {
 			claim(t, l, in(time.Second)) // The next one at 31 s.
-			l.Observe(in(2*time.Second), 200, limits(99, 1, in(89*time.Second)), nil)
+			l.Observe(in(2*time.Second), in(2*time.Second), 200, limits(99, 1, in(89*time.Second)), nil)
 		}, known(2), 99, 100, 90 * time.Second, 2 * time.Second},
 		"a server that does not report what was used": {func(_ *testing.T, l *Limiter) {
-			l.Observe(in(time.Second), 200, http.Header{"X-Ratelimit-Remaining": {"40"}, "X-Ratelimit-Reset": {in(59 * time.Second).Format(time.RFC1123Z)}}, nil)
+			l.Observe(in(time.Second), in(time.Second), 200, http.Header{"X-Ratelimit-Remaining": {"40"}, "X-Ratelimit-Reset": {in(59 * time.Second).Format(time.RFC1123Z)}}, nil)
 		}, known(50), 40, 100, 60 * time.Second, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -90,7 +90,7 @@ func TestNextAllowed_LeavesTheReserve(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2025, 1, 14, 15, 4, 0, 0, time.UTC)
 	l := New(0.1, 0)
-	l.Observe(now, 200, limits(10, 90, now.Add(time.Minute)), nil)
+	l.Observe(now, now, 200, limits(10, 90, now.Add(time.Minute)), nil)
 	// A second later than the header says, which has no fractions.
 	if at := l.nextAllowed(now); !at.Equal(now.Add(61 * time.Second)) {
 		t.Errorf("allowed at %s with only the reserve left", at)

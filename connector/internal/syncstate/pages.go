@@ -1,0 +1,170 @@
+package syncstate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc/status"
+)
+
+// Two types may need the same list of Segment's. The first that asks for a page keeps
+// it, and the other takes it.
+
+// A Page is one page of a list of Segment's.
+type Page[V any] struct {
+	Rows []V
+	// Next is the cursor of the next page, empty on the last one.
+	Next string
+	// Read is when Segment was asked.
+	Read time.Time
+}
+
+// Fresh reports whether the page shows the present. An interrupted sync may be resumed
+// a week later, by any process.
+func (p Page[V]) Fresh() bool { return time.Since(p.Read) < maxAge }
+
+// Bounds of what is kept of a page, in bytes. The store takes no value of more than
+// 4 MiB.
+const (
+	maxPart = 1 << 20
+	maxRow  = 3 << 20
+)
+
+// A pageHead is what is stored of a page besides its rows, which may be too many for
+// one value.
+type pageHead struct {
+	Next  string    `json:"next"`
+	Read  time.Time `json:"read"`
+	Parts int       `json:"parts"`
+}
+
+func pageKey(list, cursor string) string { return keyPage + list + "/" + cursor }
+
+// partKey differs for each answer, so that parts of two never mix.
+func (h pageHead) partKey(list, cursor string, n int) string {
+	return pageKey(list, cursor) + "/" + strconv.FormatInt(h.Read.UnixNano(), 10) + "/" + strconv.Itoa(n)
+}
+
+// KeepPage keeps the page of a list that a cursor leads to. It is kept among the rows of
+// the type typeID, whose list makes it known, and forgotten when that list begins again.
+// A page with a row of more than 3 MiB is not kept.
+func KeepPage[V any](ctx context.Context, s Sync, typeID, list, cursor string, page Page[V]) error {
+	if s.store == nil {
+		return nil
+	}
+	parts, err := encodeParts(page.Rows)
+	if err != nil || parts == nil {
+		return err
+	}
+	if err = s.begin(ctx, typeID); err != nil {
+		return err
+	}
+	head := pageHead{Next: page.Next, Read: page.Read, Parts: len(parts)}
+	raw, err := json.Marshal(head)
+	if err != nil {
+		return fmt.Errorf("encoding a page for the session store: %w", err)
+	}
+	values := map[string]json.RawMessage{pageKey(list, cursor): raw}
+	for n, part := range parts {
+		values[head.partKey(list, cursor, n)] = part
+	}
+	_, err = setMany(ctx, s, partRows(typeID), values)
+	return err
+}
+
+// encodeParts encodes rows as lists of bounded size. It returns nil if a row is too
+// large, and at least one list otherwise.
+func encodeParts[V any](rows []V) ([]json.RawMessage, error) {
+	var parts []json.RawMessage
+	part := []byte("[")
+	for _, row := range rows {
+		raw, err := json.Marshal(row)
+		if err != nil {
+			return nil, fmt.Errorf("encoding a page for the session store: %w", err)
+		}
+		if len(raw) > maxRow {
+			return nil, nil
+		}
+		if len(part) > 1 {
+			if len(part)+len(raw) > maxPart {
+				parts, part = append(parts, append(part, ']')), []byte("[")
+			} else {
+				part = append(part, ',')
+			}
+		}
+		part = append(part, raw...)
+	}
+	return append(parts, append(part, ']')), nil
+}
+
+// KeptPage returns what KeepPage kept, and whether it is there.
+func KeptPage[V any](ctx context.Context, s Sync, typeID, list, cursor string) (Page[V], bool, error) {
+	head, ok, err := get[pageHead](ctx, s, partRows(typeID), pageKey(list, cursor))
+	if !ok || err != nil {
+		return Page[V]{}, false, err
+	}
+	keys := make([]string, head.Parts)
+	for n := range keys {
+		keys[n] = head.partKey(list, cursor, n)
+	}
+	parts, err := getMany[[]V](ctx, s, partRows(typeID), keys)
+	if err != nil {
+		return Page[V]{}, false, err
+	}
+	page := Page[V]{Next: head.Next, Read: head.Read}
+	for _, key := range keys {
+		rows, stored := parts[key]
+		if !stored {
+			return Page[V]{}, false, nil
+		}
+		page.Rows = append(page.Rows, rows...)
+	}
+	return page, true, nil
+}
+
+// Turn waits for the one turn that this process has and returns the function that gives
+// it back. To ask for each page once, look for a kept page and ask Segment in one turn.
+func (s Sync) Turn(ctx context.Context) (func(), error) {
+	t := s.tracker
+	t.mu.Lock()
+	if t.turn == nil {
+		t.turn = make(chan struct{}, 1)
+	}
+	turn := t.turn
+	t.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
+	case <-ctx.Done():
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
+}
+
+// AddJoined keeps that the addresses of some invites are users'.
+func (s Sync) AddJoined(ctx context.Context, typeID string, emails []string) error {
+	values := make(map[string]bool, len(emails))
+	for _, email := range emails {
+		values[keyJoined+s.fold(email)] = true
+	}
+	_, err := setMany(ctx, s, partRows(typeID), values)
+	return err
+}
+
+// Joined returns those of emails that AddJoined kept, in any case.
+func (s Sync) Joined(ctx context.Context, typeID string, emails []string) (map[string]bool, error) {
+	keys := make([]string, len(emails))
+	for i, email := range emails {
+		keys[i] = keyJoined + s.fold(email)
+	}
+	found, err := getMany[bool](ctx, s, partRows(typeID), keys)
+	joined := map[string]bool{}
+	for _, email := range emails {
+		if found[keyJoined+s.fold(email)] {
+			joined[email] = true
+		}
+	}
+	return joined, err
+}
