@@ -260,7 +260,7 @@ func get[T any](
 ) (*v2.Resource, annotations.Annotations, error) {
 	what := fmt.Sprintf("reading %s %s", id.GetResourceType(), id.GetResource())
 	row, err := ask(ctx, c, what, func(ctx context.Context) (*T, error) { return read(ctx, id.GetResource()) })
-	if notFound(err) || kindOf(id.GetResourceType()).optional && notInPlan(err) {
+	if notFound(err) || kindOf(id.GetResourceType()).optional && segmentapi.LacksFeature(err) {
 		r, missing := c.missingRow(ctx, id, what)
 		return r, nil, missing
 	} else if err != nil {

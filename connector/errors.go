@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -227,23 +226,4 @@ func explainCursor(err error, token pageToken) error {
 		return err
 	}
 	return hint(err, "the list cannot be continued from here: start afresh, with a new file")
-}
-
-// notInPlan reports that Segment itself says that the workspace lacks a
-// feature. A refusal does not count, nor does an answer that finds fault with the
-// request: both would read as "nobody has access".
-func notInPlan(err error) bool {
-	var e *segmentapi.Error
-	switch {
-	case !segmentapi.FromSegment(err) || !errors.As(err, &e):
-		return false
-	case errors.Is(err, segmentapi.ErrBadRequest):
-		return !slices.ContainsFunc(e.Details, refusesInput)
-	}
-	return errors.Is(err, segmentapi.ErrNotFound)
-}
-
-// refusesInput reports that an error is about the request.
-func refusesInput(d segmentapi.ErrorDetail) bool {
-	return d.Field != "" || d.Type == "input-validation"
 }

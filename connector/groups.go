@@ -443,7 +443,7 @@ func (g *groupSyncer) Create(ctx context.Context, r *v2.Resource) (*v2.Resource,
 // noGroups reports that a workspace has no user groups.
 func noGroups(err error) bool {
 	var e *segmentapi.Error
-	return notInPlan(err) && errors.As(err, &e) && e.Operation == "listUserGroups"
+	return segmentapi.LacksFeature(err) && errors.As(err, &e) && e.Operation == "listUserGroups"
 }
 
 // withoutGroups is the error of an operation that needs groups in such a

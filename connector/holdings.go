@@ -236,7 +236,7 @@ func (c *Connector) readSpaceNames(ctx context.Context, s syncstate.Sync, permis
 	rows, err := allRows(ctx, c, "listing spaces", c.client.Spaces.List, func(space segmentapi.Space) syncstate.Row {
 		return syncstate.Row{ID: space.ID, Name: displayName(space.Name, space.Slug, space.ID)}
 	})
-	if err != nil && (len(rows) > 0 || !notInPlan(err)) {
+	if err != nil && (len(rows) > 0 || !segmentapi.LacksFeature(err)) {
 		return err
 	}
 	if err = s.AddRows(ctx, access.TypeSpace, rows); err != nil {

@@ -2,7 +2,6 @@ package connector
 
 import (
 	"context"
-	"errors"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	"github.com/conductorone/baton-sdk/pkg/annotations"
@@ -170,8 +169,10 @@ var kinds = []*kind{
 					return c.Functions.List(ctx, segmentapi.FunctionType(part), opts)
 				}
 			},
-			unknown: unknownFunctionType,
-			get:     func(c *segmentapi.Client) getFunc[segmentapi.Function] { return c.Functions.Get },
+			unknown: func(part string, err error) bool {
+				return segmentapi.UnknownFunctionType(segmentapi.FunctionType(part), err)
+			},
+			get: func(c *segmentapi.Client) getFunc[segmentapi.Function] { return c.Functions.Get },
 			describe: func(f segmentapi.Function) description {
 				return description{id: f.ID, names: []string{f.Name}, text: f.Description, profile: map[string]any{
 					"function_id": f.ID, "type": clip(string(f.Type), maxDisplayName),
@@ -238,11 +239,4 @@ func functionTypes() []string {
 		types = append(types, string(t))
 	}
 	return types
-}
-
-// unknownFunctionType reports that a workspace does not know a type of function.
-// Only the one that is younger than the others may be unknown.
-func unknownFunctionType(part string, err error) bool {
-	return segmentapi.FunctionType(part) == segmentapi.FunctionInsertTransformation && segmentapi.FromSegment(err) &&
-		(errors.Is(err, segmentapi.ErrBadRequest) || errors.Is(err, segmentapi.ErrInvalid))
 }

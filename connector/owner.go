@@ -13,14 +13,10 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
-// ownerRole is the name of the role that each workspace has a holder of. Segment
-// documents no constant id for it.
-const ownerRole = "Workspace Owner"
-
 // noteOwner keeps that a user or group owns the workspace, if it does. A process
 // keeps that once for all users and once for all groups.
 func noteOwner(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, holdings []holding) error {
-	owns := func(h holding) bool { return h.Type == access.TypeRole && h.RoleName == ownerRole }
+	owns := func(h holding) bool { return h.Type == access.TypeRole && h.RoleName == access.OwnerRole }
 	if !slices.ContainsFunc(holdings, owns) {
 		return nil
 	}
@@ -51,9 +47,9 @@ func checkOwner(ctx context.Context, s syncstate.Sync) error {
 		return goneErr
 	}
 	names, err := s.AllNames(ctx, access.TypeRole)
-	if err != nil || !slices.Contains(slices.Collect(maps.Values(names)), ownerRole) {
+	if err != nil || !slices.Contains(slices.Collect(maps.Values(names)), access.OwnerRole) {
 		return err
 	}
 	return status.Error(codes.FailedPrecondition,
-		"no user and no group holds the role "+ownerRole+": this token does not see permissions (a workspace always has an owner); use another token and a new file")
+		"no user and no group holds the role "+access.OwnerRole+": this token does not see permissions (a workspace always has an owner); use another token and a new file")
 }

@@ -193,7 +193,7 @@ func (l listing[T]) request(ctx context.Context, c *Connector, token pageToken) 
 		return page, token, nil
 	case first && l.unknown != nil && l.unknown(token.Phase, err):
 		return &segmentapi.Page[T]{}, token, nil
-	case first && l.kind.optional && notInPlan(err):
+	case first && l.kind.optional && segmentapi.LacksFeature(err):
 		token.Skipped, token.Why = append(token.Skipped, token.Phase), cmp.Or(token.Why, err.Error())
 		return &segmentapi.Page[T]{}, token, nil
 	}

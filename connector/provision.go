@@ -182,7 +182,7 @@ func (c *Connector) checkNotThroughGroup(ctx context.Context, user *v2.ResourceI
 		asked := map[string]bool{} // A list that changes while it is read has some twice.
 		for group, err := range c.client.Users.AllGroups(ctx, user.GetResource()) {
 			switch {
-			case notInPlan(err): // No groups, or the user has gone by now.
+			case segmentapi.LacksFeature(err): // No groups, or the user has gone by now.
 				return names, nil
 			case err != nil:
 				return nil, err

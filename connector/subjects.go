@@ -16,6 +16,7 @@ import (
 
 	"github.com/baton-segment/baton-segment/connector/internal/syncstate"
 	"github.com/baton-segment/baton-segment/segmentapi"
+	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
 // Users and groups are subjects: both hold permissions, which only the request
@@ -146,9 +147,7 @@ func vanish(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, known subj
 }
 
 // countGone counts a subject that has gone, once in a sync, and fails if too many
-// have. A few are normal in a long sync. More than one in a hundred mean that
-// something else is wrong, except for a single one, which is normal in a small
-// workspace as well.
+// have.
 func countGone(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, sub subject) error {
 	gone, first, err := s.AddGone(ctx, id.GetResourceType(), id.GetResource())
 	if err != nil {
@@ -161,7 +160,7 @@ func countGone(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, sub sub
 	if err != nil {
 		return err
 	}
-	if listed > 0 && gone > 1 && gone*100 > listed {
+	if access.TooManyGone(gone, listed) {
 		return status.Errorf(codes.FailedPrecondition,
 			"%d of %d users and groups have gone since they were listed: too much would be missing, so start afresh, with a new file (the last: %s)",
 			gone, listed, sub.Missing)

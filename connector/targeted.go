@@ -52,7 +52,7 @@ func (c *Connector) groupsInTargetedSync(ctx context.Context, s syncstate.Sync, 
 		}
 		groups, err = read()
 	}
-	if len(groups) == 0 && notInPlan(err) {
+	if len(groups) == 0 && segmentapi.LacksFeature(err) {
 		logSkipped(ctx, typeGroup, err.Error())
 		return nil, s.Skip(ctx, typeGroup, typeGroup)
 	}
