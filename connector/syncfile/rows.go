@@ -17,6 +17,7 @@ func (r reader) read() (*access.Snapshot, error) {
 	s := &access.Snapshot{Held: map[access.Ref][]access.Target{}}
 	labels := map[string][]segmentapi.Label{}
 	groups := map[string]int{}
+	unlistedRoles := map[string]string{} // To their names.
 	for _, typeID := range types {
 		err := r.eachResource(typeID, func(row *v2.Resource) error {
 			id, name, profile := row.GetId().GetResource(), row.GetDisplayName(), rs.GetProfile(row)
@@ -33,7 +34,9 @@ func (r reader) read() (*access.Snapshot, error) {
 				groups[id] = len(s.Groups)
 				s.Groups = append(s.Groups, access.Group{ID: id, Name: name})
 			case access.TypeRole:
-				if !unlisted {
+				if unlisted {
+					unlistedRoles[id] = name
+				} else {
 					s.Roles = append(s.Roles, segmentapi.Role{ID: id, Name: name, Description: row.GetDescription()})
 				}
 			case access.TypeLabel:
@@ -58,7 +61,7 @@ func (r reader) read() (*access.Snapshot, error) {
 	if err := r.readGrants(s, groups, labels); err != nil {
 		return nil, err
 	}
-	return s, r.nameRoles(s)
+	return s, r.nameRoles(s, unlistedRoles)
 }
 
 func (r reader) eachResource(typeID string, do func(*v2.Resource) error) error {
@@ -169,12 +172,13 @@ func addGrant(s *access.Snapshot, g *v2.Grant, groups map[string]int, labels map
 	s.Held[principal] = append(s.Held[principal], t)
 }
 
-// nameRoles adds the names of roles that have no row, from their entitlements.
-func (r reader) nameRoles(s *access.Snapshot) error {
+// nameRoles adds the names of roles that Segment does not list: those of the rows of the
+// ones that are held on the workspace, and those of the entitlements of the others.
+func (r reader) nameRoles(s *access.Snapshot, known map[string]string) error {
 	nameless := map[string]string{}
 	for _, held := range s.Held {
 		for _, t := range held {
-			nameless[t.RoleID] = ""
+			nameless[t.RoleID] = known[t.RoleID]
 		}
 	}
 	for _, role := range s.Roles {

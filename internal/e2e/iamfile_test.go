@@ -67,9 +67,9 @@ func TestIAM_RefusesFiles(t *testing.T) {
 			s := serve(t, ws)
 			must(t, s.Env(), "baton-segment", "-f", file, "--sync-resources", "bid:r:user/"+ws.Users[0].ID)
 		}, "of a part of the workspace only"},
-		"another connector": {func(t *testing.T, file string) { writeForeign(t, file, "user") }, "it is of another connector, or these types were left out: workspace, invite"},
+		"another connector":                  {func(t *testing.T, file string) { writeForeign(t, file, "user") }, "it is of another connector, or these types were left out: workspace, invite"},
 		"another connector with other types": {func(t *testing.T, file string) { writeForeign(t, file, "repository") }, "it is of another connector"},
-		"an older version": {func(t *testing.T, file string) { writeForeign(t, file, builtTypes()...) }, "a version of baton-segment that is too old"},
+		"an older version":                   {func(t *testing.T, file string) { writeForeign(t, file, builtTypes()...) }, "a version of baton-segment that is too old"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

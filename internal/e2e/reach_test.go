@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -233,16 +234,22 @@ func TestInProcess_Reach(t *testing.T) {
 func checkReach(t testingT, ws *sim.Workspace, file string, engine c1zstore.Engine) {
 	t.Helper()
 	s := serve(t, ws)
-	syncInProcess(t, s, file, 0, sdksync.WithStorageEngine(engine))
-	fromFile, err := syncfile.Read(t.Context(), file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	client, err := segmentapi.New(s.Token(), segmentapi.WithBaseURL(s.URL))
 	if err != nil {
 		t.Fatal(err)
 	}
 	live, err := access.Read(t.Context(), client, access.ReadOptions{})
+	if seesNoOwner(ws, builtTypes()) {
+		if !errors.Is(err, access.ErrNoOwner) {
+			t.Errorf("reading a workspace without an owner returns %v", err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	syncInProcess(t, s, file, 0, sdksync.WithStorageEngine(engine))
+	fromFile, err := syncfile.Read(t.Context(), file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -266,7 +266,7 @@ func (v *view) reaches(t Target, r Resource) (When, bool, bool) {
 	case t.Type == TypeLabel && r.Type == TypeSpace:
 		return IfLabeled, !owner, ofType
 	}
-	return Now, false, t.Type == r.Type && slices.Contains(IDForms(r.Type, r.ID), t.ID)
+	return Now, false, t.Type == r.Type && t.ID == r.ID
 }
 
 // carries reports whether a resource carries all of some labels, of which there must be

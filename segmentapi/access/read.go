@@ -69,7 +69,7 @@ func Read(ctx context.Context, c *segmentapi.Client, opts ReadOptions) (*Snapsho
 		return nil, err
 	}
 	s := r.snapshot()
-	if len(s.People) > 0 && !s.hasOwner() && len(r.gone) == 0 {
+	if len(r.users) > 0 && len(r.gone) == 0 && !s.hasOwner() {
 		return nil, ErrNoOwner
 	}
 	return s, nil
