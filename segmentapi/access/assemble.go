@@ -14,7 +14,7 @@ func (r *reading) snapshot() *Snapshot {
 		Workspace: r.workspace, Roles: r.roles, Labels: r.labels, Skipped: r.skipped,
 		Resources: r.resources, Held: map[Ref][]Target{},
 	}
-	users := map[string]Ref{} // By folded e-mail.
+	users, invites := addresses{}, addresses{}
 	ids := map[Ref]bool{}
 	for _, u := range r.users {
 		ref := Ref{TypeUser, u.ID}
@@ -23,26 +23,44 @@ func (r *reading) snapshot() *Snapshot {
 		}
 		ids[ref] = true
 		s.People = append(s.People, Person{Type: TypeUser, ID: u.ID, Email: u.Email, Name: u.Name})
-		if u.Email != "" {
-			users[segmentapi.FoldEmail(u.Email)] = ref
-		}
+		users.add(u.Email, ref)
 	}
-	invites := map[string]Ref{}
 	for _, email := range r.invites {
 		ref := Ref{TypeInvite, email}
-		if _, joined := users[segmentapi.FoldEmail(email)]; joined || ids[ref] {
+		if _, joined := users.find(email); joined || ids[ref] {
 			continue
 		}
 		ids[ref] = true
 		s.People = append(s.People, Person{Type: TypeInvite, ID: email, Email: email})
-		invites[segmentapi.FoldEmail(email)] = ref
+		invites.add(email, ref)
 	}
 	r.addGroups(s, users, invites)
 	r.addHeld(s)
 	return s
 }
 
-func (r *reading) addGroups(s *Snapshot, users, invites map[string]Ref) {
+// addresses has people by their e-mails, as they are written and folded. If two differ
+// only in case, each is found by its own spelling.
+type addresses map[string]Ref
+
+// foldedKey precedes folded e-mails, since those may be spelled like another's.
+const foldedKey = "\x00"
+
+func (a addresses) add(email string, ref Ref) {
+	if email != "" {
+		a[email], a[foldedKey+segmentapi.FoldEmail(email)] = ref, ref
+	}
+}
+
+func (a addresses) find(email string) (Ref, bool) {
+	if ref, ok := a[email]; ok {
+		return ref, true
+	}
+	ref, ok := a[foldedKey+segmentapi.FoldEmail(email)]
+	return ref, ok
+}
+
+func (r *reading) addGroups(s *Snapshot, users, invites addresses) {
 	known := map[Ref]bool{}
 	for _, p := range s.People {
 		known[p.Ref()] = true
@@ -58,12 +76,9 @@ func (r *reading) addGroups(s *Snapshot, users, invites map[string]Ref) {
 			}
 		}
 		for _, email := range r.members[g.ID].pending {
-			ref, joined := users[segmentapi.FoldEmail(email)]
+			ref, joined := users.find(email)
 			if !joined {
-				ref = invites[segmentapi.FoldEmail(email)]
-			}
-			if exact := (Ref{TypeInvite, email}); known[exact] {
-				ref = exact
+				ref, _ = invites.find(email)
 			}
 			if known[ref] {
 				g.Members = append(g.Members, ref)
