@@ -234,3 +234,20 @@ func TestConcurrencyLimit_EndlessRefusalsEndWithMaxWait(t *testing.T) {
 		}
 	})
 }
+
+// Where one request is taken at a time, many callers wait for each other. That is not the
+// wait that a policy bounds.
+func TestConcurrencyLimit_QueueIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := sim.New(testWorkspace(), sim.WithConcurrency(1))
+		if err := srv.Inject(sim.Fault{Operation: "getUser", Kind: sim.FaultDelay, Delay: 500 * time.Millisecond}); err != nil {
+			t.Fatal(err)
+		}
+		c := connect(t, srv, segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}))
+		getMany(t, c, 200)
+		if n := refusals(srv); n > 64 {
+			t.Errorf("%d were refused", n)
+		}
+	})
+}
