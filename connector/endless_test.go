@@ -29,7 +29,9 @@ func newEndlessFixture(t *testing.T, path, key string) (*fixture, *atomic.Int64)
 		}
 		w.Header().Set("Content-Type", "application/json")
 		n := asked.Add(1)
-		fmt.Fprintf(w, `{"data":{%q:[],"pagination":{"current":"%d","next":"%d"}}}`, key, n, n+1)
+		if _, err := fmt.Fprintf(w, `{"data":{%q:[],"pagination":{"current":"%d","next":"%d"}}}`, key, n, n+1); err != nil {
+			t.Error(err)
+		}
 	}))
 	t.Cleanup(listener.Close)
 	c, err := New(t.Context(), Options{Token: s.Token(), BaseURL: listener.URL})
