@@ -70,7 +70,8 @@ func checkNoOwner(t testingT, err error) {
 func drawWorkspace(t *rapid.T) *sim.Workspace {
 	ws := &sim.Workspace{ID: "ws", Slug: "slug", Name: drawName(t, "name of the workspace")}
 	// The roles of a workspace have ids of one family.
-	ws.Roles = drawSome(t, "roles", drawnRoles(rapid.SampledFrom(roleFamilies()).Draw(t, "family of role ids")))
+	family := rapid.SampledFrom(roleFamilies()).Draw(t, "family of role ids")
+	ws.Roles = drawSome(t, "roles", drawnRoles(family))
 	ws.Labels = drawSome(t, "labels", drawnLabels())
 	for _, id := range drawSome(t, "sources", sourceIDs()) {
 		name := drawName(t, "name of "+id)
