@@ -20,7 +20,8 @@ const smallPageSize = 200
 const MaxPages = 1_000_000
 
 // MaxEmptyPages is how many pages in a row may be empty, with the same consequence. Rows
-// that vanish while a list is read leave an empty page now and then.
+// that vanish while a list is read leave an empty page now and then. A hundred end within
+// a minute.
 const MaxEmptyPages = 100
 
 // ListOptions select one page of a list.

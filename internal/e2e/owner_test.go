@@ -37,8 +37,14 @@ func seesNoOwner(ws *sim.Workspace, types []string) bool {
 	}
 	owns := func(permissions []sim.Permission) bool {
 		return slices.ContainsFunc(permissions, func(p sim.Permission) bool {
-			owner := slices.ContainsFunc(ws.Roles, func(r sim.Role) bool { return r.ID == p.RoleID && r.Name == ownerName })
-			return owner && slices.ContainsFunc(p.Resources, func(r sim.Resource) bool { return r.Type == "WORKSPACE" && len(r.Labels) == 0 })
+			// A role that is not listed has the name that the permission gives it.
+			name := p.RoleName
+			for _, r := range ws.Roles {
+				if r.ID == p.RoleID {
+					name = r.Name
+				}
+			}
+			return p.RoleID != "" && name == ownerName && slices.ContainsFunc(p.Resources, func(r sim.Resource) bool { return r.Type == "WORKSPACE" && len(r.Labels) == 0 })
 		})
 	}
 	return !slices.ContainsFunc(ws.Users, func(u sim.User) bool { return owns(u.Permissions) }) &&

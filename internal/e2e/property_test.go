@@ -113,7 +113,7 @@ func drawWorkspace(t *rapid.T) *sim.Workspace {
 	}
 	// A workspace has an owner. One in a few does not show it.
 	if len(ws.Users) > 0 && rapid.SampledFrom([]bool{true, true, true, false}).Draw(t, "shows an owner") {
-		owner := sim.Permission{RoleID: "owner", RoleName: ownerName, Resources: []sim.Resource{{ID: "ws", Type: "WORKSPACE"}}}
+		owner := sim.Permission{RoleID: drawnRoles(family)[0].ID, RoleName: ownerName, Resources: []sim.Resource{{ID: "ws", Type: "WORKSPACE"}}}
 		u := rapid.IntRange(0, len(ws.Users)-1).Draw(t, "owner")
 		ws.Users[u].Permissions = append(ws.Users[u].Permissions, owner)
 	}
