@@ -274,6 +274,8 @@ type faultRow struct {
 	noSDKRetry string
 	// words are in the message of a failure and tell people what to do.
 	words []string
+	// together is the message of always if all answers together are wrong, and no single one.
+	together string
 	// slow limits a fault that takes long to one list and one detail.
 	slow bool
 }
@@ -369,7 +371,7 @@ func faultRows() []faultRow {
 		// The first request has no cursor.
 		paged(with(row(sim.FaultExpiredCursor, complete, failsInvalidArgument), func(f *faultRow) { f.words = []string{"start afresh"} })),
 		// After one empty page the list continues with a cursor that Segment did not make.
-		paged(row(sim.FaultEmptyPages, failsInvalidArgument, failsInternal)),
+		paged(with(row(sim.FaultEmptyPages, failsInvalidArgument, failsInternal), func(f *faultRow) { f.together = "there is still no end" })),
 		row(sim.FaultRepeatRow, complete, complete),
 		row(sim.FaultContradict, reworded, reworded),
 	}
@@ -452,7 +454,11 @@ func TestRead_EveryFault(t *testing.T) {
 					message := ""
 					if err != nil {
 						got, message = "fails "+status.Code(err).String(), shortened(err.Error())
-						checkMessage(t, err.Error(), append([]string{"segment " + read.operation}, read.messageOf(row)...))
+						words := append([]string{"segment " + read.operation}, read.messageOf(row)...)
+						if always && row.together != "" {
+							words = []string{row.together}
+						}
+						checkMessage(t, err.Error(), words)
 					}
 					record(got, message)
 					if got != want && (want != reworded || got != complete) {
