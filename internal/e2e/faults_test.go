@@ -371,7 +371,7 @@ func faultRows() []faultRow {
 		// The first request has no cursor.
 		paged(with(row(sim.FaultExpiredCursor, complete, failsInvalidArgument), func(f *faultRow) { f.words = []string{"start afresh"} })),
 		// After one empty page the list continues with a cursor that Segment did not make.
-		paged(with(row(sim.FaultEmptyPages, failsInvalidArgument, failsInternal), func(f *faultRow) { f.together = "there is still no end" })),
+		paged(with(row(sim.FaultEmptyPages, failsInvalidArgument, failsInternal), func(f *faultRow) { f.together = "after 100 pages" })),
 		row(sim.FaultRepeatRow, complete, complete),
 		row(sim.FaultContradict, reworded, reworded),
 	}
