@@ -53,7 +53,8 @@ type Options struct {
 	// Token is a Segment Public API token. It belongs to one workspace in one
 	// region and sees what its role allows: Workspace Owner sees everything.
 	Token string
-	// Region is where the workspace lives, "us" or "eu". Empty means "us".
+	// Region is where the workspace lives, "us" or "eu", or as Segment's own pages write
+	// it: see [segmentapi.Region]. Empty means "us".
 	Region string
 	// BaseURL replaces the region's endpoint, for tests. It must be https, or
 	// http to a loopback address.

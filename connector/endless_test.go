@@ -14,6 +14,7 @@ import (
 
 	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
 // newEndlessFixture returns a connector to a workspace in which one list has no end: each
@@ -29,7 +30,9 @@ func newEndlessFixture(t *testing.T, path, key string) (*fixture, *atomic.Int64)
 		}
 		w.Header().Set("Content-Type", "application/json")
 		n := asked.Add(1)
-		fmt.Fprintf(w, `{"data":{%q:[],"pagination":{"current":"%d","next":"%d"}}}`, key, n, n+1)
+		if _, err := fmt.Fprintf(w, `{"data":{%q:[],"pagination":{"current":"%d","next":"%d"}}}`, key, n, n+1); err != nil {
+			t.Error(err)
+		}
 	}))
 	t.Cleanup(listener.Close)
 	c, err := New(t.Context(), Options{Token: s.Token(), BaseURL: listener.URL})
@@ -80,7 +83,7 @@ func TestList_EmptyPagesWithoutEnd(t *testing.T) {
 			if status.Code(err) != codes.Internal || !strings.Contains(err.Error(), "of which the last 100 are empty, there is still no end") {
 				t.Errorf("%v", err)
 			}
-			if asked.Load() != maxEmptyPages {
+			if asked.Load() != segmentapi.MaxEmptyPages {
 				t.Errorf("%d pages were asked for", asked.Load())
 			}
 		})
@@ -101,25 +104,25 @@ func TestPageToken_CountsPages(t *testing.T) {
 	}
 	var token pageToken
 	var err error
-	for i := range 10 * maxEmptyPages { // A page with rows in every hundred.
+	for i := range 10 * segmentapi.MaxEmptyPages { // A page with rows in every hundred.
 		rows := 0
-		if i%maxEmptyPages == maxEmptyPages-1 {
+		if i%segmentapi.MaxEmptyPages == segmentapi.MaxEmptyPages-1 {
 			rows = 1
 		}
 		if token, err = step(t, token, rows); err != nil {
 			t.Fatalf("page %d: %v", i, err)
 		}
 	}
-	for i := range maxEmptyPages {
-		if token, err = step(t, token, 0); (err != nil) != (i == maxEmptyPages-1) {
+	for i := range segmentapi.MaxEmptyPages {
+		if token, err = step(t, token, 0); (err != nil) != (i == segmentapi.MaxEmptyPages-1) {
 			t.Fatalf("empty page %d: %v", i, err)
 		}
 	}
-	token = pageToken{Pages: maxPages - 2}
+	token = pageToken{Pages: segmentapi.MaxPages - 2}
 	if token, err = step(t, token, 1000); err != nil {
 		t.Fatal(err)
 	}
 	if _, err = step(t, token, 1000); status.Code(err) != codes.Internal || !strings.Contains(err.Error(), "after 1000000 pages") {
-		t.Errorf("page %d: %v", maxPages, err)
+		t.Errorf("page %d: %v", segmentapi.MaxPages, err)
 	}
 }

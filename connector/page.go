@@ -44,17 +44,6 @@ type pageToken struct {
 	Empty int `json:"empty,omitempty"`
 }
 
-// The bounds of a list. One that returns new cursors without an end would otherwise
-// keep a sync busy for ever.
-const (
-	// maxPages is more than any workspace has rows.
-	maxPages = 1_000_000
-	// maxEmptyPages is how many pages in a row may be empty. Segment's cursors count
-	// rows, so none should be. A hundred leave room for a server that drops rows after
-	// it has cut a list into pages, and end within a minute.
-	maxEmptyPages = 100
-)
-
 // parsePageToken reads the token of a call that has these phases, or none. It
 // refuses a token that this version cannot have made: it may come from the
 // checkpoint of another version, and must not decide which rows are read.
@@ -98,7 +87,7 @@ func (t pageToken) follow(what, next string, rows int) (pageToken, error) {
 	if rows > 0 {
 		t.Empty = 0
 	}
-	if t.Pages >= maxPages || t.Empty >= maxEmptyPages {
+	if t.Pages >= segmentapi.MaxPages || t.Empty >= segmentapi.MaxEmptyPages {
 		return t, status.Errorf(codes.Internal, "%s: after %d pages, of which the last %d are empty, there is still no end", what, t.Pages, t.Empty)
 	}
 	if t.Steps >= t.Reach {

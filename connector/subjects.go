@@ -126,6 +126,7 @@ func askTwice[T any](ctx context.Context, c *Connector, what string, do func(con
 	return answer, nil, err
 }
 
+// waitForRecheck waits until it is time to ask again, or until ctx ends.
 func waitForRecheck(ctx context.Context) error {
 	timer := time.NewTimer(recheckAfter)
 	defer timer.Stop()

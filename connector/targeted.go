@@ -2,7 +2,6 @@ package connector
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
@@ -147,7 +146,9 @@ func heldGrants(holders []holder) []heldGrant {
 
 // references are the resources that the grants of a targeted sync are on. The SDK asks
 // for each of them that it does not have. One that does not exist is no mistake of the
-// caller, unlike a target of the sync. The zero value is ready.
+// caller, unlike a target of the sync. They are in memory, because the SDK passes no
+// session store to the call: if another process serves it, one that does not exist
+// fails the sync as a target does. The zero value is ready.
 type references struct {
 	mu     sync.Mutex
 	syncID string
@@ -211,5 +212,5 @@ func (c *Connector) logWithoutGrants(ctx context.Context, id *v2.ResourceId) {
 
 // errNoType refuses a target of a type that the connector does not have.
 func errNoType(id *v2.ResourceId) error {
-	return status.Error(codes.FailedPrecondition, fmt.Sprintf("there is no resource type %q, so no %s", id.GetResourceType(), id.GetResource()))
+	return status.Errorf(codes.FailedPrecondition, "there is no resource type %q, so no %s", id.GetResourceType(), id.GetResource())
 }

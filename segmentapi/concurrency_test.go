@@ -129,7 +129,7 @@ func TestConcurrencyLimit_IsFoundAndKept(t *testing.T) {
 				}
 				text, logged := log.String(), 0
 				if _, value, found := strings.Cut(text, "under way at a time\" limit="); found {
-					logged, _ = strconv.Atoi(strings.TrimSpace(value)) //nolint:errcheck // Zero is wrong.
+					logged, _ = strconv.Atoi(strings.TrimSpace(value))
 				}
 				if logged < limit-1 || logged > limit+1 {
 					t.Errorf("the log is not one line with the limit:\n%s", text)
@@ -231,6 +231,23 @@ func TestConcurrencyLimit_EndlessRefusalsEndWithMaxWait(t *testing.T) {
 		defer cancel()
 		if _, err = c.Users.Get(ctx, "u"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// Where one request is taken at a time, many callers wait for each other. That is not the
+// wait that a policy bounds.
+func TestConcurrencyLimit_QueueIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := sim.New(testWorkspace(), sim.WithConcurrency(1))
+		if err := srv.Inject(sim.Fault{Operation: "getUser", Kind: sim.FaultDelay, Delay: 500 * time.Millisecond}); err != nil {
+			t.Fatal(err)
+		}
+		c := connect(t, srv, segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 3, MaxWait: 10 * time.Second}))
+		getMany(t, c, 200)
+		if n := refusals(srv); n > 64 {
+			t.Errorf("%d were refused", n)
 		}
 	})
 }

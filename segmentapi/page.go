@@ -15,14 +15,14 @@ const MaxPageSize = 1000
 // larger one, the client asks for this many rows from then on.
 const smallPageSize = 200
 
-const (
-	// MaxPages is how many pages a list may have, and MaxEmptyPages how many pages in a
-	// row may be empty. All fails with [ErrBadResponse] beyond that, because such a list
-	// might never end. Rows that vanish while a list is read leave an empty page now and
-	// then.
-	MaxPages      = 1_000_000
-	MaxEmptyPages = 100
-)
+// MaxPages is how many pages a list may have. All fails with [ErrBadResponse] beyond that,
+// because the list might never end.
+const MaxPages = 1_000_000
+
+// MaxEmptyPages is how many pages in a row may be empty, with the same consequence. Rows
+// that vanish while a list is read leave an empty page now and then. A hundred end within
+// a minute.
+const MaxEmptyPages = 100
 
 // ListOptions select one page of a list.
 type ListOptions struct {

@@ -49,7 +49,7 @@ func TestAll_LongCursorsAreNotKept(t *testing.T) {
 	const pages, size = 500, 1 << 20
 	n := 0
 	var before, after runtime.MemStats
-	for _, err := range all(t.Context(), "listThings", func(_ context.Context, opts ListOptions) (*Page[int], error) {
+	for _, err := range all(t.Context(), "listThings", func(_ context.Context, _ ListOptions) (*Page[int], error) {
 		if n++; n == pages {
 			runtime.GC()
 			runtime.ReadMemStats(&after)

@@ -46,7 +46,7 @@ func TestBaseURL_LoopbackIsNotProxied(t *testing.T) {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
 			proxy, connections := countConnections(t)
-			program := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBaseURL_LoopbackIsNotProxied$", "-test.v") //nolint:gosec // The test itself.
+			program := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBaseURL_LoopbackIsNotProxied$", "-test.v")
 			program.Env = append(os.Environ(), proxyTestBaseURL+"=http://"+host+":"+port, "HTTP_PROXY="+proxy, "http_proxy="+proxy, "HTTPS_PROXY="+proxy, "NO_PROXY=", "no_proxy=")
 			out, err := program.CombinedOutput()
 			if err != nil {

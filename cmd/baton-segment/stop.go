@@ -136,10 +136,11 @@ func (p *process) waitForChanges() {
 // exit prints the error, if there is one, and ends the process with its code. If
 // there is none and a signal has come, the process is terminated by the signal.
 func (p *process) exit(err error) {
+	signal.Stop(p.early)   // It returns when a signal on its way has arrived.
 	stopped := p.stopped() // Before the stop learns that the work is over.
 	close(p.over)
 	e := ending{code: exitCode(err)}
-	switch s := p.received.Load(); {
+	switch {
 	case err != nil && stopped:
 		// The error is of the calls that the stop has cut off, and its code depends on
 		// what they were waiting for.
@@ -147,10 +148,23 @@ func (p *process) exit(err error) {
 		fmt.Fprintln(os.Stderr, stopText(err))
 	case err != nil:
 		fmt.Fprintln(os.Stderr, err)
-	case s != nil:
-		e.signal, _ = (*s).(syscall.Signal)
+	default:
+		e.signal = p.firstSignal()
 	}
 	p.finish(e)
+}
+
+// firstSignal returns the signal that has come, or 0. If it is a SIGINT, the SDK may have
+// ended the work before received has it.
+func (p *process) firstSignal() syscall.Signal {
+	if s := p.received.Load(); s != nil {
+		n, _ := (*s).(syscall.Signal)
+		return n
+	}
+	if len(p.early) > 0 {
+		return syscall.SIGINT
+	}
+	return 0
 }
 
 // stopped reports whether a signal has ended the context of the work. A SIGINT that the

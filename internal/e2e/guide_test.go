@@ -510,7 +510,9 @@ func endlessRoles(t *testing.T, s *sim.Server) string {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		n := asked.Add(1)
-		fmt.Fprintf(w, `{"data":{"roles":[],"pagination":{"current":"%d","next":"%d"}}}`, n, n+1)
+		if _, err := fmt.Fprintf(w, `{"data":{"roles":[],"pagination":{"current":"%d","next":"%d"}}}`, n, n+1); err != nil {
+			t.Error(err)
+		}
 	}))
 	t.Cleanup(listener.Close)
 	return listener.URL

@@ -70,8 +70,8 @@ func checkNoOwner(t testingT, err error) {
 func drawWorkspace(t *rapid.T) *sim.Workspace {
 	ws := &sim.Workspace{ID: "ws", Slug: "slug", Name: drawName(t, "name of the workspace")}
 	// The roles of a workspace have ids of one family.
-	roles := drawnRoles(rapid.SampledFrom(roleFamilies()).Draw(t, "family of role ids"))
-	ws.Roles = drawSome(t, "roles", roles)
+	family := rapid.SampledFrom(roleFamilies()).Draw(t, "family of role ids")
+	ws.Roles = drawSome(t, "roles", drawnRoles(family))
 	ws.Labels = drawSome(t, "labels", drawnLabels())
 	for _, id := range drawSome(t, "sources", sourceIDs()) {
 		name := drawName(t, "name of "+id)
@@ -113,7 +113,7 @@ func drawWorkspace(t *rapid.T) *sim.Workspace {
 	}
 	// A workspace has an owner. One in a few does not show it.
 	if len(ws.Users) > 0 && rapid.SampledFrom([]bool{true, true, true, false}).Draw(t, "shows an owner") {
-		owner := sim.Permission{RoleID: roles[0].ID, RoleName: ownerName, Resources: []sim.Resource{{ID: "ws", Type: "WORKSPACE"}}}
+		owner := sim.Permission{RoleID: drawnRoles(family)[0].ID, RoleName: ownerName, Resources: []sim.Resource{{ID: "ws", Type: "WORKSPACE"}}}
 		u := rapid.IntRange(0, len(ws.Users)-1).Draw(t, "owner")
 		ws.Users[u].Permissions = append(ws.Users[u].Permissions, owner)
 	}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -169,6 +170,14 @@ func TestAnyTargetedSyncShowsWhatAFullSyncDoes(t *testing.T) {
 	dir, cases := t.TempDir(), 0
 	rapid.Check(t, func(t *rapid.T) {
 		ws := drawWorkspace(t)
+		// Of two users whose addresses differ only in case, it is not known which of them
+		// Segment takes for the member of a group.
+		seen := map[string]bool{}
+		ws.Users = slices.DeleteFunc(ws.Users, func(u sim.User) bool {
+			email := strings.ToLower(u.Email)
+			defer func() { seen[email] = true }()
+			return seen[email]
+		})
 		if len(ws.Users) == 0 {
 			return
 		}

@@ -306,8 +306,9 @@ func (p *process) end(t *testing.T) {
 type lockedBuffer struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer
-	// arrived is closed when the output contains awaited.
+	// arrived is closed when the output contains awaited that many times.
 	awaited string
+	times   int
 	arrived chan struct{}
 }
 

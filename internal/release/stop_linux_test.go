@@ -1,17 +1,20 @@
 package release
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	c1 "github.com/conductorone/baton-sdk/pb/c1/connectorapi/baton/v1"
 
+	"github.com/baton-segment/baton-segment/connector"
 	"github.com/baton-segment/baton-segment/internal/sim"
 	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 )
@@ -33,7 +36,7 @@ func TestService_StopWaitsForChange(t *testing.T) {
 	second.GetGrant().GetPrincipal().SetId(v2.ResourceId_builder{ResourceType: "user", Resource: users[0].ID}.Build())
 	service.handOut(t, c, first)
 	service.wait(t, "the grant", committed)
-	waiting := service.log.await("stopping when this has ended: granting ")
+	waiting := service.log.await("stopping when this has ended: granting ", 1)
 	if err := service.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -88,14 +91,21 @@ func TestService_StoppedWhileWaiting(t *testing.T) {
 			service.wait(t, "asking for a task", c.asked)
 		},
 		"Segment": func(t *testing.T, service *process, c *conductorOne, s simtest.Server) {
-			held, _ := simtest.HoldAnswer(t, s.Server, "getUser")
+			var held atomic.Int32
+			waiting := make(chan struct{})
+			simtest.Committed(t, s.Server, "getUser", 0, func(ctx context.Context) {
+				if held.Add(1) == connector.Workers {
+					close(waiting)
+				}
+				<-ctx.Done()
+			})
 			close(c.welcome)
 			service.handOut(t, c, sync)
-			service.wait(t, "the first user", held)
+			service.wait(t, "requests of all workers", waiting)
 		},
 		"the rate limit": func(t *testing.T, service *process, c *conductorOne, s simtest.Server) {
 			simtest.Inject(t, s.Server, limited)
-			waiting := service.log.await("retrying operation")
+			waiting := service.log.await("retrying operation", connector.Workers)
 			close(c.welcome)
 			service.handOut(t, c, sync)
 			service.wait(t, "the limit", waiting)
@@ -167,17 +177,17 @@ func (p *process) handOut(t *testing.T, c *conductorOne, task *c1.Task) {
 	p.wait(t, "taking of "+task.GetId(), taken)
 }
 
-// await returns a channel that is closed when the output contains a string.
-func (b *lockedBuffer) await(text string) <-chan struct{} {
+// await returns a channel that is closed when the output contains a string, n times.
+func (b *lockedBuffer) await(text string, n int) <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.awaited, b.arrived = text, make(chan struct{})
+	b.awaited, b.times, b.arrived = text, n, make(chan struct{})
 	return b.arrived
 }
 
 // announce closes the channel of await, with the buffer locked.
 func (b *lockedBuffer) announce() {
-	if b.awaited != "" && strings.Contains(b.buffer.String(), b.awaited) {
+	if b.awaited != "" && strings.Count(b.buffer.String(), b.awaited) >= b.times {
 		b.awaited = ""
 		close(b.arrived)
 	}

@@ -24,8 +24,9 @@ type occupancy struct {
 	n  int
 }
 
-// enter counts a request until leave is called, and reports whether there was room for it.
-func (o *occupancy) enter() (leave func(), room bool) {
+// enter counts a request until the returned function is called, and reports whether there
+// was room for it.
+func (o *occupancy) enter() (func(), bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.most > 0 && o.n >= o.most {
@@ -45,23 +46,32 @@ func (s *Server) tooManyAtOnce(op *operation) *problem {
 	if op != nil && op.write {
 		limit = s.writeLimit
 	}
-	consumed, remaining, wait := limit.peek(s.clock())
+	consumed, wait := limit.peek(s.clock())
 	p := tooManyRequests(wait, consumed)
-	p.Data.(map[string]int64)["remainingPoints"] = int64(remaining) //nolint:errcheck // It has this type.
+	p.Data.(map[string]int64)["remainingPoints"] = int64(limit.size() - consumed) //nolint:errcheck // It has this type.
 	return p
 }
 
-// peek returns the state of the window without counting a request.
-func (l *limiter) peek(now time.Time) (consumed, remaining int, wait time.Duration) {
+// peek returns how many requests were counted in the window, and how long it lasts. It
+// counts none.
+func (l *limiter) peek(now time.Time) (int, time.Duration) {
 	if l == nil {
-		return 1, 1000, limitWindow
+		return 1, limitWindow
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now.Before(l.end) {
-		consumed, wait = l.consumed, l.end.Sub(now)
+		return min(l.consumed, l.points), l.end.Sub(now)
 	}
-	return consumed, max(0, l.points-consumed), wait
+	return 0, 0
+}
+
+// size is how many requests a window has. Without a limit that is any number.
+func (l *limiter) size() int {
+	if l == nil {
+		return 1000
+	}
+	return l.points
 }
 
 // WithMaxCount sets the greatest count of rows that a list takes. The default is 1000, as

@@ -1,12 +1,13 @@
 package sim
 
 import (
-	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 )
 
-// endlessCursor is the form of the cursors of a list without an end.
-const endlessCursor = "endless-%d"
+// endlessCursor begins the cursors of a list without an end.
+const endlessCursor = "endless-"
 
 // endlessPages makes a mishap that answers each page of a list with the first one,
 // changed, and with a new cursor.
@@ -14,7 +15,9 @@ func endlessPages(edit func(data map[string]any)) mishap {
 	return func(_ *Fault, r *http.Request, handle func() *answer) *answer {
 		q, n := r.URL.Query(), 0
 		if cursor, there := pageParameter(q, "cursor"); there {
-			fmt.Sscanf(cursor, endlessCursor, &n) //nolint:errcheck // Any other cursor is the first.
+			if page, err := strconv.Atoi(strings.TrimPrefix(cursor, endlessCursor)); err == nil {
+				n = page
+			}
 		}
 		for _, key := range pageParameterKeys("cursor") {
 			q.Del(key)
@@ -24,7 +27,7 @@ func endlessPages(edit func(data map[string]any)) mishap {
 		r.URL = &u
 		return editData(handle(), func(data map[string]any) {
 			if p, paged := data["pagination"].(map[string]any); paged {
-				p["next"] = fmt.Sprintf(endlessCursor, n+1)
+				p["next"] = endlessCursor + strconv.Itoa(n+1)
 				edit(data)
 			}
 		})

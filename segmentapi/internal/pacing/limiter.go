@@ -56,8 +56,10 @@ type Limiter struct {
 	answered bool
 	// blockedUntil is the end of the last refusal.
 	blockedUntil time.Time
-	window       window
-	concurrency  concurrency
+	// blocked is how long all refusals last together.
+	blocked     time.Duration
+	window      window
+	concurrency concurrency
 	// earliest is when the next request may be sent, by the interval and while
 	// requests are spread.
 	earliest time.Time
@@ -86,25 +88,27 @@ type WaitError struct {
 func (e *WaitError) Error() string { return "the rate limit opens in " + e.Wait.String() }
 
 // Wait blocks until the caller may send a request, and returns how long that
-// took. The request counts as in flight until the caller calls Done. If the wait
+// took, without the wait for answers if the server limits the requests at a time. The
+// request counts as in flight until the caller calls Done. If the wait
 // would be longer than maxWait, Wait returns a [*WaitError], at once where that can
 // be foreseen.
 func (l *Limiter) Wait(ctx context.Context, maxWait time.Duration) (time.Duration, error) {
 	start := time.Now()
 	maxWait = max(maxWait, 0) // A caller that has used up its time may still send what needs no wait.
+	before := l.blockedBefore(start)
 	err := l.joinQueue(ctx, start, maxWait)
 	if err != nil {
 		return time.Since(start), err
 	}
 	defer l.leaveQueue()
-	end, queueEnd := start.Add(maxWait), start.Add(max(maxWait, minQueueWait))
 	for {
-		now := time.Now()
+		now, queueEnd := time.Now(), l.queueEnd(start, maxWait)
 		at, full := l.claim(now)
+		waited := l.waited(start, now, before)
 		switch {
 		case !full && !at.After(now):
-			return now.Sub(start), nil
-		case !full && at.After(end):
+			return waited, nil
+		case !full && waited+at.Sub(now) > maxWait:
 			err = &WaitError{Wait: at.Sub(now), Until: at}
 		case full && !now.Before(queueEnd):
 			err = l.waitError()
@@ -134,7 +138,7 @@ func (l *Limiter) joinQueue(ctx context.Context, start time.Time, maxWait time.D
 		return nil
 	default:
 	}
-	timer := time.NewTimer(max(maxWait, minQueueWait))
+	timer := time.NewTimer(time.Until(l.queueEnd(start, maxWait)))
 	defer timer.Stop()
 	var err error
 	for err == nil {
@@ -148,6 +152,10 @@ func (l *Limiter) joinQueue(ctx context.Context, start time.Time, maxWait time.D
 				timer.Reset(time.Millisecond)
 				continue
 			}
+			if left := time.Until(l.queueEnd(start, maxWait)); left > 0 {
+				timer.Reset(left)
+				continue
+			}
 			err = l.waitError()
 		}
 	}
@@ -155,6 +163,37 @@ func (l *Limiter) joinQueue(ctx context.Context, start time.Time, maxWait time.D
 	defer l.mu.Unlock()
 	l.queued--
 	return err
+}
+
+// queueEnd is when a caller that came at start has waited for long enough in the queue and
+// for answers to others. If the server limits the requests at a time, that is no wait for
+// the window, and may take long.
+func (l *Limiter) queueEnd(start time.Time, maxWait time.Duration) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.concurrency.most > 0 {
+		return start.Add(max(maxWait, maxBlock))
+	}
+	return start.Add(max(maxWait, minQueueWait))
+}
+
+// waited is how long a caller that came at start has waited. before is what blockedBefore
+// returned then.
+func (l *Limiter) waited(start, now time.Time, before time.Duration) time.Duration {
+	blocked := l.blockedBefore(now) - before
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.concurrency.most > 0 {
+		return min(now.Sub(start), blocked)
+	}
+	return now.Sub(start)
+}
+
+// blockedBefore returns how long refusals have held requests back until now, in all.
+func (l *Limiter) blockedBefore(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.blocked - max(l.blockedUntil.Sub(now), 0)
 }
 
 func (l *Limiter) leaveQueue() {

@@ -33,7 +33,7 @@ func (l *Limiter) Observe(sent, now time.Time, status int, h http.Header, body [
 	switch {
 	case tooManyAtOnce:
 		asked, _ := retryAfter(h, now)
-		l.block(l.concurrency.refuse(sent, now, asked))
+		l.block(now, l.concurrency.refuse(sent, now, asked))
 	case !refused:
 		l.concurrency.accept(sent, now)
 	}
@@ -42,17 +42,19 @@ func (l *Limiter) Observe(sent, now time.Time, status int, h http.Header, body [
 }
 
 // block holds all requests back until a time. The lock is held.
-func (l *Limiter) block(until time.Time) {
-	if until.After(l.blockedUntil) {
-		l.blockedUntil = until
+func (l *Limiter) block(now, until time.Time) {
+	if !until.After(l.blockedUntil) {
+		return
 	}
+	l.blocked += min(until.Sub(now), until.Sub(l.blockedUntil))
+	l.blockedUntil = until
 }
 
 // observeWindow learns what is left of the window. The lock is held.
 func (l *Limiter) observeWindow(now time.Time, exhausted bool, h http.Header, body []byte) {
 	w := &l.window
 	if exhausted {
-		l.block(now.Add(min(max(refusalLength(now, h, body), minBlock), maxBlock)))
+		l.block(now, now.Add(min(max(refusalLength(now, h, body), minBlock), maxBlock)))
 		if now.Before(w.reset) { // Nothing remains, and a new window begins after the refusal.
 			w.remaining, w.reset = 0, l.blockedUntil
 		}
