@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 )
 
 const guide = "cmd/baton-segment/connector.mdx"
@@ -291,14 +292,7 @@ type messageCase struct {
 // closedAddress returns an address on which no process listens.
 func closedAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err = listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return listener.Addr().String()
+	return net.JoinHostPort("127.0.0.1", simtest.FreePort(t))
 }
 
 // messageCases returns a case for each message of the guide, by message.

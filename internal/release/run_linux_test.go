@@ -5,13 +5,11 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -92,7 +90,7 @@ func checkUsers(t *testing.T, file string, s *sim.Server) {
 func checkDaemon(t *testing.T, img image, c *conductorOne) {
 	s := simtest.Serve(t, sim.Demo())
 	env := append(s.Env(), "HOME=/")
-	port := freePort(t)
+	port := simtest.FreePort(t)
 	secrets, d := kubernetes(t)
 	pod := d.Spec.Template.Spec
 	spec := pod.Containers[0]
@@ -199,27 +197,6 @@ func probeStatus(t *testing.T, port, path string) int {
 		t.Error(err)
 	}
 	return response.StatusCode
-}
-
-// freePort returns a port on which no process listens. It is below those that Linux
-// gives to connections and to listeners that ask for any port, which other tests do
-// before the daemon listens.
-func freePort(t *testing.T) string {
-	t.Helper()
-	var err error
-	for range 100 {
-		port := strconv.Itoa(20000 + rand.IntN(10000))
-		var listener net.Listener
-		if listener, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort("0.0.0.0", port)); err != nil {
-			continue
-		}
-		if err = listener.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return port
-	}
-	t.Fatal(err)
-	return ""
 }
 
 // A process is a program that runs beside the test.

@@ -9,9 +9,12 @@ package simtest
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/baton-segment/baton-segment/internal/contract"
@@ -167,4 +170,25 @@ func Must[T any](v T, err error) func(TB) T {
 		}
 		return v
 	}
+}
+
+// FreePort returns a port on which no process listens. It is below those that Linux
+// gives to connections and to listeners that ask for any port, which other tests do
+// before somebody listens on this one.
+func FreePort(t TB) string {
+	t.Helper()
+	var err error
+	for range 100 {
+		port := strconv.Itoa(20000 + rand.IntN(10000)) //nolint:gosec // Any port does.
+		var listener net.Listener
+		if listener, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", net.JoinHostPort("0.0.0.0", port)); err != nil {
+			continue
+		}
+		if err = listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return port
+	}
+	t.Fatal(err)
+	return ""
 }
