@@ -218,8 +218,8 @@ func (e *Error) Is(target error) bool {
 
 // A RateLimitError means that the token has used up its share of the rate limit, or that
 // too many requests are under way at a time, and that waiting would exceed the client's
-// [RetryPolicy]. The request that failed
-// changed nothing; an error that wraps this one names earlier changes.
+// [RetryPolicy]. The request that failed changed nothing; an error that wraps this one
+// names earlier changes.
 type RateLimitError struct {
 	// Wait is how long to wait, counted from when the error was made.
 	Wait time.Duration

@@ -38,7 +38,8 @@ type RetryPolicy struct {
 	MaxAttempts int
 	// MaxWait bounds the time that one call waits for the rate limit, in all its
 	// attempts together. If a longer wait is needed, the call fails at once with a
-	// [*RateLimitError].
+	// [*RateLimitError]. Where Segment limits how many requests may be under way at a
+	// time, waiting for answers to others does not count; it ends after five minutes.
 	MaxWait time.Duration
 }
 

@@ -252,7 +252,7 @@ type attempt struct {
 	logger  *slog.Logger
 	// redact removes the token from errors that are logged.
 	redact func(error) error
-	// limitLogged is done when the log has the number of requests at a time.
+	// limitLogged makes sure that the limit on requests at a time is logged once.
 	limitLogged sync.Once
 }
 

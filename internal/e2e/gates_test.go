@@ -223,7 +223,9 @@ func syncInto(ctx context.Context, t testingT, s server, file string, pageSize i
 		o.contents = readFile(t, file).contents(t)
 	}
 	for _, w := range logs.All() {
-		if _, ours := w.ContextMap()["grpc.method"]; ours && !strings.HasPrefix(w.Message, "finished unary call") {
+		_, ours := w.ContextMap()["grpc.method"]
+		smaller := strings.HasPrefix(w.Message, "Segment refuses the page size") // No row is missing for it.
+		if ours && !smaller && !strings.HasPrefix(w.Message, "finished unary call") {
 			o.warnings = append(o.warnings, w)
 		}
 	}

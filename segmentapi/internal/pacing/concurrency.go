@@ -14,20 +14,21 @@ const (
 // a number between one that was accepted and one that was refused is tried next. When the
 // two are neighbors, one more is tried in each window, because the limit may have risen.
 type concurrency struct {
-	// most is the number that is kept. Zero means any.
+	// most is the number that is kept. Zero means no limit.
 	most int
 	// accepted is the largest number that is known to be accepted, and refused the
 	// smallest that is known to be refused.
 	accepted, refused int
 	// since is when requests could first be sent under most. Answers to earlier requests
-	// are no news.
+	// are ignored.
 	since time.Time
 	// peak is the largest number under way since then.
 	peak int
 	// reached is when as many as most were first under way, zero until then.
 	reached time.Time
 	// inRow is how many requests since reached have been accepted. Twice as many as most
-	// are two round trips without a refusal: in one, some may have been on the way only.
+	// are two round trips without a refusal: during the first, some may not have reached
+	// the server yet.
 	inRow int
 	// pause is the wait after the last refusal, zero once a request has been accepted.
 	pause time.Duration
@@ -80,13 +81,14 @@ func (c *concurrency) accept(sent, now time.Time) {
 	if c.most == 0 || sent.Before(c.since) {
 		return
 	}
+	c.pause = 0
 	if c.reached.IsZero() || sent.Before(c.reached) {
 		return
 	}
 	if c.inRow++; c.inRow < 2*c.most {
 		return
 	}
-	c.accepted, c.pause = c.most, 0
+	c.accepted = c.most
 	if c.most+1 < c.refused {
 		c.change((c.most+c.refused)/2, now)
 	}

@@ -48,12 +48,14 @@ func refusalLength(now time.Time, h http.Header, body []byte) time.Duration {
 }
 
 // requestsRemain reports whether a 429 itself says that requests remain in the window.
-// Then it is the number of requests at a time that is limited.
+// Then it is the number of requests at a time that is limited. The body comes first: it
+// is about the limit that refused the request, and an endpoint may have its own, while
+// the header is about the token.
 func requestsRemain(h http.Header, body []byte) bool {
-	if n, ok := parseCount(h.Get("X-RateLimit-Remaining")); ok && n > 0 {
-		return true
+	if n, ok := refusalNumber(body, "remainingPoints"); ok {
+		return n > 0
 	}
-	n, ok := refusalNumber(body, "remainingPoints")
+	n, ok := parseCount(h.Get("X-RateLimit-Remaining"))
 	return ok && n > 0
 }
 

@@ -79,3 +79,32 @@ func TestParseInstant_Forms(t *testing.T) {
 		}
 	}
 }
+
+func TestRequestsRemain(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		header, body string
+		want         bool
+	}{
+		"nothing":                            {"", "", false},
+		"header":                             {"3", "", true},
+		"header 0":                           {"0", "", false},
+		"body":                               {"", `{"errors":[{"data":{"remainingPoints":3}}]}`, true},
+		"body 0":                             {"", `{"errors":[{"data":{"remainingPoints":0}}]}`, false},
+		"an endpoint's own limit is used up": {"540", `{"errors":[{"data":{"remainingPoints":0,"msBeforeNext":57647}}]}`, false},
+		"a body of another kind":             {"540", `{"errors":[{"data":"x"}]}`, true},
+		"not a number":                       {"many", "", false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := http.Header{}
+			if tt.header != "" {
+				h.Set("X-RateLimit-Remaining", tt.header)
+			}
+			if got := requestsRemain(h, []byte(tt.body)); got != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
