@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -86,7 +88,7 @@ func golden(t *testing.T, name, got string) {
 // The commands of the golden files, by the name of the file.
 var goldenCommands = map[string]map[string][]string{
 	"demo": {
-		"owners": {"owners"}, "who-source": {"who", "Web Shop"}, "who-space": {"who", "marketing"}, "who-function": {"who", "Fraud Check"},
+		"owners": {"owners"}, "who-source": {"who", "Web Shop"}, "who-space": {"who", "marketing"}, "who-function": {"who", "Fraud Check (Velo Northwind)"},
 		"who-warehouse": {"who", "Analytics"}, "who-role": {"who", "Source Admin"}, "who-label": {"who", "environment=prod"},
 		"who-group": {"who", "Data Platform"}, "what-user": {"what", "rosa.jimenez@example.com"}, "what-invite": {"what", "paolo.ricci@example.com"},
 	},
@@ -236,5 +238,95 @@ func TestOutput_HostileNames(t *testing.T) {
 	}
 	if got := answer.Paths[0].Person.Name; got != formula {
 		t.Errorf("JSON has the name %q", got)
+	}
+}
+
+// The JSON of answers, as programs may rely on it. Fields that an answer does not name
+// here must not be in it.
+type (
+	jsonThing  struct{ Type, ID, Name *string }
+	jsonPerson struct{ Type, ID, Email, Name *string }
+	jsonPath   struct {
+		Person *jsonPerson
+		Role   *struct{ ID, Name *string }
+		HeldOn *jsonThing `json:"held_on"`
+		Group  *jsonThing
+		When   *string
+		ByName bool `json:"by_name"`
+		// These are in the answers of what.
+		Resource *jsonThing
+		Reaches  map[string]int
+	}
+	jsonWho struct {
+		Resource *jsonThing
+		Paths    *[]jsonPath
+	}
+	jsonWhat struct {
+		Person *jsonPerson
+		Paths  *[]jsonPath
+	}
+	jsonDiff struct {
+		Gained, Lost *[]jsonPath
+		People       *struct{ Came, Went *[]jsonPerson }
+	}
+)
+
+func TestJSON_Contract(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join("testdata", "*", "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file) //nolint:gosec // The name is of this folder.
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Base(file)
+		var paths []jsonPath
+		switch {
+		case strings.HasPrefix(name, "what"):
+			answer := decodeStrictly[jsonWhat](t, file, content)
+			checkComplete(t, file, answer.Person, answer.Paths)
+			paths = *answer.Paths
+		case strings.HasPrefix(name, "diff"):
+			answer := decodeStrictly[jsonDiff](t, file, content)
+			checkComplete(t, file, answer.Gained, answer.Lost, answer.People, answer.People.Came, answer.People.Went)
+			paths = append(*answer.Gained, *answer.Lost...)
+		default:
+			answer := decodeStrictly[jsonWho](t, file, content)
+			checkComplete(t, file, answer.Resource, answer.Paths)
+			paths = *answer.Paths
+		}
+		for _, p := range paths {
+			checkComplete(t, file, p.Person, p.Role, p.HeldOn, p.When, p.Person.Type, p.Person.ID, p.Person.Email, p.Person.Name, p.Role.ID, p.Role.Name, p.HeldOn.Type, p.HeldOn.ID, p.HeldOn.Name)
+			if (p.Resource != nil) != strings.HasPrefix(name, "what") {
+				t.Errorf("%s: the resource of a path is %v", file, p.Resource)
+			}
+			if !slices.Contains([]string{"now", "accepted", "if labeled"}, *p.When) {
+				t.Errorf("%s: when is %q", file, *p.When)
+			}
+		}
+	}
+}
+
+func decodeStrictly[T any](t *testing.T, file string, content []byte) T {
+	t.Helper()
+	var answer T
+	d := json.NewDecoder(bytes.NewReader(content))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&answer); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return answer
+}
+
+// checkComplete fails the test if a field is missing or null.
+func checkComplete(t *testing.T, file string, fields ...any) {
+	t.Helper()
+	for i, f := range fields {
+		if reflect.ValueOf(f).IsNil() {
+			t.Fatalf("%s: field %d is missing", file, i)
+		}
 	}
 }

@@ -1,0 +1,76 @@
+package e2e
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
+)
+
+// BenchmarkAnswers measures segment-iam on a large file, beside a program that reads the
+// same rows and does nothing else, and on a workspace itself, beside the time that its
+// requests take if as many as possible are under way.
+func BenchmarkAnswers(b *testing.B) {
+	iam, program, reader := buildAsReleased(b, "./cmd/segment-iam"), buildAsReleased(b, "./cmd/baton-segment"), buildAsReleased(b, "./internal/sdkbaseline/reader")
+	large := bench{users: 100_000}
+	ws := sim.Sized(large.size())
+	file := filepath.Join(b.TempDir(), "sync.c1z")
+	server := simtest.Server{Server: sim.New(ws, sim.WithToken(token))}
+	listener := httptest.NewServer(server)
+	defer listener.Close()
+	server.URL = listener.URL
+	runMeasured(b, server.Env(), program, "-f", file, "--log-level", "error")
+	for name, args := range map[string][]string{
+		"who":    {iam, "who", "--type", "source", ws.Sources[0].ID, "-f", file, "-o", "csv"},
+		"what":   {iam, "what", ws.Users[0].ID, "-f", file, "-o", "csv"},
+		"reader": {reader, file},
+	} {
+		b.Run("users=100000/program="+name, func(b *testing.B) {
+			var sum measurement
+			for b.Loop() {
+				one := runMeasured(b, nil, args[0], args[1:]...)
+				sum.wall, sum.cpu, sum.rss = sum.wall+one.wall, sum.cpu+one.cpu, max(sum.rss, one.rss)
+			}
+			sum.report(b)
+		})
+	}
+	for name, c := range map[string]bench{
+		"users=10000/latency=20ms": {users: 10_000, latency: 20 * time.Millisecond},
+		"users=10000/limit=6000":   {users: 10_000, limit: 6000},
+	} {
+		b.Run(name+"/program=live", func(b *testing.B) { c.measureLive(b, iam) })
+	}
+}
+
+// measureLive asks a workspace for its owners. The metric best is the wall time over the
+// least possible.
+func (c bench) measureLive(b *testing.B, iam string) {
+	segment := sim.New(sim.Sized(c.size()), sim.WithToken(token), sim.WithLimit(c.limit))
+	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c.latency > 0 {
+			<-time.After(c.latency)
+		}
+		segment.ServeHTTP(w, r)
+	}))
+	defer listener.Close()
+	env := simtest.Server{Server: segment, URL: listener.URL}.Env()
+	var sum measurement
+	requests := 0
+	for b.Loop() {
+		segment.ResetJournal()
+		one := runMeasured(b, env, iam, "owners", "--live", "-o", "json")
+		sum.wall, sum.cpu, sum.rss = sum.wall+one.wall, sum.cpu+one.cpu, max(sum.rss, one.rss)
+		requests = len(segment.Journal())
+	}
+	sum.report(b)
+	least := time.Duration(requests) * c.latency / 32
+	if c.limit > 0 {
+		least = time.Duration(float64(requests) / (0.9 * float64(c.limit)) * float64(time.Minute))
+	}
+	b.ReportMetric(float64(requests), "requests")
+	b.ReportMetric(sum.wall.Seconds()/float64(b.N)/least.Seconds(), "of-least")
+}
