@@ -19,20 +19,26 @@ const requestTimeout = 60 * time.Second
 type bar struct {
 	writer  progress.Writer
 	tracker *progress.Tracker
+	// drawn is closed when nothing more is drawn.
+	drawn chan struct{}
 }
 
 func newBar(out io.Writer) *bar {
 	if !isTerminal(out) {
 		return &bar{}
 	}
-	b := &bar{writer: progress.NewWriter(), tracker: &progress.Tracker{Message: "Reading users and groups"}}
+	b := &bar{writer: progress.NewWriter(), tracker: &progress.Tracker{Message: "Reading users and groups"}, drawn: make(chan struct{})}
 	b.writer.SetOutputWriter(out)
 	b.writer.SetStyle(progress.StyleDefault)
 	b.writer.Style().Visibility.Speed = true
 	b.writer.Style().Visibility.ETA = true
 	b.writer.Style().Options.SpeedSuffix = " a second"
 	b.writer.AppendTracker(b.tracker)
-	go b.writer.Render()
+	b.writer.SetAutoStop(true)
+	go func() {
+		defer close(b.drawn)
+		b.writer.Render()
+	}()
 	return b
 }
 
@@ -49,13 +55,13 @@ func (b *bar) stop() {
 		return
 	}
 	b.tracker.MarkAsDone()
-	for b.writer.IsRenderInProgress() && b.writer.LengthActive() > 0 {
-		time.Sleep(10 * time.Millisecond)
-	}
-	b.writer.Stop()
+	<-b.drawn
 }
 
 func isTerminal(out io.Writer) bool {
 	f, ok := out.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+	return ok && term.IsTerminal(descriptor(f))
 }
+
+// descriptor returns the number of a file, which is small.
+func descriptor(f *os.File) int { return int(f.Fd()) } //nolint:gosec // See above.

@@ -76,7 +76,7 @@ func golden(t *testing.T, name, got string) {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(file) //nolint:gosec // The name is of this file.
+	want, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +278,7 @@ func TestJSON_Contract(t *testing.T) {
 		t.Fatal(files, err)
 	}
 	for _, file := range files {
-		content, err := os.ReadFile(file) //nolint:gosec // The name is of this folder.
+		content, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -200,7 +200,7 @@ func (w writer) table(title string, columns ...any) table.Writer {
 	style.Title.Format = text.FormatDefault
 	f, ok := w.out.(*os.File)
 	if ok && isTerminal(w.out) {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+		if width, _, err := term.GetSize(descriptor(f)); err == nil {
 			fit(t, width, len(columns))
 		}
 		if os.Getenv("NO_COLOR") == "" {

@@ -37,23 +37,31 @@ var types = []string{
 //
 // It reads what Segment says, and not what Baton has derived from it: grants that a
 // group passes on to its members hide the way, so they are left out.
-func Read(ctx context.Context, path string) (snapshot *access.Snapshot, err error) {
-	if err = checkFile(path); err != nil {
+func Read(ctx context.Context, path string) (*access.Snapshot, error) {
+	if err := checkFile(path); err != nil {
 		return nil, err
 	}
 	store, err := dotc1z.NewStore(ctx, path, dotc1z.WithReadOnly(true))
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
 		return nil, unusable(path, "it is not a file that baton-segment has written: %v", err)
 	}
-	defer func() { err = errors.Join(err, store.Close(context.WithoutCancel(ctx))) }()
 	r := reader{ctx: ctx, path: path, store: store}
-	if err = r.checkRun(); err != nil {
+	snapshot, err := r.readAll()
+	if err = errors.Join(err, store.Close(context.WithoutCancel(ctx))); err != nil {
 		return nil, err
 	}
-	if err = r.checkTypes(); err != nil {
+	return snapshot, nil
+}
+
+// readAll checks the file and reads it.
+func (r reader) readAll() (*access.Snapshot, error) {
+	if err := r.checkRun(); err != nil {
+		return nil, err
+	}
+	if err := r.checkTypes(); err != nil {
 		return nil, err
 	}
 	return r.read()

@@ -204,7 +204,7 @@ func checkSimulator(t *testing.T, blocks []string) {
 	dir := scriptFolder(t)
 	port := simtest.FreePort(t)
 	ctx, stop := context.WithCancel(t.Context())
-	cmd := exec.CommandContext(ctx, "sh", "-c", "exec "+fillIn(t, blocks[0], map[string]string{"<port>": port})) //nolint:gosec // A block of the recipes.
+	cmd := exec.CommandContext(ctx, "sh", "-c", "exec "+fillIn(t, blocks[0], map[string]string{"<port>": port}))
 	cmd.Dir = dir
 	output, err := cmd.StdoutPipe()
 	if err = errors.Join(err, cmd.Start()); err != nil {

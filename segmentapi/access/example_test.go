@@ -3,7 +3,6 @@ package access_test
 import (
 	"context"
 	"fmt"
-	"log"
 
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 	"github.com/baton-segment/baton-segment/segmentapi/segmentapitest"
@@ -15,7 +14,8 @@ func ExampleSnapshot_Who() {
 	defer server.Close()
 	snapshot, err := access.Read(context.Background(), server.Client, access.ReadOptions{})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	for _, match := range snapshot.Find("order-service-dev", access.TypeSource) {
 		for _, path := range snapshot.Who(match.Thing) {
@@ -39,15 +39,18 @@ func ExampleDiff() {
 	ctx := context.Background()
 	before, err := access.Read(ctx, server.Client, access.ReadOptions{})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	group := before.Find("Security Auditors", access.TypeGroup)[0]
 	if _, err = server.Client.Groups.AddMembers(ctx, group.ID, "jonas.weber@example.com"); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	after, err := access.Read(ctx, server.Client, access.ReadOptions{})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	for _, path := range access.Diff(before, after).Gained {
 		fmt.Println(path.Person.Name, "gained", path.Role.Name, "on", path.HeldOn.Name)

@@ -111,9 +111,9 @@ func (r *reading) readLists(ctx context.Context) error {
 		}
 		return err
 	})
-	g.Go(func() (err error) { r.users, err = collect(r.c.Users.All(ctx)); return err })
-	g.Go(func() (err error) { r.invites, err = collect(r.c.Invites.All(ctx)); return err })
-	g.Go(func() (err error) { r.roles, err = collect(r.c.Roles.All(ctx)); return err })
+	g.Go(func() error { return into(&r.users, r.c.Users.All(ctx)) })
+	g.Go(func() error { return into(&r.invites, r.c.Invites.All(ctx)) })
+	g.Go(func() error { return into(&r.roles, r.c.Roles.All(ctx)) })
 	g.Go(func() error {
 		groups, err := collect(r.c.Groups.All(ctx))
 		r.groups = groups
@@ -209,7 +209,8 @@ func (r *reading) readUser(ctx context.Context, user *segmentapi.User) error {
 	return err
 }
 
-func (r *reading) readGroup(ctx context.Context, group *segmentapi.Group, in *members) (err error) {
+func (r *reading) readGroup(ctx context.Context, group *segmentapi.Group, in *members) error {
+	var err error
 	if in.users, err = twice(ctx, func() ([]segmentapi.User, error) { return collect(r.c.Groups.AllMembers(ctx, group.ID)) }); err != nil {
 		return err
 	}
@@ -286,6 +287,13 @@ func collect[T any](rows iter.Seq2[T, error]) ([]T, error) {
 		all = append(all, row)
 	}
 	return all, nil
+}
+
+// into stores the rows of a list.
+func into[T any](all *[]T, rows iter.Seq2[T, error]) error {
+	list, err := collect(rows)
+	*all = list
+	return err
 }
 
 func mapped[T, U any](rows iter.Seq2[T, error], of func(T) U) iter.Seq2[U, error] {

@@ -42,7 +42,7 @@ func run(ctx context.Context, bin, picture string, out io.Writer) error {
 		return err
 	}
 	dir := filepath.Join(bin, "demo")
-	if err = errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o755)); err != nil {
+	if err = errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o750)); err != nil {
 		return err
 	}
 	d := demo{bin: bin, dir: dir, out: bufio.NewWriter(out)}
