@@ -43,7 +43,7 @@ func Read(ctx context.Context, path string) (*access.Snapshot, error) {
 	}
 	store, err := dotc1z.NewStore(ctx, path, dotc1z.WithReadOnly(true))
 	switch {
-	case ctx.Err() != nil:
+	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err != nil:
 		return nil, unusable(path, "it is not a file that baton-segment has written: %v", err)
