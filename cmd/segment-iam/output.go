@@ -87,9 +87,9 @@ func (w writer) about(thing access.Thing, paths []access.Path, title string) err
 		}
 		return w.csv(csvColumns, rows)
 	}
-	t := w.table(title, "Person", "Role", "Held on", "Through group", "When")
+	t := newSheet(title, "Person", "Role", "Held on", "Through group", "When")
 	for _, p := range paths {
-		t.AppendRow(cells(personText(p.Person), roleText(p), heldText(p.HeldOn), groupText(p), string(p.When)))
+		t.add(personText(p.Person), roleText(p), heldText(p.HeldOn), groupText(p), string(p.When))
 	}
 	return w.print(t, paths, count(paths, "nobody"))
 }
@@ -105,9 +105,9 @@ func (w writer) what(person access.Person, paths []access.Path) error {
 		}
 		return w.csv(csvColumns, rows)
 	}
-	t := w.table("What "+personText(person)+" reaches", "Role", "Held on", "Through group", "When", "Reaches")
+	t := newSheet("What "+personText(person)+" reaches", "Role", "Held on", "Through group", "When", "Reaches")
 	for _, p := range paths {
-		t.AppendRow(cells(roleText(p), heldText(p.HeldOn), groupText(p), string(p.When), reachText(p)))
+		t.add(roleText(p), heldText(p.HeldOn), groupText(p), string(p.When), reachText(p))
 	}
 	footer := ""
 	if len(paths) == 0 {
@@ -120,11 +120,11 @@ func (w writer) diff(c access.Changes) error {
 	if w.format == formatJSON {
 		return w.json(c)
 	}
-	t := w.table("What changed", "", "Person", "Role", "Held on", "Through group", "When")
+	t := newSheet("What changed", "", "Person", "Role", "Held on", "Through group", "When")
 	var rows [][]string
 	add := func(change string, paths []access.Path) {
 		for _, p := range paths {
-			t.AppendRow(cells(change, personText(p.Person), roleText(p), heldText(p.HeldOn), groupText(p), string(p.When)))
+			t.add(change, personText(p.Person), roleText(p), heldText(p.HeldOn), groupText(p), string(p.When))
 			rows = append(rows, append([]string{change}, csvRow(p, p.HeldOn)...))
 		}
 	}
@@ -188,20 +188,38 @@ func harmless(cell string) string {
 	return cell
 }
 
-// table returns an empty table that fits the terminal.
-func (w writer) table(title string, columns ...any) table.Writer {
+// A sheet is a table before it is drawn.
+type sheet struct {
+	title   string
+	columns []string
+	rows    [][]string
+}
+
+func newSheet(title string, columns ...string) *sheet { return &sheet{title: title, columns: columns} }
+
+func (s *sheet) add(cells ...string) {
+	for i := range cells {
+		cells[i] = plain(cells[i])
+	}
+	s.rows = append(s.rows, cells)
+}
+
+// draw returns the table as text that fits the terminal, if that is where it goes.
+func (s *sheet) draw(out io.Writer) string {
 	t := table.NewWriter()
-	t.SetTitle("%s", title)
-	t.AppendHeader(columns)
+	t.SetTitle("%s", s.title)
+	t.AppendHeader(row(s.columns))
+	for _, cells := range s.rows {
+		t.AppendRow(row(cells))
+	}
 	style := table.StyleLight
 	style.Options = table.OptionsNoBordersAndSeparators
 	style.Options.SeparateHeader = true
 	style.Format.Header = text.FormatDefault
 	style.Title.Format = text.FormatDefault
-	f, ok := w.out.(*os.File)
-	if ok && isTerminal(w.out) {
+	if f, ok := out.(*os.File); ok && isTerminal(out) {
 		if width, _, err := term.GetSize(descriptor(f)); err == nil {
-			fit(t, width, len(columns))
+			t.SetColumnConfigs(s.fit(width))
 		}
 		if os.Getenv("NO_COLOR") == "" {
 			style.Color.Header = text.Colors{text.Bold}
@@ -209,21 +227,52 @@ func (w writer) table(title string, columns ...any) table.Writer {
 		}
 	}
 	t.SetStyle(style)
-	return t
+	return t.Render()
 }
 
-// fit wraps cells, so that no line is longer than the terminal is wide.
-func fit(t table.Writer, width, columns int) {
-	const padding = 3
-	configs := make([]table.ColumnConfig, columns)
-	for i := range configs {
-		configs[i] = table.ColumnConfig{Number: i + 1, WidthMax: max(8, width/columns-padding), WidthMaxEnforcer: text.WrapSoft}
+func row(cells []string) table.Row {
+	r := make(table.Row, len(cells))
+	for i, c := range cells {
+		r[i] = c
 	}
-	t.SetColumnConfigs(configs)
+	return r
 }
 
-func (w writer) print(t table.Writer, paths []access.Path, footer string) error {
-	lines := []string{t.Render()}
+const (
+	// padding is the space around each cell.
+	padding = 2
+	// leastWidth is the least that a column is narrowed to.
+	leastWidth = 8
+)
+
+// fit returns how wide columns may be, so that no line is longer than width: the widest
+// are narrowed, and their cells wrapped.
+func (s *sheet) fit(width int) []table.ColumnConfig {
+	widths := make([]int, len(s.columns))
+	all := 0
+	for i := range s.columns {
+		widths[i] = text.StringWidthWithoutEscSequences(s.columns[i])
+		for _, cells := range s.rows {
+			widths[i] = max(widths[i], text.StringWidthWithoutEscSequences(cells[i]))
+		}
+		all += widths[i] + padding
+	}
+	for ; all > width; all-- {
+		widest := slices.Index(widths, slices.Max(widths))
+		if widths[widest] <= leastWidth {
+			break
+		}
+		widths[widest]--
+	}
+	configs := make([]table.ColumnConfig, len(widths))
+	for i, most := range widths {
+		configs[i] = table.ColumnConfig{Number: i + 1, WidthMax: most, WidthMaxEnforcer: text.WrapSoft}
+	}
+	return configs
+}
+
+func (w writer) print(t *sheet, paths []access.Path, footer string) error {
+	lines := []string{t.draw(w.out)}
 	if footer != "" {
 		lines = append(lines, footer)
 	}
@@ -250,14 +299,6 @@ func count(paths []access.Path, none string) string {
 		return "1 person"
 	}
 	return strconv.Itoa(len(people)) + " people"
-}
-
-func cells(texts ...string) table.Row {
-	row := make(table.Row, len(texts))
-	for i, t := range texts {
-		row[i] = plain(t)
-	}
-	return row
 }
 
 // plain replaces control characters, and those that change the direction of writing: both
