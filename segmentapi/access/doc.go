@@ -3,6 +3,9 @@
 // of the person's groups.
 //
 //	snapshot, err := access.Read(ctx, client, access.ReadOptions{})
+//	if err != nil {
+//		return err
+//	}
 //	for _, path := range snapshot.Owners() {
 //		fmt.Println(path.Person.Email)
 //	}

@@ -4,9 +4,33 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/baton-segment/baton-segment/segmentapi"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 	"github.com/baton-segment/baton-segment/segmentapi/segmentapitest"
 )
+
+// Who owns a workspace.
+func Example() {
+	server := segmentapitest.Start() // In the place of Segment.
+	defer server.Close()
+	if err := printOwners(context.Background(), server.Client); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// ada.lindqvist@example.com
+	// bruno.castellano@example.com
+}
+
+func printOwners(ctx context.Context, client *segmentapi.Client) error {
+	snapshot, err := access.Read(ctx, client, access.ReadOptions{})
+	if err != nil {
+		return err
+	}
+	for _, path := range snapshot.Owners() {
+		fmt.Println(path.Person.Email)
+	}
+	return nil
+}
 
 // Who reaches a source, and through what.
 func ExampleSnapshot_Who() {
