@@ -232,6 +232,11 @@ func (l listing[T]) end(ctx context.Context, c *Connector, s syncstate.Sync, tok
 	if err := s.Mark(ctx, syncstate.Ended(l.kind.id), token.Rows); err != nil {
 		return err
 	}
+	if l.kind.perRow {
+		if err := s.Mark(ctx, syncstate.OwnersNoted(l.kind.id), 1); err != nil {
+			return err
+		}
+	}
 	// Without a store every detail is asked for twice, so it is not known how many
 	// there will be.
 	if kept, err := s.Usable(ctx); !kept || err != nil {
