@@ -144,9 +144,9 @@ func heldGrants(holders []holder) []heldGrant {
 	return all
 }
 
-// references are the resources that the grants of a targeted sync are on. The SDK asks
-// for each of them that it does not have. One that does not exist is no mistake of the
-// caller, unlike a target of the sync. They are in memory, because the SDK passes no
+// references holds the resources that the grants of a targeted sync refer to, so that Get
+// can tell them from mistyped targets. The SDK asks for each of them that it does not
+// have. They are in memory, because the SDK passes no
 // session store to the call: if another process serves it, one that does not exist
 // fails the sync as a target does. The zero value is ready.
 type references struct {

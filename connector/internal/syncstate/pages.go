@@ -125,8 +125,8 @@ func KeptPage[V any](ctx context.Context, s Sync, typeID, list, cursor string) (
 	return page, true, nil
 }
 
-// Turn waits for the one turn that this process has and returns the function that gives
-// it back. To ask for each page once, look for a kept page and ask Segment in one turn.
+// Turn serializes its callers in this process; call the returned function to release it.
+// To ask for each page once, look for a kept page and ask Segment in one turn.
 func (s Sync) Turn(ctx context.Context) (func(), error) {
 	t := s.tracker
 	t.mu.Lock()
@@ -143,28 +143,28 @@ func (s Sync) Turn(ctx context.Context) (func(), error) {
 	}
 }
 
-// AddJoined keeps that the addresses of some invites are users'.
-func (s Sync) AddJoined(ctx context.Context, typeID string, emails []string) error {
+// AddAccepted records that the addresses of some invites are users'.
+func (s Sync) AddAccepted(ctx context.Context, typeID string, emails []string) error {
 	values := make(map[string]bool, len(emails))
 	for _, email := range emails {
-		values[keyJoined+s.fold(email)] = true
+		values[keyAccepted+s.fold(email)] = true
 	}
 	_, err := setMany(ctx, s, partRows(typeID), values)
 	return err
 }
 
-// Joined returns those of emails that AddJoined kept, in any case.
-func (s Sync) Joined(ctx context.Context, typeID string, emails []string) (map[string]bool, error) {
+// Accepted returns those of emails that AddAccepted kept, in any case.
+func (s Sync) Accepted(ctx context.Context, typeID string, emails []string) (map[string]bool, error) {
 	keys := make([]string, len(emails))
 	for i, email := range emails {
-		keys[i] = keyJoined + s.fold(email)
+		keys[i] = keyAccepted + s.fold(email)
 	}
 	found, err := getMany[bool](ctx, s, partRows(typeID), keys)
-	joined := map[string]bool{}
+	accepted := map[string]bool{}
 	for _, email := range emails {
-		if found[keyJoined+s.fold(email)] {
-			joined[email] = true
+		if found[keyAccepted+s.fold(email)] {
+			accepted[email] = true
 		}
 	}
-	return joined, err
+	return accepted, err
 }

@@ -19,9 +19,9 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// joined returns a workspace of five users and five invites, three of which are of
-// users: one was accepted and is still listed, two differ from the user's in case.
-func joined() *sim.Workspace {
+// withAcceptedInvites returns a workspace of five users and six invites, three of which
+// are of users: one was accepted and is still listed, two differ from the user's in case.
+func withAcceptedInvites() *sim.Workspace {
 	ws := small()
 	ws.Invites = []sim.Invite{{Email: "ADA@example.COM"}, {Email: "New@example.com"}, {Email: "dee@example.com"}, {Email: "cy@EXAMPLE.com"}, {Email: "x@example.com"}}
 	ws.AcceptStillListed("dee@example.com", "u4")
@@ -116,7 +116,7 @@ func TestList_InvitesWithoutThoseOfUsers(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%s/size=%d/processes=%t", order, size, another), func(t *testing.T) {
 					t.Parallel()
-					f := newPagedFixture(t, joined(), size)
+					f := newPagedFixture(t, withAcceptedInvites(), size)
 					f.validate(t)
 					users, invites := &listReader{f: f, typeID: typeUser}, &listReader{f: f, typeID: typeInvite}
 					read(t, users, invites, another)
@@ -141,10 +141,10 @@ func TestList_InvitesWithoutThoseOfUsers(t *testing.T) {
 // The log counts the invites that are left out.
 func TestList_CountsInvitesOfUsers(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, joined())
+	f := newFixture(t, withAcceptedInvites())
 	ctx, logs := withObservedLog(t)
 	must(f.listType(ctx, typeInvite))(t)
-	left := logs.FilterLevelExact(zapcore.WarnLevel).FilterMessage("left out: " + whyJoined).All()
+	left := logs.FilterLevelExact(zapcore.WarnLevel).FilterMessage("left out: " + whyAccepted).All()
 	if len(left) != 1 || left[0].ContextMap()["example"] != "cy@EXAMPLE.com" {
 		t.Errorf("warnings: %v", left)
 	}
@@ -153,7 +153,7 @@ func TestList_CountsInvitesOfUsers(t *testing.T) {
 // A page of users that has permissions keeps them on its way to the list of users.
 func TestList_PermissionsOfUsersReadForInvites(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, joined(), sim.WithPermissionsInLists())
+	f := newFixture(t, withAcceptedInvites(), sim.WithPermissionsInLists())
 	f.validate(t)
 	must(f.listType(t.Context(), typeInvite))(t)
 	user := rowWithID(t, must(f.listType(t.Context(), typeUser))(t), "u3")
@@ -170,7 +170,7 @@ func TestList_InvitesOfUsersInAResumedSync(t *testing.T) {
 		t.Run(first+" first", func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := newInMemoryFixture(t, joined())
+				f := newInMemoryFixture(t, withAcceptedInvites())
 				must(f.listType(t.Context(), first))(t)
 				<-time.After(7 * 24 * time.Hour)
 				f.sim.Update(func(ws *sim.Workspace) {
@@ -201,7 +201,7 @@ func TestList_InvitesOfUsersInAResumedSync(t *testing.T) {
 // at no further request.
 func TestList_InvitesOfUsersWithoutASessionStore(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, joined())
+	f := newFixture(t, withAcceptedInvites())
 	f.session = nil
 	f.validate(t)
 	if rows := must(f.listType(t.Context(), typeInvite))(t); len(rows) != 6 {
@@ -216,7 +216,7 @@ func TestList_InvitesOfUsersWithoutASessionStore(t *testing.T) {
 // members of groups are asked for all the same, and are the users.
 func TestList_NoInviteIsPending(t *testing.T) {
 	t.Parallel()
-	ws := joined()
+	ws := withAcceptedInvites()
 	ws.Invites = nil
 	f := newFixture(t, ws)
 	f.validate(t)
@@ -237,7 +237,7 @@ func TestList_NoInviteIsPending(t *testing.T) {
 // A refusal of the list of users fails the list of invites too, and names the request.
 func TestList_InvitesNeedTheUsers(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, joined())
+	f := newFixture(t, withAcceptedInvites())
 	f.inject(t, sim.Fault{Operation: "listUsers", Kind: sim.FaultStatus, Status: 403})
 	if _, err := f.listType(t.Context(), typeInvite); err == nil || !strings.Contains(err.Error(), "listUsers") {
 		t.Errorf("error %v", err)
@@ -259,7 +259,7 @@ func (b boundedStore) SetMany(ctx context.Context, values map[string][]byte, opt
 // The rows of both lists survive values that are too large for the session store.
 func TestList_UsersTooLargeToKeep(t *testing.T) {
 	t.Parallel()
-	ws := joined()
+	ws := withAcceptedInvites()
 	ws.Users[1].Name = strings.Repeat("n", 4<<20)
 	f := newFixture(t, ws)
 	f.session = boundedStore{statetest.New()}

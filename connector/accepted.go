@@ -43,13 +43,13 @@ func (p pendingInvites) page(ctx context.Context, part string, o segmentapi.List
 	if err != nil {
 		return nil, err
 	}
-	var joined []string
+	var accepted []string
 	for _, email := range page.Items {
 		if email != "" && invited[segmentapi.FoldEmail(email)] {
-			joined = append(joined, email)
+			accepted = append(accepted, email)
 		}
 	}
-	return page, p.s.AddJoined(ctx, typeInvite, joined)
+	return page, p.s.AddAccepted(ctx, typeInvite, accepted)
 }
 
 // shown selects the invites to return: none before all users are known.
@@ -57,20 +57,20 @@ func (p pendingInvites) shown(ctx context.Context, s syncstate.Sync, part string
 	if part != phasePending {
 		return nil, 0, nil
 	}
-	joined, err := s.Joined(ctx, typeInvite, emails)
+	accepted, err := s.Accepted(ctx, typeInvite, emails)
 	if err != nil {
 		return nil, 0, err
 	}
 	var shown []string
 	example := ""
 	for _, email := range emails {
-		if joined[email] {
+		if accepted[email] {
 			example = email
 		} else {
 			shown = append(shown, email)
 		}
 	}
-	logLeftOut(ctx, s, whyJoined, example, len(emails)-len(shown))
+	logLeftOut(ctx, s, whyAccepted, example, len(emails)-len(shown))
 	return shown, len(emails), nil
 }
 
