@@ -119,10 +119,10 @@ func (c *Connector) usersFor(
 		return nil, err
 	}
 	defer done()
-	kept, ok, err := syncstate.KeptPage[segmentapi.User](ctx, s, other, typeUser, o.Cursor)
+	kept, ok, err := syncstate.FreshPage[segmentapi.User](ctx, s, other, typeUser, o.Cursor)
 	if err != nil {
 		return nil, err
-	} else if ok && kept.Fresh() {
+	} else if ok {
 		return &segmentapi.Page[segmentapi.User]{Items: kept.Rows, Next: kept.Next}, nil
 	}
 	read := time.Now()

@@ -22,10 +22,6 @@ type Page[V any] struct {
 	Read time.Time
 }
 
-// Fresh reports whether the page shows the present. An interrupted sync may be resumed
-// a week later, by any process.
-func (p Page[V]) Fresh() bool { return time.Since(p.Read) < maxAge }
-
 // Bounds of what is kept of a page, in bytes. The store takes no value of more than
 // 4 MiB.
 const (
@@ -40,6 +36,10 @@ type pageHead struct {
 	Read  time.Time `json:"read"`
 	Parts int       `json:"parts"`
 }
+
+// fresh reports whether the page is recent enough to be reused. An interrupted sync may be
+// resumed a week later, by any process.
+func (h pageHead) fresh() bool { return time.Since(h.Read) < maxAge }
 
 func pageKey(list, cursor string) string { return keyPage + list + "/" + cursor }
 
@@ -102,23 +102,26 @@ func encodeParts[V any](rows []V) ([]json.RawMessage, error) {
 
 // KeptPage returns what KeepPage kept, and whether it is there.
 func KeptPage[V any](ctx context.Context, s Sync, typeID, list, cursor string) (Page[V], bool, error) {
+	return keptPage[V](ctx, s, typeID, list, cursor, func(pageHead) bool { return true })
+}
+
+// FreshPage is KeptPage for a page that is recent enough to be reused.
+func FreshPage[V any](ctx context.Context, s Sync, typeID, list, cursor string) (Page[V], bool, error) {
+	return keptPage[V](ctx, s, typeID, list, cursor, pageHead.fresh)
+}
+
+// keptPage reads the parts of a page one at a time, because together they may be more than
+// one message holds.
+func keptPage[V any](ctx context.Context, s Sync, typeID, list, cursor string, usable func(pageHead) bool) (Page[V], bool, error) {
 	head, ok, err := get[pageHead](ctx, s, partRows(typeID), pageKey(list, cursor))
-	if !ok || err != nil {
-		return Page[V]{}, false, err
-	}
-	keys := make([]string, head.Parts)
-	for n := range keys {
-		keys[n] = head.partKey(list, cursor, n)
-	}
-	parts, err := getMany[[]V](ctx, s, partRows(typeID), keys)
-	if err != nil {
+	if !ok || err != nil || !usable(head) {
 		return Page[V]{}, false, err
 	}
 	page := Page[V]{Next: head.Next, Read: head.Read}
-	for _, key := range keys {
-		rows, stored := parts[key]
-		if !stored {
-			return Page[V]{}, false, nil
+	for n := range head.Parts {
+		rows, stored, err := get[[]V](ctx, s, partRows(typeID), head.partKey(list, cursor, n))
+		if !stored || err != nil {
+			return Page[V]{}, false, err
 		}
 		page.Rows = append(page.Rows, rows...)
 	}
