@@ -12,7 +12,7 @@ import (
 // must not be in the file a second time, so the list of invites needs that of users. The
 // SDK reads both lists at any time and in any order. The first of them that needs a page
 // of users asks for it and keeps it in the session, and the other takes it from there, so
-// that each page is asked for once.
+// that each page is asked for once. If the list of users has ended, its rows decide.
 
 // The parts of the list of invites, after phaseInvites. The invites are read before the
 // users, because without any there is nothing to compare. They are returned last.
@@ -34,6 +34,9 @@ func (p pendingInvites) page(ctx context.Context, part string, o segmentapi.List
 		return p.invites(ctx, o)
 	case phasePending:
 		return p.keptInvites(ctx, o.Cursor)
+	}
+	if _, listed, err := p.s.Marked(ctx, syncstate.Ended(typeUser)); listed || err != nil {
+		return &segmentapi.Page[string]{}, err
 	}
 	invited, err := p.invited(ctx)
 	if err != nil || len(invited) == 0 {
@@ -57,7 +60,7 @@ func (p pendingInvites) shown(ctx context.Context, s syncstate.Sync, part string
 	if part != phasePending {
 		return nil, 0, nil
 	}
-	accepted, err := s.Accepted(ctx, typeInvite, emails)
+	accepted, err := acceptedOf(ctx, s, emails)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -72,6 +75,23 @@ func (p pendingInvites) shown(ctx context.Context, s syncstate.Sync, part string
 	}
 	logLeftOut(ctx, s, whyAccepted, example, len(emails)-len(shown))
 	return shown, len(emails), nil
+}
+
+// acceptedOf returns those of emails that are users'. If the list of users has ended, they
+// are those of listed users: somebody who became a user after that is in no list of users.
+func acceptedOf(ctx context.Context, s syncstate.Sync, emails []string) (map[string]bool, error) {
+	_, listed, err := s.Marked(ctx, syncstate.Ended(typeUser))
+	if err != nil {
+		return nil, err
+	} else if !listed {
+		return s.Accepted(ctx, typeInvite, emails)
+	}
+	users, err := s.IDsByEmail(ctx, typeUser, emails)
+	accepted := make(map[string]bool, len(users))
+	for email := range users {
+		accepted[email] = true
+	}
+	return accepted, err
 }
 
 // invites asks for a page of invites and keeps it.

@@ -17,6 +17,8 @@ import (
 
 	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
+	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
 // withAcceptedInvites returns a workspace of five users and six invites, three of which
@@ -163,7 +165,36 @@ func TestList_PermissionsOfUsersReadForInvites(t *testing.T) {
 	}
 }
 
-// Pages of an interrupted run are not taken for the present, whichever list began.
+// If all users have been listed, they decide, however long ago that was: somebody who has
+// accepted since is in no list of users, and is still invited. No user is asked for.
+func TestList_InvitesLongAfterUsers(t *testing.T) {
+	t.Parallel()
+	for _, begun := range []bool{false, true} {
+		t.Run(fmt.Sprintf("invites begun=%t", begun), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newInMemoryFixture(t, withAcceptedInvites())
+				users, invites := &listReader{f: f, typeID: typeUser}, &listReader{f: f, typeID: typeInvite}
+				if begun {
+					invites.next(t, false)
+				}
+				users.all(t, false)
+				<-time.After(11 * time.Minute)
+				f.sim.Update(func(ws *sim.Workspace) { ws.AcceptStillListed("x@example.com", "u6") })
+				f.requestCounts()
+				invites.all(t, true)
+				if diff := cmp.Diff([]string{"New@example.com", "x@example.com", "kim@example.com"}, invites.ids); diff != "" {
+					t.Errorf("invites (-want +got):\n%s", diff)
+				}
+				if n := f.requestCounts()["listUsers"]; n != 0 {
+					t.Errorf("users were asked for %d times", n)
+				}
+			})
+		})
+	}
+}
+
+// Pages of a list that was interrupted are not taken for the present, whichever list it was.
 func TestList_InvitesOfUsersInAResumedSync(t *testing.T) {
 	t.Parallel()
 	for _, first := range []string{typeUser, typeInvite} {
@@ -171,7 +202,11 @@ func TestList_InvitesOfUsersInAResumedSync(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				f := newInMemoryFixture(t, withAcceptedInvites())
-				must(f.listType(t.Context(), first))(t)
+				f.client = must(segmentapi.New(f.sim.Token(), segmentapi.WithHTTPClient(simtest.Client(f.sim)), segmentapi.WithPageSize(4)))(t)
+				interrupted := &listReader{f: f, typeID: first}
+				for f.requestCounts()["listUsers"] == 0 {
+					interrupted.next(t, false)
+				}
 				<-time.After(7 * 24 * time.Hour)
 				f.sim.Update(func(ws *sim.Workspace) {
 					ws.AcceptStillListed("x@example.com", "u6")
