@@ -94,10 +94,15 @@ func acceptedOf(ctx context.Context, s syncstate.Sync, emails []string) (map[str
 	return accepted, err
 }
 
+// askInvites asks for a page of invites.
+func (c *Connector) askInvites(ctx context.Context, o segmentapi.ListOptions) (*segmentapi.Page[string], error) {
+	return asking(c, whatLists(typeInvite), c.client.Invites.List)(ctx, o)
+}
+
 // invites asks for a page of invites and keeps it.
 func (p pendingInvites) invites(ctx context.Context, o segmentapi.ListOptions) (*segmentapi.Page[string], error) {
 	read := time.Now()
-	page, err := p.c.client.Invites.List(ctx, o)
+	page, err := p.c.askInvites(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +115,7 @@ func (p pendingInvites) keptInvites(ctx context.Context, cursor string) (*segmen
 	if err != nil {
 		return nil, err
 	} else if !ok {
-		return p.c.client.Invites.List(ctx, segmentapi.ListOptions{Cursor: cursor})
+		return p.c.askInvites(ctx, segmentapi.ListOptions{Cursor: cursor})
 	}
 	return &segmentapi.Page[string]{Items: page.Rows, Next: page.Next}, nil
 }
@@ -120,7 +125,7 @@ func (p pendingInvites) invited(ctx context.Context) (map[string]bool, error) {
 	list := func(ctx context.Context, o segmentapi.ListOptions) (*segmentapi.Page[string], error) {
 		return p.keptInvites(ctx, o.Cursor)
 	}
-	rows, err := allRows(ctx, p.c, "listing invites", list, func(email string) syncstate.Row { return syncstate.Row{Email: email} })
+	rows, err := readRows(ctx, whatLists(typeInvite), list, func(email string) syncstate.Row { return syncstate.Row{Email: email} })
 	emails := map[string]bool{}
 	for _, row := range rows {
 		emails[segmentapi.FoldEmail(row.Email)] = true
@@ -146,7 +151,7 @@ func (c *Connector) usersFor(
 		return &segmentapi.Page[segmentapi.User]{Items: kept.Rows, Next: kept.Next}, nil
 	}
 	read := time.Now()
-	page, err := c.client.Users.List(ctx, o)
+	page, err := asking(c, whatLists(typeUser), c.client.Users.List)(ctx, o)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/types/sessions"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap/zapcore"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
 	"github.com/baton-segment/baton-segment/internal/sim"
@@ -289,6 +291,71 @@ func (b boundedStore) SetMany(ctx context.Context, values map[string][]byte, opt
 		}
 	}
 	return b.Memory.SetMany(ctx, values, opts...)
+}
+
+// A refusingStore answers with err about pages and what they have, if it is set.
+type refusingStore struct {
+	*statetest.Memory
+	err error
+}
+
+func (r *refusingStore) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
+	if r.err != nil && slices.ContainsFunc(keys, func(key string) bool { return strings.HasPrefix(key, "page/") }) {
+		return nil, nil, r.err
+	}
+	return r.Memory.GetMany(ctx, keys, opts...)
+}
+
+// Errors of the session store keep their codes, and neither begin nor end an outage of
+// Segment's. Nor does a page that the store has.
+func TestList_ErrorsOfTheStore(t *testing.T) {
+	t.Parallel()
+	store := &refusingStore{Memory: statetest.New()}
+	f := newFixture(t, withAcceptedInvites())
+	f.session = store
+	f.validate(t)
+	users, invites := &listReader{f: f, typeID: typeUser}, &listReader{f: f, typeID: typeInvite}
+	invites.next(t, false)
+	for typeID, token := range map[string]string{typeUser: "", typeInvite: invites.token} {
+		for _, code := range []codes.Code{codes.Unavailable, codes.Canceled, codes.FailedPrecondition} {
+			store.err = status.Error(code, "the store says so")
+			k, opts := kindOf(typeID), f.opts()
+			opts.PageToken.Token = token
+			_, _, err := k.syncer(f.Connector, k).List(t.Context(), nil, opts)
+			if status.Code(err) != code || !f.outage.began.IsZero() {
+				t.Errorf("%s: %v, want %s; outage since %s", typeID, err, code, f.outage.began)
+			}
+		}
+	}
+	store.err = nil
+	invites.next(t, false)
+	f.outage.failed(time.Now(), time.Now())
+	users.all(t, false)
+	if f.outage.began.IsZero() {
+		t.Error("a kept page ends an outage")
+	}
+}
+
+// A call that is canceled while another has the turn is canceled.
+func TestList_CanceledWhileItWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newInMemoryFixture(t, withAcceptedInvites())
+		f.validate(t)
+		done := must(f.tracker.Open(f.opts(), segmentapi.FoldEmail).Turn(t.Context()))(t)
+		defer done()
+		ctx, cancel := context.WithCancel(t.Context())
+		answer := make(chan error, 1)
+		go func() {
+			_, err := f.listType(ctx, typeUser)
+			answer <- err
+		}()
+		synctest.Wait()
+		cancel()
+		if err := <-answer; status.Code(err) != codes.Canceled {
+			t.Errorf("error %v", err)
+		}
+	})
 }
 
 // The rows of both lists survive values that are too large for the session store.
