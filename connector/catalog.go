@@ -139,7 +139,7 @@ func (c *catalog[T]) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOpA
 		kind:  c.kind,
 		parts: c.rows.parts,
 		page: func(ctx context.Context, part string, o segmentapi.ListOptions) (*segmentapi.Page[T], error) {
-			return c.rows.list(c.c.client, part)(ctx, o)
+			return asking(c.c, whatLists(c.kind.id), c.rows.list(c.c.client, part))(ctx, o)
 		},
 		unknown:  c.rows.unknown,
 		resource: c.resource,
@@ -230,14 +230,27 @@ func (c *Connector) roles(ctx context.Context, s syncstate.Sync) (map[string]str
 	return names, s.Mark(ctx, syncstate.Ended(access.TypeRole), len(names))
 }
 
-// allRows reads a list to its end. With an error come the rows before it.
+// whatLists names the request for the list of a type.
+func whatLists(typeID string) string { return "listing " + typeID + "s" }
+
+// asking returns a list whose errors are translated. See ask.
+func asking[T any](c *Connector, what string, list listFunc[T]) listFunc[T] {
+	return func(ctx context.Context, o segmentapi.ListOptions) (*segmentapi.Page[T], error) {
+		return ask(ctx, c, what, func(ctx context.Context) (*segmentapi.Page[T], error) { return list(ctx, o) })
+	}
+}
+
+// allRows asks for a list to its end. With an error come the rows before it.
 func allRows[T any](ctx context.Context, c *Connector, what string, list listFunc[T], row func(T) syncstate.Row) ([]syncstate.Row, error) {
+	return readRows(ctx, what, asking(c, what, list), row)
+}
+
+// readRows is allRows for a list that may be read from elsewhere. It leaves errors alone.
+func readRows[T any](ctx context.Context, what string, list listFunc[T], row func(T) syncstate.Row) ([]syncstate.Row, error) {
 	var rows []syncstate.Row
 	var token pageToken
 	for {
-		page, err := ask(ctx, c, what, func(ctx context.Context) (*segmentapi.Page[T], error) {
-			return list(ctx, segmentapi.ListOptions{Cursor: token.Cursor})
-		})
+		page, err := list(ctx, segmentapi.ListOptions{Cursor: token.Cursor})
 		if err != nil {
 			return rows, err
 		}

@@ -78,6 +78,8 @@ type Connector struct {
 	}
 	// tracker is what this process has in memory of the state of a sync.
 	tracker syncstate.Tracker
+	// groups are being read for the users that are in them, in a targeted sync.
+	groups singleflight.Group
 	// references are for the SDK's questions in a targeted sync.
 	references references
 	// outage ends syncs that cannot succeed, and progress is for the log. No row

@@ -48,7 +48,7 @@ func (g *groupSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncOp
 	return listing[segmentapi.Group]{
 		kind: g.kind,
 		page: func(ctx context.Context, _ string, o segmentapi.ListOptions) (*segmentapi.Page[segmentapi.Group], error) {
-			return g.c.client.Groups.List(ctx, o)
+			return asking(g.c, whatLists(typeGroup), g.c.client.Groups.List)(ctx, o)
 		},
 		resource: groupResource,
 		keep: func(ctx context.Context, s syncstate.Sync, groups []segmentapi.Group) error {

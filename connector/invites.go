@@ -32,7 +32,7 @@ func (i *inviteSyncer) List(ctx context.Context, _ *v2.ResourceId, opts rs.SyncO
 	invites := listing[string]{
 		kind: i.kind,
 		page: func(ctx context.Context, _ string, o segmentapi.ListOptions) (*segmentapi.Page[string], error) {
-			return i.c.client.Invites.List(ctx, o)
+			return i.c.askInvites(ctx, o)
 		},
 		resource: inviteResource,
 		email:    func(email string) string { return email },

@@ -20,7 +20,7 @@ import (
 const (
 	whyUnlisted  = "members of groups that the list of users does not have"
 	whyUninvited = "pending members of groups that the list of invites does not have"
-	whyJoined    = "invites whose address is a user's"
+	whyAccepted  = "invites whose address is a user's"
 	whyVanished  = "users and groups that have gone since they were listed"
 )
 

@@ -156,7 +156,7 @@ func (f *fixture) listAll(t *testing.T) map[string][]*v2.Resource {
 	return f.listAllIn(t.Context(), t)
 }
 
-// listAllIn is listAll with a context. It keeps that there is an owner: a sync reads
+// listAllIn is listAll with a context. It records that there is an owner: a sync reads
 // the entitlements of everybody before it asks for grants, but many tests do not.
 func (f *fixture) listAllIn(ctx context.Context, t *testing.T) map[string][]*v2.Resource {
 	t.Helper()
@@ -165,7 +165,7 @@ func (f *fixture) listAllIn(ctx context.Context, t *testing.T) map[string][]*v2.
 	return rows
 }
 
-// keepOwner keeps that a user owns the workspace.
+// keepOwner records that a user owns the workspace.
 func (f *fixture) keepOwner(ctx context.Context, t *testing.T) {
 	t.Helper()
 	s := f.tracker.Open(f.opts(), segmentapi.FoldEmail)

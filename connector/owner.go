@@ -13,8 +13,8 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
-// noteOwner keeps that a user or group owns the workspace, if it does. A process
-// keeps that once for all users and once for all groups.
+// noteOwner records that a user or group owns the workspace, if it does. A process
+// does so once for all users and once for all groups.
 func noteOwner(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, holdings []holding) error {
 	owns := func(h holding) bool { return h.Type == access.TypeRole && h.RoleName == access.OwnerRole }
 	if !slices.ContainsFunc(holdings, owns) {
@@ -31,16 +31,18 @@ func noteOwner(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, holding
 // have been read. A workspace always has an owner, so the token does not see
 // permissions, and the file would say that nobody has access. A group counts without
 // members as well: its permissions were seen. If some users or groups have vanished,
-// the owner may be one of them.
+// the owner may be one of them. Nor is anything known of owners if an earlier version
+// began the sync.
 func checkOwner(ctx context.Context, s syncstate.Sync) error {
-	users, groups, roles := syncstate.Ended(typeUser), syncstate.Ended(typeGroup), syncstate.Ended(access.TypeRole)
+	users, roles := syncstate.Ended(typeUser), syncstate.Ended(access.TypeRole)
+	notedUsers, notedGroups := syncstate.OwnersNoted(typeUser), syncstate.OwnersNoted(typeGroup)
 	ownedByUser, ownedByGroup := syncstate.OwnerSeen(typeUser), syncstate.OwnerSeen(typeGroup)
-	marks, err := s.Marks(ctx, users, groups, roles, ownedByUser, ownedByGroup)
+	marks, err := s.Marks(ctx, users, roles, notedUsers, notedGroups, ownedByUser, ownedByGroup)
 	if err != nil {
 		return err
 	}
 	has := func(m syncstate.Mark) bool { _, ok := marks[m]; return ok }
-	if has(ownedByUser) || has(ownedByGroup) || marks[users] == 0 || !has(groups) || !has(roles) {
+	if has(ownedByUser) || has(ownedByGroup) || marks[users] == 0 || !has(roles) || !has(notedUsers) || !has(notedGroups) {
 		return nil
 	}
 	if gone, goneErr := s.AnyGone(ctx); gone || goneErr != nil {

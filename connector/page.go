@@ -109,7 +109,8 @@ type listing[T any] struct {
 	kind *kind
 	// parts are the lists that make up the whole, if there are several.
 	parts []string
-	page  func(ctx context.Context, part string, opts segmentapi.ListOptions) (*segmentapi.Page[T], error)
+	// page returns a page of a part. Its errors are the SDK's, see ask.
+	page func(ctx context.Context, part string, opts segmentapi.ListOptions) (*segmentapi.Page[T], error)
 	// unknown reports that a workspace does not know a part, and so has no rows of
 	// it. It may be nil.
 	unknown func(part string, err error) bool
@@ -142,7 +143,7 @@ func (l listing[T]) read(ctx context.Context, c *Connector, opts rs.SyncOpAttrs)
 		}
 		c.progress.listBegun(s.ID(), l.kind.id)
 	}
-	page, token, err := l.request(ctx, c, token)
+	page, token, err := l.request(ctx, token)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -159,7 +160,7 @@ func (l listing[T]) read(ctx context.Context, c *Connector, opts rs.SyncOpAttrs)
 	token.Rows += rows
 	s.Count(l.kind.id, len(resources))
 	if page.Next != "" {
-		next, followErr := token.follow(l.what(), page.Next, len(page.Items))
+		next, followErr := token.follow(whatLists(l.kind.id), page.Next, len(page.Items))
 		return resources, results(&next), followErr
 	}
 	if i := slices.Index(l.parts, token.Phase) + 1; i < len(l.parts) {
@@ -168,14 +169,10 @@ func (l listing[T]) read(ctx context.Context, c *Connector, opts rs.SyncOpAttrs)
 	return resources, nil, l.end(ctx, c, s, token)
 }
 
-func (l listing[T]) what() string { return "listing " + l.kind.id + "s" }
-
 // request asks for one page. A first page that the workspace's plan lacks is
 // empty, and noted in the token.
-func (l listing[T]) request(ctx context.Context, c *Connector, token pageToken) (*segmentapi.Page[T], pageToken, error) {
-	page, err := ask(ctx, c, l.what(), func(ctx context.Context) (*segmentapi.Page[T], error) {
-		return l.page(ctx, token.Phase, segmentapi.ListOptions{Cursor: token.Cursor})
-	})
+func (l listing[T]) request(ctx context.Context, token pageToken) (*segmentapi.Page[T], pageToken, error) {
+	page, err := l.page(ctx, token.Phase, segmentapi.ListOptions{Cursor: token.Cursor})
 	first := token.Cursor == ""
 	switch {
 	case err == nil:
@@ -231,6 +228,11 @@ func (l listing[T]) end(ctx context.Context, c *Connector, s syncstate.Sync, tok
 	}
 	if err := s.Mark(ctx, syncstate.Ended(l.kind.id), token.Rows); err != nil {
 		return err
+	}
+	if l.kind.perRow {
+		if err := s.Mark(ctx, syncstate.OwnersNoted(l.kind.id), 1); err != nil {
+			return err
+		}
 	}
 	// Without a store every detail is asked for twice, so it is not known how many
 	// there will be.

@@ -138,7 +138,7 @@ func waitForRecheck(ctx context.Context) error {
 	}
 }
 
-// vanish keeps that a subject has gone since it was listed, and counts it.
+// vanish records that a subject has gone since it was listed, and counts it.
 func vanish(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, known subject, missing error) (subject, error) {
 	known.Missing = missing.Error()
 	if err := keepSubject(ctx, s, id, known); err != nil {
@@ -218,7 +218,7 @@ func (c *Connector) entitlements(ctx context.Context, id *v2.ResourceId, opts rs
 	if err = noteOwner(ctx, s, id, holders[0].holdings); err != nil {
 		return nil, nil, err
 	}
-	rows, err := unforetold(workspace, holders)
+	rows, err := nonStaticEntitlements(workspace, holders)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -236,9 +236,9 @@ func (c *Connector) entitlements(ctx context.Context, id *v2.ResourceId, opts rs
 	return rows, results(next), err
 }
 
-// unforetold returns the entitlements that holders have and that not all resources of
-// the type have, each once.
-func unforetold(workspace string, holders []holder) ([]*v2.Entitlement, error) {
+// nonStaticEntitlements returns the entitlements that holders have and that not all
+// resources of the type have, each once.
+func nonStaticEntitlements(workspace string, holders []holder) ([]*v2.Entitlement, error) {
 	var rows []*v2.Entitlement
 	seen := map[entitlementID]bool{}
 	for _, by := range holders {

@@ -78,7 +78,7 @@ func (c *Connector) holders(ctx context.Context, s syncstate.Sync, id *v2.Resour
 	all := []holder{{id, own}}
 	for _, groupID := range sub.Groups {
 		group := resourceID(typeGroup, groupID)
-		known, err := c.subject(ctx, s, group, c.groupDetail)
+		known, err := c.groupOfUsers(ctx, s, group)
 		if err != nil {
 			return nil, err
 		}
@@ -92,6 +92,21 @@ func (c *Connector) holders(ctx context.Context, s syncstate.Sync, id *v2.Resour
 		all = append(all, holder{group, holdings})
 	}
 	return all, nil
+}
+
+// groupOfUsers returns what a group holds. Users of one group may be read at the same
+// time: one call reads the group for all that wait, and goes on if its caller leaves.
+func (c *Connector) groupOfUsers(ctx context.Context, s syncstate.Sync, group *v2.ResourceId) (subject, error) {
+	answer := c.groups.DoChan(s.ID()+"/"+group.GetResource(), func() (any, error) {
+		return c.subject(context.WithoutCancel(ctx), s, group, c.groupDetail)
+	})
+	select {
+	case a := <-answer:
+		known, _ := a.Val.(subject)
+		return known, a.Err
+	case <-ctx.Done():
+		return subject{}, status.FromContextError(ctx.Err()).Err()
+	}
 }
 
 // subjectGrants returns one page of the grants of a user or group.
@@ -144,9 +159,9 @@ func heldGrants(holders []holder) []heldGrant {
 	return all
 }
 
-// references are the resources that the grants of a targeted sync are on. The SDK asks
-// for each of them that it does not have. One that does not exist is no mistake of the
-// caller, unlike a target of the sync. They are in memory, because the SDK passes no
+// references holds the resources that the grants of a targeted sync refer to, so that Get
+// can tell them from mistyped targets. The SDK asks for each of them that it does not
+// have. They are in memory, because the SDK passes no
 // session store to the call: if another process serves it, one that does not exist
 // fails the sync as a target does. The zero value is ready.
 type references struct {

@@ -1,15 +1,19 @@
 package connector
 
 import (
+	"context"
 	"net/http"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
@@ -74,6 +78,70 @@ func TestGrants_GroupsInATargetedSync(t *testing.T) {
 				}
 				if requests := f.requestCounts(); len(requests) != 0 {
 					t.Errorf("what is known was asked for again: %v", requests)
+				}
+			})
+		})
+	}
+}
+
+// Several users of a targeted sync may be read at a time. Each of their groups is asked for
+// once, in each sync.
+func TestEntitlements_UsersOfOneGroupInATargetedSync(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ws := small()
+		ws.Groups[1].Members = ws.Groups[0].Members
+		f := newInMemoryFixture(t, ws)
+		f.validate(t)
+		f.inject(t, sim.Fault{Operation: "getUserGroup", Kind: sim.FaultDelay, Delay: time.Second})
+		for range 2 {
+			f.session = statetest.New()
+			var all sync.WaitGroup
+			for _, id := range []string{"u1", "u2"} {
+				all.Go(func() {
+					if _, err := f.entitlements(t.Context(), stub(typeUser, id)); err != nil {
+						t.Errorf("%s: %v", id, err)
+					}
+				})
+			}
+			all.Wait()
+			if diff := cmp.Diff(map[string]int{"getUser": 2, "listUserGroupsFromUser": 2, "getUserGroup": 2}, f.requestCounts()); diff != "" {
+				t.Errorf("requests (-want +got):\n%s", diff)
+			}
+		}
+	})
+}
+
+// A call that is canceled while another reads a group is canceled, and the other goes on.
+// If the one that reads is canceled, the other has the group all the same.
+func TestEntitlements_CanceledWhileAGroupIsRead(t *testing.T) {
+	t.Parallel()
+	for _, canceled := range []string{"u1", "u2"} {
+		t.Run(canceled, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newInMemoryFixture(t, small())
+				f.validate(t)
+				f.inject(t, sim.Fault{Operation: "getUserGroup", Kind: sim.FaultDelay, Delay: time.Minute})
+				ctx, cancel := context.WithCancel(t.Context())
+				errs := map[string]chan error{}
+				for _, id := range []string{"u1", "u2"} {
+					answer, callCtx := make(chan error, 1), t.Context()
+					if id == canceled {
+						callCtx = ctx
+					}
+					errs[id] = answer
+					go func() {
+						_, err := f.entitlements(callCtx, stub(typeUser, id))
+						answer <- err
+					}()
+					synctest.Wait()
+				}
+				cancel()
+				for id, answer := range errs {
+					if err := <-answer; status.Code(err) == codes.Canceled != (id == canceled) || id != canceled && err != nil {
+						t.Errorf("%s: %v", id, err)
+					}
 				}
 			})
 		})

@@ -33,6 +33,10 @@ func NamesRead(typeID string) Mark { return Mark{typeID, "names"} }
 // OwnerSeen is set once a row of the type is known to own the workspace.
 func OwnerSeen(typeID string) Mark { return Mark{typeID, "owner"} }
 
+// OwnersNoted is set once the list has been read to its end by a version that sets
+// OwnerSeen. A sync that an earlier version began is resumed without it.
+func OwnersNoted(typeID string) Mark { return Mark{typeID, "owners"} }
+
 // Mark keeps a mark with a value.
 func (s Sync) Mark(ctx context.Context, m Mark, value int) error {
 	stored, err := setMany(ctx, s, partMarks, map[string]int{m.key(): value})
@@ -120,7 +124,7 @@ func (s Sync) clearList(ctx context.Context, typeID string) error {
 	if err := remove(ctx, s, partSkipped, func(key, _ string) bool { return key == typeID }); err != nil {
 		return err
 	}
-	for _, m := range []Mark{Ended(typeID), Static(typeID), NamesRead(typeID), OwnerSeen(typeID), Begun(typeID)} {
+	for _, m := range []Mark{Ended(typeID), Static(typeID), NamesRead(typeID), OwnerSeen(typeID), OwnersNoted(typeID), Begun(typeID)} {
 		if err := s.store.Delete(ctx, m.key(), sessions.WithPrefix(partMarks)); err != nil {
 			return fmt.Errorf("session store: %w", err)
 		}

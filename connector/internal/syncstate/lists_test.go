@@ -37,6 +37,7 @@ func listed(t *testing.T, s Sync) {
 		s.AddRows(ctx, "user", []Row{{ID: "u1", Name: "Ada", Email: "Ada@example.com"}, {ID: "u2", Name: "Bo", Email: "bo@example.com"}}),
 		s.Mark(ctx, Ended("user"), 2),
 		s.Mark(ctx, OwnerSeen("user"), 1),
+		s.Mark(ctx, OwnersNoted("user"), 1),
 		s.BeginList(ctx, "source"),
 		s.AddRows(ctx, "source", []Row{{ID: "s1", Name: "Web"}}),
 		s.Skip(ctx, "source", "half of the sources"),
@@ -55,7 +56,7 @@ func known(t *testing.T, s Sync, typeID string) map[string]any {
 	t.Helper()
 	ctx := t.Context()
 	out := map[string]any{}
-	marks, err := s.Marks(ctx, Begun(typeID), Ended(typeID), Static(typeID), NamesRead(typeID), OwnerSeen(typeID))
+	marks, err := s.Marks(ctx, Begun(typeID), Ended(typeID), Static(typeID), NamesRead(typeID), OwnerSeen(typeID), OwnersNoted(typeID))
 	check(t, err)
 	for m, value := range marks {
 		out[m.what] = value
@@ -95,7 +96,7 @@ func TestBeginList_DropsOnlyTheType(t *testing.T) {
 			s = open(new(Tracker), store, "sync")
 		}
 		sources := known(t, s, "source")
-		if len(sources) != 4 || len(known(t, s, "user")) != 8 {
+		if len(sources) != 4 || len(known(t, s, "user")) != 9 {
 			t.Fatalf("%s: sources %v, users %v", name, sources, known(t, s, "user"))
 		}
 		check(t, s.BeginList(t.Context(), "user"))

@@ -22,10 +22,6 @@ type Page[V any] struct {
 	Read time.Time
 }
 
-// Fresh reports whether the page shows the present. An interrupted sync may be resumed
-// a week later, by any process.
-func (p Page[V]) Fresh() bool { return time.Since(p.Read) < maxAge }
-
 // Bounds of what is kept of a page, in bytes. The store takes no value of more than
 // 4 MiB.
 const (
@@ -40,6 +36,10 @@ type pageHead struct {
 	Read  time.Time `json:"read"`
 	Parts int       `json:"parts"`
 }
+
+// fresh reports whether the page is recent enough to be reused. An interrupted sync may be
+// resumed a week later, by any process.
+func (h pageHead) fresh() bool { return time.Since(h.Read) < maxAge }
 
 func pageKey(list, cursor string) string { return keyPage + list + "/" + cursor }
 
@@ -102,31 +102,34 @@ func encodeParts[V any](rows []V) ([]json.RawMessage, error) {
 
 // KeptPage returns what KeepPage kept, and whether it is there.
 func KeptPage[V any](ctx context.Context, s Sync, typeID, list, cursor string) (Page[V], bool, error) {
+	return keptPage[V](ctx, s, typeID, list, cursor, func(pageHead) bool { return true })
+}
+
+// FreshPage is KeptPage for a page that is recent enough to be reused.
+func FreshPage[V any](ctx context.Context, s Sync, typeID, list, cursor string) (Page[V], bool, error) {
+	return keptPage[V](ctx, s, typeID, list, cursor, pageHead.fresh)
+}
+
+// keptPage reads the parts of a page one at a time, because together they may be more than
+// one message holds.
+func keptPage[V any](ctx context.Context, s Sync, typeID, list, cursor string, usable func(pageHead) bool) (Page[V], bool, error) {
 	head, ok, err := get[pageHead](ctx, s, partRows(typeID), pageKey(list, cursor))
-	if !ok || err != nil {
-		return Page[V]{}, false, err
-	}
-	keys := make([]string, head.Parts)
-	for n := range keys {
-		keys[n] = head.partKey(list, cursor, n)
-	}
-	parts, err := getMany[[]V](ctx, s, partRows(typeID), keys)
-	if err != nil {
+	if !ok || err != nil || !usable(head) {
 		return Page[V]{}, false, err
 	}
 	page := Page[V]{Next: head.Next, Read: head.Read}
-	for _, key := range keys {
-		rows, stored := parts[key]
-		if !stored {
-			return Page[V]{}, false, nil
+	for n := range head.Parts {
+		rows, stored, err := get[[]V](ctx, s, partRows(typeID), head.partKey(list, cursor, n))
+		if !stored || err != nil {
+			return Page[V]{}, false, err
 		}
 		page.Rows = append(page.Rows, rows...)
 	}
 	return page, true, nil
 }
 
-// Turn waits for the one turn that this process has and returns the function that gives
-// it back. To ask for each page once, look for a kept page and ask Segment in one turn.
+// Turn serializes its callers in this process; call the returned function to release it.
+// To ask for each page once, look for a kept page and ask Segment in one turn.
 func (s Sync) Turn(ctx context.Context) (func(), error) {
 	t := s.tracker
 	t.mu.Lock()
@@ -143,28 +146,28 @@ func (s Sync) Turn(ctx context.Context) (func(), error) {
 	}
 }
 
-// AddJoined keeps that the addresses of some invites are users'.
-func (s Sync) AddJoined(ctx context.Context, typeID string, emails []string) error {
+// AddAccepted records that the addresses of some invites are users'.
+func (s Sync) AddAccepted(ctx context.Context, typeID string, emails []string) error {
 	values := make(map[string]bool, len(emails))
 	for _, email := range emails {
-		values[keyJoined+s.fold(email)] = true
+		values[keyAccepted+s.fold(email)] = true
 	}
 	_, err := setMany(ctx, s, partRows(typeID), values)
 	return err
 }
 
-// Joined returns those of emails that AddJoined kept, in any case.
-func (s Sync) Joined(ctx context.Context, typeID string, emails []string) (map[string]bool, error) {
+// Accepted returns those of emails that AddAccepted kept, in any case.
+func (s Sync) Accepted(ctx context.Context, typeID string, emails []string) (map[string]bool, error) {
 	keys := make([]string, len(emails))
 	for i, email := range emails {
-		keys[i] = keyJoined + s.fold(email)
+		keys[i] = keyAccepted + s.fold(email)
 	}
 	found, err := getMany[bool](ctx, s, partRows(typeID), keys)
-	joined := map[string]bool{}
+	accepted := map[string]bool{}
 	for _, email := range emails {
-		if found[keyJoined+s.fold(email)] {
-			joined[email] = true
+		if found[keyAccepted+s.fold(email)] {
+			accepted[email] = true
 		}
 	}
-	return joined, err
+	return accepted, err
 }

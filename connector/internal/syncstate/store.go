@@ -32,12 +32,12 @@ const (
 	workspaceKey = "id"
 	reportKey    = "done"
 
-	keyName    = "name/"    // With the id of a row, to its name.
-	keyEmail   = "email/"   // With an e-mail, to the id of the row that has it.
-	keyFolded  = "folded/"  // With a folded e-mail, to the same.
-	keySubject = "subject/" // With the id of a user or group, to what it holds.
-	keyPage    = "page/"    // With a list and a cursor, to a page of the list.
-	keyJoined  = "joined/"  // With a folded e-mail, if the invite's address is a user's.
+	keyName     = "name/"     // With the id of a row, to its name.
+	keyEmail    = "email/"    // With an e-mail, to the id of the row that has it.
+	keyFolded   = "folded/"   // With a folded e-mail, to the same.
+	keySubject  = "subject/"  // With the id of a user or group, to what it holds.
+	keyPage     = "page/"     // With a list and a cursor, to a page of the list.
+	keyAccepted = "accepted/" // With a folded e-mail, if the invite's address is a user's.
 )
 
 // maxKey is the longest key that the SDK's store takes, in bytes.

@@ -14,14 +14,18 @@ import (
 	"github.com/conductorone/baton-sdk/pkg/types/sessions"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap/zapcore"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/baton-segment/baton-segment/connector/internal/syncstate/statetest"
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
+	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// joined returns a workspace of five users and five invites, three of which are of
-// users: one was accepted and is still listed, two differ from the user's in case.
-func joined() *sim.Workspace {
+// withAcceptedInvites returns a workspace of five users and six invites, three of which
+// are of users: one was accepted and is still listed, two differ from the user's in case.
+func withAcceptedInvites() *sim.Workspace {
 	ws := small()
 	ws.Invites = []sim.Invite{{Email: "ADA@example.COM"}, {Email: "New@example.com"}, {Email: "dee@example.com"}, {Email: "cy@EXAMPLE.com"}, {Email: "x@example.com"}}
 	ws.AcceptStillListed("dee@example.com", "u4")
@@ -116,7 +120,7 @@ func TestList_InvitesWithoutThoseOfUsers(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%s/size=%d/processes=%t", order, size, another), func(t *testing.T) {
 					t.Parallel()
-					f := newPagedFixture(t, joined(), size)
+					f := newPagedFixture(t, withAcceptedInvites(), size)
 					f.validate(t)
 					users, invites := &listReader{f: f, typeID: typeUser}, &listReader{f: f, typeID: typeInvite}
 					read(t, users, invites, another)
@@ -141,10 +145,10 @@ func TestList_InvitesWithoutThoseOfUsers(t *testing.T) {
 // The log counts the invites that are left out.
 func TestList_CountsInvitesOfUsers(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, joined())
+	f := newFixture(t, withAcceptedInvites())
 	ctx, logs := withObservedLog(t)
 	must(f.listType(ctx, typeInvite))(t)
-	left := logs.FilterLevelExact(zapcore.WarnLevel).FilterMessage("left out: " + whyJoined).All()
+	left := logs.FilterLevelExact(zapcore.WarnLevel).FilterMessage("left out: " + whyAccepted).All()
 	if len(left) != 1 || left[0].ContextMap()["example"] != "cy@EXAMPLE.com" {
 		t.Errorf("warnings: %v", left)
 	}
@@ -153,7 +157,7 @@ func TestList_CountsInvitesOfUsers(t *testing.T) {
 // A page of users that has permissions keeps them on its way to the list of users.
 func TestList_PermissionsOfUsersReadForInvites(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, joined(), sim.WithPermissionsInLists())
+	f := newFixture(t, withAcceptedInvites(), sim.WithPermissionsInLists())
 	f.validate(t)
 	must(f.listType(t.Context(), typeInvite))(t)
 	user := rowWithID(t, must(f.listType(t.Context(), typeUser))(t), "u3")
@@ -163,15 +167,48 @@ func TestList_PermissionsOfUsersReadForInvites(t *testing.T) {
 	}
 }
 
-// Pages of an interrupted run are not taken for the present, whichever list began.
+// If all users have been listed, they decide, however long ago that was: somebody who has
+// accepted since is in no list of users, and is still invited. No user is asked for.
+func TestList_InvitesLongAfterUsers(t *testing.T) {
+	t.Parallel()
+	for _, begun := range []bool{false, true} {
+		t.Run(fmt.Sprintf("invites begun=%t", begun), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newInMemoryFixture(t, withAcceptedInvites())
+				users, invites := &listReader{f: f, typeID: typeUser}, &listReader{f: f, typeID: typeInvite}
+				if begun {
+					invites.next(t, false)
+				}
+				users.all(t, false)
+				<-time.After(11 * time.Minute)
+				f.sim.Update(func(ws *sim.Workspace) { ws.AcceptStillListed("x@example.com", "u6") })
+				f.requestCounts()
+				invites.all(t, true)
+				if diff := cmp.Diff([]string{"New@example.com", "x@example.com", "kim@example.com"}, invites.ids); diff != "" {
+					t.Errorf("invites (-want +got):\n%s", diff)
+				}
+				if n := f.requestCounts()["listUsers"]; n != 0 {
+					t.Errorf("users were asked for %d times", n)
+				}
+			})
+		})
+	}
+}
+
+// Pages of a list that was interrupted are not taken for the present, whichever list it was.
 func TestList_InvitesOfUsersInAResumedSync(t *testing.T) {
 	t.Parallel()
 	for _, first := range []string{typeUser, typeInvite} {
 		t.Run(first+" first", func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := newInMemoryFixture(t, joined())
-				must(f.listType(t.Context(), first))(t)
+				f := newInMemoryFixture(t, withAcceptedInvites())
+				f.client = must(segmentapi.New(f.sim.Token(), segmentapi.WithHTTPClient(simtest.Client(f.sim)), segmentapi.WithPageSize(4)))(t)
+				interrupted := &listReader{f: f, typeID: first}
+				for f.requestCounts()["listUsers"] == 0 {
+					interrupted.next(t, false)
+				}
 				<-time.After(7 * 24 * time.Hour)
 				f.sim.Update(func(ws *sim.Workspace) {
 					ws.AcceptStillListed("x@example.com", "u6")
@@ -201,7 +238,7 @@ func TestList_InvitesOfUsersInAResumedSync(t *testing.T) {
 // at no further request.
 func TestList_InvitesOfUsersWithoutASessionStore(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, joined())
+	f := newFixture(t, withAcceptedInvites())
 	f.session = nil
 	f.validate(t)
 	if rows := must(f.listType(t.Context(), typeInvite))(t); len(rows) != 6 {
@@ -216,7 +253,7 @@ func TestList_InvitesOfUsersWithoutASessionStore(t *testing.T) {
 // members of groups are asked for all the same, and are the users.
 func TestList_NoInviteIsPending(t *testing.T) {
 	t.Parallel()
-	ws := joined()
+	ws := withAcceptedInvites()
 	ws.Invites = nil
 	f := newFixture(t, ws)
 	f.validate(t)
@@ -237,7 +274,7 @@ func TestList_NoInviteIsPending(t *testing.T) {
 // A refusal of the list of users fails the list of invites too, and names the request.
 func TestList_InvitesNeedTheUsers(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, joined())
+	f := newFixture(t, withAcceptedInvites())
 	f.inject(t, sim.Fault{Operation: "listUsers", Kind: sim.FaultStatus, Status: 403})
 	if _, err := f.listType(t.Context(), typeInvite); err == nil || !strings.Contains(err.Error(), "listUsers") {
 		t.Errorf("error %v", err)
@@ -256,10 +293,75 @@ func (b boundedStore) SetMany(ctx context.Context, values map[string][]byte, opt
 	return b.Memory.SetMany(ctx, values, opts...)
 }
 
+// A refusingStore answers with err about pages and what they have, if it is set.
+type refusingStore struct {
+	*statetest.Memory
+	err error
+}
+
+func (r *refusingStore) GetMany(ctx context.Context, keys []string, opts ...sessions.SessionStoreOption) (map[string][]byte, []string, error) {
+	if r.err != nil && slices.ContainsFunc(keys, func(key string) bool { return strings.HasPrefix(key, "page/") }) {
+		return nil, nil, r.err
+	}
+	return r.Memory.GetMany(ctx, keys, opts...)
+}
+
+// Errors of the session store keep their codes, and neither begin nor end an outage of
+// Segment's. Nor does a page that the store has.
+func TestList_ErrorsOfTheStore(t *testing.T) {
+	t.Parallel()
+	store := &refusingStore{Memory: statetest.New()}
+	f := newFixture(t, withAcceptedInvites())
+	f.session = store
+	f.validate(t)
+	users, invites := &listReader{f: f, typeID: typeUser}, &listReader{f: f, typeID: typeInvite}
+	invites.next(t, false)
+	for typeID, token := range map[string]string{typeUser: "", typeInvite: invites.token} {
+		for _, code := range []codes.Code{codes.Unavailable, codes.Canceled, codes.FailedPrecondition} {
+			store.err = status.Error(code, "the store says so")
+			k, opts := kindOf(typeID), f.opts()
+			opts.PageToken.Token = token
+			_, _, err := k.syncer(f.Connector, k).List(t.Context(), nil, opts)
+			if status.Code(err) != code || !f.outage.began.IsZero() {
+				t.Errorf("%s: %v, want %s; outage since %s", typeID, err, code, f.outage.began)
+			}
+		}
+	}
+	store.err = nil
+	invites.next(t, false)
+	f.outage.failed(time.Now(), time.Now())
+	users.all(t, false)
+	if f.outage.began.IsZero() {
+		t.Error("a kept page ends an outage")
+	}
+}
+
+// A call that is canceled while another has the turn is canceled.
+func TestList_CanceledWhileItWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newInMemoryFixture(t, withAcceptedInvites())
+		f.validate(t)
+		done := must(f.tracker.Open(f.opts(), segmentapi.FoldEmail).Turn(t.Context()))(t)
+		defer done()
+		ctx, cancel := context.WithCancel(t.Context())
+		answer := make(chan error, 1)
+		go func() {
+			_, err := f.listType(ctx, typeUser)
+			answer <- err
+		}()
+		synctest.Wait()
+		cancel()
+		if err := <-answer; status.Code(err) != codes.Canceled {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
 // The rows of both lists survive values that are too large for the session store.
 func TestList_UsersTooLargeToKeep(t *testing.T) {
 	t.Parallel()
-	ws := joined()
+	ws := withAcceptedInvites()
 	ws.Users[1].Name = strings.Repeat("n", 4<<20)
 	f := newFixture(t, ws)
 	f.session = boundedStore{statetest.New()}

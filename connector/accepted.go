@@ -12,7 +12,7 @@ import (
 // must not be in the file a second time, so the list of invites needs that of users. The
 // SDK reads both lists at any time and in any order. The first of them that needs a page
 // of users asks for it and keeps it in the session, and the other takes it from there, so
-// that each page is asked for once.
+// that each page is asked for once. If the list of users has ended, its rows decide.
 
 // The parts of the list of invites, after phaseInvites. The invites are read before the
 // users, because without any there is nothing to compare. They are returned last.
@@ -35,6 +35,9 @@ func (p pendingInvites) page(ctx context.Context, part string, o segmentapi.List
 	case phasePending:
 		return p.keptInvites(ctx, o.Cursor)
 	}
+	if _, listed, err := p.s.Marked(ctx, syncstate.Ended(typeUser)); listed || err != nil {
+		return &segmentapi.Page[string]{}, err
+	}
 	invited, err := p.invited(ctx)
 	if err != nil || len(invited) == 0 {
 		return &segmentapi.Page[string]{}, err
@@ -43,13 +46,13 @@ func (p pendingInvites) page(ctx context.Context, part string, o segmentapi.List
 	if err != nil {
 		return nil, err
 	}
-	var joined []string
+	var accepted []string
 	for _, email := range page.Items {
 		if email != "" && invited[segmentapi.FoldEmail(email)] {
-			joined = append(joined, email)
+			accepted = append(accepted, email)
 		}
 	}
-	return page, p.s.AddJoined(ctx, typeInvite, joined)
+	return page, p.s.AddAccepted(ctx, typeInvite, accepted)
 }
 
 // shown selects the invites to return: none before all users are known.
@@ -57,27 +60,49 @@ func (p pendingInvites) shown(ctx context.Context, s syncstate.Sync, part string
 	if part != phasePending {
 		return nil, 0, nil
 	}
-	joined, err := s.Joined(ctx, typeInvite, emails)
+	accepted, err := acceptedOf(ctx, s, emails)
 	if err != nil {
 		return nil, 0, err
 	}
 	var shown []string
 	example := ""
 	for _, email := range emails {
-		if joined[email] {
+		if accepted[email] {
 			example = email
 		} else {
 			shown = append(shown, email)
 		}
 	}
-	logLeftOut(ctx, s, whyJoined, example, len(emails)-len(shown))
+	logLeftOut(ctx, s, whyAccepted, example, len(emails)-len(shown))
 	return shown, len(emails), nil
+}
+
+// acceptedOf returns those of emails that are users'. If the list of users has ended, they
+// are those of listed users: somebody who became a user after that is in no list of users.
+func acceptedOf(ctx context.Context, s syncstate.Sync, emails []string) (map[string]bool, error) {
+	_, listed, err := s.Marked(ctx, syncstate.Ended(typeUser))
+	if err != nil {
+		return nil, err
+	} else if !listed {
+		return s.Accepted(ctx, typeInvite, emails)
+	}
+	users, err := s.IDsByEmail(ctx, typeUser, emails)
+	accepted := make(map[string]bool, len(users))
+	for email := range users {
+		accepted[email] = true
+	}
+	return accepted, err
+}
+
+// askInvites asks for a page of invites.
+func (c *Connector) askInvites(ctx context.Context, o segmentapi.ListOptions) (*segmentapi.Page[string], error) {
+	return asking(c, whatLists(typeInvite), c.client.Invites.List)(ctx, o)
 }
 
 // invites asks for a page of invites and keeps it.
 func (p pendingInvites) invites(ctx context.Context, o segmentapi.ListOptions) (*segmentapi.Page[string], error) {
 	read := time.Now()
-	page, err := p.c.client.Invites.List(ctx, o)
+	page, err := p.c.askInvites(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +115,7 @@ func (p pendingInvites) keptInvites(ctx context.Context, cursor string) (*segmen
 	if err != nil {
 		return nil, err
 	} else if !ok {
-		return p.c.client.Invites.List(ctx, segmentapi.ListOptions{Cursor: cursor})
+		return p.c.askInvites(ctx, segmentapi.ListOptions{Cursor: cursor})
 	}
 	return &segmentapi.Page[string]{Items: page.Rows, Next: page.Next}, nil
 }
@@ -100,7 +125,7 @@ func (p pendingInvites) invited(ctx context.Context) (map[string]bool, error) {
 	list := func(ctx context.Context, o segmentapi.ListOptions) (*segmentapi.Page[string], error) {
 		return p.keptInvites(ctx, o.Cursor)
 	}
-	rows, err := allRows(ctx, p.c, "listing invites", list, func(email string) syncstate.Row { return syncstate.Row{Email: email} })
+	rows, err := readRows(ctx, whatLists(typeInvite), list, func(email string) syncstate.Row { return syncstate.Row{Email: email} })
 	emails := map[string]bool{}
 	for _, row := range rows {
 		emails[segmentapi.FoldEmail(row.Email)] = true
@@ -119,14 +144,14 @@ func (c *Connector) usersFor(
 		return nil, err
 	}
 	defer done()
-	kept, ok, err := syncstate.KeptPage[segmentapi.User](ctx, s, other, typeUser, o.Cursor)
+	kept, ok, err := syncstate.FreshPage[segmentapi.User](ctx, s, other, typeUser, o.Cursor)
 	if err != nil {
 		return nil, err
-	} else if ok && kept.Fresh() {
+	} else if ok {
 		return &segmentapi.Page[segmentapi.User]{Items: kept.Rows, Next: kept.Next}, nil
 	}
 	read := time.Now()
-	page, err := c.client.Users.List(ctx, o)
+	page, err := asking(c, whatLists(typeUser), c.client.Users.List)(ctx, o)
 	if err != nil {
 		return nil, err
 	}
