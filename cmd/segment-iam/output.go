@@ -135,10 +135,10 @@ func (w writer) diff(c access.Changes) error {
 	}
 	var footer []string
 	for _, p := range c.People.Came {
-		footer = append(footer, fmt.Sprintf("came: %s %s", p.Type, personText(p)))
+		footer = append(footer, fmt.Sprintf("came: %s %s", p.Type, plain(personText(p))))
 	}
 	for _, p := range c.People.Went {
-		footer = append(footer, fmt.Sprintf("went: %s %s", p.Type, personText(p)))
+		footer = append(footer, fmt.Sprintf("went: %s %s", p.Type, plain(personText(p))))
 	}
 	if len(rows)+len(footer) == 0 {
 		footer = append(footer, "nothing")
@@ -191,7 +191,7 @@ func harmless(cell string) string {
 // table returns an empty table that fits the terminal.
 func (w writer) table(title string, columns ...any) table.Writer {
 	t := table.NewWriter()
-	t.SetTitle("%s", title)
+	t.SetTitle("%s", plain(title))
 	t.AppendHeader(columns)
 	style := table.StyleLight
 	style.Options = table.OptionsNoBordersAndSeparators
