@@ -59,6 +59,10 @@ func TestIAM_RefusesFiles(t *testing.T) {
 			sync(t, file, sqlite)
 			interrupt(t, file, sqlite)
 		}, "its newest sync has not ended"},
+		"unfinished after a finished one in pebble": {func(t *testing.T, file string) {
+			sync(t, file)
+			interrupt(t, file)
+		}, "sync has not ended"},
 		"filtered": {func(t *testing.T, file string) {
 			sync(t, file, sdksync.WithSyncResourceTypes([]string{typeUser, typeGroup, typeRole, typeWorkspace}))
 		}, "these types are not in it: invite, source, warehouse, function, space, label"},
