@@ -50,11 +50,15 @@ func (b *bar) update(p access.Progress) {
 	b.tracker.SetValue(int64(p.Read))
 }
 
-func (b *bar) stop() {
+func (b *bar) stop(err error) {
 	if b.writer == nil {
 		return
 	}
-	b.tracker.MarkAsDone()
+	if err != nil {
+		b.tracker.MarkAsErrored()
+	} else {
+		b.tracker.MarkAsDone()
+	}
 	<-b.drawn
 }
 

@@ -23,8 +23,8 @@ func newWho(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "who THING",
 		Short: "Says who reaches a source, space, function or warehouse, holds a role, or is in a group",
-		Long: `who says who reaches a source, space, function or warehouse; who holds a role, on
-whatever; who holds a role on a label; who is in a group.
+		Long: `who says who reaches a source, space, function or warehouse; who holds a role,
+at any scope; who holds a role on a label; who is in a group.
 
 THING is a name, a slug or an id, or a label such as env=prod.`,
 		Example: `  segment-iam who ios
@@ -120,7 +120,7 @@ func newDiff(s *settings) *cobra.Command {
 			}
 			if before.Workspace.ID != after.Workspace.ID {
 				return fmt.Errorf("%s is of the workspace %s (%s) and %s of %s (%s): compare files of one workspace",
-					args[0], before.Workspace.Name, before.Workspace.ID, args[1], after.Workspace.Name, after.Workspace.ID)
+					args[0], plain(before.Workspace.Name), before.Workspace.ID, args[1], plain(after.Workspace.Name), after.Workspace.ID)
 			}
 			return s.writer(cmd).diff(access.Diff(before, after))
 		},

@@ -51,7 +51,7 @@ func find(s *access.Snapshot, text string, types []string) (access.Match, error)
 
 func describe(b *strings.Builder, matches []access.Match) {
 	for _, m := range matches {
-		fmt.Fprintf(b, "\n  %-9s  %s  %s", m.Type, m.ID, plain(strings.TrimSpace(m.Name+"  "+m.Email)))
+		fmt.Fprintf(b, "\n  %-9s  %s  %s", m.Type, plain(m.ID), plain(strings.TrimSpace(m.Name+"  "+m.Email)))
 	}
 }
 

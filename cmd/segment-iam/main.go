@@ -9,10 +9,10 @@ import (
 	"io"
 	"log"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
-
-	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
 // version is set by the release build.
@@ -28,7 +28,10 @@ const (
 func main() {
 	// Go's HTTP library logs what a broken server sends, which may be anything.
 	log.SetOutput(io.Discard)
-	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+	// The SDK unpacks a file in the temporary folder, and removes that when it ends.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // A second signal terminates the process.
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // run runs one command and returns its exit code.
@@ -47,7 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case errors.As(err, &missing):
 		return exitNotFound
-	case errors.As(err, &wrong), errors.Is(err, segmentapi.ErrInvalidArgument):
+	case errors.As(err, &wrong):
 		_, _ = fmt.Fprintln(stderr, "See segment-iam --help.")
 		return exitUsage
 	}
@@ -76,7 +79,7 @@ workspace itself (--live). It changes nothing.
 Segment does not say which roles are for sources, functions, spaces or warehouses.
 segment-iam goes by their names; rows that rest on that are marked with a star.`,
 		Example: `  segment-iam who ios                    who reaches the source "ios"
-  segment-iam who "Source Admin"         who holds the role, on whatever
+  segment-iam who "Source Admin"         who holds the role, at any scope
   segment-iam what ann@example.com       what a person reaches
   segment-iam owners                     who owns the workspace
   segment-iam diff monday.c1z friday.c1z who gained or lost what`,

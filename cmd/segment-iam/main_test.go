@@ -218,7 +218,10 @@ func TestOutput_HostileNames(t *testing.T) {
 	t.Parallel()
 	ws := sim.Demo()
 	const formula = `=cmd|' /C notepad'!'A1'`
-	ws.Users[0].Name, ws.Users[1].Name = formula, "evil\x1b[31m\x07\nname\u202e"
+	const evil = "evil\x1b[31m\x07\nname\u202e"
+	ws.Users[0].Name, ws.Users[1].Name = formula, evil
+	ws.Users = append(ws.Users, sim.User{ID: "new", Name: evil, Email: "new@example.com"})
+	ws.Labels = append(ws.Labels, sim.Label{Key: evil, Value: "1"})
 	file := syncFile(t, simtest.Serve(t, ws))
 	rows, err := csv.NewReader(strings.NewReader(mustRun(t, "owners", "-f", file, "-o", "csv"))).ReadAll()
 	if err != nil {
@@ -227,9 +230,19 @@ func TestOutput_HostileNames(t *testing.T) {
 	if got := rows[1][0] + rows[2][0]; !strings.Contains(got, "'"+formula) {
 		t.Errorf("the name is %q", got)
 	}
-	for _, r := range mustRun(t, "owners", "-f", file) {
-		if r != '\n' && (r < ' ' || r == '\u202e') {
-			t.Errorf("the table has the character %q", r)
+	before := syncFile(t, simtest.Serve(t, sim.Demo()))
+	miss := runArgs(t, "who", "evil", "-f", file)
+	for name, text := range map[string]string{
+		"owners": mustRun(t, "owners", "-f", file), "what": mustRun(t, "what", ws.Users[1].ID, "-f", file),
+		"diff": mustRun(t, "diff", before, file), "suggestions": miss.stderr,
+	} {
+		if !strings.Contains(text, "evil") {
+			t.Errorf("%s lacks the name:\n%s", name, text)
+		}
+		for _, r := range text {
+			if r != '\n' && (r < ' ' || r == '\u202e') {
+				t.Errorf("%s has the character %q", name, r)
+			}
 		}
 	}
 	var answer thingAnswer

@@ -135,10 +135,10 @@ func (w writer) diff(c access.Changes) error {
 	}
 	var footer []string
 	for _, p := range c.People.Came {
-		footer = append(footer, fmt.Sprintf("came: %s %s", p.Type, personText(p)))
+		footer = append(footer, fmt.Sprintf("came: %s %s", p.Type, plain(personText(p))))
 	}
 	for _, p := range c.People.Went {
-		footer = append(footer, fmt.Sprintf("went: %s %s", p.Type, personText(p)))
+		footer = append(footer, fmt.Sprintf("went: %s %s", p.Type, plain(personText(p))))
 	}
 	if len(rows)+len(footer) == 0 {
 		footer = append(footer, "nothing")
@@ -207,7 +207,7 @@ func (s *sheet) add(cells ...string) {
 // draw returns the table as text that fits the terminal, if that is where it goes.
 func (s *sheet) draw(out io.Writer) string {
 	t := table.NewWriter()
-	t.SetTitle("%s", s.title)
+	t.SetTitle("%s", plain(s.title))
 	t.AppendHeader(row(s.columns))
 	for _, cells := range s.rows {
 		t.AppendRow(row(cells))
@@ -328,7 +328,7 @@ func named(t access.Thing) string {
 	if t.Name == t.ID {
 		return plain(t.ID)
 	}
-	return plain(t.Name) + " (" + t.ID + ")"
+	return plain(t.Name + " (" + t.ID + ")")
 }
 
 func roleText(p access.Path) string {
@@ -370,8 +370,13 @@ func reachText(p access.Path) string {
 	switch {
 	case len(counts) > 0:
 		return strings.Join(counts, ", ")
-	case p.Resource.Type == access.TypeWorkspace && p.Role.Name != access.MinimalRole:
+	case p.Resource.Type == access.TypeWorkspace && p.Role.Name != access.MinimalRole && !isForResources(p.Role.Name):
 		return "the workspace itself"
 	}
 	return "nothing"
+}
+
+// isForResources reports whether a role is for some type of resource.
+func isForResources(role string) bool {
+	return slices.ContainsFunc(reachable, func(typeID string) bool { return access.Applies(role, typeID) })
 }

@@ -75,7 +75,11 @@ func (s *settings) client() (*segmentapi.Client, error) {
 	if base := fromEnv(s.baseURL, "BATON_BASE_URL"); base != "" {
 		options = append(options, segmentapi.WithBaseURL(base))
 	}
-	return segmentapi.New(token, options...)
+	client, err := segmentapi.New(token, options...)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return client, nil
 }
 
 func fromEnv(flag, name string) string {
@@ -100,6 +104,17 @@ func (r readOnly) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func readLive(ctx context.Context, client *segmentapi.Client, stderr io.Writer) (*access.Snapshot, error) {
 	bar := newBar(stderr)
-	defer bar.stop()
-	return access.Read(ctx, client, access.ReadOptions{Progress: bar.update})
+	snapshot, err := access.Read(ctx, client, access.ReadOptions{Progress: bar.update})
+	bar.stop(err)
+	if err != nil {
+		return nil, err
+	}
+	if len(snapshot.Skipped) > 0 {
+		_, err = fmt.Fprintf(stderr, "not read, because the workspace's plan or a feature is missing: %s\n", strings.Join(snapshot.Skipped, ", "))
+	}
+	for kind, n := range snapshot.Unknown {
+		_, printErr := fmt.Fprintf(stderr, "permissions of a kind that is not known are left out: %s, %d times\n", plain(kind), n)
+		err = errors.Join(err, printErr)
+	}
+	return snapshot, err
 }

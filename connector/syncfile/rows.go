@@ -88,7 +88,7 @@ const schema = 1
 // less, or something else.
 func (r reader) checkWorkspace(profile *structpb.Struct) error {
 	if text(profile, "connector") != "baton-segment" {
-		return unusable(r.path, "it is of another connector, or of a version of baton-segment that is too old: sync into a new file with this version")
+		return unusable(r.path, "another connector wrote it, or a version of baton-segment that is too old: sync into a new file with this version")
 	}
 	if n, _ := rs.GetProfileInt64Value(profile, "schema"); n != schema {
 		return unusable(r.path, "its rows have the schema %d, and this version reads %d: use the same version of baton-segment and segment-iam", n, schema)

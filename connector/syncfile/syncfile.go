@@ -81,10 +81,16 @@ func checkFile(path string) error {
 		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	case info.IsDir():
 		return unusable(path, "it is a folder")
+	case !info.Mode().IsRegular():
+		return unusable(path, "it is not a regular file")
 	case info.Size() == 0:
 		return unusable(path, "it is empty: sync again")
 	}
-	return nil
+	file, err := os.Open(path) //nolint:gosec // The caller's choice.
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnusable, err)
+	}
+	return file.Close()
 }
 
 // A reader reads one file.
@@ -112,9 +118,9 @@ func (r reader) checkRun() error {
 	})
 	switch {
 	case newest.GetEndedAt() == nil && len(runs) > 1:
-		return unusable(r.path, "its newest sync has not ended, and the one before it may be out of date: sync again, which goes on where it stopped")
+		return unusable(r.path, "its newest sync has not ended, and the one before it may be out of date: run the sync again to resume it")
 	case newest.GetEndedAt() == nil:
-		return unusable(r.path, "its sync has not ended: sync again, which goes on where it stopped")
+		return unusable(r.path, "its sync has not ended: run it again to resume it")
 	case newest.GetSyncType() != string(connectorstore.SyncTypeFull):
 		return unusable(r.path, "its newest sync was of a part of the workspace only (%s): sync without --sync-resources into a new file", newest.GetSyncType())
 	}
@@ -138,9 +144,9 @@ func (r reader) checkTypes() error {
 	case len(missing) == 0:
 		return nil
 	case len(missing) == len(types):
-		return unusable(r.path, "it is of another connector")
+		return unusable(r.path, "another connector wrote it")
 	case missing[0] == access.TypeWorkspace: // Its row would tell.
-		return unusable(r.path, "it is of another connector, or these types were left out: %s: sync without --sync-resource-types into a new file", strings.Join(missing, ", "))
+		return unusable(r.path, "another connector wrote it, or these types were left out: %s: sync without --sync-resource-types into a new file", strings.Join(missing, ", "))
 	}
 	return unusable(r.path, "these types are not in it: %s: sync without --sync-resource-types into a new file", strings.Join(missing, ", "))
 }

@@ -59,6 +59,10 @@ func TestIAM_RefusesFiles(t *testing.T) {
 			sync(t, file, sqlite)
 			interrupt(t, file, sqlite)
 		}, "its newest sync has not ended"},
+		"unfinished after a finished one in pebble": {func(t *testing.T, file string) {
+			sync(t, file)
+			interrupt(t, file)
+		}, "sync has not ended"},
 		"filtered": {func(t *testing.T, file string) {
 			sync(t, file, sdksync.WithSyncResourceTypes([]string{typeUser, typeGroup, typeRole, typeWorkspace}))
 		}, "these types are not in it: invite, source, warehouse, function, space, label"},
@@ -67,8 +71,8 @@ func TestIAM_RefusesFiles(t *testing.T) {
 			s := serve(t, ws)
 			must(t, s.Env(), "baton-segment", "-f", file, "--sync-resources", "bid:r:user/"+ws.Users[0].ID)
 		}, "of a part of the workspace only"},
-		"another connector":                  {func(t *testing.T, file string) { writeForeign(t, file, "user") }, "it is of another connector, or these types were left out: workspace, invite"},
-		"another connector with other types": {func(t *testing.T, file string) { writeForeign(t, file, "repository") }, "it is of another connector"},
+		"another connector":                  {func(t *testing.T, file string) { writeForeign(t, file, "user") }, "another connector wrote it, or these types were left out: workspace, invite"},
+		"another connector with other types": {func(t *testing.T, file string) { writeForeign(t, file, "repository") }, "another connector wrote it"},
 		"an older version":                   {func(t *testing.T, file string) { writeForeign(t, file, builtTypes()...) }, "a version of baton-segment that is too old"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -35,7 +35,7 @@ func (w way) String() string {
 	if w.on == typeRole {
 		on = "everything"
 	}
-	return fmt.Sprintf("%s %s %s via %q", w.person, w.roleID(), on, w.group)
+	return fmt.Sprintf("%s %s %q %s via %q", w.person, w.roleID(), firstNonBlank(w.role, w.roleID()), on, w.group)
 }
 
 func (w way) roleID() string {
@@ -185,7 +185,7 @@ func distinct(texts []string) []string {
 func pathTexts(paths []access.Path, counts bool) []string {
 	var texts []string
 	for _, p := range paths {
-		w := way{person: p.Person.Type + ":" + p.Person.ID, target: target{on: p.HeldOn.Type, id: p.HeldOn.ID, slug: p.Role.ID}}
+		w := way{person: p.Person.Type + ":" + p.Person.ID, target: target{on: p.HeldOn.Type, id: p.HeldOn.ID, slug: p.Role.ID, role: p.Role.Name}}
 		if p.HeldOn.Type == typeWorkspace {
 			w.on, w.id = typeRole, p.Role.ID
 		}
@@ -285,7 +285,7 @@ func checkAnswers(t testingT, from string, o reachOracle, s *access.Snapshot) {
 	for _, g := range o.ws.Groups {
 		var want []string
 		for _, member := range o.members(g) {
-			want = append(want, fmt.Sprintf("%s member group:%s via \"\" %s", member, g.ID, heldWhen(member)))
+			want = append(want, fmt.Sprintf("%s member \"Member\" group:%s via \"\" %s", member, g.ID, heldWhen(member)))
 		}
 		check("who group "+g.ID, distinct(want), pathTexts(s.Who(access.Thing{Type: typeGroup, ID: g.ID}), false))
 	}

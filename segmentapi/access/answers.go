@@ -61,7 +61,7 @@ const (
 // Who returns the paths to a thing, sorted by person, role, what the role is held on, and
 // group:
 //   - to a source, function, space or warehouse: who reaches it,
-//   - to a role: who holds it, on whatever,
+//   - to a role: who holds it, at any scope,
 //   - to a label or a set of labels: who holds a role on just these,
 //   - to a group: who is in it.
 func (s *Snapshot) Who(thing Thing) []Path {
@@ -121,7 +121,7 @@ func (s *Snapshot) resource(typeID, id string) Resource {
 	return Resource{Type: typeID, ID: id, Unlisted: true}
 }
 
-// A view is a snapshot with what is looked up often.
+// A view is a snapshot with lookup tables.
 type view struct {
 	*Snapshot
 	roles  map[string]string
@@ -145,7 +145,9 @@ func (s *Snapshot) view() *view {
 
 // roleName returns the name of the role of a target: that of the list of roles, else
 // that of the permission.
-func (v *view) roleName(t Target) string { return firstOf(v.roles[t.RoleID], t.RoleName) }
+func (v *view) roleName(t Target) string {
+	return strings.TrimSpace(firstOf(v.roles[t.RoleID], t.RoleName))
+}
 
 func (v *view) isOwner(t Target) bool { return v.roleName(t) == OwnerRole }
 

@@ -1,18 +1,20 @@
 package access
 
 import (
+	"strings"
+
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
 // snapshot puts together what was read.
 //
-// Only those who were listed are people: a member of a group whom the list of users does
-// not have is left out. An invite with the e-mail of a user is that user: Segment may
+// It contains listed users and invites only. A member of a group that the list of users
+// does not have is dropped. An invite with the e-mail of a user is that user: Segment may
 // list an invite for a while after it was accepted.
 func (r *reading) snapshot() *Snapshot {
 	s := &Snapshot{
 		Workspace: r.workspace, Roles: r.roles, Labels: r.labels, Skipped: r.skipped,
-		Resources: r.resources, Held: map[Ref][]Target{},
+		Held: map[Ref][]Target{}, Unknown: map[string]int{},
 	}
 	users, invites := addresses{}, addresses{}
 	ids := map[Ref]bool{}
@@ -91,15 +93,21 @@ func (r *reading) addGroups(s *Snapshot, users, invites addresses) {
 // addHeld adds what users and groups hold, with the ids of lists, and the resources that
 // no list has.
 func (r *reading) addHeld(s *Snapshot) {
-	listed := make(map[Ref]bool, len(s.Resources))
-	for _, res := range s.Resources {
-		listed[Ref{res.Type, res.ID}] = true
+	listed := make(map[Ref]bool, len(r.resources))
+	for _, res := range r.resources {
+		if ref := (Ref{res.Type, res.ID}); !listed[ref] { // A list that changes while it is read may repeat a row.
+			listed[ref] = true
+			s.Resources = append(s.Resources, res)
+		}
 	}
 	add := func(holder Ref, permissions []segmentapi.Permission) {
 		if r.gone[holder] {
 			return
 		}
-		targets, _ := Targets(permissions)
+		targets, unknown := Targets(permissions)
+		for kind, n := range unknown {
+			s.Unknown[kind] += n
+		}
 		for _, t := range targets {
 			if t.Type != TypeRole && t.Type != TypeLabel {
 				t.ID = listedForm(listed, t)
@@ -135,7 +143,7 @@ func (s *Snapshot) hasOwner() bool {
 	v := s.view()
 	exists := false
 	for _, name := range v.roles {
-		exists = exists || name == OwnerRole
+		exists = exists || strings.TrimSpace(name) == OwnerRole
 	}
 	for _, held := range s.Held {
 		for _, t := range held {

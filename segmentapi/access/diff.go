@@ -18,12 +18,12 @@ type Moves struct {
 }
 
 // Diff returns what changed from one snapshot to a later one. People are recognized by
-// type and id, so somebody who accepted an invite came as a user and went as an invite.
+// type and id, so someone who accepted an invite came as a user and went as an invite.
 // New names of people, roles and resources are no change.
 func Diff(before, after *Snapshot) Changes {
-	old, now := before.everything(), after.everything()
+	oldPaths, newPaths := before.heldPaths(), after.heldPaths()
 	return Changes{
-		Gained: missingIn(now, old), Lost: missingIn(old, now),
+		Gained: missingIn(newPaths, oldPaths), Lost: missingIn(oldPaths, newPaths),
 		People: Moves{Came: peopleMissingIn(after, before), Went: peopleMissingIn(before, after)},
 	}
 }
@@ -43,8 +43,8 @@ func (p Path) key() pathKey {
 	return k
 }
 
-// everything returns all roles that people hold, and their memberships.
-func (s *Snapshot) everything() []Path {
+// heldPaths returns all roles that people hold, and their memberships.
+func (s *Snapshot) heldPaths() []Path {
 	v := s.view()
 	paths := v.holders(func(t Target) []Path { return []Path{v.path(t)} })
 	for _, g := range v.Groups {

@@ -7,7 +7,7 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// A Match is a thing that a text may mean.
+// A Match is a candidate for a search text.
 type Match struct {
 	Thing
 	// Email is that of a person.
@@ -18,14 +18,16 @@ type Match struct {
 	Unlisted bool
 }
 
-// Find returns the things of some types that a text means: by id, else by e-mail, slug or
-// name, in which the case of letters does not count. More than one means that the text
-// is ambiguous. The text of a label is "key=value", of a set of labels "key=value and
-// key2=value2" or its [LabelID].
+// Find returns the things of the given types that a text identifies, from the first of
+// these for which there are any: the id, the other form of a space's id, the e-mail, the
+// slug, the name. The case of letters counts in ids only. More than one match means that
+// the text is ambiguous. The text of a label is "key=value", of a set of labels
+// "key=value and key2=value2" or its [LabelID].
 func (s *Snapshot) Find(text string, types ...string) []Match {
 	all := s.Things(types...)
 	for _, same := range []func(Match) bool{
-		func(m Match) bool { return m.ID == text || slices.Contains(IDForms(m.Type, m.ID), text) },
+		func(m Match) bool { return m.ID == text },
+		func(m Match) bool { return slices.Contains(IDForms(m.Type, m.ID), text) },
 		func(m Match) bool {
 			return m.Email != "" && segmentapi.FoldEmail(m.Email) == segmentapi.FoldEmail(text)
 		},
@@ -74,22 +76,22 @@ func (s *Snapshot) Things(types ...string) []Match {
 // permission names.
 func (s *Snapshot) rolesAndLabels() []Thing {
 	known := map[Ref]Thing{}
-	note := func(t Thing) {
+	addOnce := func(t Thing) {
 		if _, ok := known[Ref{t.Type, t.ID}]; !ok {
 			known[Ref{t.Type, t.ID}] = t
 		}
 	}
 	for _, r := range s.Roles {
-		note(Thing{Type: TypeRole, ID: r.ID, Name: firstOf(r.Name, r.ID)})
+		addOnce(Thing{Type: TypeRole, ID: r.ID, Name: firstOf(r.Name, r.ID)})
 	}
 	for _, l := range s.Labels {
-		note(labelThing([]segmentapi.Label{l}))
+		addOnce(labelThing([]segmentapi.Label{l}))
 	}
 	for _, targets := range s.Held {
 		for _, t := range targets {
-			note(Thing{Type: TypeRole, ID: t.RoleID, Name: firstOf(t.RoleName, t.RoleID)})
+			addOnce(Thing{Type: TypeRole, ID: t.RoleID, Name: firstOf(t.RoleName, t.RoleID)})
 			if t.Type == TypeLabel {
-				note(Thing{Type: TypeLabel, ID: t.ID, Name: firstOf(LabelText(t.Labels), t.ID)})
+				addOnce(Thing{Type: TypeLabel, ID: t.ID, Name: firstOf(LabelText(t.Labels), t.ID)})
 			}
 		}
 	}

@@ -42,8 +42,8 @@ type Progress struct {
 	Read, All int
 }
 
-// recheckAfter is how long to wait before asking again for what was not found: an answer
-// may be behind.
+// recheckAfter is how long to wait before asking again for what was not found: reads may
+// lag behind writes.
 const recheckAfter = time.Second
 
 // Read reads a workspace: all lists, each user, and each group with its members. It costs
@@ -65,7 +65,7 @@ func Read(ctx context.Context, c *segmentapi.Client, opts ReadOptions) (*Snapsho
 	if err := r.readLists(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.readSubjects(ctx); err != nil {
+	if err := r.readUsersAndGroups(ctx); err != nil {
 		return nil, err
 	}
 	s := r.snapshot()
@@ -75,7 +75,7 @@ func Read(ctx context.Context, c *segmentapi.Client, opts ReadOptions) (*Snapsho
 	return s, nil
 }
 
-// A reading is what one call of Read knows.
+// A reading is the state of one call of Read.
 type reading struct {
 	c    *segmentapi.Client
 	opts ReadOptions
@@ -164,7 +164,8 @@ func (r *reading) addResources(typeID string, rows []Resource, err error) error 
 	return r.orSkip(typeID, err)
 }
 
-// orSkip notes that the plan does not include a type, if that is what an error says.
+// orSkip records a type as skipped if err says that the plan lacks it. It returns any
+// other error.
 func (r *reading) orSkip(typeID string, err error) error {
 	if !segmentapi.LacksFeature(err) {
 		return err
@@ -177,8 +178,8 @@ func (r *reading) orSkip(typeID string, err error) error {
 	return nil
 }
 
-// readSubjects reads what each user and group holds, and the members of the groups.
-func (r *reading) readSubjects(ctx context.Context) error {
+// readUsersAndGroups reads what each user and group holds, and the members of the groups.
+func (r *reading) readUsersAndGroups(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.opts.Workers)
 	r.members = make(map[string]*members, len(r.groups))
@@ -202,7 +203,7 @@ func (r *reading) readUser(ctx context.Context, user *segmentapi.User) error {
 	if len(user.Permissions) > 0 {
 		return nil
 	}
-	read, err := twice(ctx, func() (*segmentapi.User, error) { return r.c.Users.Get(ctx, user.ID) })
+	read, err := withRecheck(ctx, func() (*segmentapi.User, error) { return r.c.Users.Get(ctx, user.ID) })
 	if err == nil {
 		user.Permissions = read.Permissions
 	}
@@ -211,18 +212,18 @@ func (r *reading) readUser(ctx context.Context, user *segmentapi.User) error {
 
 func (r *reading) readGroup(ctx context.Context, group *segmentapi.Group, in *members) error {
 	var err error
-	if in.users, err = twice(ctx, func() ([]segmentapi.User, error) { return collect(r.c.Groups.AllMembers(ctx, group.ID)) }); err != nil {
+	if in.users, err = withRecheck(ctx, func() ([]segmentapi.User, error) { return collect(r.c.Groups.AllMembers(ctx, group.ID)) }); err != nil {
 		return err
 	}
 	if len(r.invites) > 0 { // Nobody can be pending in a group of a workspace without invites.
-		if in.pending, err = twice(ctx, func() ([]string, error) { return collect(r.c.Groups.AllInvites(ctx, group.ID)) }); err != nil {
+		if in.pending, err = withRecheck(ctx, func() ([]string, error) { return collect(r.c.Groups.AllInvites(ctx, group.ID)) }); err != nil {
 			return err
 		}
 	}
 	if len(group.Permissions) > 0 {
 		return nil
 	}
-	read, err := twice(ctx, func() (*segmentapi.Group, error) { return r.c.Groups.Get(ctx, group.ID) })
+	read, err := withRecheck(ctx, func() (*segmentapi.Group, error) { return r.c.Groups.Get(ctx, group.ID) })
 	if err == nil {
 		group.Permissions = read.Permissions
 	}
@@ -231,7 +232,7 @@ func (r *reading) readGroup(ctx context.Context, group *segmentapi.Group, in *me
 
 // finished counts a user or group that was read, or that has gone since it was listed.
 func (r *reading) finished(ref Ref, err error) error {
-	if err != nil && !gone(err) {
+	if err != nil && !isNotFound(err) {
 		return err
 	}
 	r.mu.Lock()
@@ -255,16 +256,16 @@ func (r *reading) finished(ref Ref, err error) error {
 // one in a hundred mean that something else is wrong.
 func TooManyGone(gone, listed int) bool { return listed > 0 && gone > 1 && gone*100 > listed }
 
-// gone reports whether Segment itself does not find something. An answer that is not
+// isNotFound reports whether Segment itself does not find something. An answer that is not
 // Segment's own proves nothing.
-func gone(err error) bool {
+func isNotFound(err error) bool {
 	return errors.Is(err, segmentapi.ErrNotFound) && segmentapi.FromSegment(err)
 }
 
-// twice asks once more, a second later, for what was not found.
-func twice[T any](ctx context.Context, ask func() (T, error)) (T, error) {
+// withRecheck asks once more, a second later, for what was not found.
+func withRecheck[T any](ctx context.Context, ask func() (T, error)) (T, error) {
 	answer, err := ask()
-	if !gone(err) {
+	if !isNotFound(err) {
 		return answer, err
 	}
 	timer := time.NewTimer(recheckAfter)

@@ -34,6 +34,9 @@ type Snapshot struct {
 	Held map[Ref][]Target
 	// Skipped are the types of resources that the workspace's plan does not include.
 	Skipped []string
+	// Unknown is how many scopes of permissions are of a kind that this package does not
+	// know, by kind. No answer includes them.
+	Unknown map[string]int
 }
 
 // A Ref refers to a person or a group of a snapshot.
@@ -43,7 +46,7 @@ type Ref struct {
 	ID   string
 }
 
-// A Person is a user of the workspace, or somebody whose invite is pending. Segment does
+// A Person is a user of the workspace, or someone with a pending invite. Segment does
 // not show what an invite gives.
 type Person struct {
 	// Type is [TypeUser] or [TypeInvite]. The id of an invite is its e-mail.
