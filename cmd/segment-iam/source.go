@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -112,8 +114,12 @@ func readLive(ctx context.Context, client *segmentapi.Client, stderr io.Writer) 
 	if len(snapshot.Skipped) > 0 {
 		_, err = fmt.Fprintf(stderr, "not read, because the workspace's plan or a feature is missing: %s\n", strings.Join(snapshot.Skipped, ", "))
 	}
-	for kind, n := range snapshot.Unknown {
-		_, printErr := fmt.Fprintf(stderr, "permissions of a kind that is not known are left out: %s, %d times\n", plain(kind), n)
+	if len(snapshot.Unknown) > 0 {
+		var kinds []string
+		for _, kind := range slices.Sorted(maps.Keys(snapshot.Unknown)) {
+			kinds = append(kinds, fmt.Sprintf("%s (%d)", plain(kind), snapshot.Unknown[kind]))
+		}
+		_, printErr := fmt.Fprintf(stderr, "permissions of kinds that are not known, which no answer includes: %s\n", strings.Join(kinds, ", "))
 		err = errors.Join(err, printErr)
 	}
 	return snapshot, err
