@@ -305,6 +305,10 @@ func hostileUsers(workspaceID string) []User {
 		}},
 		// A role that is not listed; one that is not listed and has no name.
 		{"user-unlisted-role", "Unlisted Role", "unlisted-role@example.com", append(ws.unlisted(), on("role-unlisted-nameless", ws.all(), scope(typeSpace, "bare0listed")))},
+		// One that is not listed and that is held on nothing but a source.
+		{"user-unlisted-role-on-source", "Unlisted Role on a Source", "unlisted-role-on-source@example.com", []Permission{{
+			RoleID: "role-unlisted-on-source", RoleName: "Source Steward (retired)", Resources: []Resource{scope(typeSource, "source-plain")},
+		}}},
 		// Roles on types that they are not meant for.
 		{"user-wrong-type", "Wrong Type", "wrong-type@example.com", []Permission{
 			on(roleSourceAdmin, scope(typeFunction, "ifns_plain")),

@@ -65,7 +65,7 @@ func TestWhatATestAddsIsServed(t *testing.T) {
 
 func TestNamedWorkspaces(t *testing.T) {
 	t.Parallel()
-	for name, users := range map[string]int{"empty": 0, "demo": 40, "hostile": 26, "sized:users=3,groups=2": 3} {
+	for name, users := range map[string]int{"empty": 0, "demo": 40, "hostile": 27, "sized:users=3,groups=2": 3} {
 		server := segmentapitest.NewServer(t, segmentapitest.InProcess(), segmentapitest.WithWorkspace(name))
 		page, err := server.Client.Users.List(t.Context(), segmentapi.ListOptions{})
 		if err != nil {
