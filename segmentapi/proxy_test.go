@@ -33,7 +33,8 @@ func TestBaseURL_LoopbackIsNotProxied(t *testing.T) {
 	if base := os.Getenv(proxyTestBaseURL); base != "" {
 		c, err := segmentapi.New("sgp_token", segmentapi.WithBaseURL(base), segmentapi.WithRetry(segmentapi.RetryPolicy{MaxAttempts: 1}))
 		if err != nil {
-			t.Skip(err) // Refused.
+			t.Logf("refused: %v", err)
+			return
 		}
 		defer c.CloseIdleConnections()
 		_, err = c.Workspace.Get(t.Context())
