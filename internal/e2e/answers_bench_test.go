@@ -11,10 +11,9 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 )
 
-// BenchmarkAnswers measures segment-iam on a large file, beside a program that reads the
-// same rows and does nothing else, and on a workspace itself, beside the time that its
-// requests take if as many as possible are under way.
-func BenchmarkAnswers(b *testing.B) {
+// BenchmarkAnswers_File measures segment-iam on a large file, beside a program that reads
+// the same rows and does nothing else.
+func BenchmarkAnswers_File(b *testing.B) {
 	iam, program, reader := buildAsReleased(b, "./cmd/segment-iam"), buildAsReleased(b, "./cmd/baton-segment"), buildAsReleased(b, "./internal/sdkbaseline/reader")
 	large := bench{users: 100_000}
 	ws := sim.Sized(large.size())
@@ -38,6 +37,12 @@ func BenchmarkAnswers(b *testing.B) {
 			sum.report(b)
 		})
 	}
+}
+
+// BenchmarkAnswers_Live measures segment-iam on a workspace itself, beside the time that
+// its requests take if as many as possible are under way.
+func BenchmarkAnswers_Live(b *testing.B) {
+	iam := buildAsReleased(b, "./cmd/segment-iam")
 	for name, c := range map[string]bench{
 		"users=10000/latency=20ms": {users: 10_000, latency: 20 * time.Millisecond},
 		"users=10000/limit=6000":   {users: 10_000, limit: 6000},
