@@ -41,11 +41,7 @@ THING is a name, a slug or an id, or a label such as env=prod.`,
 				}
 				types = []string{typeID}
 			}
-			snapshot, err := s.load(cmd)
-			if err != nil {
-				return err
-			}
-			match, err := find(snapshot, args[0], types)
+			snapshot, match, err := s.loadAndFind(cmd, args[0], types)
 			if err != nil {
 				return err
 			}
@@ -70,11 +66,7 @@ counts what it reaches.`,
   segment-iam what "Ann Lee" -o json`,
 		Args: exactly(1, "one person"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			snapshot, err := s.load(cmd)
-			if err != nil {
-				return err
-			}
-			match, err := find(snapshot, args[0], people)
+			snapshot, match, err := s.loadAndFind(cmd, args[0], people)
 			if err != nil {
 				return err
 			}

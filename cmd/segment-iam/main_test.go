@@ -114,7 +114,7 @@ func TestCommands_Golden(t *testing.T) {
 	}
 }
 
-// What a grant, a removal, a membership and an accepted invite change.
+// Changes by a grant, a removal, a membership and an accepted invite.
 func TestDiff_Golden(t *testing.T) {
 	t.Parallel()
 	s := simtest.Serve(t, sim.Demo())

@@ -61,6 +61,17 @@ func (s *settings) load(cmd *cobra.Command) (*access.Snapshot, error) {
 	return readLive(cmd.Context(), client, cmd.ErrOrStderr())
 }
 
+// loadAndFind returns the workspace, and the one thing of some types in it that a text
+// means.
+func (s *settings) loadAndFind(cmd *cobra.Command, text string, types []string) (*access.Snapshot, access.Match, error) {
+	snapshot, err := s.load(cmd)
+	if err != nil {
+		return nil, access.Match{}, err
+	}
+	match, err := find(snapshot, text, types)
+	return snapshot, match, err
+}
+
 // client returns a client that cannot change anything.
 func (s *settings) client() (*segmentapi.Client, error) {
 	token := strings.TrimSpace(fromEnv(s.token, "BATON_TOKEN"))

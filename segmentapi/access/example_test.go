@@ -9,7 +9,7 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi/segmentapitest"
 )
 
-// Who owns a workspace.
+// The owners of a workspace.
 func Example() {
 	server := segmentapitest.Start() // In the place of Segment.
 	defer server.Close()
@@ -32,7 +32,7 @@ func printOwners(ctx context.Context, client *segmentapi.Client) error {
 	return nil
 }
 
-// Who reaches a source, and through what.
+// The people who reach a source, and the roles through which they do.
 func ExampleSnapshot_Who() {
 	server := segmentapitest.Start() // In the place of Segment.
 	defer server.Close()
@@ -56,7 +56,7 @@ func ExampleSnapshot_Who() {
 	// Rosa Jimenez is Source Read-only on workspace Velo Northwind
 }
 
-// Who gained or lost what between two readings.
+// The access that people gained between two readings.
 func ExampleDiff() {
 	server := segmentapitest.Start()
 	defer server.Close()
