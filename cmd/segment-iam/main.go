@@ -41,8 +41,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	err := cmd.ExecuteContext(ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		return 0
+	case ctx.Err() != nil:
+		err = errors.New("stopped") // Errors that a stop leads to say nothing more.
 	}
 	_, _ = fmt.Fprintln(stderr, "segment-iam:", err)
 	var wrong usageError

@@ -49,12 +49,17 @@ type sighting struct {
 // The program's logged channel waits for a line that contains awaited.
 func start(t *testing.T, dir string, env []string, awaited string, args ...string) *process {
 	t.Helper()
+	return startProgram(t, "baton-segment", dir, env, awaited, args...)
+}
+
+func startProgram(t *testing.T, name, dir string, env []string, awaited string, args ...string) *process {
+	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &process{
-		cmd: exec.CommandContext(t.Context(), program(t, "baton-segment"), args...),
+		cmd: exec.CommandContext(t.Context(), program(t, name), args...),
 		dir: dir, ended: make(chan struct{}), closed: make(chan error, 1), output: r,
 	}
 	p.logged = p.sight(awaited, 1)

@@ -38,7 +38,7 @@ type ReadOptions struct {
 
 // Progress is how far [Read] has come.
 type Progress struct {
-	// Read is how many of the users and groups have been read, All how many there are.
+	// Read is how many users and groups have been read, All how many have been listed.
 	Read, All int
 }
 
@@ -61,11 +61,9 @@ func Read(ctx context.Context, c *segmentapi.Client, opts ReadOptions) (*Snapsho
 	if opts.Workers < 0 {
 		return nil, fmt.Errorf("access: %w: the number of workers is negative", segmentapi.ErrInvalidArgument)
 	}
-	r := reading{c: c, opts: opts, gone: map[Ref]bool{}}
-	if err := r.readLists(ctx); err != nil {
-		return nil, err
-	}
-	if err := r.readUsersAndGroups(ctx); err != nil {
+	r := reading{c: c, opts: opts, members: map[string]*members{}, gone: map[Ref]bool{}}
+	r.userListed.L = &r.mu
+	if err := r.readAll(ctx); err != nil {
 		return nil, err
 	}
 	s := r.snapshot()
@@ -82,16 +80,21 @@ type reading struct {
 
 	mu        sync.Mutex
 	workspace segmentapi.Workspace
-	users     []segmentapi.User
-	invites   []string
-	groups    []segmentapi.Group
-	members   map[string]*members // By the id of the group.
-	roles     []segmentapi.Role
-	resources []Resource
-	labels    []segmentapi.Label
-	skipped   []string
-	gone      map[Ref]bool
-	done      int
+	users     []*segmentapi.User
+	// userListed is signaled when users has another one, or its list has ended.
+	userListed          sync.Cond
+	allUsers, allGroups bool // Set when the lists have ended.
+	invites             []string
+	groups              []segmentapi.Group
+	members             map[string]*members // By the id of the group.
+	roles               []segmentapi.Role
+	resources           []Resource
+	labels              []segmentapi.Label
+	skipped             []string
+	gone                map[Ref]bool
+	// lastGone is the answer about the last of gone.
+	lastGone error
+	done     int
 }
 
 // members are the members of a group as lists have them.
@@ -100,10 +103,84 @@ type members struct {
 	pending []string
 }
 
-// readLists reads all lists of the workspace at the same time.
-func (r *reading) readLists(ctx context.Context) error {
+// readAll reads all lists at the same time, and each user as soon as its list has it.
+// Groups follow, since a group needs no request for invites if there are none.
+func (r *reading) readAll(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.opts.Workers)
+	var beforeGroups sync.WaitGroup
+	beforeGroups.Add(2)
+	g.Go(func() error {
+		defer beforeGroups.Done()
+		return into(&r.invites, r.c.Invites.All(ctx))
+	})
+	g.Go(func() error {
+		defer beforeGroups.Done()
+		groups, err := collect(r.c.Groups.All(ctx))
+		r.mu.Lock()
+		r.groups, r.allGroups = groups, true
+		r.mu.Unlock()
+		return r.orSkip(TypeGroup, err)
+	})
+	g.Go(func() error { return r.listUsers(ctx) })
+	r.readOtherLists(ctx, g)
+	for i := 0; ; i++ {
+		user := r.listedUser(i)
+		if user == nil {
+			break
+		}
+		g.Go(func() error { return r.finished(Ref{TypeUser, user.ID}, r.readUser(ctx, user)) })
+	}
+	beforeGroups.Wait()
+	for i := range r.groups {
+		in := &members{}
+		r.members[r.groups[i].ID] = in
+		g.Go(func() error {
+			return r.finished(Ref{TypeGroup, r.groups[i].ID}, r.readGroup(ctx, &r.groups[i], in))
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return r.checkGone()
+}
+
+// listUsers reads the list of users for listedUser.
+func (r *reading) listUsers(ctx context.Context) error {
+	defer func() {
+		r.mu.Lock()
+		r.allUsers = true
+		r.mu.Unlock()
+		r.userListed.Signal()
+	}()
+	for user, err := range r.c.Users.All(ctx) {
+		if err != nil {
+			return err
+		}
+		r.mu.Lock()
+		r.users = append(r.users, &user)
+		r.mu.Unlock()
+		r.userListed.Signal()
+	}
+	return nil
+}
+
+// listedUser waits until the list of users has user i, counted from 0. It returns nil if the
+// list ends before.
+func (r *reading) listedUser(i int) *segmentapi.User {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i >= len(r.users) && !r.allUsers {
+		r.userListed.Wait()
+	}
+	if i >= len(r.users) {
+		return nil
+	}
+	return r.users[i]
+}
+
+// readOtherLists reads the lists that nothing waits for.
+func (r *reading) readOtherLists(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error {
 		ws, err := r.c.Workspace.Get(ctx)
 		if err == nil {
@@ -111,14 +188,7 @@ func (r *reading) readLists(ctx context.Context) error {
 		}
 		return err
 	})
-	g.Go(func() error { return into(&r.users, r.c.Users.All(ctx)) })
-	g.Go(func() error { return into(&r.invites, r.c.Invites.All(ctx)) })
 	g.Go(func() error { return into(&r.roles, r.c.Roles.All(ctx)) })
-	g.Go(func() error {
-		groups, err := collect(r.c.Groups.All(ctx))
-		r.groups = groups
-		return r.orSkip(TypeGroup, err)
-	})
 	g.Go(func() error {
 		labels, err := r.c.Labels.List(ctx)
 		r.labels = labels
@@ -151,7 +221,6 @@ func (r *reading) readLists(ctx context.Context) error {
 			return r.addResources(TypeFunction, rows, err)
 		})
 	}
-	return g.Wait()
 }
 
 func (r *reading) addResources(typeID string, rows []Resource, err error) error {
@@ -176,26 +245,6 @@ func (r *reading) orSkip(typeID string, err error) error {
 		r.skipped = append(r.skipped, typeID)
 	}
 	return nil
-}
-
-// readUsersAndGroups reads what each user and group holds, and the members of the groups.
-func (r *reading) readUsersAndGroups(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(r.opts.Workers)
-	r.members = make(map[string]*members, len(r.groups))
-	for i := range r.groups {
-		in := &members{}
-		r.members[r.groups[i].ID] = in
-		g.Go(func() error {
-			return r.finished(Ref{TypeGroup, r.groups[i].ID}, r.readGroup(ctx, &r.groups[i], in))
-		})
-	}
-	for i := range r.users {
-		g.Go(func() error {
-			return r.finished(Ref{TypeUser, r.users[i].ID}, r.readUser(ctx, &r.users[i]))
-		})
-	}
-	return g.Wait()
 }
 
 // readUser reads what a user holds, unless the list has said so.
@@ -237,16 +286,23 @@ func (r *reading) finished(ref Ref, err error) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := len(r.users) + len(r.groups)
 	if err != nil {
-		r.gone[ref] = true
-		if n := len(r.gone); TooManyGone(n, all) {
-			return fmt.Errorf("%w: %d of %d (the last: %w)", ErrTooManyGone, n, all, err)
-		}
+		r.gone[ref], r.lastGone = true, err
 	}
 	r.done++
 	if r.opts.Progress != nil {
-		r.opts.Progress(Progress{Read: r.done, All: all})
+		r.opts.Progress(Progress{Read: r.done, All: len(r.users) + len(r.groups)})
+	}
+	return r.checkGone()
+}
+
+// checkGone returns an error if more have gone than is normal, once it is known of how many.
+func (r *reading) checkGone() error {
+	if !r.allUsers || !r.allGroups {
+		return nil
+	}
+	if gone, all := len(r.gone), len(r.users)+len(r.groups); TooManyGone(gone, all) {
+		return fmt.Errorf("%w: %d of %d (the last: %w)", ErrTooManyGone, gone, all, r.lastGone)
 	}
 	return nil
 }
