@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	readerv2 "github.com/conductorone/baton-sdk/pb/c1/reader/v2"
@@ -58,13 +59,18 @@ func Read(ctx context.Context, path string) (*access.Snapshot, error) {
 
 // readAll checks the file and reads it.
 func (r reader) readAll() (*access.Snapshot, error) {
-	if err := r.checkRun(); err != nil {
+	began, err := r.checkRun()
+	if err != nil {
 		return nil, err
 	}
-	if err := r.checkTypes(); err != nil {
+	if err = r.checkTypes(); err != nil {
 		return nil, err
 	}
-	return r.read()
+	snapshot, err := r.read()
+	if err == nil {
+		snapshot.Began = began
+	}
+	return snapshot, err
 }
 
 func unusable(path, format string, args ...any) error {
@@ -101,30 +107,30 @@ type reader struct {
 }
 
 // checkRun refuses a file whose newest run is not a full sync that has ended. The SDK
-// would serve an older run in its place.
-func (r reader) checkRun() error {
+// would serve an older run in its place. It returns when the run began.
+func (r reader) checkRun() (time.Time, error) {
 	runs, err := pages(func(token string) ([]*readerv2.SyncRun, string, error) {
 		resp, err := r.store.ListSyncs(r.ctx, readerv2.SyncsReaderServiceListSyncsRequest_builder{PageToken: token}.Build())
 		return resp.GetSyncs(), resp.GetNextPageToken(), err
 	})
 	if err != nil {
-		return fmt.Errorf("%s: reading its syncs: %w", r.path, err)
+		return time.Time{}, fmt.Errorf("%s: reading its syncs: %w", r.path, err)
 	}
 	if len(runs) == 0 {
-		return unusable(r.path, "there is no sync in it: sync again")
+		return time.Time{}, unusable(r.path, "there is no sync in it: sync again")
 	}
 	newest := slices.MaxFunc(runs, func(a, b *readerv2.SyncRun) int {
 		return a.GetStartedAt().AsTime().Compare(b.GetStartedAt().AsTime())
 	})
 	switch {
 	case newest.GetEndedAt() == nil && len(runs) > 1:
-		return unusable(r.path, "its newest sync has not ended, and the one before it may be out of date: run the sync again to resume it")
+		return time.Time{}, unusable(r.path, "its newest sync has not ended, and the one before it may be out of date: run the sync again to resume it")
 	case newest.GetEndedAt() == nil:
-		return unusable(r.path, "its sync has not ended: run it again to resume it")
+		return time.Time{}, unusable(r.path, "its sync has not ended: run it again to resume it")
 	case newest.GetSyncType() != string(connectorstore.SyncTypeFull):
-		return unusable(r.path, "its newest sync was of a part of the workspace only (%s): sync without --sync-resources into a new file", newest.GetSyncType())
+		return time.Time{}, unusable(r.path, "its newest sync was of a part of the workspace only (%s): sync without --sync-resources into a new file", newest.GetSyncType())
 	}
-	return nil
+	return newest.GetStartedAt().AsTime(), nil
 }
 
 // checkTypes refuses a file that lacks types of resources.

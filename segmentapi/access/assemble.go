@@ -13,7 +13,7 @@ import (
 // list an invite for a while after it was accepted.
 func (r *reading) snapshot() *Snapshot {
 	s := &Snapshot{
-		Workspace: r.workspace, Roles: r.roles, Labels: r.labels, Skipped: r.skipped,
+		Workspace: r.workspace, Began: r.began, Roles: r.roles, Labels: r.labels, Skipped: r.skipped,
 		Held: map[Ref][]Target{}, Unknown: map[string]int{},
 	}
 	users, invites := addresses{}, addresses{}
@@ -140,14 +140,14 @@ func listedForm(listed map[Ref]bool, t Target) string {
 // hasOwner reports whether a user or a group, with members or not, is a Workspace Owner.
 // It is true if the workspace has no such role.
 func (s *Snapshot) hasOwner() bool {
-	v := s.view()
+	x := s.Index()
 	exists := false
-	for _, name := range v.roles {
+	for _, name := range x.roles {
 		exists = exists || strings.TrimSpace(name) == OwnerRole
 	}
 	for _, held := range s.Held {
 		for _, t := range held {
-			if t.Type == TypeRole && v.isOwner(t) {
+			if t.Type == TypeRole && x.isOwner(t) {
 				return true
 			}
 		}

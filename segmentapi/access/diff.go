@@ -45,11 +45,11 @@ func (p Path) key() pathKey {
 
 // heldPaths returns all roles that people hold, and their memberships.
 func (s *Snapshot) heldPaths() []Path {
-	v := s.view()
-	paths := v.holders(func(t Target) []Path { return []Path{v.path(t)} })
-	for _, g := range v.Groups {
-		for _, ref := range v.membersOf(g) {
-			paths = append(paths, v.membership(g, ref))
+	x := s.Index()
+	paths := x.holders(func(t Target) []Path { return []Path{x.path(t)} })
+	for _, g := range x.Groups {
+		for _, ref := range x.membersOf(g) {
+			paths = append(paths, x.membership(g, ref))
 		}
 	}
 	return paths
@@ -81,6 +81,6 @@ func peopleMissingIn(s, other *Snapshot) []Person {
 			missing = append(missing, p)
 		}
 	}
-	slices.SortStableFunc(missing, func(a, b Person) int { return comparePaths(Path{Person: a}, Path{Person: b}) })
+	slices.SortStableFunc(missing, comparePeople)
 	return missing
 }

@@ -61,7 +61,7 @@ func Read(ctx context.Context, c *segmentapi.Client, opts ReadOptions) (*Snapsho
 	if opts.Workers < 0 {
 		return nil, fmt.Errorf("access: %w: the number of workers is negative", segmentapi.ErrInvalidArgument)
 	}
-	r := reading{c: c, opts: opts, members: map[string]*members{}, gone: map[Ref]bool{}}
+	r := reading{c: c, opts: opts, began: time.Now(), members: map[string]*members{}, gone: map[Ref]bool{}}
 	r.userListed.L = &r.mu
 	if err := r.readAll(ctx); err != nil {
 		return nil, err
@@ -75,8 +75,9 @@ func Read(ctx context.Context, c *segmentapi.Client, opts ReadOptions) (*Snapsho
 
 // A reading is the state of one call of Read.
 type reading struct {
-	c    *segmentapi.Client
-	opts ReadOptions
+	c     *segmentapi.Client
+	opts  ReadOptions
+	began time.Time
 
 	mu        sync.Mutex
 	workspace segmentapi.Workspace

@@ -1,6 +1,8 @@
 package access
 
 import (
+	"time"
+
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
@@ -20,8 +22,10 @@ const (
 // two forms has the id of its list here.
 type Snapshot struct {
 	Workspace segmentapi.Workspace
-	People    []Person
-	Groups    []Group
+	// Began is when the reading of the workspace began. Later changes may be missing.
+	Began  time.Time
+	People []Person
+	Groups []Group
 	// Roles are those that Segment lists. A role that is held and not listed is known
 	// from the [Target] that names it.
 	Roles []segmentapi.Role
