@@ -1,0 +1,245 @@
+package page
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/wording"
+	"github.com/baton-segment/baton-segment/segmentapi/access"
+)
+
+// A list is a page of one table over all workspaces.
+type list struct {
+	name, title, lead string
+	// noun is what is counted, and count how many there are in each workspace.
+	noun  string
+	count []int
+	table *table
+	// review is set if the list is one that a review starts from.
+	review bool
+}
+
+func (l *list) total() int {
+	n := 0
+	for _, c := range l.count {
+		n += c
+	}
+	return n
+}
+
+// Names of lists that other pages refer to.
+const (
+	listOwners = "owners"
+	// listEvery precedes the type of the resources that everybody in the list reaches.
+	listEvery = "every-"
+	// These pages are no lists, but have addresses like those.
+	listOverview = ""
+	listChanges  = "changes"
+	listSearch   = "search"
+)
+
+// makeLists returns all lists, in the order in which pages name them.
+func (s *Site) makeLists(overviews []access.Overview) []*list {
+	var lists []*list
+	add := func(l *list) *list { lists = append(lists, l); return l }
+	ofPaths := func(name, title, lead string, paths func(access.Overview) []access.Path) *list {
+		l := add(&list{name: name, title: title, lead: lead, noun: "person", table: s.pathTable(title)})
+		for i, w := range s.workspaces {
+			found := paths(overviews[i])
+			l.count = append(l.count, countPeople(found))
+			s.addPaths(l.table, w, found)
+		}
+		return l
+	}
+	ofPeople := func(name, title, lead string, people func(access.Overview) []access.Person) *list {
+		l := add(&list{name: name, title: title, lead: lead, noun: "person", table: s.newTable(title, "Name", "E-mail", "Type")})
+		for i, w := range s.workspaces {
+			found := people(overviews[i])
+			l.count = append(l.count, len(found))
+			s.addRows(l.table, w, len(found), func(i int) row {
+				p := found[i]
+				c := w.personCell(p)
+				c.Note = ""
+				return row{c, plainCell(p.Email), plainCell(p.Type)}
+			})
+		}
+		return l
+	}
+	ofThings := func(name, title, lead, noun string, things func(int) []access.Thing) *list {
+		l := add(&list{name: name, title: title, lead: lead, noun: noun, table: s.newTable(title, "Name", "Type", "Id")})
+		for i, w := range s.workspaces {
+			found := things(i)
+			l.count = append(l.count, len(found))
+			s.addRows(l.table, w, len(found), func(i int) row {
+				t := found[i]
+				return row{{Text: t.Name, To: w.address(t.Type, t.ID)}, plainCell(t.Type), plainCell(t.ID)}
+			})
+		}
+		return l
+	}
+	reviewed := func(l *list) { l.review = true }
+	reviewed(ofPaths(listOwners, "Workspace owners", "They reach everything, see personal data and decide who else does.",
+		func(o access.Overview) []access.Path { return o.Owners }))
+	reviewed(ofPaths("pii", "People who see personal data", "Through the role PII Access, or as workspace owners. Others see it masked.",
+		func(o access.Overview) []access.Path { return o.PII }))
+	reviewed(ofPaths("everything", "Roles on everything", "Roles on the whole workspace: each reaches all sources, spaces, functions or warehouses, and those that will be made.",
+		func(o access.Overview) []access.Path { return o.Everything }))
+	reviewed(ofPeople("invites", "Pending invites", "Segment does not show how old an invite is.",
+		func(o access.Overview) []access.Person { return o.Invites }))
+	reviewed(ofPeople("ungrouped", "People without a group", "Users and invites that are in no group: their roles are their own.",
+		func(o access.Overview) []access.Person { return o.Ungrouped }))
+	reviewed(ofThings("empty-groups", "Groups without members", "Nobody has the roles of these groups, until somebody is added.", "group",
+		func(i int) []access.Thing { return overviews[i].EmptyGroups }))
+	reviewed(ofThings("unheld-roles", "Roles that nobody holds", "", "role",
+		func(i int) []access.Thing { return overviews[i].UnheldRoles }))
+	reviewed(ofThings("label-sets", "Labels that roles are held on", "A role on labels reaches what carries all of them, now and later.", "label set",
+		func(i int) []access.Thing { return overviews[i].LabelSets }))
+	reviewed(ofThings("unlisted", "Resources that Segment does not list", "Permissions name them, and no list has them: they may have been deleted.", "resource",
+		func(i int) []access.Thing { return overviews[i].Unlisted }))
+	byName := ofPaths("by-name", "Rows that rest on the name of a role", "Segment does not say which resources a role is for, so its name decides.",
+		func(o access.Overview) []access.Path { return o.ByName })
+	byName.review, byName.noun = true, "row"
+	for i := range byName.count {
+		byName.count[i] = len(overviews[i].ByName)
+	}
+	for _, typeID := range wording.Reachable {
+		ofPaths(listEvery+typeID, "People who reach every "+typeID, "Through roles on the whole workspace.", func(o access.Overview) []access.Path {
+			return slices.DeleteFunc(slices.Clone(o.Everything), func(p access.Path) bool { return p.Reaches[typeID] == 0 })
+		})
+	}
+	return append(lists, s.catalogs()...)
+}
+
+// catalogs returns the lists of all that there is.
+func (s *Site) catalogs() []*list {
+	var lists []*list
+	for _, kind := range []struct {
+		name, title, noun string
+		types             []string
+	}{
+		{"people", "All people", "person", []string{access.TypeUser, access.TypeInvite}},
+		{"groups", "All groups", "group", []string{access.TypeGroup}},
+		{"roles", "All roles", "role", []string{access.TypeRole}},
+		{"sources", "All sources", "source", []string{access.TypeSource}},
+		{"spaces", "All spaces", "space", []string{access.TypeSpace}},
+		{"functions", "All functions", "function", []string{access.TypeFunction}},
+		{"warehouses", "All warehouses", "warehouse", []string{access.TypeWarehouse}},
+		{"labels", "All labels", "label", []string{access.TypeLabel}},
+	} {
+		l := &list{name: kind.name, title: kind.title, noun: kind.noun, table: s.newTable(kind.title, "Name", "E-mail or slug", "Id")}
+		for _, w := range s.workspaces {
+			things := w.Things(kind.types...)
+			l.count = append(l.count, len(things))
+			s.addRows(l.table, w, len(things), func(i int) row {
+				m := things[i]
+				c := cell{Text: m.Name, To: w.address(m.Type, m.ID)}
+				if m.Unlisted {
+					c.Note = "not in Segment's list"
+				}
+				return row{c, plainCell(firstOf(m.Email, m.Slug)), plainCell(m.ID)}
+			})
+		}
+		lists = append(lists, l)
+	}
+	return lists
+}
+
+// newTable returns a table, with a column for the workspace if there are several.
+func (s *Site) newTable(caption string, columns ...string) *table {
+	if s.several() {
+		columns = append([]string{"Workspace"}, columns...)
+	}
+	return &table{Caption: caption, Columns: columns, None: "None."}
+}
+
+// addRows adds rows about a workspace.
+func (s *Site) addRows(t *table, w *workspace, n int, at func(i int) row) {
+	if s.several() {
+		t.add(n, func(i int) row { return append(row{w.nameCell()}, at(i)...) })
+		return
+	}
+	t.add(n, at)
+}
+
+// pathTable returns a table of paths.
+func (s *Site) pathTable(caption string) *table {
+	t := s.newTable(caption, "Person", "Role", "Held on", "Through group", "When")
+	t.None = "Nobody."
+	return t
+}
+
+func (s *Site) addPaths(t *table, w *workspace, paths []access.Path) {
+	s.addRows(t, w, len(paths), func(i int) row {
+		p := paths[i]
+		return row{w.personCell(p.Person), w.roleCell(p), w.thingCell(p.HeldOn), w.groupCell(p), plainCell(string(p.When))}
+	})
+	t.addNotes(paths)
+}
+
+// addNotes adds what the marks of paths mean.
+func (t *table) addNotes(paths []access.Path) {
+	add := func(note string, is func(access.Path) bool) {
+		if slices.ContainsFunc(paths, is) && !slices.Contains(t.Notes, note) {
+			t.Notes = append(t.Notes, note)
+		}
+	}
+	add(wording.ByNameNote, func(p access.Path) bool { return p.ByName })
+	add(wording.IfLabeledNote, func(p access.Path) bool { return p.When == access.IfLabeled })
+}
+
+func countPeople(paths []access.Path) int {
+	people := map[access.Ref]bool{}
+	for _, p := range paths {
+		people[p.Person.Ref()] = true
+	}
+	return len(people)
+}
+
+// list returns a list by its name.
+func (s *Site) list(name string) (*list, bool) {
+	for _, l := range s.lists {
+		if l.name == name {
+			return l, true
+		}
+	}
+	return nil, false
+}
+
+func (l *list) document() document {
+	return document{Address: address{list: l.name}, Title: l.title, Lead: l.lead, Sections: []section{{Table: l.table}}}
+}
+
+// firstOwners is how many owners the overview shows.
+const firstOwners = 10
+
+// overview returns the first page: the figures, each a link to its list, and the owners.
+func (s *Site) overview() document {
+	d := document{Title: "Who reaches what, and through what"}
+	for _, w := range s.workspaces {
+		d.Facts = append(d.Facts, fact{Name: "Workspace", Value: []cell{plainCell(w.asOf())}})
+	}
+	var catalogs []*list
+	for _, l := range s.lists {
+		if !l.review {
+			catalogs = append(catalogs, l)
+			continue
+		}
+		c := card{Count: l.total(), Label: l.title, Note: l.lead, To: address{list: l.name}}
+		if s.several() {
+			for i, w := range s.workspaces {
+				c.Each = append(c.Each, fmt.Sprintf("%s: %d", w.WorkspaceThing().Name, l.count[i]))
+			}
+		}
+		d.Cards = append(d.Cards, c)
+	}
+	if owners, ok := s.list(listOwners); ok {
+		d.Sections = append(d.Sections, section{Title: owners.title, Lead: "And through what they are.", Table: owners.table.first(firstOwners)})
+	}
+	all := &table{Caption: "All lists", Columns: []string{"List", "Number"}}
+	all.add(len(catalogs), func(i int) row {
+		return row{{Text: catalogs[i].title, To: address{list: catalogs[i].name}}, plainCell(strconv.Itoa(catalogs[i].total()))}
+	})
+	d.Sections = append(d.Sections, section{Title: "All lists", Table: all})
+	return d
+}

@@ -1,0 +1,351 @@
+package page
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/wording"
+	"github.com/baton-segment/baton-segment/segmentapi"
+	"github.com/baton-segment/baton-segment/segmentapi/access"
+)
+
+// thing returns the page of a person, group, role, label or resource, or false if the
+// workspace has none.
+func (s *Site) thing(w *workspace, ref access.Ref, whole bool) (document, bool) {
+	d := document{Address: w.address(ref.Type, ref.ID), Kind: ref.Type}
+	if s.several() {
+		d.Facts = append(d.Facts, fact{"Workspace", []cell{w.nameCell()}})
+	}
+	known := false
+	switch ref.Type {
+	case access.TypeUser, access.TypeInvite:
+		known = s.person(&d, w, ref)
+	case access.TypeGroup:
+		known = s.group(&d, w, ref.ID)
+	case access.TypeRole, access.TypeLabel:
+		known = s.roleOrLabel(&d, w, ref)
+	case access.TypeSource, access.TypeSpace, access.TypeFunction, access.TypeWarehouse:
+		known = s.resource(&d, w, ref, whole)
+	}
+	return d, known
+}
+
+func (s *Site) person(d *document, w *workspace, ref access.Ref) bool {
+	p, paths := w.What(ref)
+	if p.ID == "" {
+		return false
+	}
+	d.Title = firstOf(p.Name, p.Email, p.ID)
+	d.Facts = append(d.Facts, fact{"E-mail", []cell{plainCell(firstOf(p.Email, "none"))}}, fact{"Id", []cell{plainCell(p.ID)}})
+	groups := fact{Name: "Groups"}
+	for _, g := range w.GroupsOf(ref) {
+		groups.Value = append(groups.Value, cell{Text: firstOf(g.Name, g.ID), To: w.address(access.TypeGroup, g.ID)})
+	}
+	d.Facts = append(d.Facts, groups.orNone())
+	if others := s.sameEmail(w, p); len(others) > 0 {
+		d.Facts = append(d.Facts, fact{"The same e-mail in", others})
+	}
+	if p.Type == access.TypeInvite {
+		d.Lead = "Invited, and not joined yet. Segment does not show what an invite gives, only which groups it leads into."
+	}
+	t := &table{Caption: "Paths from " + d.Title, Columns: []string{"Role", "Held on", "Through group", "When", "Reaches"}, None: "Nothing."}
+	w.addReach(t, paths, func(p access.Path) row { return row{w.groupCell(p), plainCell(string(p.When))} })
+	d.Sections = append(d.Sections,
+		section{Title: "What this person reaches", Picture: w.picture("What "+d.Title+" reaches", paths), Table: t})
+	return true
+}
+
+// addReach adds rows of paths with what each reaches. Cells of the caller stand between
+// these.
+func (w *workspace) addReach(t *table, paths []access.Path, between func(access.Path) row) {
+	t.add(len(paths), func(i int) row {
+		p := paths[i]
+		return slices.Concat(row{w.roleCell(p), w.thingCell(p.HeldOn)}, between(p), row{plainCell(wording.Reaches(p))})
+	})
+	t.addNotes(paths)
+}
+
+func (f fact) orNone() fact {
+	if len(f.Value) == 0 {
+		f.Value = []cell{plainCell("none")}
+	}
+	return f
+}
+
+// sameEmail returns the people of other workspaces who have the e-mail of a person.
+func (s *Site) sameEmail(w *workspace, p access.Person) []cell {
+	var others []cell
+	for _, other := range s.workspaces {
+		if other == w || p.Email == "" {
+			continue
+		}
+		for _, q := range other.People {
+			if segmentapi.FoldEmail(q.Email) == segmentapi.FoldEmail(p.Email) {
+				others = append(others, cell{Text: other.WorkspaceThing().Name, To: other.address(q.Type, q.ID)})
+			}
+		}
+	}
+	return others
+}
+
+func (s *Site) group(d *document, w *workspace, id string) bool {
+	i := slices.IndexFunc(w.Groups, func(g access.Group) bool { return g.ID == id })
+	if i < 0 {
+		return false
+	}
+	d.Title = firstOf(w.Groups[i].Name, id)
+	d.Facts = append(d.Facts, fact{"Id", []cell{plainCell(id)}})
+	members := w.Who(access.Thing{Type: access.TypeGroup, ID: id})
+	in := &table{Caption: "Members of " + d.Title, Columns: []string{"Person", "When"}, None: "Nobody."}
+	in.add(len(members), func(i int) row {
+		return row{w.personCell(members[i].Person), plainCell(string(members[i].When))}
+	})
+	held := w.GroupHolds(id)
+	reach := &table{Caption: "Roles of " + d.Title, Columns: []string{"Role", "Held on", "When", "Reaches"}, None: "Nothing."}
+	w.addReach(reach, held, func(p access.Path) row { return row{plainCell(string(p.When))} })
+	var through []access.Path
+	for _, m := range members {
+		for _, p := range held {
+			p.Person = m.Person
+			if m.When == access.WhenAccepted && p.When == access.Now {
+				p.When = access.WhenAccepted
+			}
+			through = append(through, p)
+		}
+	}
+	if len(through) == 0 {
+		through = members
+	}
+	d.Sections = append(d.Sections,
+		section{Title: "What its members reach", Picture: w.picture("Members and roles of "+d.Title, through), Table: reach},
+		section{Title: "Members", Table: in})
+	return true
+}
+
+// roleOrLabel is the page of a role or of a set of labels: who holds it, or a role on it.
+func (s *Site) roleOrLabel(d *document, w *workspace, ref access.Ref) bool {
+	match := w.Find(ref.ID, ref.Type)
+	if len(match) != 1 || match[0].ID != ref.ID {
+		return false
+	}
+	d.Title = match[0].Name
+	d.Facts = append(d.Facts, fact{"Id", []cell{plainCell(ref.ID)}})
+	if i := slices.IndexFunc(w.Roles, func(r segmentapi.Role) bool { return r.ID == ref.ID }); ref.Type == access.TypeRole && i >= 0 {
+		d.Lead = w.Roles[i].Description
+	}
+	title := "Who holds it"
+	if ref.Type == access.TypeLabel {
+		title = "Who holds a role on it"
+	}
+	paths := w.Who(match[0].Thing)
+	d.Sections = append(d.Sections, section{Title: title, Picture: w.picture(title+": "+d.Title, paths), Table: w.peopleTable(title, paths)})
+	return true
+}
+
+// peopleTable returns a table of paths of this workspace.
+func (w *workspace) peopleTable(caption string, paths []access.Path) *table {
+	single := Site{}
+	t := single.pathTable(caption)
+	single.addPaths(t, w, paths)
+	return t
+}
+
+// resource is the page of a source, space, function or warehouse. It lists the people who
+// reach it, or, if it is not to be whole, the ways, and names the list of those who reach
+// all of its type.
+func (s *Site) resource(d *document, w *workspace, ref access.Ref, whole bool) bool {
+	r, known := w.Resource(ref.Type, ref.ID)
+	if !known {
+		return false
+	}
+	d.Title = firstOf(r.Name, r.Slug, r.ID)
+	d.Facts = append(d.Facts, fact{"Id", []cell{plainCell(r.ID)}})
+	if r.Slug != "" {
+		d.Facts = append(d.Facts, fact{"Slug", []cell{plainCell(r.Slug)}})
+	}
+	if r.Type == access.TypeSource {
+		d.Facts = append(d.Facts, w.labelFact(r))
+	}
+	if r.Unlisted {
+		d.Lead = "Segment does not list it: it may have been deleted, or the workspace's plan does not show it."
+	}
+	paths := w.Who(access.Thing{Type: r.Type, ID: r.ID})
+	all, narrow := split(paths)
+	every := fact{"Through roles on everything", []cell{{Text: people(all), To: address{list: listEvery + r.Type}}}}
+	d.Facts = append(d.Facts, every, fact{"Through other roles", []cell{plainCell(people(narrow))}})
+	shown := section{Title: "Who reaches it", Picture: w.picture("Who reaches "+r.Type+" "+d.Title, paths)}
+	if whole {
+		shown.Table = w.peopleTable(shown.Title, paths)
+	} else {
+		shown.Table = w.wayTable("Ways to "+d.Title, narrow)
+	}
+	d.Sections = append(d.Sections, shown)
+	return true
+}
+
+func (w *workspace) labelFact(r access.Resource) fact {
+	f := fact{Name: "Labels"}
+	for _, l := range r.Labels {
+		set := []segmentapi.Label{l}
+		f.Value = append(f.Value, cell{Text: access.LabelText(set), To: w.address(access.TypeLabel, access.LabelID(set))})
+	}
+	return f.orNone()
+}
+
+// split separates paths through roles on the whole workspace from the others.
+func split(paths []access.Path) (all, narrow []access.Path) {
+	for _, p := range paths {
+		if p.HeldOn.Type == access.TypeWorkspace {
+			all = append(all, p)
+		} else {
+			narrow = append(narrow, p)
+		}
+	}
+	return all, narrow
+}
+
+func people(paths []access.Path) string { return wording.Count(countPeople(paths), "person") }
+
+// mostNames is how many people a way names. The page of its role or group has the others.
+const mostNames = 10
+
+// wayTable returns a table of the ways that people share: a role on something, through a
+// group or not.
+func (w *workspace) wayTable(caption string, paths []access.Path) *table {
+	type way struct {
+		role, heldOn, group, when string
+	}
+	var order []way
+	byWay := map[way][]access.Path{}
+	for _, p := range paths {
+		k := way{role: p.Role.ID, heldOn: p.HeldOn.Type + " " + p.HeldOn.ID, when: string(p.When)}
+		if p.Group != nil {
+			k.group = p.Group.ID
+		}
+		if byWay[k] == nil {
+			order = append(order, k)
+		}
+		byWay[k] = append(byWay[k], p)
+	}
+	t := &table{Caption: caption, Columns: []string{"People", "Role", "Held on", "Through group", "When"}, None: "Nobody through a role on it or on its labels."}
+	t.add(len(order), func(i int) row {
+		same := byWay[order[i]]
+		who := cell{}
+		for j, p := range same[:min(len(same), mostNames)] {
+			one := w.personCell(p.Person)
+			one.Note = ""
+			if j == 0 {
+				who = one
+			} else {
+				who.More = append(who.More, one)
+			}
+		}
+		if more := len(same) - mostNames; more > 0 {
+			who.More = append(who.More, cell{Text: "and " + strconv.Itoa(more) + " more", To: w.address(access.TypeRole, same[0].Role.ID)})
+		}
+		return row{who, w.roleCell(same[0]), w.thingCell(same[0].HeldOn), w.groupCell(same[0]), plainCell(string(same[0].When))}
+	})
+	t.addNotes(paths)
+	return t
+}
+
+func (w *workspace) picture(title string, paths []access.Path) *picture {
+	if len(paths) == 0 {
+		return nil
+	}
+	return &picture{title: title, paths: paths, of: w}
+}
+
+// changes returns the page about what has changed since the earlier snapshots.
+func (s *Site) changes() (document, bool) {
+	d := document{Address: address{list: listChanges}, Title: "Changes"}
+	gained, lost := s.pathTable("Gained"), s.pathTable("Lost")
+	came, went := s.newTable("Came", "Name", "E-mail", "Type"), s.newTable("Went", "Name", "E-mail", "Type")
+	any := false
+	for _, w := range s.workspaces {
+		if w.changes == nil {
+			continue
+		}
+		any = true
+		d.Facts = append(d.Facts, fact{w.WorkspaceThing().Name, []cell{plainCell(fmt.Sprintf("from %s, read on %s, to %s", w.source.BeforeFrom, when(w.source.Before.Began), w.source.From))}})
+		s.addPaths(gained, w, w.changes.Gained)
+		s.addPaths(lost, w, w.changes.Lost)
+		for _, moved := range []struct {
+			to     *table
+			people []access.Person
+		}{{came, w.changes.People.Came}, {went, w.changes.People.Went}} {
+			s.addRows(moved.to, w, len(moved.people), func(i int) row {
+				p := moved.people[i]
+				return row{plainCell(firstOf(p.Name, p.Email, p.ID)), plainCell(p.Email), plainCell(p.Type)}
+			})
+		}
+	}
+	gained.None, lost.None = "Nothing.", "Nothing."
+	d.Sections = []section{
+		{Title: "Gained", Lead: "Roles that people hold now and did not, and groups that they are in now.", Table: gained},
+		{Title: "Lost", Table: lost},
+		{Title: "People who came", Table: came},
+		{Title: "People who went", Table: went},
+	}
+	return d, any
+}
+
+// A searchable is a thing with the texts by which it is found, in lower case.
+type searchable struct {
+	access.Match
+	texts []string
+}
+
+// allTypes are the types of things that have a page.
+func allTypes() []string {
+	return append([]string{access.TypeUser, access.TypeInvite, access.TypeGroup, access.TypeRole, access.TypeLabel}, wording.Reachable...)
+}
+
+func searchables(s *access.Snapshot) []searchable {
+	var all []searchable
+	for _, m := range s.Things(allTypes()...) {
+		one := searchable{Match: m}
+		for _, text := range []string{m.Name, m.Email, m.Slug, m.ID} {
+			if text != "" {
+				one.texts = append(one.texts, strings.ToLower(text))
+			}
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// mostFound is how many things a search shows.
+const mostFound = 200
+
+// search returns the page of the things whose name, e-mail, slug or id contains a text,
+// the exact ones first.
+func (s *Site) search(text string) document {
+	text = strings.ToLower(strings.TrimSpace(text))
+	d := document{Address: address{list: listSearch}, Title: "Search", Lead: "By a part of the name, e-mail, slug or id."}
+	if text == "" {
+		return d
+	}
+	t := s.newTable("Found", "Name", "Type", "E-mail or slug", "Id")
+	t.None = "Nothing is called so."
+	for _, w := range s.workspaces {
+		var exact, others []searchable
+		for _, one := range w.things {
+			switch {
+			case slices.Contains(one.texts, text):
+				exact = append(exact, one)
+			case slices.ContainsFunc(one.texts, func(t string) bool { return strings.Contains(t, text) }):
+				others = append(others, one)
+			}
+		}
+		found := append(exact, others...)
+		s.addRows(t, w, len(found), func(i int) row {
+			m := found[i]
+			return row{{Text: m.Name, To: w.address(m.Type, m.ID)}, plainCell(m.Type), plainCell(firstOf(m.Email, m.Slug)), plainCell(m.ID)}
+		})
+	}
+	d.Sections = []section{{Title: fmt.Sprintf("%d found", t.len()), Table: t.first(mostFound)}}
+	return d
+}
