@@ -8,6 +8,7 @@ import (
 
 	"github.com/agnivade/levenshtein"
 
+	"github.com/baton-segment/baton-segment/segmentapi"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
@@ -18,21 +19,95 @@ type notFoundError struct{ text string }
 // Error implements error.
 func (e notFoundError) Error() string { return e.text }
 
-// find returns the one thing of some types that a text means. Else its error lists the
-// candidates or, if there are none, what the text may have meant.
-func find(s *access.Snapshot, text string, types []string) (access.Match, error) {
-	found := s.Find(text, types...)
-	if len(found) == 1 {
-		return found[0], nil
+// find returns the one thing of some types that a text means, in each workspace that has
+// it. Its error lists the candidates if there are several, or near misses if no workspace
+// has any.
+func find(snapshots []*access.Snapshot, text string, types []string) ([]place, error) {
+	places := newPlaces(snapshots)
+	var candidates []candidate
+	ambiguous := false
+	for i := range places {
+		p := &places[i]
+		matches := p.Find(text, types...)
+		for _, m := range matches {
+			candidates = append(candidates, candidate{m, p.name})
+		}
+		if len(matches) > 0 {
+			p.match = &matches[0]
+			ambiguous = ambiguous || len(matches) > 1 || !same(candidates[0].Match, matches[0])
+		}
+	}
+	switch {
+	case ambiguous:
+		return nil, ambiguousError(text, candidates, len(places) > 1)
+	case len(candidates) > 0:
+		types = typesLike(candidates[0].Type, types)
+	}
+	var missing []string
+	for i := range places {
+		if p := &places[i]; p.match == nil {
+			p.missing = missingText(*p, text, types)
+			missing = append(missing, p.missing)
+		}
+	}
+	if len(candidates) == 0 {
+		return nil, notFoundError{strings.Join(missing, "\n")}
+	}
+	return places, nil
+}
+
+// same reports whether two workspaces mean the same by a text: the same person, or things
+// of one type. A person may be a user of one workspace and invited to the other.
+func same(a, b access.Match) bool {
+	if isPerson(a.Type) && isPerson(b.Type) {
+		return a.ID == b.ID || a.Email != "" && segmentapi.FoldEmail(a.Email) == segmentapi.FoldEmail(b.Email)
+	}
+	return a.Type == b.Type
+}
+
+func isPerson(typeID string) bool { return slices.Contains(people, typeID) }
+
+// typesLike returns the types that a text may mean in another workspace, if it means one
+// of a type in the first.
+func typesLike(typeID string, types []string) []string {
+	if isPerson(typeID) {
+		return types
+	}
+	return []string{typeID}
+}
+
+// A candidate is a thing that a text may mean.
+type candidate struct {
+	access.Match
+	workspace string
+}
+
+// ambiguousError lists all that a text may mean, with the workspaces if there are several.
+func ambiguousError(text string, candidates []candidate, several bool) error {
+	use := "the id"
+	switch first := candidates[0]; {
+	case several && isPerson(first.Type):
+		use = "the e-mail or the id"
+	case several && slices.ContainsFunc(candidates, func(c candidate) bool { return c.Type != first.Type }):
+		use = "--type or the id"
 	}
 	var b strings.Builder
-	if len(found) > 1 {
-		fmt.Fprintf(&b, "%q may be any of these, so use the id:", text)
-		describe(&b, found)
-		return access.Match{}, notFoundError{b.String()}
+	fmt.Fprintf(&b, "%q may be any of these, so use %s:", text, use)
+	for _, c := range candidates {
+		describe(&b, c.Match)
+		if several {
+			fmt.Fprintf(&b, "  in workspace %s", c.workspace)
+		}
 	}
-	all := s.Things(types...)
-	fmt.Fprintf(&b, "workspace %s has no %s %q", plain(s.WorkspaceThing().Name), strings.Join(types, ", "), text)
+	return notFoundError{b.String()}
+}
+
+// missingText says that a workspace has nothing of some types that a text means, and what
+// the text may have meant.
+func missingText(p place, text string, types []string) string {
+	all := p.Things(types...)
+	var b strings.Builder
+	fmt.Fprintf(&b, "workspace %s has no %s %q", p.name, strings.Join(types, ", "), text)
 	var none []string
 	for _, typeID := range types {
 		if !slices.ContainsFunc(all, func(m access.Match) bool { return m.Type == typeID }) {
@@ -44,15 +119,15 @@ func find(s *access.Snapshot, text string, types []string) (access.Match, error)
 	}
 	if near := nearest(text, all); len(near) > 0 {
 		b.WriteString("; did you mean:")
-		describe(&b, near)
+		for _, m := range near {
+			describe(&b, m)
+		}
 	}
-	return access.Match{}, notFoundError{b.String()}
+	return b.String()
 }
 
-func describe(b *strings.Builder, matches []access.Match) {
-	for _, m := range matches {
-		fmt.Fprintf(b, "\n  %-9s  %s  %s", m.Type, plain(m.ID), plain(strings.TrimSpace(m.Name+"  "+m.Email)))
-	}
+func describe(b *strings.Builder, m access.Match) {
+	fmt.Fprintf(b, "\n  %-9s  %s  %s", m.Type, plain(m.ID), plain(strings.TrimSpace(m.Name+"  "+m.Email)))
 }
 
 // maxSuggestions is how many near misses are worth showing.

@@ -96,7 +96,6 @@ segment-iam goes by their names; rows that rest on that are marked with a star.`
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	s.addOutput(root)
 	root.AddCommand(newWho(&s), newWhat(&s), newOwners(&s), newDiff(&s))
 	return root
 }
