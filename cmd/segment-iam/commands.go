@@ -26,11 +26,13 @@ func newWho(s *settings) *cobra.Command {
 		Long: `who says who reaches a source, space, function or warehouse; who holds a role,
 at any scope; who holds a role on a label; who is in a group.
 
-THING is a name, a slug or an id, or a label such as env=prod.`,
+THING is a name, a slug or an id, or a label such as env=prod. With several files it is
+looked up in each, and the answer names the workspaces that do not have it.`,
 		Example: `  segment-iam who ios
   segment-iam who env=prod
   segment-iam who --type group "Data team"
   segment-iam who "Workspace Owner" -o csv
+  segment-iam who "PII Access" -f shop.c1z -f app.c1z
   BATON_TOKEN=... segment-iam who ios --live`,
 		Args: exactly(1, "one thing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -61,8 +63,9 @@ func newWhat(s *settings) *cobra.Command {
 		Short: "Says what a user or a pending invite reaches",
 		Long: `what says what a user or a pending invite reaches, and through what.
 
-PERSON is an e-mail, a name or an id. A role on the whole workspace is one row that
-counts what it reaches.`,
+PERSON is an e-mail, a name or an id. With several files, the person is the one who has
+the same e-mail in each. A role on the whole workspace is one row that counts what it
+reaches.`,
 		Example: `  segment-iam what ann@example.com
   segment-iam what "Ann Lee" -o json`,
 		Args: exactly(1, "one person"),

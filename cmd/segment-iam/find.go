@@ -24,24 +24,18 @@ func (e notFoundError) Error() string { return e.text }
 // has any.
 func find(snapshots []*access.Snapshot, text string, types []string) ([]place, error) {
 	places := newPlaces(snapshots)
-	var candidates []candidate
-	ambiguous := false
-	for i := range places {
-		p := &places[i]
-		matches := p.Find(text, types...)
-		for _, m := range matches {
-			candidates = append(candidates, candidate{m, p.name})
-		}
-		if len(matches) > 0 {
-			p.match = &matches[0]
-			ambiguous = ambiguous || len(matches) > 1 || !same(candidates[0].Match, matches[0])
-		}
+	candidates := lookUp(places, func(p place) []access.Match { return p.Find(text, types...) })
+	if len(candidates) > 0 && isPerson(candidates[0].Type) {
+		// The same person may have another name or id in another workspace.
+		candidates = append(candidates, lookUp(places, func(p place) []access.Match {
+			return slices.DeleteFunc(p.Things(types...), func(m access.Match) bool { return !same(candidates[0].Match, m) })
+		})...)
 	}
-	switch {
-	case ambiguous:
+	if isAmbiguous(candidates) {
 		return nil, ambiguousError(text, candidates, len(places) > 1)
-	case len(candidates) > 0:
-		types = typesLike(candidates[0].Type, types)
+	}
+	if len(candidates) > 0 {
+		text, types = elsewhere(candidates[0].Match, text, types)
 	}
 	var missing []string
 	for i := range places {
@@ -56,8 +50,47 @@ func find(snapshots []*access.Snapshot, text string, types []string) ([]place, e
 	return places, nil
 }
 
-// same reports whether two workspaces mean the same by a text: the same person, or things
-// of one type. A person may be a user of one workspace and invited to the other.
+// A candidate is a thing that a text may mean in a place.
+type candidate struct {
+	access.Match
+	place place
+}
+
+// lookUp sets the match of each place that has none yet to the first of its matches, and
+// returns all of these.
+func lookUp(places []place, matches func(place) []access.Match) []candidate {
+	var candidates []candidate
+	for i := range places {
+		p := &places[i]
+		if p.match != nil {
+			continue
+		}
+		found := matches(*p)
+		for _, m := range found {
+			candidates = append(candidates, candidate{m, *p})
+		}
+		if len(found) > 0 {
+			p.match = &found[0]
+		}
+	}
+	return candidates
+}
+
+// isAmbiguous reports whether a workspace has more than one candidate, or those of two
+// workspaces are not the same.
+func isAmbiguous(candidates []candidate) bool {
+	seen := map[string]bool{}
+	for _, c := range candidates {
+		if id := c.place.Workspace.ID; seen[id] || !same(candidates[0].Match, c.Match) {
+			return true
+		}
+		seen[c.place.Workspace.ID] = true
+	}
+	return false
+}
+
+// same reports whether matches in two workspaces are the same person, or things of one
+// type. A person may be a user of one workspace and invited to the other.
 func same(a, b access.Match) bool {
 	if isPerson(a.Type) && isPerson(b.Type) {
 		return a.ID == b.ID || a.Email != "" && segmentapi.FoldEmail(a.Email) == segmentapi.FoldEmail(b.Email)
@@ -67,19 +100,15 @@ func same(a, b access.Match) bool {
 
 func isPerson(typeID string) bool { return slices.Contains(people, typeID) }
 
-// typesLike returns the types that a text may mean in another workspace, if it means one
-// of a type in the first.
-func typesLike(typeID string, types []string) []string {
-	if isPerson(typeID) {
-		return types
+// elsewhere returns the text and the types of what a workspace lacks if another has a match.
+func elsewhere(m access.Match, text string, types []string) (string, []string) {
+	switch {
+	case !isPerson(m.Type):
+		return text, []string{m.Type}
+	case m.Email != "":
+		return m.Email, types
 	}
-	return []string{typeID}
-}
-
-// A candidate is a thing that a text may mean.
-type candidate struct {
-	access.Match
-	workspace string
+	return text, types
 }
 
 // ambiguousError lists all that a text may mean, with the workspaces if there are several.
@@ -96,7 +125,7 @@ func ambiguousError(text string, candidates []candidate, several bool) error {
 	for _, c := range candidates {
 		describe(&b, c.Match)
 		if several {
-			fmt.Fprintf(&b, "  in workspace %s", c.workspace)
+			fmt.Fprintf(&b, "  in workspace %s", c.place.name)
 		}
 	}
 	return notFoundError{b.String()}

@@ -76,8 +76,10 @@ func newCommand() *cobra.Command {
 		Short: "Says who reaches what in a Twilio Segment workspace, and through what",
 		Long: `segment-iam says who reaches what in a Twilio Segment workspace, and through what.
 
-It reads a file that baton-segment has synced (-f, sync.c1z unless given), or the
-workspace itself (--live). It changes nothing.
+It reads a file that baton-segment has synced (-f FILE, sync.c1z unless given), or the
+workspace itself (--live). It changes nothing. If -f is repeated, with a file of another
+workspace each time, there is one answer over all of them, and each row says which
+workspace it is about.
 
 Segment does not say which roles are for sources, functions, spaces or warehouses.
 segment-iam goes by their names; rows that rest on that are marked with a star.`,

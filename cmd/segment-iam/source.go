@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/baton-segment/baton-segment/connector/syncfile"
 	"github.com/baton-segment/baton-segment/segmentapi"
@@ -78,32 +77,22 @@ func (s *settings) loadAndFind(cmd *cobra.Command, text string, types []string) 
 	return find(snapshots, text, types)
 }
 
-// parallelFiles is how many files are read at a time. Each is unpacked in the temporary
-// folder while it is read.
-const parallelFiles = 2
-
 // readFiles reads files of different workspaces, and returns these sorted by name.
 func readFiles(ctx context.Context, files []string) ([]*access.Snapshot, error) {
-	snapshots := make([]*access.Snapshot, len(files))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(parallelFiles)
-	for i, file := range files {
-		g.Go(func() (err error) {
-			snapshots[i], err = syncfile.Read(ctx, file)
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
+	snapshots := make([]*access.Snapshot, 0, len(files))
 	fileOf := make(map[string]string, len(files))
-	for i, snapshot := range snapshots {
+	for _, file := range files {
+		snapshot, err := syncfile.Read(ctx, file)
+		if err != nil {
+			return nil, err
+		}
 		id := snapshot.Workspace.ID
 		if other, ok := fileOf[id]; ok {
 			return nil, usagef("%s and %s are both of workspace %s: give one of them, or compare them with segment-iam diff",
-				other, files[i], named(snapshot.WorkspaceThing()))
+				other, file, named(snapshot.WorkspaceThing()))
 		}
-		fileOf[id] = files[i]
+		fileOf[id] = file
+		snapshots = append(snapshots, snapshot)
 	}
 	slices.SortFunc(snapshots, func(a, b *access.Snapshot) int {
 		x, y := a.WorkspaceThing(), b.WorkspaceThing()
