@@ -19,7 +19,7 @@ VERSION ?= $(patsubst v%,%,$(shell git describe --tags --always --dirty --abbrev
 RELEASE  = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags="-s -w -X main.version=$(VERSION)"
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-slow fuzz soak bench lint demo screenshot generate
+.PHONY: help build test test-slow test-browser fuzz soak bench lint demo screenshot generate
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -34,9 +34,8 @@ build: ## put baton-segment, segment-iam, the simulator and the baton CLI into b
 demo: build ## read a simulated workspace and show who reaches what in it
 	@$(GO) run ./internal/cmd/demo -bin $(BIN)
 
-screenshot: build ## retake the picture of the explorer for the README, with Chromium
-	@mkdir -p .github
-	@$(GO) run ./internal/cmd/demo -bin $(BIN) -screenshot .github/explorer.png
+screenshot: demo ## retake the picture for the README, with Chromium and Node.js
+	cd internal/browser && npm ci --no-progress && node pictures.mjs ../../.github overview-wide
 
 # Results are not taken from the cache: some tests run programs that they build, and Go does not see those sources.
 define gotest
@@ -71,6 +70,9 @@ test-programs:
 test-slow: ## run what takes minutes: properties with many more cases, and simulated hours in full
 	$(gotest) -timeout=60m -v -run='AnHour|KeepToTheModel|UnderFaults' ./segmentapi -slow -rapid.checks=1000
 	$(gotest) -timeout=60m -v -run='AnyWorkspace|AnyFaults' ./internal/e2e -rapid.checks=400
+
+test-browser: demo ## test the pages of segment-iam with Chromium and Node.js (18 or later)
+	cd internal/browser && npm ci --no-progress && node --test
 
 soak: ## sync and provision under random faults for SOAK (10m), and show that nothing grows
 	$(gotest) -timeout=0 -v -run='^TestSoak$$' ./internal/e2e -soak=$(SOAK)

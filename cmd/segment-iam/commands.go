@@ -26,11 +26,13 @@ func newWho(s *settings) *cobra.Command {
 		Long: `who says who reaches a source, space, function or warehouse; who holds a role,
 at any scope; who holds a role on a label; who is in a group.
 
-THING is a name, a slug or an id, or a label such as env=prod.`,
+THING is a name, a slug or an id, or a label such as env=prod. With several files it is
+looked up in each, and the answer names the workspaces that do not have it.`,
 		Example: `  segment-iam who ios
   segment-iam who env=prod
   segment-iam who --type group "Data team"
   segment-iam who "Workspace Owner" -o csv
+  segment-iam who "PII Access" -f shop.c1z -f app.c1z
   BATON_TOKEN=... segment-iam who ios --live`,
 		Args: exactly(1, "one thing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,16 +43,17 @@ THING is a name, a slug or an id, or a label such as env=prod.`,
 				}
 				types = []string{typeID}
 			}
-			snapshot, match, err := s.loadAndFind(cmd, args[0], types)
+			places, err := s.loadAndFind(cmd, args[0], types)
 			if err != nil {
 				return err
 			}
-			return s.writer(cmd).who(match, snapshot.Who(match.Thing))
+			return s.writer(cmd).who(newAnswer(places, func(p place) []access.Path { return p.Who(p.match.Thing) }))
 		},
 	}
 	cmd.Flags().StringVar(&typeID, "type", "", "what THING is, if its name is ambiguous: "+strings.Join(thingTypes, ", "))
 	_ = cmd.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(thingTypes, cobra.ShellCompDirectiveNoFileComp))
 	s.addSource(cmd)
+	s.addOutput(cmd)
 	return cmd
 }
 
@@ -60,21 +63,25 @@ func newWhat(s *settings) *cobra.Command {
 		Short: "Says what a user or a pending invite reaches",
 		Long: `what says what a user or a pending invite reaches, and through what.
 
-PERSON is an e-mail, a name or an id. A role on the whole workspace is one row that
-counts what it reaches.`,
+PERSON is an e-mail, a name or an id. With several files, the person is the one who has
+the same e-mail in each. A role on the whole workspace is one row that counts what it
+reaches.`,
 		Example: `  segment-iam what ann@example.com
   segment-iam what "Ann Lee" -o json`,
 		Args: exactly(1, "one person"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			snapshot, match, err := s.loadAndFind(cmd, args[0], people)
+			places, err := s.loadAndFind(cmd, args[0], people)
 			if err != nil {
 				return err
 			}
-			person, paths := snapshot.What(access.Ref{Type: match.Type, ID: match.ID})
-			return s.writer(cmd).what(person, paths)
+			return s.writer(cmd).what(newAnswer(places, func(p place) []access.Path {
+				_, paths := p.What(p.person().Ref())
+				return paths
+			}))
 		},
 	}
 	s.addSource(cmd)
+	s.addOutput(cmd)
 	return cmd
 }
 
@@ -84,19 +91,20 @@ func newOwners(s *settings) *cobra.Command {
 		Short: "Says who owns the workspace, and through what",
 		Args:  exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			snapshot, err := s.load(cmd)
+			snapshots, err := s.load(cmd)
 			if err != nil {
 				return err
 			}
-			return s.writer(cmd).owners(snapshot.WorkspaceThing(), snapshot.Owners())
+			return s.writer(cmd).owners(newAnswer(workspaces(snapshots), func(p place) []access.Path { return p.Owners() }))
 		},
 	}
 	s.addSource(cmd)
+	s.addOutput(cmd)
 	return cmd
 }
 
 func newDiff(s *settings) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:     "diff OLD NEW",
 		Short:   "Says who gained or lost what between two files",
 		Example: `  segment-iam diff monday.c1z friday.c1z`,
@@ -117,4 +125,6 @@ func newDiff(s *settings) *cobra.Command {
 			return s.writer(cmd).diff(access.Diff(before, after))
 		},
 	}
+	s.addOutput(cmd)
+	return cmd
 }

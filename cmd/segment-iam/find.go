@@ -8,6 +8,7 @@ import (
 
 	"github.com/agnivade/levenshtein"
 
+	"github.com/baton-segment/baton-segment/segmentapi"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
@@ -18,21 +19,124 @@ type notFoundError struct{ text string }
 // Error implements error.
 func (e notFoundError) Error() string { return e.text }
 
-// find returns the one thing of some types that a text means. Else its error lists the
-// candidates or, if there are none, what the text may have meant.
-func find(s *access.Snapshot, text string, types []string) (access.Match, error) {
-	found := s.Find(text, types...)
-	if len(found) == 1 {
-		return found[0], nil
+// find returns the one thing of some types that a text means, in each workspace that has
+// it. Its error lists the candidates if there are several, or near misses if no workspace
+// has any.
+func find(snapshots []*access.Snapshot, text string, types []string) ([]place, error) {
+	places := newPlaces(snapshots)
+	candidates := lookUp(places, func(p place) []access.Match { return p.Find(text, types...) })
+	if len(candidates) > 0 && isPerson(candidates[0].Type) {
+		// The same person may have another name or id in another workspace.
+		candidates = append(candidates, lookUp(places, func(p place) []access.Match {
+			return slices.DeleteFunc(p.Things(types...), func(m access.Match) bool { return !same(candidates[0].Match, m) })
+		})...)
+	}
+	if isAmbiguous(candidates) {
+		return nil, ambiguousError(text, candidates, len(places) > 1)
+	}
+	if len(candidates) > 0 {
+		text, types = elsewhere(candidates[0].Match, text, types)
+	}
+	var missing []string
+	for i := range places {
+		if p := &places[i]; p.match == nil {
+			p.missing = missingText(*p, text, types)
+			missing = append(missing, p.missing)
+		}
+	}
+	if len(candidates) == 0 {
+		return nil, notFoundError{strings.Join(missing, "\n")}
+	}
+	return places, nil
+}
+
+// A candidate is a thing that a text may mean in a place.
+type candidate struct {
+	access.Match
+	place place
+}
+
+// lookUp sets the match of each place that has none yet to the first of its matches, and
+// returns all of these.
+func lookUp(places []place, matches func(place) []access.Match) []candidate {
+	var candidates []candidate
+	for i := range places {
+		p := &places[i]
+		if p.match != nil {
+			continue
+		}
+		found := matches(*p)
+		for _, m := range found {
+			candidates = append(candidates, candidate{m, *p})
+		}
+		if len(found) > 0 {
+			p.match = &found[0]
+		}
+	}
+	return candidates
+}
+
+// isAmbiguous reports whether a workspace has more than one candidate, or those of two
+// workspaces are not the same.
+func isAmbiguous(candidates []candidate) bool {
+	seen := map[string]bool{}
+	for _, c := range candidates {
+		if id := c.place.Workspace.ID; seen[id] || !same(candidates[0].Match, c.Match) {
+			return true
+		}
+		seen[c.place.Workspace.ID] = true
+	}
+	return false
+}
+
+// same reports whether matches in two workspaces are the same person, or things of one
+// type. A person may be a user of one workspace and invited to the other.
+func same(a, b access.Match) bool {
+	if isPerson(a.Type) && isPerson(b.Type) {
+		return a.ID == b.ID || a.Email != "" && segmentapi.FoldEmail(a.Email) == segmentapi.FoldEmail(b.Email)
+	}
+	return a.Type == b.Type
+}
+
+func isPerson(typeID string) bool { return slices.Contains(people, typeID) }
+
+// elsewhere returns the text and the types of what a workspace lacks if another has a match.
+func elsewhere(m access.Match, text string, types []string) (string, []string) {
+	switch {
+	case !isPerson(m.Type):
+		return text, []string{m.Type}
+	case m.Email != "":
+		return m.Email, types
+	}
+	return text, types
+}
+
+// ambiguousError lists all that a text may mean, with the workspaces if there are several.
+func ambiguousError(text string, candidates []candidate, several bool) error {
+	use := "the id"
+	switch first := candidates[0]; {
+	case several && isPerson(first.Type):
+		use = "the e-mail or the id"
+	case several && slices.ContainsFunc(candidates, func(c candidate) bool { return c.Type != first.Type }):
+		use = "--type or the id"
 	}
 	var b strings.Builder
-	if len(found) > 1 {
-		fmt.Fprintf(&b, "%q may be any of these, so use the id:", text)
-		describe(&b, found)
-		return access.Match{}, notFoundError{b.String()}
+	fmt.Fprintf(&b, "%q may be any of these, so use %s:", text, use)
+	for _, c := range candidates {
+		describe(&b, c.Match)
+		if several {
+			fmt.Fprintf(&b, "  in workspace %s", c.place.name)
+		}
 	}
-	all := s.Things(types...)
-	fmt.Fprintf(&b, "workspace %s has no %s %q", plain(s.WorkspaceThing().Name), strings.Join(types, ", "), text)
+	return notFoundError{b.String()}
+}
+
+// missingText says that a workspace has nothing of some types that a text means, and what
+// the text may have meant.
+func missingText(p place, text string, types []string) string {
+	all := p.Things(types...)
+	var b strings.Builder
+	fmt.Fprintf(&b, "workspace %s has no %s %q", p.name, strings.Join(types, ", "), text)
 	var none []string
 	for _, typeID := range types {
 		if !slices.ContainsFunc(all, func(m access.Match) bool { return m.Type == typeID }) {
@@ -44,15 +148,15 @@ func find(s *access.Snapshot, text string, types []string) (access.Match, error)
 	}
 	if near := nearest(text, all); len(near) > 0 {
 		b.WriteString("; did you mean:")
-		describe(&b, near)
+		for _, m := range near {
+			describe(&b, m)
+		}
 	}
-	return access.Match{}, notFoundError{b.String()}
+	return b.String()
 }
 
-func describe(b *strings.Builder, matches []access.Match) {
-	for _, m := range matches {
-		fmt.Fprintf(b, "\n  %-9s  %s  %s", m.Type, plain(m.ID), plain(strings.TrimSpace(m.Name+"  "+m.Email)))
-	}
+func describe(b *strings.Builder, m access.Match) {
+	fmt.Fprintf(b, "\n  %-9s  %s  %s", m.Type, plain(m.ID), plain(strings.TrimSpace(m.Name+"  "+m.Email)))
 }
 
 // maxSuggestions is how many near misses are worth showing.

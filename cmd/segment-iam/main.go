@@ -76,8 +76,10 @@ func newCommand() *cobra.Command {
 		Short: "Says who reaches what in a Twilio Segment workspace, and through what",
 		Long: `segment-iam says who reaches what in a Twilio Segment workspace, and through what.
 
-It reads a file that baton-segment has synced (-f, sync.c1z unless given), or the
-workspace itself (--live). It changes nothing.
+It reads a file that baton-segment has synced (-f FILE, sync.c1z unless given), or the
+workspace itself (--live). It changes nothing. If -f is repeated, with a file of another
+workspace each time, there is one answer over all of them, and each row says which
+workspace it is about.
 
 Segment does not say which roles are for sources, functions, spaces or warehouses.
 segment-iam goes by their names; rows that rest on that are marked with a star.`,
@@ -85,7 +87,9 @@ segment-iam goes by their names; rows that rest on that are marked with a star.`
   segment-iam who "Source Admin"         who holds the role, at any scope
   segment-iam what ann@example.com       what a person reaches
   segment-iam owners                     who owns the workspace
-  segment-iam diff monday.c1z friday.c1z who gained or lost what`,
+  segment-iam diff monday.c1z friday.c1z who gained or lost what
+  segment-iam serve                      all of it, in a browser
+  segment-iam report -o access.html      all of it, as one file`,
 		Version: version, SilenceErrors: true, SilenceUsage: true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -96,8 +100,7 @@ segment-iam goes by their names; rows that rest on that are marked with a star.`
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	s.addOutput(root)
-	root.AddCommand(newWho(&s), newWhat(&s), newOwners(&s), newDiff(&s))
+	root.AddCommand(newWho(&s), newWhat(&s), newOwners(&s), newDiff(&s), newReport(&s), newServe(&s))
 	return root
 }
 

@@ -271,9 +271,10 @@ type (
 		Group  *jsonThing
 		When   *string
 		ByName bool `json:"by_name"`
-		// These are in the answers of what.
-		Resource *jsonThing
-		Reaches  map[string]int
+		// The resource is in the answers of what, and in those over several workspaces.
+		Resource  *jsonThing
+		Reaches   map[string]int
+		Workspace *jsonThing
 	}
 	jsonWho struct {
 		Resource *jsonThing
@@ -318,8 +319,12 @@ func TestJSON_Contract(t *testing.T) {
 		}
 		for _, p := range paths {
 			checkComplete(t, file, p.Person, p.Role, p.HeldOn, p.When, p.Person.Type, p.Person.ID, p.Person.Email, p.Person.Name, p.Role.ID, p.Role.Name, p.HeldOn.Type, p.HeldOn.ID, p.HeldOn.Name)
-			if (p.Resource != nil) != strings.HasPrefix(name, "what") {
-				t.Errorf("%s: the resource of a path is %v", file, p.Resource)
+			several := filepath.Base(filepath.Dir(file)) == "several"
+			if (p.Resource != nil) != (several || strings.HasPrefix(name, "what")) || (p.Workspace != nil) != several {
+				t.Errorf("%s: the resource of a path is %v, its workspace %v", file, p.Resource, p.Workspace)
+			}
+			if several {
+				checkComplete(t, file, p.Workspace.Type, p.Workspace.ID, p.Workspace.Name, p.Resource.Type, p.Resource.ID, p.Resource.Name)
 			}
 			if !slices.Contains([]string{"now", "accepted", "if labeled"}, *p.When) {
 				t.Errorf("%s: when is %q", file, *p.When)

@@ -36,84 +36,96 @@ func (s *settings) checkFormat() error {
 
 // A writer prints answers in one format.
 type writer struct {
-	out    io.Writer
-	format string
+	out, errOut io.Writer
+	format      string
 }
 
 func (s *settings) writer(cmd *cobra.Command) writer {
-	return writer{out: cmd.OutOrStdout(), format: s.output}
+	return writer{out: cmd.OutOrStdout(), errOut: cmd.ErrOrStderr(), format: s.output}
 }
 
-// An answer about a thing, as JSON.
+// An answer about a thing, as JSON. Over several workspaces, the resource is that of the
+// first one that has it.
 type thingAnswer struct {
 	Resource access.Thing  `json:"resource"`
 	Paths    []access.Path `json:"paths"`
 }
 
-// An answer about a person, as JSON.
+// An answer about a person, as JSON. Over several workspaces, the person is as in the
+// first one.
 type personAnswer struct {
 	Person access.Person `json:"person"`
 	Paths  []access.Path `json:"paths"`
 }
 
-func (w writer) who(match access.Match, paths []access.Path) error {
-	title := fmt.Sprintf("Who reaches %s %s", match.Type, named(match.Thing))
+func (w writer) who(a answer) error {
+	match := a.first().match
+	title := fmt.Sprintf("Who reaches %s %s", match.Type, a.thing())
 	switch match.Type {
 	case access.TypeRole:
-		title = "Who holds role " + named(match.Thing)
+		title = "Who holds role " + a.thing()
 	case access.TypeLabel:
 		title = "Who holds a role on label " + plain(match.Name)
 	case access.TypeGroup:
-		title = "Who is in group " + named(match.Thing)
+		title = "Who is in group " + a.thing()
 	}
-	if match.Unlisted {
+	if match.Unlisted && !a.several() {
 		title += ", which Segment does not list any more"
 	}
-	return w.about(match.Thing, paths, title)
+	return w.about(a, title)
 }
 
-func (w writer) owners(workspace access.Thing, paths []access.Path) error {
-	return w.about(workspace, paths, "Who owns workspace "+named(workspace))
+func (w writer) owners(a answer) error {
+	if a.several() {
+		return w.about(a, fmt.Sprintf("Who owns %d workspaces", len(a.places)))
+	}
+	return w.about(a, "Who owns workspace "+a.thing())
 }
 
-func (w writer) about(thing access.Thing, paths []access.Path, title string) error {
-	switch w.format {
-	case formatJSON:
-		return w.json(thingAnswer{thing, paths})
-	case formatCSV:
-		rows := make([][]string, len(paths))
-		for i, p := range paths {
-			rows[i] = csvRow(p, thing)
+func (w writer) about(a answer, title string) error {
+	if w.format != formatTable {
+		return w.program(a, thingAnswer{a.first().match.Thing, a.paths})
+	}
+	t := a.sheet(title, "Person", "Role", "Held on", "Through group", "When")
+	for _, p := range a.paths {
+		t.add(a.cells(p, personText(p.Person), roleText(p), heldText(p.HeldOn), groupText(p), string(p.When))...)
+	}
+	const none = "nobody"
+	return w.print(t, a.paths, append([]string{a.count(none)}, a.notes(none)...))
+}
+
+func (w writer) what(a answer) error {
+	person := a.first().person()
+	if w.format != formatTable {
+		return w.program(a, personAnswer{person, a.paths})
+	}
+	t := a.sheet("What "+personText(person)+" reaches", "Role", "Held on", "Through group", "When", "Reaches")
+	for _, p := range a.paths {
+		t.add(a.cells(p, roleText(p), heldText(p.HeldOn), groupText(p), string(p.When), reachText(p))...)
+	}
+	const none = "nothing"
+	footer := a.notes(none)
+	if len(a.paths) == 0 {
+		footer = slices.Insert(footer, 0, none)
+	}
+	return w.print(t, a.paths, footer)
+}
+
+// program prints an answer for programs. Workspaces that lack what the command asks about
+// are named beside it.
+func (w writer) program(a answer, asJSON any) error {
+	for _, p := range a.places {
+		if p.missing == "" {
+			continue
 		}
-		return w.csv(csvColumns, rows)
-	}
-	t := newSheet(title, "Person", "Role", "Held on", "Through group", "When")
-	for _, p := range paths {
-		t.add(personText(p.Person), roleText(p), heldText(p.HeldOn), groupText(p), string(p.When))
-	}
-	return w.print(t, paths, count(paths, "nobody"))
-}
-
-func (w writer) what(person access.Person, paths []access.Path) error {
-	switch w.format {
-	case formatJSON:
-		return w.json(personAnswer{person, paths})
-	case formatCSV:
-		rows := make([][]string, len(paths))
-		for i, p := range paths {
-			rows[i] = csvRow(p, *p.Resource)
+		if _, err := fmt.Fprintln(w.errOut, p.missing); err != nil {
+			return err
 		}
-		return w.csv(csvColumns, rows)
 	}
-	t := newSheet("What "+personText(person)+" reaches", "Role", "Held on", "Through group", "When", "Reaches")
-	for _, p := range paths {
-		t.add(roleText(p), heldText(p.HeldOn), groupText(p), string(p.When), reachText(p))
+	if w.format == formatJSON {
+		return w.json(asJSON)
 	}
-	footer := ""
-	if len(paths) == 0 {
-		footer = "nothing"
-	}
-	return w.print(t, paths, footer)
+	return w.csv(a.csv())
 }
 
 func (w writer) diff(c access.Changes) error {
@@ -143,7 +155,7 @@ func (w writer) diff(c access.Changes) error {
 	if len(rows)+len(footer) == 0 {
 		footer = append(footer, "nothing")
 	}
-	return w.print(t, nil, strings.Join(footer, "\n"))
+	return w.print(t, nil, footer)
 }
 
 func (w writer) json(answer any) error {
@@ -153,8 +165,12 @@ func (w writer) json(answer any) error {
 	return e.Encode(answer)
 }
 
-// csvColumns are the columns of CSV. They are part of the interface.
-var csvColumns = []string{"person", "email", "type", "role", "held on", "held on type", "through group", "when", "resource", "resource type"}
+// csvColumns are the columns of CSV. If the answer is over several workspaces, csvWorkspace
+// comes before. They are part of the interface.
+var (
+	csvWorkspace = []string{"workspace", "workspace id"}
+	csvColumns   = []string{"person", "email", "type", "role", "held on", "held on type", "through group", "when", "resource", "resource type"}
+)
 
 func csvRow(p access.Path, resource access.Thing) []string {
 	return []string{
@@ -271,11 +287,8 @@ func (s *sheet) fit(width int) []table.ColumnConfig {
 	return configs
 }
 
-func (w writer) print(t *sheet, paths []access.Path, footer string) error {
-	lines := []string{t.draw(w.out)}
-	if footer != "" {
-		lines = append(lines, footer)
-	}
+func (w writer) print(t *sheet, paths []access.Path, footer []string) error {
+	lines := append([]string{t.draw(w.out)}, footer...)
 	if slices.ContainsFunc(paths, func(p access.Path) bool { return p.ByName }) {
 		lines = append(lines, "* by the name of the role: Segment does not say what it is for")
 	}
@@ -284,21 +297,6 @@ func (w writer) print(t *sheet, paths []access.Path, footer string) error {
 	}
 	_, err := fmt.Fprintln(w.out, strings.Join(lines, "\n"))
 	return err
-}
-
-// count returns how many people there are in paths.
-func count(paths []access.Path, none string) string {
-	people := map[access.Ref]bool{}
-	for _, p := range paths {
-		people[p.Person.Ref()] = true
-	}
-	switch len(people) {
-	case 0:
-		return none
-	case 1:
-		return "1 person"
-	}
-	return strconv.Itoa(len(people)) + " people"
 }
 
 // plain replaces control characters, and those that change the direction of writing: both

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,8 @@ import (
 
 // settings are the flags of the command line.
 type settings struct {
-	file    string
+	files   []string
+	since   []string
 	live    bool
 	token   string
 	region  string
@@ -28,17 +30,17 @@ type settings struct {
 	output  string
 }
 
-// addOutput adds the flags that all commands have.
-func (s *settings) addOutput(root *cobra.Command) {
-	root.PersistentFlags().StringVarP(&s.output, "output", "o", formatTable, "table, csv or json")
-	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
-	root.PersistentPreRunE = func(*cobra.Command, []string) error { return s.checkFormat() }
+// addOutput adds the flag that says in which format an answer is printed.
+func (s *settings) addOutput(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&s.output, "output", "o", formatTable, "table, csv or json")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
+	cmd.PreRunE = func(*cobra.Command, []string) error { return s.checkFormat() }
 }
 
 // addSource adds the flags that say where the data comes from.
 func (s *settings) addSource(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVarP(&s.file, "file", "f", "sync.c1z", "file that baton-segment has synced")
+	f.StringArrayVarP(&s.files, "file", "f", []string{"sync.c1z"}, "`FILE` that baton-segment has synced (may be repeated)")
 	f.BoolVar(&s.live, "live", false, "read the workspace itself instead of a file")
 	f.StringVar(&s.token, "token", "", "Segment Public API token, for --live; better BATON_TOKEN, since others see the command line")
 	f.StringVar(&s.region, "region", "", "us or eu, for --live (BATON_REGION; default us)")
@@ -46,30 +48,65 @@ func (s *settings) addSource(cmd *cobra.Command) {
 	_ = f.MarkHidden("base-url")
 }
 
-// load returns the workspace that a command is about.
-func (s *settings) load(cmd *cobra.Command) (*access.Snapshot, error) {
+// load returns the workspaces that a command is about, sorted by name. There is at least
+// one.
+func (s *settings) load(cmd *cobra.Command) ([]*access.Snapshot, error) {
+	snapshots, _, err := s.loadWithFiles(cmd)
+	return snapshots, err
+}
+
+// loadWithFiles is load that also returns the file of each workspace, by the workspace's id.
+func (s *settings) loadWithFiles(cmd *cobra.Command) ([]*access.Snapshot, map[string]string, error) {
 	if s.live && cmd.Flags().Changed("file") {
-		return nil, usagef("--live reads the workspace itself, so leave out --file")
+		return nil, nil, usagef("--live reads the workspace itself, so leave out --file")
 	}
 	if !s.live {
-		return syncfile.Read(cmd.Context(), s.file)
+		return readFiles(cmd.Context(), s.files)
 	}
 	client, err := s.client()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return readLive(cmd.Context(), client, cmd.ErrOrStderr())
+	snapshot, err := readLive(cmd.Context(), client, cmd.ErrOrStderr())
+	if err != nil {
+		return nil, nil, err
+	}
+	return []*access.Snapshot{snapshot}, nil, nil
 }
 
-// loadAndFind returns the workspace, and the one thing of some types in it that a text
-// means.
-func (s *settings) loadAndFind(cmd *cobra.Command, text string, types []string) (*access.Snapshot, access.Match, error) {
-	snapshot, err := s.load(cmd)
+// loadAndFind returns the workspaces, and the thing of some types that a text means in
+// each.
+func (s *settings) loadAndFind(cmd *cobra.Command, text string, types []string) ([]place, error) {
+	snapshots, err := s.load(cmd)
 	if err != nil {
-		return nil, access.Match{}, err
+		return nil, err
 	}
-	match, err := find(snapshot, text, types)
-	return snapshot, match, err
+	return find(snapshots, text, types)
+}
+
+// readFiles reads files of different workspaces. It returns these sorted by name, and the
+// file of each by the id of the workspace.
+func readFiles(ctx context.Context, files []string) ([]*access.Snapshot, map[string]string, error) {
+	snapshots := make([]*access.Snapshot, 0, len(files))
+	fileOf := make(map[string]string, len(files))
+	for _, file := range files {
+		snapshot, err := syncfile.Read(ctx, file)
+		if err != nil {
+			return nil, nil, err
+		}
+		id := snapshot.Workspace.ID
+		if other, ok := fileOf[id]; ok {
+			return nil, nil, usagef("%s and %s are both of workspace %s: give one of them, or compare them with segment-iam diff",
+				other, file, named(snapshot.WorkspaceThing()))
+		}
+		fileOf[id] = file
+		snapshots = append(snapshots, snapshot)
+	}
+	slices.SortFunc(snapshots, func(a, b *access.Snapshot) int {
+		x, y := a.WorkspaceThing(), b.WorkspaceThing()
+		return cmp.Or(strings.Compare(x.Name, y.Name), strings.Compare(x.ID, y.ID))
+	})
+	return snapshots, fileOf, nil
 }
 
 // client returns a client that cannot change anything.

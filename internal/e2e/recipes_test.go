@@ -123,6 +123,7 @@ func TestRecipes(t *testing.T) {
 			}
 			ask(t, blocks[0], pending, emails...)
 		}},
+		"Several workspaces, one answer":    {1, checkWorkspaces},
 		"What has changed since last week?": {1, checkHistory},
 		"A spreadsheet, please":             {2, checkSheets},
 		"Try it without Segment":            {2, checkSimulator},
@@ -160,6 +161,22 @@ func checkFirstSync(t *testing.T, commands string) {
 	s := serve(t, ws)
 	dir, _ := runScript(t, []string{"BATON_BASE_URL=" + s.URL}, commands, map[string]string{"<token>": s.Token()})
 	compare(t, expected(ws, builtTypes()), readFile(t, filepath.Join(dir, "sync.c1z")).contents(t))
+}
+
+// checkWorkspaces asks about two workspaces that share a person, in another spelling, and
+// a role.
+func checkWorkspaces(t *testing.T, blocks []string) {
+	other := sim.Hostile()
+	other.Users[1].Email = strings.ToUpper(sim.Demo().Users[0].Email)
+	dir := scriptFolder(t)
+	runScriptIn(t, dir, plain(serve(t, other)), strings.ReplaceAll(firstSync, "sync.c1z", "other.c1z"), nil)
+	values := map[string]string{"<e-mail>": sim.Demo().Users[0].Email, "<role>": "Workspace Owner"}
+	out := runScriptIn(t, dir, plain(serve(t, sim.Demo())), firstSync+blocks[0], values).stdout
+	for _, want := range []string{"What Ada Lindqvist <", "Who holds role Workspace Owner", "workspace,workspace id,person,", "\n " + other.Name + " ", "\n Velo Northwind "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the output lacks %q:\n%s", want, out)
+		}
+	}
 }
 
 // checkHistory compares two syncs, between which one user was granted a role and

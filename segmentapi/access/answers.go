@@ -30,6 +30,10 @@ var memberRole = RoleRef{ID: "member", Name: "Member"}
 // in a group that holds it, on something that is or includes what is reached. To take
 // the access away, every path must be cut: at HeldOn, or at Group.
 type Path struct {
+	// Workspace is the workspace that the path is in, where an answer combines the paths
+	// of several. It is nil in the answers of one [Snapshot].
+	Workspace *Thing `json:"workspace,omitempty"`
+
 	Person Person  `json:"person"`
 	Role   RoleRef `json:"role"`
 	// HeldOn is the workspace, a set of labels, or a single resource. For a membership
@@ -39,7 +43,8 @@ type Path struct {
 	Group *Thing `json:"group,omitempty"`
 	When  When   `json:"when"`
 	// Resource is what is reached, in answers of [Snapshot.What]: the workspace or a set
-	// of labels stands for all that it includes.
+	// of labels stands for all that it includes. Answers over several workspaces may set
+	// it in other paths as well, because the same thing has another id in each.
 	Resource *Thing `json:"resource,omitempty"`
 	// Reaches is how many resources of each type Resource includes. It is empty for a
 	// role that is not about resources, such as an administrator of tracking plans.
@@ -85,8 +90,11 @@ func sortedPaths(paths []Path) []Path {
 	return paths
 }
 
+// comparePaths compares as sortedPaths sorts. Paths of several workspaces are sorted by
+// workspace first.
 func comparePaths(a, b Path) int {
 	return cmp.Or(
+		compareThings(a.Workspace, b.Workspace),
 		comparePeople(a.Person, b.Person),
 		strings.Compare(a.Role.Name, b.Role.Name), strings.Compare(a.Role.ID, b.Role.ID),
 		compareThings(&a.HeldOn, &b.HeldOn), compareThings(a.Group, b.Group),

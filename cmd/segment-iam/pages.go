@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/page"
+	"github.com/baton-segment/baton-segment/connector/syncfile"
+	"github.com/baton-segment/baton-segment/segmentapi/access"
+)
+
+func newReport(s *settings) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "report -o FILE.html",
+		Short: "Writes a page about the whole workspace, for a review",
+		Long: `report writes one HTML file about the whole workspace: owners, people who see personal
+data, roles on everything, pending invites, and each person, group, role, resource and
+label. It needs nothing else, can be sent and printed, and holds personal data.`,
+		Example: `  segment-iam report -o access.html
+  segment-iam report -o access.html -f friday.c1z --since monday.c1z`,
+		Args: exactly(0, "no argument"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ext := strings.ToLower(filepath.Ext(output)); ext != ".html" && ext != ".htm" {
+				return usagef("report needs the file to write, such as -o access.html")
+			}
+			site, err := s.site(cmd)
+			if err != nil {
+				return err
+			}
+			return writeReport(output, site)
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write, which is replaced if it exists")
+	_ = cmd.MarkFlagFilename("output", "html")
+	s.addSource(cmd)
+	s.addSince(cmd)
+	return cmd
+}
+
+// writeReport writes a report that only its owner can read. The file is complete or not
+// there.
+func writeReport(path string, site *page.Site) error {
+	out, err := os.CreateTemp(filepath.Dir(path), ".segment-iam-*")
+	if err != nil {
+		return err
+	}
+	err = page.Report(out, site)
+	if err = errors.Join(err, out.Close()); err == nil {
+		err = os.Rename(out.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(out.Name()))
+	}
+	return nil
+}
+
+func newServe(s *settings) *cobra.Command {
+	var port uint16
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Shows the pages of a report in a browser on this machine",
+		Long: `serve shows the pages of a report in a browser on this machine, with a page for each
+person and resource, and a search. Other machines cannot reach it. It shows a file that
+is replaced as soon as a page is loaded again. Ctrl-C ends it.`,
+		Example: `  segment-iam serve
+  segment-iam serve -f friday.c1z --since monday.c1z --port 8080`,
+		Args: exactly(0, "no argument"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			site, err := s.site(cmd)
+			if err != nil {
+				return err
+			}
+			shown := &shown{load: func() (*page.Site, error) { return s.site(cmd) }, site: site}
+			if !s.live {
+				shown.files = slices.Concat(s.files, s.since)
+			}
+			shown.seen = shown.stat()
+			return serve(cmd, port, shown.current)
+		},
+	}
+	cmd.Flags().Uint16Var(&port, "port", 0, "port to listen on; 0 takes a free one")
+	s.addSource(cmd)
+	s.addSince(cmd)
+	return cmd
+}
+
+func (s *settings) addSince(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&s.since, "since", nil, "older `file` of the workspace, to show what has changed; may be repeated")
+	_ = cmd.MarkFlagFilename("since", "c1z")
+}
+
+// site returns the pages about the workspaces that a command is about.
+func (s *settings) site(cmd *cobra.Command) (*page.Site, error) {
+	snapshots, fileOf, err := s.loadWithFiles(cmd)
+	if err != nil {
+		return nil, err
+	}
+	sources := make([]page.Source, len(snapshots))
+	for i, snapshot := range snapshots {
+		sources[i] = page.Source{Snapshot: snapshot, From: "Segment"}
+		if file, ok := fileOf[snapshot.Workspace.ID]; ok {
+			sources[i].From = filepath.Base(file)
+		}
+	}
+	for _, file := range s.since {
+		before, err := syncfile.Read(cmd.Context(), file)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(snapshots, func(s *access.Snapshot) bool { return s.Workspace.ID == before.Workspace.ID })
+		switch {
+		case i < 0:
+			return nil, fmt.Errorf("--since %s is of the workspace %s, which is not among those to show", file, named(before.WorkspaceThing()))
+		case sources[i].Before != nil:
+			return nil, usagef("--since %s and %s are both of workspace %s: give one of them", sources[i].BeforeFrom, file, named(before.WorkspaceThing()))
+		}
+		sources[i].Before, sources[i].BeforeFrom = before, filepath.Base(file)
+	}
+	return page.New(version, sources...), nil
+}
+
+// serve shows pages until the command is stopped.
+func serve(cmd *cobra.Command, port uint16, current page.Current) error {
+	ctx := cmd.Context()
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return err
+	}
+	handler, err := page.Handler(listener.Addr(), current)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+	stopped := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stopped()
+	if _, err = fmt.Fprintf(cmd.OutOrStdout(), "http://%s/ shows who reaches what, on this machine only. Ctrl-C ends it.\n", listener.Addr()); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	if err = server.Serve(listener); ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// A shown site follows its files: one that was replaced is read before the next page.
+type shown struct {
+	load  func() (*page.Site, error)
+	files []string
+
+	mu      sync.Mutex
+	site    *page.Site
+	seen    []os.FileInfo // As the files were when they were read, or could not be.
+	warning string
+}
+
+// current returns the site, and why it is not that of the files if they cannot be read.
+func (s *shown) current() (*page.Site, string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.stat()
+	if slices.EqualFunc(now, s.seen, sameFile) {
+		return s.site, s.warning
+	}
+	s.seen, s.warning = now, ""
+	if site, err := s.load(); err != nil {
+		s.warning = "The files have changed and cannot be shown, so this is what they had before: " + plain(err.Error())
+	} else {
+		s.site = site
+	}
+	return s.site, s.warning
+}
+
+// stat returns what identifies the present files. It is nil for one that cannot be found.
+func (s *shown) stat() []os.FileInfo {
+	infos := make([]os.FileInfo, len(s.files))
+	for i, file := range s.files {
+		if info, err := os.Stat(file); err == nil {
+			infos[i] = info
+		}
+	}
+	return infos
+}
+
+func sameFile(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
