@@ -72,7 +72,7 @@ test-slow: ## run what takes minutes: properties with many more cases, and simul
 	$(gotest) -timeout=60m -v -run='AnyWorkspace|AnyFaults' ./internal/e2e -rapid.checks=400
 
 test-browser: demo ## test the pages of segment-iam with Chromium and Node.js (18 or later)
-	cd internal/browser && npm ci --no-progress && node --test
+	cd internal/browser && npm ci --no-progress && node --test --test-timeout=120000
 
 soak: ## sync and provision under random faults for SOAK (10m), and show that nothing grows
 	$(gotest) -timeout=0 -v -run='^TestSoak$$' ./internal/e2e -soak=$(SOAK)

@@ -41,6 +41,7 @@ after(async () => {
 // its own, or shows a dialog.
 async function open(t, url, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  context.setDefaultTimeout(5000);
   const page = await context.newPage();
   const wrong = [];
   const own = url.startsWith("file:") ? url : new URL(url).origin + "/";
@@ -78,22 +79,22 @@ async function checkPrints(page) {
 
 test("serve: search a person, follow to a resource, print", async (t) => {
   const page = await open(t, servers.demo.url);
-  await page.getByRole("searchbox").fill("dana");
+  await page.getByRole("searchbox").fill("kwame");
   await page.keyboard.press("Enter");
-  await page.getByRole("link", { name: "Dana Whitfield" }).click();
-  await page.getByRole("heading", { level: 1, name: "user Dana Whitfield" }).waitFor();
+  await page.getByRole("link", { name: "Kwame Asante" }).click();
+  await page.getByRole("heading", { level: 1, name: "user Kwame Asante" }).waitFor();
   await page.getByRole("table").getByRole("link", { name: /^source / }).first().click();
   await page.getByRole("heading", { level: 1, name: /^source / }).waitFor();
-  await page.getByRole("table").getByRole("link", { name: "Dana Whitfield" }).first().waitFor();
+  await page.getByRole("table").getByRole("link", { name: "Kwame Asante" }).first().waitFor();
   await checkPrints(page);
 });
 
 test("report: search a person, follow to a resource, print", async (t) => {
   const page = await open(t, reports.demo);
-  await page.getByRole("searchbox").fill("DANA.whitfield@");
-  await page.locator("#found").getByRole("link", { name: "Dana Whitfield" }).click();
+  await page.getByRole("searchbox").fill("KWAME.asante@");
+  await page.locator("#found").getByRole("link", { name: "Kwame Asante" }).click();
   const person = page.locator("section:target");
-  await person.getByRole("heading", { name: "Dana Whitfield" }).waitFor();
+  await person.getByRole("heading", { name: "Kwame Asante" }).waitFor();
   await person.getByRole("table").getByRole("link", { name: /^source / }).first().click();
   await page.locator("section:target").getByRole("heading", { level: 3, name: /^source / }).waitFor();
   await page.getByRole("searchbox").fill("nobody is called this");

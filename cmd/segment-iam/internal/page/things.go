@@ -62,9 +62,29 @@ func (s *Site) person(d *document, w *workspace, ref access.Ref) bool {
 func (w *workspace) addReach(t *table, paths []access.Path, between func(access.Path) row) {
 	t.add(len(paths), func(i int) row {
 		p := paths[i]
-		return slices.Concat(row{w.roleCell(p), w.thingCell(p.HeldOn)}, between(p), row{plainCell(wording.Reaches(p))})
+		return slices.Concat(row{w.roleCell(p), w.thingCell(p.HeldOn)}, between(p), row{w.reachCell(p)})
 	})
 	t.addNotes(paths)
+}
+
+// reachCell says how many resources of each type a path leads to, with links to all of
+// the type if it leads to all, or which resource.
+func (w *workspace) reachCell(p access.Path) cell {
+	if p.HeldOn.Type != access.TypeWorkspace || len(p.Reaches) == 0 {
+		c := plainCell(wording.Reaches(p))
+		if p.HeldOn.Type != access.TypeWorkspace {
+			c.To = w.address(p.HeldOn.Type, p.HeldOn.ID)
+		}
+		return c
+	}
+	var cells []cell
+	for _, typeID := range wording.Reachable {
+		if n := p.Reaches[typeID]; n > 0 {
+			cells = append(cells, cell{Text: wording.Count(n, typeID), To: address{list: typeID + "s"}})
+		}
+	}
+	cells[0].More = cells[1:]
+	return cells[0]
 }
 
 func (f fact) orNone() fact {
