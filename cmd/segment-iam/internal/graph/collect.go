@@ -1,15 +1,26 @@
 package graph
 
-import "github.com/baton-segment/baton-segment/segmentapi/access"
+import (
+	"cmp"
+	"slices"
+
+	"github.com/baton-segment/baton-segment/segmentapi/access"
+)
 
 // A table has each row once, in the order in which they were added.
 type table[K comparable, R any] struct {
 	at   map[K]int
 	rows []R
+	// last is the key that was added last. Paths are sorted, so the next is often the same.
+	last   K
+	lastAt int
 }
 
 // add returns the index of a row, which is new if its key is.
 func (t *table[K, R]) add(key K, row R) int {
+	if len(t.rows) > 0 && key == t.last {
+		return t.lastAt
+	}
 	i, known := t.at[key]
 	if !known {
 		if t.at == nil {
@@ -19,70 +30,86 @@ func (t *table[K, R]) add(key K, row R) int {
 		t.at[key] = i
 		t.rows = append(t.rows, row)
 	}
+	t.last, t.lastAt = key, i
 	return i
 }
 
-// A pair has the indices of two rows.
-type pair struct{ from, to int }
+// A link is from a row to one of another table.
+type link struct {
+	from, to int
+	// now is set if it holds without a condition.
+	now bool
+}
 
-// pairs has true for those that hold now, without a condition.
-type pairs map[pair]bool
-
-func (p pairs) add(from, to int, now bool) {
-	k := pair{from, to}
-	p[k] = p[k] || now
+// unique sorts links and leaves out what is there twice. Of links that differ in their
+// condition, the one without remains.
+func unique(links []link) []link {
+	slices.SortFunc(links, func(a, b link) int {
+		switch c := cmp.Or(a.from-b.from, a.to-b.to); {
+		case c != 0 || a.now == b.now:
+			return c
+		case a.now:
+			return -1
+		}
+		return 1
+	})
+	return slices.CompactFunc(links, func(a, b link) bool { return a.from == b.from && a.to == b.to })
 }
 
 // A grant is a role on something.
 type grant struct {
-	role            access.RoleRef
+	role            *access.RoleRef
 	byName, labeled bool
-	// heldOn is an index.
-	heldOn int
+	// kind and heldOn are indices. All that differ in no more than what the role is held
+	// on are of one kind.
+	kind, heldOn int
 }
 
-type grantKey struct {
+type kindKey struct {
 	role            string
 	byName, labeled bool
-	heldOn          int
 }
 
 // content is what paths consist of, each part once.
 type content struct {
-	people table[access.Ref, access.Person]
-	groups table[string, access.Thing]
-	grants table[grantKey, grant]
-	heldOn table[access.Ref, access.Thing]
-	// members are of people and groups, direct of people and grants, held of groups and
+	people table[access.Ref, *access.Person]
+	groups table[string, *access.Thing]
+	kinds  table[kindKey, struct{}]
+	grants table[link, grant] // By kind and what the role is held on.
+	heldOn table[access.Ref, *access.Thing]
+	// members are from people to groups, direct from people to grants, held from groups to
 	// grants.
-	members, direct, held pairs
+	members, direct, held []link
 }
 
 func collect(paths []access.Path) *content {
-	c := &content{members: pairs{}, direct: pairs{}, held: pairs{}}
+	c := &content{}
 	for i := range paths {
 		c.add(&paths[i])
 	}
+	c.members, c.direct, c.held = unique(c.members), unique(c.direct), unique(c.held)
 	return c
 }
 
 func (c *content) add(p *access.Path) {
-	person := c.people.add(p.Person.Ref(), p.Person)
+	person := c.people.add(p.Person.Ref(), &p.Person)
 	now := p.When != access.WhenAccepted && p.Person.Type != access.TypeInvite
 	if p.HeldOn.Type == access.TypeGroup {
-		c.members.add(person, c.groups.add(p.HeldOn.ID, p.HeldOn), now)
+		c.members = append(c.members, link{person, c.groups.add(p.HeldOn.ID, &p.HeldOn), now})
 		return
 	}
-	key := grantKey{
-		role: p.Role.ID, byName: p.ByName, labeled: p.When == access.IfLabeled,
-		heldOn: c.heldOn.add(access.Ref{Type: p.HeldOn.Type, ID: p.HeldOn.ID}, p.HeldOn),
+	kind := kindKey{p.Role.ID, p.ByName, p.When == access.IfLabeled}
+	g := grant{
+		role: &p.Role, byName: kind.byName, labeled: kind.labeled,
+		kind:   c.kinds.add(kind, struct{}{}),
+		heldOn: c.heldOn.add(access.Ref{Type: p.HeldOn.Type, ID: p.HeldOn.ID}, &p.HeldOn),
 	}
-	g := c.grants.add(key, grant{role: p.Role, byName: key.byName, labeled: key.labeled, heldOn: key.heldOn})
+	at := c.grants.add(link{from: g.kind, to: g.heldOn}, g)
 	if p.Group == nil {
-		c.direct.add(person, g, now)
+		c.direct = append(c.direct, link{person, at, now})
 		return
 	}
-	group := c.groups.add(p.Group.ID, *p.Group)
-	c.members.add(person, group, now)
-	c.held.add(group, g, true)
+	group := c.groups.add(p.Group.ID, p.Group)
+	c.members = append(c.members, link{person, group, now})
+	c.held = append(c.held, link{group, at, true})
 }

@@ -28,7 +28,7 @@ const CSS = `.graph{max-width:none}
 .graph .head{font-weight:600}
 .graph .dim{fill:var(--graph-dim,currentColor);font-size:12px}
 .graph .edge{stroke:var(--graph-edge,currentColor);stroke-width:1.25;opacity:var(--graph-edge-opacity,.6)}
-.graph rect{fill:var(--graph-node,none);stroke:var(--graph-border,currentColor);pointer-events:all}
+.graph rect{fill:var(--graph-node,none);stroke:var(--graph-border,currentColor);rx:5px;pointer-events:all}
 .graph .more rect{stroke-dasharray:1 3;stroke-linecap:round}
 .graph a{text-decoration:none;cursor:pointer}
 .graph a:hover text{text-decoration:underline}
@@ -95,8 +95,10 @@ type graph struct {
 // A node is a box, or a point where lines pass the groups' column.
 type node struct {
 	column int
-	// thing is what the node is, or none if it stands for several things.
+	// thing is what the node is. It has no type if the node stands for several things.
 	thing access.Thing
+	// byName marks a role that is known by its name only.
+	byName bool
 	// text is the first line and detail the second, or "". Full is both, before they were
 	// cut, or "" if they were not.
 	text, detail, full string
@@ -104,7 +106,6 @@ type node struct {
 	other string
 	// weight decides which nodes are drawn if there are too many.
 	weight   int
-	more     bool
 	junction bool
 	// y is the middle.
 	y, height int

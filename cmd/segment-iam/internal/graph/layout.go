@@ -143,18 +143,26 @@ func (g *graph) setWidths() {
 			n.height = passHeight
 			continue
 		}
-		width := 2*padding + int(math.Ceil(max(textWidth(n.text, textSize), textWidth(n.detail, detailSize), minWidth-2*padding)))
+		width := 2*padding + int(math.Ceil(max(textWidth(n.text+n.mark(), textSize), textWidth(n.detail, detailSize), minWidth-2*padding)))
 		g.width[n.column] = min(max(g.width[n.column], width), maxWidth)
 	}
 	for i := range g.nodes {
 		n := &g.nodes[i]
 		room := float64(g.width[n.column] - 2*padding)
-		text, detail := cut(n.text, textSize, room), cut(n.detail, detailSize, room)
+		text, detail := cut(n.text, textSize, room-textWidth(n.mark(), textSize)), cut(n.detail, detailSize, room)
 		if text != n.text || detail != n.detail {
-			n.full = strings.TrimSuffix(n.text+", "+n.detail, ", ")
+			n.full = strings.TrimSuffix(n.text+n.mark()+", "+n.detail, ", ")
 		}
 		n.text, n.detail = text, detail
 	}
+}
+
+// mark follows the first line, even if that is cut.
+func (n *node) mark() string {
+	if n.byName {
+		return " *"
+	}
+	return ""
 }
 
 // setPositions spaces the nodes of the tallest column evenly, and puts those of the

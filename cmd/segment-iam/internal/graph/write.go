@@ -22,7 +22,7 @@ func (g *graph) write(o Options) string {
 	id := escape(o.ID)
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg class="graph" role="group" aria-labelledby="%s-t" aria-describedby="%[1]s-d" width="%d" height="%d" viewBox="0 0 %[2]d %[3]d" font-size="%d">`, id, width, g.bottom, textSize)
-	fmt.Fprintf(&b, `<title id="%s-t">%s</title><desc id="%[1]s-d">%s</desc><g fill="none" stroke="currentColor">`, id, escape(o.Title), g.description())
+	fmt.Fprintf(&b, `<title id="%s-t">%s</title><desc id="%s-d">%s</desc><g fill="none" stroke="currentColor">`, id, escape(o.Title), id, g.description())
 	g.writeEdges(&b, access.Now, "")
 	g.writeEdges(&b, access.WhenAccepted, ` stroke-dasharray="7 4"`)
 	g.writeEdges(&b, access.IfLabeled, ` stroke-dasharray="2 3"`)
@@ -58,18 +58,20 @@ func (g *graph) writeEdges(b *strings.Builder, when access.When, dashes string) 
 			b.WriteString("\n" + `<path class="edge"` + dashes + ` d="`)
 		}
 		from, to := g.nodes[e.from], g.nodes[e.to]
-		x := g.left[from.column] + g.width[from.column]
-		if from.junction {
-			fmt.Fprintf(b, "M%d %dh%d", g.left[from.column], from.y, g.width[from.column])
-		} else {
-			fmt.Fprintf(b, "M%d %d", x, from.y)
+		left, right := g.left[from.column], g.left[from.column]+g.width[from.column]
+		if !from.junction {
+			left = right
 		}
-		dx, dy := g.left[to.column]-x, to.y-from.y
-		if dy == 0 {
-			fmt.Fprintf(b, "h%d", dx)
-		} else {
-			fmt.Fprintf(b, "c%d 0 %[1]d %d %d %[2]d", dx/2, dy, dx)
+		dx, dy := g.left[to.column]-right, to.y-from.y
+		fmt.Fprintf(b, "M%d %d", left, from.y)
+		switch {
+		case dy == 0:
+			fmt.Fprintf(b, "h%d", dx+right-left)
+			continue
+		case from.junction:
+			fmt.Fprintf(b, "h%d", right-left)
 		}
+		fmt.Fprintf(b, "c%d 0 %[1]d %d %d %[2]d", dx/2, dy, dx)
 	}
 	if begun {
 		b.WriteString(`"/>`)
@@ -103,7 +105,7 @@ func (g *graph) writeNode(b *strings.Builder, n node, o Options) {
 	case link != "":
 		b.WriteString(`<a href="` + escape(link) + `">`)
 		end = "</a>"
-	case n.more:
+	case n.thing.Type == "":
 		b.WriteString(`<g class="more">`)
 		end = "</g>"
 	case n.full != "":
@@ -114,8 +116,8 @@ func (g *graph) writeNode(b *strings.Builder, n node, o Options) {
 		b.WriteString("<title>" + escape(n.full) + "</title>")
 	}
 	top := n.y - n.height/2
-	fmt.Fprintf(b, `<rect y="%d" width="%d" height="%d" rx="5"/>`, top, g.width[n.column], n.height)
-	fmt.Fprintf(b, `<text x="%d" y="%d">%s</text>`, padding, top+17, escape(n.text))
+	fmt.Fprintf(b, `<rect y="%d" width="%d" height="%d"/>`, top, g.width[n.column], n.height)
+	fmt.Fprintf(b, `<text x="%d" y="%d">%s</text>`, padding, top+17, escape(n.text)+n.mark())
 	if n.detail != "" {
 		fmt.Fprintf(b, `<text class="dim" x="%d" y="%d">%s</text>`, padding, top+32, escape(n.detail))
 	}
