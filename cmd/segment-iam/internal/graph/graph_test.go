@@ -219,7 +219,9 @@ func badNames() []string {
 func drawPaths(t *rapid.T) []access.Path {
 	name := rapid.OneOf(rapid.SampledFrom(badNames()), rapid.String(), rapid.SampledFrom([]string{"Ada Lindqvist", "Web Engineers", "Source Admin", "Web Shop"}))
 	kind := rapid.SampledFrom([]string{access.TypeSource, access.TypeLabel, access.TypeWorkspace, "of no kind"})
-	id := func(i int) string { return fmt.Sprintf("%d %s", i, rapid.SampledFrom([]string{"", "<", "漢"}).Draw(t, "id")) }
+	id := func(i int) string {
+		return fmt.Sprintf("%d %s", i, rapid.SampledFrom([]string{"", "<", "漢"}).Draw(t, "id"))
+	}
 	rows := func(what string, least, most int, add func(i int)) {
 		for i := range rapid.IntRange(least, most).Draw(t, what) {
 			add(i)
@@ -243,8 +245,9 @@ func drawPaths(t *rapid.T) []access.Path {
 	})
 	rows("grants", 1, 5, func(int) {
 		heldOn := rapid.IntRange(0, 4).Draw(t, "held on")
+		roleName := strings.ReplaceAll(name.Draw(t, "role name"), "*", "+") // A star is the mark of ByName.
 		grants = append(grants, access.Path{
-			Role:   access.RoleRef{ID: fmt.Sprint(rapid.IntRange(0, 3).Draw(t, "role")), Name: name.Draw(t, "role name")},
+			Role:   access.RoleRef{ID: fmt.Sprint(rapid.IntRange(0, 3).Draw(t, "role")), Name: roleName},
 			HeldOn: access.Thing{Type: kind.Draw(t, "type"), ID: fmt.Sprint(heldOn), Name: name.Draw(t, "held on name")},
 			ByName: rapid.Bool().Draw(t, "by name"),
 			When:   rapid.SampledFrom([]access.When{access.Now, access.Now, access.IfLabeled}).Draw(t, "when"),

@@ -78,10 +78,6 @@ func (e *element) all() []*element {
 	return found
 }
 
-func (e *element) named(name string) []*element {
-	return slices.DeleteFunc(e.all(), func(e *element) bool { return e.name != name })
-}
-
 func number(t tb, s string) int {
 	t.Helper()
 	n, err := strconv.Atoi(s)
