@@ -129,7 +129,7 @@ func (b *builder) addPeople() {
 			details = append(details, "when accepted")
 		}
 		nodes[i] = node{
-			column: columnPerson, thing: access.Thing{Type: p.Type, ID: p.ID, Name: shown(p.Name, p.Email)},
+			column: columnPerson, thing: access.Thing{Type: p.Type, ID: p.ID, Name: shown(p.Name, p.Email, p.ID)},
 			detail: strings.Join(details, ", "), other: shown(p.Email, p.ID),
 		}
 	}
@@ -238,14 +238,19 @@ func (b *builder) addSummaries(leads []link, to []int, detail string) {
 		if detail != "" {
 			details = append(details, detail)
 		}
-		if invites[at] > 0 {
-			details = append(details, "including "+count(invites[at], "invite", "invites"))
+		text := count(people[at], "person", "people")
+		switch invited := count(invites[at], "invite", "invites"); invites[at] {
+		case 0:
+		case people[at]:
+			text = invited
+		default:
+			details = append(details, "including "+invited)
 		}
 		all := waiting[at] == people[at]
 		if all {
 			details = append(details, "when accepted")
 		}
-		b.nodes = append(b.nodes, node{column: columnPerson, text: count(people[at], "person", "people"), detail: strings.Join(details, ", ")})
+		b.nodes = append(b.nodes, node{column: columnPerson, text: text, detail: strings.Join(details, ", ")})
 		b.connect(len(b.nodes)-1, at, whenAccepted(!all))
 	}
 }

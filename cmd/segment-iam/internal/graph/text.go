@@ -115,7 +115,7 @@ func runeWidth(r rune) float64 {
 func isSurelyNarrow(s string) bool {
 	var c runewidth.Condition
 	for _, r := range s {
-		if c.RuneWidth(r) != 2 && r > unicode.MaxASCII && string(r) != ellipsis && !unicode.In(r, unicode.Latin) {
+		if c.RuneWidth(r) == 1 && r > unicode.MaxASCII && string(r) != ellipsis && !unicode.In(r, unicode.Latin) {
 			return false
 		}
 	}
