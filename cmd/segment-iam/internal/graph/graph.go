@@ -1,5 +1,5 @@
-// Package graph draws the paths of an answer as an SVG: people, groups, roles and what
-// the roles are held on, from left to right.
+// Package graph draws the paths of an answer as an SVG. Its columns are, from left to
+// right, people, groups, roles, and the things that the roles are held on.
 package graph
 
 import (
@@ -35,11 +35,11 @@ const CSS = `.graph{max-width:none}
 .graph a:focus{outline:none}
 .graph a:hover rect,.graph a:focus rect{stroke:var(--graph-accent,currentColor);stroke-width:2}
 .graph a:focus-visible rect{stroke-width:3}
-@media print{.graph{max-width:100%;height:auto}.graph a{break-inside:avoid}}
+@media print{.graph{max-width:100%;height:auto}}
 `
 
-// SVG returns the graph of paths, or "" if there are none. Its columns are the person,
-// the group, the role and what the role is held on; a column without nodes is left out.
+// SVG returns the graph of paths, or "" if there are none. Columns without nodes are left
+// out. A membership in a group is a line from the person to the group.
 //
 // A role that is held on several things by the same people and groups is one node.
 // Otherwise it is several, so that the lines from left to right form the given paths and
@@ -48,8 +48,10 @@ const CSS = `.graph{max-width:none}
 //
 // If there are more than 30 people, a node stands for all who are in a group or hold a
 // role themselves. Other columns of more than 30 nodes, or less if there would be too
-// many lines, have one node for the rest of each type. Lines may then form more than the
-// given paths.
+// many lines, have one node for the rest of each type. The lines may then form more than
+// the given paths.
+//
+// A dashed line has a condition, which the text of the node to its left repeats.
 func SVG(paths []access.Path, o Options) template.HTML {
 	if len(paths) == 0 {
 		return ""

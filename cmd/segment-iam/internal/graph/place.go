@@ -29,8 +29,8 @@ func byName(a, b *node) int {
 	return cmp.Or(strings.Compare(a.thing.Name, b.thing.Name), strings.Compare(a.thing.ID, b.thing.ID), strings.Compare(a.thing.Type, b.thing.Type))
 }
 
-// heaviest divides nodes into those that are drawn and the rest, of which each type has one
-// node. These are no more than limit altogether, except if there are as many types.
+// heaviest divides nodes into those that are drawn and the rest, which is drawn as one
+// node for each type. At least one is drawn, and no more than limit with those of the types.
 func heaviest(nodes []node, limit int) ([]int, []int) {
 	var kept, rest []int
 	if len(nodes) > limit {
