@@ -92,10 +92,13 @@ func collect(paths []access.Path) *content {
 }
 
 func (c *content) add(p *access.Path) {
-	person := c.people.add(p.Person.Ref(), &p.Person)
+	person := -1
+	if p.Person.Type != "" {
+		person = c.people.add(p.Person.Ref(), &p.Person)
+	}
 	now := p.When != access.WhenAccepted && p.Person.Type != access.TypeInvite
 	if p.HeldOn.Type == access.TypeGroup {
-		c.members = append(c.members, link{person, c.groups.add(p.HeldOn.ID, &p.HeldOn), now})
+		c.members = linked(c.members, person, c.groups.add(p.HeldOn.ID, &p.HeldOn), now)
 		return
 	}
 	kind := kindKey{p.Role.ID, p.ByName, p.When == access.IfLabeled}
@@ -106,10 +109,18 @@ func (c *content) add(p *access.Path) {
 	}
 	at := c.grants.add(link{from: g.kind, to: g.heldOn}, g)
 	if p.Group == nil {
-		c.direct = append(c.direct, link{person, at, now})
+		c.direct = linked(c.direct, person, at, now)
 		return
 	}
 	group := c.groups.add(p.Group.ID, p.Group)
-	c.members = append(c.members, link{person, group, now})
+	c.members = linked(c.members, person, group, now)
 	c.held = append(c.held, link{group, at, true})
+}
+
+// linked adds a link from a person, unless the path has none.
+func linked(links []link, person, to int, now bool) []link {
+	if person < 0 {
+		return links
+	}
+	return append(links, link{person, to, now})
 }

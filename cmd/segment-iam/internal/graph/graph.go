@@ -39,7 +39,8 @@ const CSS = `.graph{max-width:none}
 `
 
 // SVG returns the graph of paths, or "" if there are none. Columns without nodes are left
-// out. A membership in a group is a line from the person to the group.
+// out. A membership in a group is a line from the person to the group, and a path without
+// a person begins at the group.
 //
 // A role that is held on several things by the same people and groups is one node.
 // Otherwise it is several, so that the lines from left to right form the given paths and

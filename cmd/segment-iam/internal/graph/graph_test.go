@@ -340,6 +340,27 @@ func TestSVG_SameNames(t *testing.T) {
 	}
 }
 
+// What a group holds has no people.
+func TestSVG_NoPeople(t *testing.T) {
+	t.Parallel()
+	var paths []access.Path
+	for _, s := range []string{"s1", "s2"} {
+		paths = append(paths, access.Path{
+			Group: &access.Thing{Type: access.TypeGroup, ID: "g", Name: "Group"}, Role: access.RoleRef{ID: "r", Name: "R"},
+			HeldOn: access.Thing{Type: access.TypeSource, ID: s, Name: s},
+		})
+	}
+	p := read(t, draw(paths))
+	checkShape(t, p)
+	var lines []string
+	for _, b := range p.boxes {
+		lines = append(lines, b.column+"|"+strings.Join(b.lines, "|"))
+	}
+	if diff := cmp.Diff([]string{"Group|Group", "Role|R", "Held on|s1|source", "Held on|s2|source"}, lines); diff != "" || len(p.curves) != 3 {
+		t.Errorf("%d lines, boxes (-want +got):\n%s", len(p.curves), diff)
+	}
+}
+
 // More than 30 people are counted by group and by what they hold themselves.
 func TestSVG_ManyPeople(t *testing.T) {
 	t.Parallel()
