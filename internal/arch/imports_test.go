@@ -79,6 +79,11 @@ var layout = map[string]struct {
 		packages: []string{"connector/syncfile", "segmentapi", "segmentapi/access"},
 		never:    []string{"internal/sim"},
 	},
+	"cmd/segment-iam/internal/graph": {
+		modules:  []string{"github.com/mattn/go-runewidth"},
+		packages: []string{"segmentapi/access"},
+		never:    []string{batonSDK, "connector", "internal/sim"},
+	},
 	"cmd/baton-segment": {
 		modules: []string{
 			batonSDK,
