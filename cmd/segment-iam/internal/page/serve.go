@@ -98,8 +98,12 @@ func (s *Site) find(u *url.URL) (document, bool) {
 	return s.thing(w, access.Ref{Type: u.Path[1:], ID: q.Get("id")}, true)
 }
 
-// served returns the link to a page of the server.
+// served returns the link to a page of the server, or nothing for a thing that only an
+// earlier snapshot has.
 func (s *Site) served(a address) string {
+	if w, _ := s.workspace(a.workspace); a.thing.Type != "" && !w.known[a.thing] {
+		return ""
+	}
 	switch {
 	case a.thing.Type != "":
 		q := url.Values{"id": {a.thing.ID}}
