@@ -84,11 +84,16 @@ const ours = "127.0.0.1:4711"
 
 func newHandler(t testing.TB, s *Site) http.Handler {
 	t.Helper()
+	return newHandlerOf(t, func() (*Site, string) { return s, "" })
+}
+
+func newHandlerOf(t testing.TB, current Current) http.Handler {
+	t.Helper()
 	addr, err := net.ResolveTCPAddr("tcp", ours)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := Handler(addr, func() (*Site, string) { return s, "" })
+	h, err := Handler(addr, current)
 	if err != nil {
 		t.Fatal(err)
 	}
