@@ -79,3 +79,24 @@ func (c bench) measureLive(b *testing.B, iam string) {
 	b.ReportMetric(float64(requests), "requests")
 	b.ReportMetric(sum.wall.Seconds()/float64(b.N)/least.Seconds(), "of-least")
 }
+
+// BenchmarkAnswers_Report measures segment-iam writing a report of 1,000 people and 1,000
+// sources from a file. It is to take 2 seconds and 5 MB at most.
+func BenchmarkAnswers_Report(b *testing.B) {
+	iam, program := buildAsReleased(b, "./cmd/segment-iam"), buildAsReleased(b, "./cmd/baton-segment")
+	ws := sim.Sized(sim.Size{Users: 1000, Groups: 40, Sources: 1000, Warehouses: 5, Functions: 20, Spaces: 5, Invites: 20, Labels: 12, MembersPerGroup: 10, Seed: 1})
+	dir := b.TempDir()
+	file, report := filepath.Join(dir, "sync.c1z"), filepath.Join(dir, "report.html")
+	server := simtest.Server{Server: sim.New(ws, sim.WithToken(token))}
+	listener := httptest.NewServer(server)
+	defer listener.Close()
+	server.URL = listener.URL
+	runMeasured(b, server.Env(), program, "-f", file, "--log-level", "error")
+	b.Run("users=1000/program=report", func(b *testing.B) {
+		var sum measurement
+		for b.Loop() {
+			sum.add(b, runMeasured(b, nil, iam, "report", "-o", report, "-f", file), report)
+		}
+		sum.report(b)
+	})
+}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/conductorone/baton-sdk/pkg/dotc1z/c1zstore"
 	sdksync "github.com/conductorone/baton-sdk/pkg/sync"
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/baton-segment/baton-segment/connector/syncfile"
@@ -152,26 +151,7 @@ func heldWhen(person string) string {
 func (o reachOracle) what(person string) []string {
 	var found []string
 	for _, w := range o.ways(person) {
-		counts := map[string]map[string]int{}
-		for _, r := range o.resources {
-			if when := o.when(w, r); when != "" && r.Profile["listed"] == nil {
-				if counts[when] == nil {
-					counts[when] = map[string]int{}
-				}
-				counts[when][r.Type]++
-			}
-		}
-		switch {
-		case w.on != typeRole && w.on != typeLabel:
-			found = append(found, w.String()+" "+heldWhen(person)+" map[]")
-		case len(counts) == 0:
-			found = append(found, w.String()+" "+heldWhen(person)+" map[]")
-		}
-		if w.on == typeRole || w.on == typeLabel {
-			for when, n := range counts {
-				found = append(found, fmt.Sprintf("%s %s %v", w, when, n))
-			}
-		}
+		found = append(found, o.reaching(w)...)
 	}
 	return distinct(found)
 }
@@ -262,14 +242,10 @@ func checkAnswers(t testingT, from string, o reachOracle, s *access.Snapshot) {
 	t.Helper()
 	check := func(what string, want, got []string) {
 		t.Helper()
-		if diff := cmp.Diff(want, got); diff != "" && len(want)+len(got) > 0 {
-			t.Errorf("%s: %s (-want +got):\n%s", from, what, diff)
-		}
+		checkTexts(t, from+": "+what, want, got)
 	}
-	for _, person := range o.people() {
-		for _, w := range o.ways(person) {
-			o.addUnlisted(w.target)
-		}
+	for _, on := range o.allTargets() {
+		o.addUnlisted(on)
 	}
 	for _, r := range o.resources {
 		switch r.Type {
@@ -281,7 +257,7 @@ func checkAnswers(t testingT, from string, o reachOracle, s *access.Snapshot) {
 			check("who label "+r.ID, o.holders(func(w way) bool { return w.on == typeLabel && w.id == r.ID }), pathTexts(s.Who(access.Thing{Type: r.Type, ID: r.ID}), false))
 		}
 	}
-	check("owners", o.holders(func(w way) bool { return w.on == typeRole && w.role == "Workspace Owner" }), pathTexts(s.Owners(), false))
+	check("owners", o.holders(way.owns), pathTexts(s.Owners(), false))
 	for _, g := range o.ws.Groups {
 		var want []string
 		for _, member := range o.members(g) {
@@ -298,4 +274,6 @@ func checkAnswers(t testingT, from string, o reachOracle, s *access.Snapshot) {
 	}
 	slices.Sort(people)
 	check("people", o.people(), people)
+	checkOverview(t, from, o, s.Index())
+	checkGroups(t, from, o, s.Index())
 }

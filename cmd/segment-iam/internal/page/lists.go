@@ -228,7 +228,7 @@ func (s *Site) overview() document {
 		c := card{Count: l.total(), Label: l.title, Note: l.lead, To: address{list: l.name}}
 		if s.several() {
 			for i, w := range s.workspaces {
-				c.Each = append(c.Each, fmt.Sprintf("%s: %d", w.WorkspaceThing().Name, l.count[i]))
+				c.Each = append(c.Each, wording.Plain(fmt.Sprintf("%s: %d", w.WorkspaceThing().Name, l.count[i])))
 			}
 		}
 		d.Cards = append(d.Cards, c)

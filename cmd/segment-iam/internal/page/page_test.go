@@ -2,11 +2,22 @@ package page
 
 import (
 	"bytes"
-	"os"
+	"cmp"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+	"golang.org/x/net/html"
 
+	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/wording"
 	"github.com/baton-segment/baton-segment/internal/sim"
 	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 	"github.com/baton-segment/baton-segment/segmentapi"
@@ -30,13 +41,360 @@ func read(t testing.TB, ws *sim.Workspace) *access.Snapshot {
 	return snapshot
 }
 
-func TestTry(t *testing.T) {
-	for name, ws := range map[string]*sim.Workspace{"demo": sim.Demo(), "hostile": sim.Hostile(), "big": sim.Sized(sim.Size{Users: 1000, Groups: 40, Sources: 1000, Labels: 10, Invites: 20})} {
-		var b bytes.Buffer
-		if err := Report(&b, New("dev", Source{Snapshot: read(t, ws), From: "sync.c1z"})); err != nil {
-			t.Fatal(err)
-		}
-		os.WriteFile("/tmp/"+name+".html", b.Bytes(), 0o600)
-		t.Log(name, b.Len())
+// sized has lists that take several pages of the server.
+func sized() *sim.Workspace {
+	return sim.Sized(sim.Size{Users: 210, Groups: 4, Sources: 9, Spaces: 3, Functions: 3, Warehouses: 2, Labels: 8, Invites: 20, MembersPerGroup: 205})
+}
+
+// earlier returns the demo workspace as it was before much changed: people came and went,
+// and so did a group, a role, a source and a label.
+func earlier() *sim.Workspace {
+	ws := sim.Demo()
+	ws.Users[1].Permissions = nil
+	ws.Groups[0].Members = nil
+	ws.Users = append(ws.Users[:2:2], ws.Users[4:]...)
+	whole := []sim.Resource{{ID: ws.ID, Type: "WORKSPACE"}}
+	ws.Roles = append(ws.Roles, sim.Role{ID: "role-gone", Name: "Gone Role"})
+	ws.Sources = append(ws.Sources, sim.Source{ID: "source-gone", Slug: "gone"})
+	held := []sim.Permission{
+		{RoleID: "role-gone", RoleName: "Gone Role", Resources: whole},
+		{RoleID: ws.Roles[0].ID, RoleName: ws.Roles[0].Name, Resources: []sim.Resource{
+			{ID: "source-gone", Type: "SOURCE"}, {ID: ws.ID, Type: "WORKSPACE", Labels: []sim.Label{{Key: "label", Value: "gone"}}},
+		}},
 	}
+	ws.Users = append(ws.Users, sim.User{ID: "user-gone", Email: "gone@example.com", Name: "Gone User", Permissions: held})
+	ws.Groups = append(ws.Groups, sim.Group{ID: "group-gone", Name: "Gone Group", Members: []string{"gone@example.com", ws.Users[0].Email}, Permissions: held})
+	return ws
+}
+
+// sources returns what the tests show, by name.
+func sources(t testing.TB) map[string][]Source {
+	t.Helper()
+	demo, hostile := Source{Snapshot: read(t, sim.Demo()), From: "demo.c1z"}, Source{Snapshot: read(t, sim.Hostile()), From: "<b>.c1z"}
+	later := demo
+	later.Before, later.BeforeFrom = read(t, earlier()), "earlier.c1z"
+	return map[string][]Source{
+		"demo": {demo}, "hostile": {hostile}, "sized": {{Snapshot: read(t, sized()), From: "Segment"}},
+		"empty": {{Snapshot: read(t, sim.Empty()), From: "Segment"}}, "several": {later, hostile},
+	}
+}
+
+// ours is the address that handlers are for in tests.
+const ours = "127.0.0.1:4711"
+
+func newHandler(t testing.TB, s *Site) http.Handler {
+	t.Helper()
+	return newHandlerOf(t, func() (*Site, string) { return s, "" })
+}
+
+func newHandlerOf(t testing.TB, current Current) http.Handler {
+	t.Helper()
+	addr, err := net.ResolveTCPAddr("tcp", ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := Handler(addr, current)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// get asks a handler for a page as a browser does.
+func get(t testing.TB, h http.Handler, target string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
+	r.Host = ours
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// crawl returns all pages that links lead to, by their addresses. The page of a search
+// for each of some texts is among them.
+func crawl(t *testing.T, s *Site, texts ...string) map[string]parsedPage {
+	t.Helper()
+	h := newHandler(t, s)
+	pages := map[string]parsedPage{}
+	todo := []string{"/"}
+	for _, text := range texts {
+		todo = append(todo, "/search?"+url.Values{"q": {text}}.Encode())
+	}
+	for len(todo) > 0 {
+		target, _, _ := strings.Cut(todo[0], "#")
+		todo = todo[1:]
+		if _, done := pages[target]; done || target == "" {
+			continue
+		}
+		w := get(t, h, target)
+		if w.Code != http.StatusOK {
+			t.Errorf("%s is answered with %d", target, w.Code)
+		}
+		pages[target] = parsePage(t, target, w.Body.String(), w.Header().Get("Content-Security-Policy"))
+		todo = append(todo, pages[target].links()...)
+	}
+	return pages
+}
+
+// reportOf returns a report as a browser understands it.
+func reportOf(t *testing.T, s *Site) (parsedPage, string) {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Report(&b, s); err != nil {
+		t.Fatal(err)
+	}
+	p := parsePage(t, "report", b.String(), "")
+	for _, meta := range elements(p.root, "meta") {
+		if attribute(meta, "http-equiv") == "Content-Security-Policy" {
+			p.policy = attribute(meta, "content")
+		}
+	}
+	return p, b.String()
+}
+
+// Each page of the server that links lead to, and the report, can be navigated, loads
+// nothing, and has no link that leads nowhere.
+func TestPages_AreValid(t *testing.T) {
+	t.Parallel()
+	for name, sources := range sources(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := New("test", sources...)
+			inReport, _ := reportOf(t, s)
+			inReport.check(t)
+			pages := crawl(t, s, "a", `"><img src=x>`, "no such thing", "")
+			for _, p := range pages {
+				p.check(t)
+			}
+			t.Logf("%d pages", len(pages))
+			checkComplete(t, s, inReport, pages)
+		})
+	}
+}
+
+// checkComplete checks that each thing has a section in the report and a page that can be
+// found by links alone.
+func checkComplete(t *testing.T, s *Site, inReport parsedPage, pages map[string]parsedPage) {
+	t.Helper()
+	things := 0
+	for _, w := range s.workspaces {
+		for _, m := range w.Things(allTypes()...) {
+			things++
+			p, found := pages[s.served(w.address(m.Type, m.ID))]
+			if !found {
+				t.Errorf("no link leads to %s %q", m.Type, m.ID)
+				continue
+			}
+			heading := cmp.Or(strings.TrimSpace(wording.Plain(m.Name)), m.ID)
+			if h := textOf(elements(p.root, "h1")[0]); !slices.Equal(strings.Fields(h), strings.Fields(m.Type+" "+heading)) {
+				t.Errorf("the heading of %s %q is %q", m.Type, m.Name, h)
+			}
+		}
+	}
+	sections := 0
+	for _, section := range elements(inReport.root, "section") {
+		if attribute(section, "class") == "thing" {
+			sections++
+		}
+	}
+	if sections != things {
+		t.Errorf("the report has %d sections for %d things", sections, things)
+	}
+}
+
+// The report and the server show the same figures, facts and rows.
+func TestPages_ReportAndServerAgree(t *testing.T) {
+	t.Parallel()
+	for name, sources := range sources(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := New("test", sources...)
+			inReport, _ := reportOf(t, s)
+			pages := crawl(t, s)
+			if diff := gocmp.Diff(slices.Sorted(maps.Values(pages["/"].figures(t))), slices.Sorted(maps.Values(inReport.figures(t)))); diff != "" {
+				t.Errorf("figures of the server and the report differ:\n%s", diff)
+			}
+			want, got := map[string]int{}, map[string]int{}
+			for target, p := range pages {
+				if strings.Contains(target, "?id=") && !strings.Contains(target, "from=") {
+					want[outline(p.root, "h1")]++
+				}
+			}
+			for _, section := range elements(inReport.root, "section") {
+				if attribute(section, "class") == "thing" {
+					got[outline(section, "h3")]++
+				}
+			}
+			if diff := gocmp.Diff(want, got); diff != "" {
+				t.Errorf("things of the server and the report differ:\n%s", diff)
+			}
+		})
+	}
+}
+
+// outline returns what the page of a thing says in both forms: the heading, the facts, and
+// the first rows of each table. The rows of resources differ on purpose.
+func outline(n *html.Node, heading string) string {
+	title := textOf(elements(n, heading)[0])
+	text := title + "\n"
+	for _, f := range factsOf(n) {
+		text += f.name + ": " + f.value + "\n"
+	}
+	kind, _, _ := strings.Cut(title, " ")
+	if slices.Contains(wording.Reachable, kind) {
+		return text
+	}
+	for _, row := range rowsOf(n, rowsPerPage) {
+		text += fmt.Sprintf("%q\n", row)
+	}
+	return text
+}
+
+// Each figure is the number of people, things or rows in its list.
+func TestPages_FiguresAreThoseOfLists(t *testing.T) {
+	t.Parallel()
+	for name, sources := range sources(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pages := crawl(t, New("test", sources...))
+			figures := pages["/"].figures(t)
+			for list, n := range figures {
+				rows, firsts := listed(t, pages, list)
+				want := firsts
+				if list == "/list?name=by-name" {
+					want = rows
+				}
+				if n != want {
+					t.Errorf("the figure of %s is %d, its list has %d", list, n, want)
+				}
+			}
+		})
+	}
+}
+
+// The figures of lists of everything are those of the simulated workspace.
+func TestPages_FiguresAreThoseOfTheWorkspace(t *testing.T) {
+	t.Parallel()
+	for name, ws := range map[string]*sim.Workspace{"demo": sim.Demo(), "sized": sized()} {
+		w := get(t, newHandler(t, New("test", Source{Snapshot: read(t, ws), From: "Segment"})), "/")
+		got := parsePage(t, name, w.Body.String(), "").figures(t)
+		for list, want := range figuresOf(ws) {
+			if n := got["/list?name="+list]; n != want {
+				t.Errorf("%s: the figure of %s is %d, want %d", name, list, n, want)
+			}
+		}
+	}
+}
+
+// figuresOf counts in a workspace that has no oddities, as a person would do it.
+func figuresOf(ws *sim.Workspace) map[string]int {
+	empty, pending := 0, 0
+	for _, g := range ws.Groups {
+		if len(g.Members) == 0 {
+			empty++
+		}
+	}
+	for _, i := range ws.Invites {
+		if !slices.ContainsFunc(ws.Users, func(u sim.User) bool { return strings.EqualFold(u.Email, i.Email) }) {
+			pending++
+		}
+	}
+	held, listed, deleted := map[string]bool{}, map[string]bool{}, map[string]map[string]bool{"SOURCE": {}, "SPACE": {}, "FUNCTION": {}, "WAREHOUSE": {}}
+	for _, r := range ws.Sources {
+		listed[r.ID] = true
+	}
+	for _, r := range ws.Spaces {
+		listed[r.ID] = true
+	}
+	for _, r := range ws.Functions {
+		listed[r.ID] = true
+	}
+	for _, r := range ws.Warehouses {
+		listed[r.ID] = true
+	}
+	note := func(permissions []sim.Permission) {
+		for _, p := range permissions {
+			held[p.RoleID] = true
+			for _, r := range p.Resources {
+				if r.Type != "WORKSPACE" && !listed[r.ID] {
+					deleted[r.Type][r.ID] = true
+				}
+			}
+		}
+	}
+	for _, u := range ws.Users {
+		note(u.Permissions)
+	}
+	for _, g := range ws.Groups {
+		note(g.Permissions)
+	}
+	unheld := 0
+	for _, r := range ws.Roles {
+		if !held[r.ID] {
+			unheld++
+		}
+	}
+	figures := map[string]int{
+		"people": len(ws.Users) + pending, "invites": pending, "groups": len(ws.Groups), "empty-groups": empty, "unheld-roles": unheld,
+		"sources": len(ws.Sources) + len(deleted["SOURCE"]), "spaces": len(ws.Spaces) + len(deleted["SPACE"]),
+		"functions": len(ws.Functions) + len(deleted["FUNCTION"]), "warehouses": len(ws.Warehouses) + len(deleted["WAREHOUSE"]),
+	}
+	for _, ids := range deleted {
+		figures["unlisted"] += len(ids)
+	}
+	return figures
+}
+
+// The people who reach a resource through roles on everything are as many as are in the
+// list that the page of the resource refers to.
+func TestPages_ResourceRefersToAllWhoReachEvery(t *testing.T) {
+	t.Parallel()
+	for name, sources := range sources(t) {
+		if len(sources) > 1 {
+			continue // The list has the people of all workspaces.
+		}
+		pages := crawl(t, New("test", sources...))
+		checked := 0
+		for target, p := range pages {
+			for _, f := range factsOf(p.root) {
+				if !strings.HasPrefix(f.href, "/list?name="+listEvery) {
+					continue
+				}
+				checked++
+				if _, n := listed(t, pages, f.href); f.value != wording.Count(n, "person") {
+					t.Errorf("%s: %s says %s, and %s has %d people", name, target, f.value, f.href, n)
+				}
+			}
+		}
+		if checked == 0 && name != "empty" {
+			t.Errorf("%s: no resource refers to such a list", name)
+		}
+	}
+}
+
+// listed returns how many rows all pages of a list have, and how many different things
+// the first links of rows are to.
+func listed(t *testing.T, pages map[string]parsedPage, list string) (int, int) {
+	t.Helper()
+	rows, firsts := 0, map[string]bool{}
+	for target := list; target != ""; {
+		p, found := pages[target]
+		if !found {
+			t.Errorf("%s is not among the pages", target)
+			break
+		}
+		target = ""
+		for _, tr := range elements(p.root, "tr") {
+			if links := elements(tr, "a"); len(links) > 0 {
+				rows++
+				firsts[attribute(links[0], "href")] = true
+			}
+		}
+		for _, a := range elements(p.root, "a") {
+			if attribute(a, "rel") == "next" {
+				target = attribute(a, "href")
+			}
+		}
+	}
+	return rows, len(firsts)
 }

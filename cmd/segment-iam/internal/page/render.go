@@ -131,7 +131,7 @@ func whole(t *table) ([]row, *pager) { return t.rows(0, t.len()), nil }
 // show returns a document as templates show it, with headings from a level on.
 func (r renderer) show(d document, level int, cut cut) shownDocument {
 	shown := shownDocument{
-		Kind: d.Kind, Title: wording.Plain(d.Title), Lead: wording.Plain(d.Lead), Level: level, Below: level + 1, PictureLabel: "Picture",
+		Kind: d.Kind, Title: visible(d.Title, d.Address), Lead: wording.Plain(d.Lead), Level: level, Below: level + 1, PictureLabel: "Picture",
 	}
 	for _, f := range d.Facts {
 		shown.Facts = append(shown.Facts, shownFact{wording.Plain(f.Name), r.cells(f.Value)})
@@ -165,12 +165,20 @@ func (r renderer) table(t *table, cut cut) *shownTable {
 func (r renderer) cells(cells []cell) []shownCell {
 	shown := make([]shownCell, len(cells))
 	for i, c := range cells {
-		shown[i] = shownCell{Text: wording.Plain(c.Text), Note: wording.Plain(c.Note), More: r.cells(c.More)}
+		shown[i] = shownCell{Text: visible(c.Text, c.To), Note: wording.Plain(c.Note), More: r.cells(c.More)}
 		if c.To != (address{}) {
 			shown[i].To = r.href(c.To)
 		}
 	}
 	return shown
+}
+
+// visible returns a name as pages show it: that of a thing whose name is blank is its id.
+func visible(name string, of address) string {
+	if plain := wording.Plain(name); strings.TrimSpace(plain) != "" {
+		return plain
+	}
+	return wording.Plain(of.thing.ID)
 }
 
 func (r renderer) draw(p *picture) template.HTML {

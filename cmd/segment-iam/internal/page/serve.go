@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/wording"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
@@ -98,8 +99,12 @@ func (s *Site) find(u *url.URL) (document, bool) {
 	return s.thing(w, access.Ref{Type: u.Path[1:], ID: q.Get("id")}, true)
 }
 
-// served returns the link to a page of the server.
+// served returns the link to a page of the server, or nothing for a thing that only an
+// earlier snapshot has.
 func (s *Site) served(a address) string {
+	if w, _ := s.workspace(a.workspace); a.thing.Type != "" && !w.known[a.thing] {
+		return ""
+	}
 	switch {
 	case a.thing.Type != "":
 		q := url.Values{"id": {a.thing.ID}}
@@ -119,7 +124,7 @@ func (s *Site) served(a address) string {
 
 func (s *server) write(w http.ResponseWriter, r *http.Request, site *Site, d document, f frame, found bool) {
 	f = site.frame(s.parsed, f, d.Address, site.served)
-	f.Title, f.Query = d.Title+" - segment-iam", r.URL.Query().Get("q")
+	f.Title, f.Query = visible(d.Title, d.Address)+" - segment-iam", wording.Plain(r.URL.Query().Get("q"))
 	f.Document = renderer{parsed: s.parsed, href: site.served, pictures: true}.show(d, 1, pageOf(r.URL))
 	var b bytes.Buffer
 	if err := s.templates.ExecuteTemplate(&b, "page", f); err != nil {

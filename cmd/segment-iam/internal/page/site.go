@@ -37,6 +37,7 @@ type workspace struct {
 	source  Source
 	changes *access.Changes
 	things  []searchable
+	known   map[access.Ref]bool // What has a page.
 }
 
 // New returns the pages about some workspaces, of which there must be at least one. The
@@ -51,6 +52,10 @@ func New(version string, sources ...Source) *Site {
 			w.changes = &changes
 		}
 		w.things = searchables(w.Snapshot)
+		w.known = make(map[access.Ref]bool, len(w.things))
+		for _, one := range w.things {
+			w.known[access.Ref{Type: one.Type, ID: one.ID}] = true
+		}
 		s.workspaces = append(s.workspaces, w)
 		overviews = append(overviews, w.Overview())
 	}
@@ -178,7 +183,7 @@ func (w *workspace) nameCell() cell {
 
 // asOf says from when and where the data of a workspace is.
 func (w *workspace) asOf() string {
-	return fmt.Sprintf("%s: %s, read on %s", w.WorkspaceThing().Name, w.source.From, when(w.Began))
+	return wording.Plain(fmt.Sprintf("%s: %s, read on %s", w.WorkspaceThing().Name, w.source.From, when(w.Began)))
 }
 
 func when(t time.Time) string { return t.UTC().Format("2 January 2006 at 15:04 UTC") }
