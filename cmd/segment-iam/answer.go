@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/wording"
 	"github.com/baton-segment/baton-segment/segmentapi"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
@@ -24,12 +25,12 @@ func newPlaces(snapshots []*access.Snapshot) []place {
 	places := make([]place, len(snapshots))
 	times := map[string]int{}
 	for i, s := range snapshots {
-		places[i] = place{Snapshot: s, name: plain(s.WorkspaceThing().Name)}
+		places[i] = place{Snapshot: s, name: wording.Plain(s.WorkspaceThing().Name)}
 		times[places[i].name]++
 	}
 	for i, p := range places {
 		if times[p.name] > 1 {
-			places[i].name = named(p.WorkspaceThing())
+			places[i].name = wording.Named(p.WorkspaceThing())
 		}
 	}
 	return places
@@ -91,12 +92,12 @@ func (a answer) first() place {
 // workspaces, so it has one only if there is one workspace.
 func (a answer) thing() string {
 	if !a.several() {
-		return named(a.first().match.Thing)
+		return wording.Named(a.first().match.Thing)
 	}
 	var names []string
 	for _, p := range a.places {
-		if p.match != nil && !slices.Contains(names, plain(p.match.Name)) {
-			names = append(names, plain(p.match.Name))
+		if p.match != nil && !slices.Contains(names, wording.Plain(p.match.Name)) {
+			names = append(names, wording.Plain(p.match.Name))
 		}
 	}
 	return strings.Join(names, ", ")
@@ -157,7 +158,7 @@ func (a answer) notes(none string) []string {
 			notes = append(notes, none+" in workspace "+p.name)
 		}
 		if p.match.Unlisted {
-			notes = append(notes, fmt.Sprintf("workspace %s: Segment does not list %s %s any more", p.name, p.match.Type, named(p.match.Thing)))
+			notes = append(notes, fmt.Sprintf("workspace %s: Segment does not list %s %s any more", p.name, p.match.Type, wording.Named(p.match.Thing)))
 		}
 	}
 	return notes

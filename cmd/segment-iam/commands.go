@@ -7,14 +7,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/wording"
 	"github.com/baton-segment/baton-segment/connector/syncfile"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
 // The types of things that commands take, by name, slug, e-mail or id.
 var (
-	reachable  = []string{access.TypeSource, access.TypeSpace, access.TypeFunction, access.TypeWarehouse}
-	thingTypes = append(slices.Clone(reachable), access.TypeRole, access.TypeLabel, access.TypeGroup)
+	thingTypes = append(slices.Clone(wording.Reachable), access.TypeRole, access.TypeLabel, access.TypeGroup)
 	people     = []string{access.TypeUser, access.TypeInvite}
 )
 
@@ -120,7 +120,7 @@ func newDiff(s *settings) *cobra.Command {
 			}
 			if before.Workspace.ID != after.Workspace.ID {
 				return fmt.Errorf("%s is of the workspace %s (%s) and %s of %s (%s): compare files of one workspace",
-					args[0], plain(before.Workspace.Name), before.Workspace.ID, args[1], plain(after.Workspace.Name), after.Workspace.ID)
+					args[0], wording.Plain(before.Workspace.Name), before.Workspace.ID, args[1], wording.Plain(after.Workspace.Name), after.Workspace.ID)
 			}
 			return s.writer(cmd).diff(access.Diff(before, after))
 		},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/agnivade/levenshtein"
 
+	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/wording"
 	"github.com/baton-segment/baton-segment/segmentapi"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
@@ -156,7 +157,7 @@ func missingText(p place, text string, types []string) string {
 }
 
 func describe(b *strings.Builder, m access.Match) {
-	fmt.Fprintf(b, "\n  %-9s  %s  %s", m.Type, plain(m.ID), plain(strings.TrimSpace(m.Name+"  "+m.Email)))
+	fmt.Fprintf(b, "\n  %-9s  %s  %s", m.Type, wording.Plain(m.ID), wording.Plain(strings.TrimSpace(m.Name+"  "+m.Email)))
 }
 
 // maxSuggestions is how many near misses are worth showing.

@@ -7,15 +7,14 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/wording"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
@@ -65,7 +64,7 @@ func (w writer) who(a answer) error {
 	case access.TypeRole:
 		title = "Who holds role " + a.thing()
 	case access.TypeLabel:
-		title = "Who holds a role on label " + plain(match.Name)
+		title = "Who holds a role on label " + wording.Plain(match.Name)
 	case access.TypeGroup:
 		title = "Who is in group " + a.thing()
 	}
@@ -88,7 +87,7 @@ func (w writer) about(a answer, title string) error {
 	}
 	t := a.sheet(title, "Person", "Role", "Held on", "Through group", "When")
 	for _, p := range a.paths {
-		t.add(a.cells(p, personText(p.Person), roleText(p), heldText(p.HeldOn), groupText(p), string(p.When))...)
+		t.add(a.cells(p, wording.Person(p.Person), wording.Role(p), wording.HeldOn(p.HeldOn), wording.Group(p), string(p.When))...)
 	}
 	const none = "nobody"
 	return w.print(t, a.paths, append([]string{a.count(none)}, a.notes(none)...))
@@ -99,9 +98,9 @@ func (w writer) what(a answer) error {
 	if w.format != formatTable {
 		return w.program(a, personAnswer{person, a.paths})
 	}
-	t := a.sheet("What "+personText(person)+" reaches", "Role", "Held on", "Through group", "When", "Reaches")
+	t := a.sheet("What "+wording.Person(person)+" reaches", "Role", "Held on", "Through group", "When", "Reaches")
 	for _, p := range a.paths {
-		t.add(a.cells(p, roleText(p), heldText(p.HeldOn), groupText(p), string(p.When), reachText(p))...)
+		t.add(a.cells(p, wording.Role(p), wording.HeldOn(p.HeldOn), wording.Group(p), string(p.When), wording.Reaches(p))...)
 	}
 	const none = "nothing"
 	footer := a.notes(none)
@@ -136,7 +135,7 @@ func (w writer) diff(c access.Changes) error {
 	var rows [][]string
 	add := func(change string, paths []access.Path) {
 		for _, p := range paths {
-			t.add(change, personText(p.Person), roleText(p), heldText(p.HeldOn), groupText(p), string(p.When))
+			t.add(change, wording.Person(p.Person), wording.Role(p), wording.HeldOn(p.HeldOn), wording.Group(p), string(p.When))
 			rows = append(rows, append([]string{change}, csvRow(p, p.HeldOn)...))
 		}
 	}
@@ -147,10 +146,10 @@ func (w writer) diff(c access.Changes) error {
 	}
 	var footer []string
 	for _, p := range c.People.Came {
-		footer = append(footer, fmt.Sprintf("came: %s %s", p.Type, plain(personText(p))))
+		footer = append(footer, fmt.Sprintf("came: %s %s", p.Type, wording.Plain(wording.Person(p))))
 	}
 	for _, p := range c.People.Went {
-		footer = append(footer, fmt.Sprintf("went: %s %s", p.Type, plain(personText(p))))
+		footer = append(footer, fmt.Sprintf("went: %s %s", p.Type, wording.Plain(wording.Person(p))))
 	}
 	if len(rows)+len(footer) == 0 {
 		footer = append(footer, "nothing")
@@ -175,7 +174,7 @@ var (
 func csvRow(p access.Path, resource access.Thing) []string {
 	return []string{
 		p.Person.Name, p.Person.Email, p.Person.Type, p.Role.Name, p.HeldOn.Name, p.HeldOn.Type,
-		groupText(p), string(p.When), resource.Name, resource.Type,
+		wording.Group(p), string(p.When), resource.Name, resource.Type,
 	}
 }
 
@@ -215,7 +214,7 @@ func newSheet(title string, columns ...string) *sheet { return &sheet{title: tit
 
 func (s *sheet) add(cells ...string) {
 	for i := range cells {
-		cells[i] = plain(cells[i])
+		cells[i] = wording.Plain(cells[i])
 	}
 	s.rows = append(s.rows, cells)
 }
@@ -223,7 +222,7 @@ func (s *sheet) add(cells ...string) {
 // draw returns the table as text that fits the terminal, if that is where it goes.
 func (s *sheet) draw(out io.Writer) string {
 	t := table.NewWriter()
-	t.SetTitle("%s", plain(s.title))
+	t.SetTitle("%s", wording.Plain(s.title))
 	t.AppendHeader(row(s.columns))
 	for _, cells := range s.rows {
 		t.AppendRow(row(cells))
@@ -290,91 +289,11 @@ func (s *sheet) fit(width int) []table.ColumnConfig {
 func (w writer) print(t *sheet, paths []access.Path, footer []string) error {
 	lines := append([]string{t.draw(w.out)}, footer...)
 	if slices.ContainsFunc(paths, func(p access.Path) bool { return p.ByName }) {
-		lines = append(lines, "* by the name of the role: Segment does not say what it is for")
+		lines = append(lines, wording.ByNameNote)
 	}
 	if slices.ContainsFunc(paths, func(p access.Path) bool { return p.When == access.IfLabeled }) {
-		lines = append(lines, "if labeled: Segment does not show which labels a space carries")
+		lines = append(lines, wording.IfLabeledNote)
 	}
 	_, err := fmt.Fprintln(w.out, strings.Join(lines, "\n"))
 	return err
-}
-
-// plain replaces control characters, and those that change the direction of writing: both
-// could make a terminal show something else than is there.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
-			return ' '
-		}
-		return r
-	}, s)
-}
-
-func personText(p access.Person) string {
-	switch {
-	case p.Name == "" && p.Email == "":
-		return p.ID
-	case p.Name == "":
-		return p.Email
-	case p.Email == "":
-		return p.Name
-	}
-	return p.Name + " <" + p.Email + ">"
-}
-
-func named(t access.Thing) string {
-	if t.Name == t.ID {
-		return plain(t.ID)
-	}
-	return plain(t.Name + " (" + t.ID + ")")
-}
-
-func roleText(p access.Path) string {
-	if p.ByName {
-		return p.Role.Name + " *"
-	}
-	return p.Role.Name
-}
-
-func heldText(t access.Thing) string {
-	if t.Type == access.TypeWorkspace {
-		return "the workspace"
-	}
-	return t.Type + " " + t.Name
-}
-
-func groupText(p access.Path) string {
-	if p.Group == nil {
-		return ""
-	}
-	return p.Group.Name
-}
-
-// reachText says how many resources of each type a path leads to, or which one.
-func reachText(p access.Path) string {
-	if p.Resource.Type != access.TypeWorkspace && p.Resource.Type != access.TypeLabel {
-		return p.Resource.Type + " " + p.Resource.Name
-	}
-	var counts []string
-	for _, typeID := range reachable {
-		switch n := p.Reaches[typeID]; n {
-		case 0:
-		case 1:
-			counts = append(counts, "1 "+typeID)
-		default:
-			counts = append(counts, strconv.Itoa(n)+" "+typeID+"s")
-		}
-	}
-	switch {
-	case len(counts) > 0:
-		return strings.Join(counts, ", ")
-	case p.Resource.Type == access.TypeWorkspace && p.Role.Name != access.MinimalRole && !isForResources(p.Role.Name):
-		return "the workspace itself"
-	}
-	return "nothing"
-}
-
-// isForResources reports whether a role is for some type of resource.
-func isForResources(role string) bool {
-	return slices.ContainsFunc(reachable, func(typeID string) bool { return access.Applies(role, typeID) })
 }

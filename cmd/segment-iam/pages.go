@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/page"
+	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/wording"
 	"github.com/baton-segment/baton-segment/connector/syncfile"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
@@ -122,9 +123,9 @@ func (s *settings) site(cmd *cobra.Command) (*page.Site, error) {
 		i := slices.IndexFunc(snapshots, func(s *access.Snapshot) bool { return s.Workspace.ID == before.Workspace.ID })
 		switch {
 		case i < 0:
-			return nil, fmt.Errorf("--since %s is of the workspace %s, which is not among those to show", file, named(before.WorkspaceThing()))
+			return nil, fmt.Errorf("--since %s is of the workspace %s, which is not among those to show", file, wording.Named(before.WorkspaceThing()))
 		case sources[i].Before != nil:
-			return nil, usagef("--since %s and %s are both of workspace %s: give one of them", sources[i].BeforeFrom, file, named(before.WorkspaceThing()))
+			return nil, usagef("--since %s and %s are both of workspace %s: give one of them", sources[i].BeforeFrom, file, wording.Named(before.WorkspaceThing()))
 		}
 		sources[i].Before, sources[i].BeforeFrom = before, filepath.Base(file)
 	}
@@ -175,7 +176,7 @@ func (s *shown) current() (*page.Site, string) {
 	}
 	s.seen, s.warning = now, ""
 	if site, err := s.load(); err != nil {
-		s.warning = "The files have changed and cannot be shown, so this is what they had before: " + plain(err.Error())
+		s.warning = "The files have changed and cannot be shown, so this is what they had before: " + wording.Plain(err.Error())
 	} else {
 		s.site = site
 	}

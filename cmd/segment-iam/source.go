@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/wording"
 	"github.com/baton-segment/baton-segment/connector/syncfile"
 	"github.com/baton-segment/baton-segment/segmentapi"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
@@ -97,7 +98,7 @@ func readFiles(ctx context.Context, files []string) ([]*access.Snapshot, map[str
 		id := snapshot.Workspace.ID
 		if other, ok := fileOf[id]; ok {
 			return nil, nil, usagef("%s and %s are both of workspace %s: give one of them, or compare them with segment-iam diff",
-				other, file, named(snapshot.WorkspaceThing()))
+				other, file, wording.Named(snapshot.WorkspaceThing()))
 		}
 		fileOf[id] = file
 		snapshots = append(snapshots, snapshot)
@@ -165,7 +166,7 @@ func readLive(ctx context.Context, client *segmentapi.Client, stderr io.Writer) 
 	if len(snapshot.Unknown) > 0 {
 		var kinds []string
 		for _, kind := range slices.Sorted(maps.Keys(snapshot.Unknown)) {
-			kinds = append(kinds, fmt.Sprintf("%s (%d)", plain(kind), snapshot.Unknown[kind]))
+			kinds = append(kinds, fmt.Sprintf("%s (%d)", wording.Plain(kind), snapshot.Unknown[kind]))
 		}
 		_, printErr := fmt.Fprintf(stderr, "permissions of kinds that are not known, which no answer includes: %s\n", strings.Join(kinds, ", "))
 		err = errors.Join(err, printErr)

@@ -83,7 +83,7 @@ func (s *Site) makeLists(overviews []access.Overview) []*list {
 		func(o access.Overview) []access.Path { return o.Owners }))
 	reviewed(ofPaths("pii", "People who see personal data", "Through the role PII Access, or as workspace owners. Others see it masked.",
 		func(o access.Overview) []access.Path { return o.PII }))
-	reviewed(ofPaths("everything", "Roles on everything", "Roles on the whole workspace: each reaches all sources, spaces, functions or warehouses, and those that will be made.",
+	reviewed(ofPaths("everything", "People with roles on everything", "Roles on the whole workspace: each reaches all sources, spaces, functions or warehouses, and those that will be made.",
 		func(o access.Overview) []access.Path { return o.Everything }))
 	reviewed(ofPeople("invites", "Pending invites", "Segment does not show how old an invite is.",
 		func(o access.Overview) []access.Person { return o.Invites }))
@@ -165,7 +165,7 @@ func (s *Site) addRows(t *table, w *workspace, n int, at func(i int) row) {
 // pathTable returns a table of paths.
 func (s *Site) pathTable(caption string) *table {
 	t := s.newTable(caption, "Person", "Role", "Held on", "Through group", "When")
-	t.None = "Nobody."
+	t.Class, t.None = "paths", "Nobody."
 	return t
 }
 

@@ -6,8 +6,10 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html/template"
+	"strconv"
 	"strings"
 
+	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/graph"
 	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/wording"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
@@ -37,6 +39,7 @@ func parse() (*parsed, error) {
 	if err != nil {
 		return nil, err
 	}
+	style = append(style, graph.CSS...)
 	return &parsed{
 		templates: t,
 		style:     template.CSS(style), //nolint:gosec // Our own.
@@ -66,6 +69,8 @@ type renderer struct {
 	href func(address) string
 	// pictures says whether pictures are drawn.
 	pictures bool
+	// drawn is how many pictures have been drawn, which gives each its own ids.
+	drawn *int
 }
 
 // The model of the templates: that of a document, with links in the place of addresses.
@@ -93,11 +98,11 @@ type (
 		Table       *shownTable
 	}
 	shownTable struct {
-		Caption, None string
-		Columns       []string
-		Rows          [][]shownCell
-		Notes         []string
-		Pager         *pager
+		Caption, Class, None string
+		Columns              []string
+		Rows                 [][]shownCell
+		Notes                []string
+		Pager                *pager
 	}
 	shownCell struct {
 		Text, Note, To string
@@ -155,7 +160,7 @@ func (r renderer) show(d document, level int, cut cut) shownDocument {
 
 func (r renderer) table(t *table, cut cut) *shownTable {
 	rows, pager := cut(t)
-	shown := &shownTable{Caption: wording.Plain(t.Caption), None: t.None, Columns: t.Columns, Notes: t.Notes, Pager: pager}
+	shown := &shownTable{Caption: wording.Plain(t.Caption), Class: t.Class, None: t.None, Columns: t.Columns, Notes: t.Notes, Pager: pager}
 	for _, row := range rows {
 		shown.Rows = append(shown.Rows, r.cells(row))
 	}
@@ -182,8 +187,16 @@ func visible(name string, of address) string {
 }
 
 func (r renderer) draw(p *picture) template.HTML {
-	_ = func(t access.Thing) string { return r.href(p.of.address(t.Type, t.ID)) }
-	return ""
+	*r.drawn++
+	return graph.SVG(p.paths, graph.Options{
+		ID: "g" + strconv.Itoa(*r.drawn), Title: p.title,
+		Link: func(t access.Thing) string {
+			if a := p.of.address(t.Type, t.ID); t.Type != access.TypeWorkspace {
+				return r.href(a)
+			}
+			return ""
+		},
+	})
 }
 
 func capital(word string) string { return strings.ToUpper(word[:1]) + word[1:] }

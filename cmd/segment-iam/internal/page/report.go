@@ -21,7 +21,7 @@ func Report(out io.Writer, s *Site) error {
 		return err
 	}
 	buffered := bufio.NewWriter(out)
-	r := &report{Site: s, out: buffered, renderer: renderer{parsed: parsed}, ids: map[address]string{}}
+	r := &report{Site: s, out: buffered, renderer: renderer{parsed: parsed, drawn: new(int)}, ids: map[address]string{}}
 	r.href = func(a address) string {
 		if id, ok := r.ids[a]; ok {
 			return "#" + id

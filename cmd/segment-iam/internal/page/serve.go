@@ -125,7 +125,7 @@ func (s *Site) served(a address) string {
 func (s *server) write(w http.ResponseWriter, r *http.Request, site *Site, d document, f frame, found bool) {
 	f = site.frame(s.parsed, f, d.Address, site.served)
 	f.Title, f.Query = visible(d.Title, d.Address)+" - segment-iam", wording.Plain(r.URL.Query().Get("q"))
-	f.Document = renderer{parsed: s.parsed, href: site.served, pictures: true}.show(d, 1, pageOf(r.URL))
+	f.Document = renderer{parsed: s.parsed, href: site.served, pictures: true, drawn: new(int)}.show(d, 1, pageOf(r.URL))
 	var b bytes.Buffer
 	if err := s.templates.ExecuteTemplate(&b, "page", f); err != nil {
 		http.Error(w, "the page could not be made: "+err.Error(), http.StatusInternalServerError)

@@ -123,6 +123,8 @@ type (
 	table struct {
 		// Caption says what the rows are, for people who do not see the page.
 		Caption string
+		// Class is for the style: narrow pages repeat the headings of its columns.
+		Class   string
 		Columns []string
 		// None is shown in the place of a table without rows.
 		None  string

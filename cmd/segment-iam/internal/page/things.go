@@ -50,7 +50,7 @@ func (s *Site) person(d *document, w *workspace, ref access.Ref) bool {
 	if p.Type == access.TypeInvite {
 		d.Lead = "Invited, and not joined yet. Segment does not show what an invite gives, only which groups it leads into."
 	}
-	t := &table{Caption: "Paths from " + d.Title, Columns: []string{"Role", "Held on", "Through group", "When", "Reaches"}, None: "Nothing."}
+	t := &table{Caption: "Paths from " + d.Title, Class: "reach", Columns: []string{"Role", "Held on", "Through group", "When", "Reaches"}, None: "Nothing."}
 	w.addReach(t, paths, func(p access.Path) row { return row{w.groupCell(p), plainCell(string(p.When))} })
 	d.Sections = append(d.Sections,
 		section{Title: "What this person reaches", Picture: w.picture("What "+d.Title+" reaches", paths), Table: t})
@@ -123,7 +123,7 @@ func (s *Site) group(d *document, w *workspace, id string) bool {
 		return row{w.personCell(members[i].Person), plainCell(string(members[i].When))}
 	})
 	held := w.GroupHolds(id)
-	reach := &table{Caption: "Roles of " + d.Title, Columns: []string{"Role", "Held on", "When", "Reaches"}, None: "Nothing."}
+	reach := &table{Caption: "Roles of " + d.Title, Class: "held", Columns: []string{"Role", "Held on", "When", "Reaches"}, None: "Nothing."}
 	w.addReach(reach, held, func(p access.Path) row { return row{plainCell(string(p.When))} })
 	var through []access.Path
 	for _, m := range members {
@@ -249,7 +249,7 @@ func (w *workspace) wayTable(caption string, paths []access.Path) *table {
 		}
 		byWay[k] = append(byWay[k], p)
 	}
-	t := &table{Caption: caption, Columns: []string{"People", "Role", "Held on", "Through group", "When"}, None: "Nobody through a role on it or on its labels."}
+	t := &table{Caption: caption, Class: "paths", Columns: []string{"People", "Role", "Held on", "Through group", "When"}, None: "Nobody through a role on it or on its labels."}
 	t.add(len(order), func(i int) row {
 		same := byWay[order[i]]
 		who := cell{}
