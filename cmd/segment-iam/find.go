@@ -82,10 +82,11 @@ func lookUp(places []place, matches func(place) []access.Match) []candidate {
 func isAmbiguous(candidates []candidate) bool {
 	seen := map[string]bool{}
 	for _, c := range candidates {
-		if id := c.place.Workspace.ID; seen[id] || !same(candidates[0].Match, c.Match) {
+		id := c.place.Workspace.ID
+		if seen[id] || !same(candidates[0].Match, c.Match) {
 			return true
 		}
-		seen[c.place.Workspace.ID] = true
+		seen[id] = true
 	}
 	return false
 }

@@ -283,12 +283,12 @@ func TestSeveral_Table(t *testing.T) {
 		}
 		return s
 	}
-	snapshots := []*access.Snapshot{snapshot("1", "Same\n", "ann@example.com", ""), snapshot("2", "Same ", "ANN@example.com", "\u212aim@example.com"), snapshot("3", "None")}
+	snapshots := []*access.Snapshot{snapshot("1", "Same\n", "ann@example.com", "kim@example.com", ""), snapshot("2", "Same ", "ANN@example.com", "\u212aim@example.com"), snapshot("3", "None")}
 	var out bytes.Buffer
 	if err := (writer{out: &out, format: formatTable}).owners(newAnswer(workspaces(snapshots), func(p place) []access.Path { return p.Owners() })); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Who owns 3 workspaces", "\n Workspace ", "\n Same  (1) ", "\n Same  (2) ", "\n3 people\nnobody in workspace None\n"} {
+	for _, want := range []string{"Who owns 3 workspaces", "\n Workspace ", "\n Same  (1) ", "\n Same  (2) ", "\n4 people\nnobody in workspace None\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the table lacks %q:\n%s", want, &out)
 		}
