@@ -91,7 +91,7 @@ func (s *Site) makeLists(overviews []access.Overview) []*list {
 		func(o access.Overview) []access.Person { return o.Ungrouped }))
 	reviewed(ofThings("empty-groups", "Groups without members", "Nobody has the roles of these groups, until somebody is added.", "group",
 		func(i int) []access.Thing { return overviews[i].EmptyGroups }))
-	reviewed(ofThings("unheld-roles", "Roles that nobody holds", "", "role",
+	reviewed(ofThings("unheld-roles", "Roles that nobody holds", "Segment offers them, and no user and no group has them.", "role",
 		func(i int) []access.Thing { return overviews[i].UnheldRoles }))
 	reviewed(ofThings("label-sets", "Labels that roles are held on", "A role on labels reaches what carries all of them, now and later.", "label set",
 		func(i int) []access.Thing { return overviews[i].LabelSets }))
@@ -215,7 +215,7 @@ const firstOwners = 10
 
 // overview returns the first page: the figures, each a link to its list, and the owners.
 func (s *Site) overview() document {
-	d := document{Title: "Who reaches what, and through what"}
+	d := document{Title: s.title()}
 	for _, w := range s.workspaces {
 		d.Facts = append(d.Facts, fact{Name: "Workspace", Value: []cell{plainCell(w.asOf())}})
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"io"
 	"strconv"
-	"strings"
 
 	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/wording"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
@@ -65,9 +64,7 @@ func (r *report) write() error {
 	if err := r.templates.ExecuteTemplate(r.out, "report head", f); err != nil {
 		return err
 	}
-	overview := r.overview()
-	overview.Title = r.title()
-	if err := r.templates.ExecuteTemplate(r.out, "document", r.show(overview, 1, whole)); err != nil {
+	if err := r.templates.ExecuteTemplate(r.out, "document", r.show(r.overview(), 1, whole)); err != nil {
 		return err
 	}
 	for _, c := range chapters {
@@ -93,14 +90,6 @@ func (r *report) chapter(c chapter) error {
 		}
 	}
 	return nil
-}
-
-func (r *report) title() string {
-	var names []string
-	for _, w := range r.workspaces {
-		names = append(names, w.WorkspaceThing().Name)
-	}
-	return wording.Plain("Access in " + strings.Join(names, ", "))
 }
 
 func (r *report) chapters() []chapter {

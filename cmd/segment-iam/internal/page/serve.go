@@ -15,6 +15,12 @@ import (
 // rowsPerPage is how many rows of a table a page of the server has.
 const rowsPerPage = 200
 
+// The paths of pages that are no lists and about no single thing.
+const (
+	pathSearch  = "/search"
+	pathChanges = "/changes"
+)
+
 // ErrNotLoopback is returned by [Handler] for an address that others could reach.
 var ErrNotLoopback = errors.New("pages are served to this machine only, so listen on a loopback address")
 
@@ -81,9 +87,9 @@ func (s *Site) find(u *url.URL) (document, bool) {
 	switch u.Path {
 	case "/":
 		return s.overview(), true
-	case "/search":
+	case pathSearch:
 		return s.search(q.Get("q")), true
-	case "/changes":
+	case pathChanges:
 		return s.changes()
 	case "/list":
 		l, ok := s.list(q.Get("name"))
@@ -113,9 +119,9 @@ func (s *Site) served(a address) string {
 		}
 		return "/" + a.thing.Type + "?" + q.Encode()
 	case a.list == listChanges:
-		return "/changes"
+		return pathChanges
 	case a.list == listSearch:
-		return "/search"
+		return pathSearch
 	case a.list == listOverview:
 		return "/"
 	}

@@ -66,6 +66,14 @@ func New(version string, sources ...Source) *Site {
 // several reports whether pages must say which workspace a thing is of.
 func (s *Site) several() bool { return len(s.workspaces) > 1 }
 
+func (s *Site) title() string {
+	var names []string
+	for _, w := range s.workspaces {
+		names = append(names, w.WorkspaceThing().Name)
+	}
+	return wording.Plain("Access in " + strings.Join(names, ", "))
+}
+
 // workspace returns a workspace by its id, or the only one if the id is empty.
 func (s *Site) workspace(id string) (*workspace, bool) {
 	for _, w := range s.workspaces {

@@ -214,8 +214,9 @@ func (w *workspace) labelFact(r access.Resource) fact {
 	return f.orNone()
 }
 
-// split separates paths through roles on the whole workspace from the others.
-func split(paths []access.Path) (all, narrow []access.Path) {
+// split returns paths through roles on the whole workspace, and the others.
+func split(paths []access.Path) ([]access.Path, []access.Path) {
+	var all, narrow []access.Path
 	for _, p := range paths {
 		if p.HeldOn.Type == access.TypeWorkspace {
 			all = append(all, p)
@@ -283,12 +284,12 @@ func (s *Site) changes() (document, bool) {
 	d := document{Address: address{list: listChanges}, Title: "Changes"}
 	gained, lost := s.pathTable("Gained"), s.pathTable("Lost")
 	came, went := s.newTable("Came", "Name", "E-mail", "Type"), s.newTable("Went", "Name", "E-mail", "Type")
-	any := false
+	known := false
 	for _, w := range s.workspaces {
 		if w.changes == nil {
 			continue
 		}
-		any = true
+		known = true
 		d.Facts = append(d.Facts, fact{w.WorkspaceThing().Name, []cell{plainCell(fmt.Sprintf("from %s, read on %s, to %s", w.source.BeforeFrom, when(w.source.Before.Began), w.source.From))}})
 		s.addPaths(gained, w, w.changes.Gained)
 		s.addPaths(lost, w, w.changes.Lost)
@@ -309,7 +310,7 @@ func (s *Site) changes() (document, bool) {
 		{Title: "People who came", Table: came},
 		{Title: "People who went", Table: went},
 	}
-	return d, any
+	return d, known
 }
 
 // A searchable is a thing with the texts by which it is found, in lower case.
@@ -360,7 +361,7 @@ func (s *Site) search(text string) document {
 				others = append(others, one)
 			}
 		}
-		found := append(exact, others...)
+		found := slices.Concat(exact, others)
 		s.addRows(t, w, len(found), func(i int) row {
 			m := found[i]
 			return row{{Text: m.Name, To: w.address(m.Type, m.ID)}, plainCell(m.Type), plainCell(firstOf(m.Email, m.Slug)), plainCell(m.ID)}
