@@ -35,7 +35,7 @@ demo: build ## read a simulated workspace and show who reaches what in it
 	@$(GO) run ./internal/cmd/demo -bin $(BIN)
 
 screenshot: demo ## retake the picture for the README, with Chromium and Node.js
-	cd internal/browser && npm ci --no-progress && node pictures.mjs ../../.github overview-wide
+	cd internal/browser && npm ci --no-progress && node pictures.mjs ../../.github readme
 
 # Results are not taken from the cache: some tests run programs that they build, and Go does not see those sources.
 define gotest

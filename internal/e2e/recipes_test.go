@@ -127,7 +127,7 @@ func TestRecipes(t *testing.T) {
 		"What has changed since last week?": {1, checkHistory},
 		"A spreadsheet, please":             {2, checkSheets},
 		"Try it without Segment":            {2, checkSimulator},
-		"Browse it":                         {1, checkExplorer},
+		"Browse it":                         {2, checkPages},
 		"Somebody leaves":                   {3, checkLeaver},
 		"Somebody moves to another team":    {1, checkMover},
 	})
@@ -340,11 +340,15 @@ func readSheet(t *testing.T, name string) []map[string]string {
 	return rows
 }
 
-// checkExplorer runs the explorer until two pages have been read. Its PATH has no
-// program that opens a browser.
-func checkExplorer(t *testing.T, blocks []string) {
+// checkPages serves a file until two pages have been read, and writes a report of it.
+func checkPages(t *testing.T, blocks []string) {
 	s := serve(t, sim.Demo())
-	dir, _ := runScript(t, plain(s), firstSync, nil)
+	dir, _ := runScript(t, plain(s), firstSync+"cp sync.c1z last-week.c1z\n"+blocks[1], nil)
+	source := sim.Demo().Sources[0]
+	report, err := os.ReadFile(filepath.Join(dir, "access.html"))
+	if err != nil || !strings.Contains(string(report), *source.Name) || !strings.Contains(string(report), "What has changed") {
+		t.Errorf("the report: %v\n%s", err, report)
+	}
 	address := closedAddress(t)
 	_, port, _ := strings.Cut(address, ":")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -361,8 +365,7 @@ func checkExplorer(t *testing.T, blocks []string) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	source := sim.Demo().Sources[0]
-	for page, word := range map[string]string{"/": "<title>Baton Explorer</title>", "/api/source/" + source.ID: *source.Name} {
+	for page, word := range map[string]string{"/": "Workspace owners", "/source?id=" + source.ID: *source.Name} {
 		if body := openPage(ctx, t, "http://"+address+page, ended); !strings.Contains(body, word) {
 			t.Errorf("%s does not show %q:\n%s", page, word, body)
 		}
@@ -371,8 +374,7 @@ func checkExplorer(t *testing.T, blocks []string) {
 	<-ended // It was interrupted.
 }
 
-// openPage polls until the explorer answers, because it does not report when it is
-// ready.
+// openPage polls until the server answers.
 func openPage(ctx context.Context, t *testing.T, url string, ended <-chan error) string {
 	t.Helper()
 	next := time.NewTicker(20 * time.Millisecond)
@@ -394,9 +396,9 @@ func openPage(ctx context.Context, t *testing.T, url string, ended <-chan error)
 		select {
 		case <-next.C:
 		case endErr := <-ended:
-			t.Fatalf("the explorer ended: %v", endErr)
+			t.Fatalf("the server ended: %v", endErr)
 		case <-ctx.Done():
-			t.Fatalf("the explorer does not answer: %v", err)
+			t.Fatalf("the server does not answer: %v", err)
 		}
 	}
 }

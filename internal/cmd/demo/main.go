@@ -23,10 +23,9 @@ import (
 
 func main() {
 	bin := flag.String("bin", "bin", "folder with baton-segment, segment-sim and baton")
-	picture := flag.String("screenshot", "", "`file` for a picture of the explorer, instead of the demo")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *bin, *picture, os.Stdout)
+	err := run(ctx, *bin, os.Stdout)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -36,7 +35,7 @@ func main() {
 
 // run leaves no simulator behind, even if it fails. The files of the demo stay in the
 // folder demo beside the programs, so that one can ask them more.
-func run(ctx context.Context, bin, picture string, out io.Writer) error {
+func run(ctx context.Context, bin string, out io.Writer) error {
 	bin, err := filepath.Abs(bin)
 	if err != nil {
 		return err
@@ -48,11 +47,7 @@ func run(ctx context.Context, bin, picture string, out io.Writer) error {
 	d := demo{bin: bin, dir: dir, out: bufio.NewWriter(out)}
 	sim, err := d.startSimulator(ctx)
 	if err == nil {
-		show := d.show
-		if picture != "" {
-			show = func(ctx context.Context, sim *simulator) error { return d.screenshot(ctx, sim, picture) }
-		}
-		err = errors.Join(show(ctx, sim), sim.stop())
+		err = errors.Join(d.show(ctx, sim), sim.stop())
 	}
 	return errors.Join(err, d.out.Flush())
 }
@@ -176,6 +171,7 @@ func (d demo) showChange(ctx context.Context, sim *simulator) error {
 		return err
 	}
 	d.printf("The files stay in bin/demo, to ask them more: bin/segment-iam owners -f bin/demo/sync.c1z")
+	d.printf("All of it in a browser: bin/segment-iam serve -f bin/demo/later.c1z --since bin/demo/sync.c1z")
 	d.printf("A simulated workspace to try changes on: bin/segment-sim -workspace demo")
 	d.printf("Your own workspace: BATON_TOKEN=<a Segment Public API token> bin/baton-segment -f sync.c1z   (EU: add --region eu)")
 	return nil
