@@ -74,7 +74,7 @@ func TestNoMachinePaths(t *testing.T) {
 			return err
 		}
 		if entry.IsDir() {
-			if entry.Name() == ".git" || name == filepath.Join(root, "bin") {
+			if entry.Name() == ".git" || entry.Name() == "node_modules" || name == filepath.Join(root, "bin") {
 				return fs.SkipDir
 			}
 			return nil

@@ -210,7 +210,7 @@ func TestHandler_LoopbackOnly(t *testing.T) {
 	t.Parallel()
 	for _, addr := range []net.Addr{
 		&net.TCPAddr{IP: net.IPv4zero, Port: 1}, &net.TCPAddr{IP: net.IPv6unspecified, Port: 1}, &net.TCPAddr{Port: 1}, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}, &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 1},
-		&net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 1}, &net.UnixAddr{Name: "/tmp/socket"}, &net.UDPAddr{IP: net.IPv6loopback},
+		&net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 1}, &net.UnixAddr{Name: "socket"}, &net.UDPAddr{IP: net.IPv6loopback},
 	} {
 		if h, err := Handler(addr, nil); h != nil || !errors.Is(err, ErrNotLoopback) {
 			t.Errorf("a handler for %s: %v", addr, err)
