@@ -93,9 +93,13 @@ func sortedPaths(paths []Path) []Path {
 // comparePaths compares as sortedPaths sorts. Paths of several workspaces are sorted by
 // workspace first.
 func comparePaths(a, b Path) int {
+	if c := compareThings(a.Workspace, b.Workspace); c != 0 {
+		return c
+	}
+	if c := comparePeople(a.Person, b.Person); c != 0 {
+		return c
+	}
 	return cmp.Or(
-		compareThings(a.Workspace, b.Workspace),
-		comparePeople(a.Person, b.Person),
 		strings.Compare(a.Role.Name, b.Role.Name), strings.Compare(a.Role.ID, b.Role.ID),
 		compareThings(&a.HeldOn, &b.HeldOn), compareThings(a.Group, b.Group),
 		strings.Compare(string(a.When), string(b.When)), compareThings(a.Resource, b.Resource),

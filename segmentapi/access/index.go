@@ -1,8 +1,10 @@
 package access
 
 import (
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
@@ -18,8 +20,10 @@ type Index struct {
 	applies   map[string][]string // For each role's name, the types of resources that it is for.
 	people    map[Ref]Person
 	resources map[Ref]Resource
-	listed    map[string]int // How many resources of each type are listed.
-	groupsOf  map[Ref][]int  // For each person, the indices of the groups, in order.
+	listed    map[string]int        // How many resources of each type are listed.
+	sorted    func() []Person       // The people, sorted.
+	labeled   func() map[string]int // For each set of labels that a role is held on, how many sources carry it.
+	groupsOf  map[Ref][]int         // For each person, the indices of the groups, in order.
 }
 
 // Index returns an index of the snapshot.
@@ -30,6 +34,8 @@ func (s *Snapshot) Index() *Index {
 		people: make(map[Ref]Person, len(s.People)), resources: make(map[Ref]Resource, len(s.Resources)),
 		listed: map[string]int{}, groupsOf: map[Ref][]int{},
 	}
+	x.labeled = sync.OnceValue(x.countLabeled)
+	x.sorted = sync.OnceValue(func() []Person { return slices.SortedStableFunc(maps.Values(x.people), comparePeople) })
 	for _, r := range s.Roles {
 		x.roles[r.ID] = r.Name
 	}
@@ -72,37 +78,34 @@ func (x *Index) addRole(name string) {
 
 // Who is [Snapshot.Who].
 func (x *Index) Who(thing Thing) []Path {
-	var paths []Path
 	switch thing.Type {
 	case TypeGroup:
-		paths = x.members(thing.ID)
+		return sortedPaths(x.members(thing.ID))
 	case TypeRole:
-		paths = x.holders(x.pathIf(func(t Target) bool { return t.RoleID == thing.ID }))
+		return x.holders(x.pathIf(func(t Target) bool { return t.RoleID == thing.ID }))
 	case TypeLabel:
-		paths = x.holders(x.pathIf(func(t Target) bool { return t.Type == TypeLabel && t.ID == thing.ID }))
-	default:
-		r := x.resource(thing.Type, thing.ID)
-		paths = x.holders(func(t Target) []Path {
-			when, byName, ok := x.reaches(t, r)
-			if !ok {
-				return nil
-			}
-			p := x.path(t)
-			p.When, p.ByName = when, byName
-			return []Path{p}
-		})
+		return x.holders(x.pathIf(func(t Target) bool { return t.Type == TypeLabel && t.ID == thing.ID }))
 	}
-	return sortedPaths(paths)
+	r := x.resource(thing.Type, thing.ID)
+	return x.holders(func(t Target) []Path {
+		when, byName, ok := x.reaches(t, r)
+		if !ok {
+			return nil
+		}
+		p := x.path(t)
+		p.When, p.ByName = when, byName
+		return []Path{p}
+	})
 }
 
 // Owners is [Snapshot.Owners].
 func (x *Index) Owners() []Path {
-	return sortedPaths(x.holders(x.pathIf(func(t Target) bool { return t.Type == TypeRole && x.isOwner(t) })))
+	return x.holders(x.pathIf(func(t Target) bool { return t.Type == TypeRole && x.isOwner(t) }))
 }
 
 // What is [Snapshot.What].
 func (x *Index) What(person Ref) (Person, []Path) {
-	return x.people[person], sortedPaths(x.pathsFrom(person, x.included))
+	return x.people[person], x.pathsFrom(person, x.included)
 }
 
 // Person returns a person of the workspace, or false if there is none with the reference.
@@ -189,36 +192,35 @@ func (x *Index) heldOn(t Target) Thing {
 }
 
 // holders returns the paths of all people whose targets, or whose groups' targets, have
-// paths.
+// paths. They are sorted.
 func (x *Index) holders(of func(Target) []Path) []Path {
-	var paths []Path
-	for _, p := range x.People {
-		paths = append(paths, x.ownPaths(p, of)...)
+	ofGroup := make([][]Path, len(x.Groups))
+	for i, g := range x.Groups {
+		ofGroup[i] = pathsOf(x.Held[g.Ref()], of)
 	}
-	for _, g := range x.Groups {
-		held := pathsOf(x.Held[g.Ref()], of)
-		if len(held) == 0 {
-			continue
-		}
-		for _, ref := range x.membersOf(g) {
-			for _, path := range held {
-				paths = append(paths, x.through(path, g, ref))
-			}
-		}
+	all := []Path{}
+	for _, p := range x.sorted() {
+		all = append(all, sortedPaths(x.pathsOfPerson(p, of, func(i int) []Path { return ofGroup[i] }))...)
 	}
-	return paths
+	return all
 }
 
 // pathsFrom is holders for one person.
 func (x *Index) pathsFrom(person Ref, of func(Target) []Path) []Path {
 	p, known := x.people[person]
 	if !known {
-		return nil
+		return []Path{}
 	}
+	return sortedPaths(x.pathsOfPerson(p, of, func(i int) []Path { return pathsOf(x.Held[x.Groups[i].Ref()], of) }))
+}
+
+// pathsOfPerson returns the paths through the targets of a person, and those of the person's
+// groups, which ofGroup returns by the index of the group.
+func (x *Index) pathsOfPerson(p Person, of func(Target) []Path, ofGroup func(i int) []Path) []Path {
 	paths := x.ownPaths(p, of)
-	for _, g := range x.GroupsOf(person) {
-		for _, path := range pathsOf(x.Held[g.Ref()], of) {
-			paths = append(paths, x.through(path, g, person))
+	for _, i := range x.groupsOf[p.Ref()] {
+		for _, path := range ofGroup(i) {
+			paths = append(paths, x.through(path, x.Groups[i], p.Ref()))
 		}
 	}
 	return paths
@@ -329,7 +331,9 @@ func (x *Index) included(t Target) []Path {
 	case TypeRole:
 		counts[Now] = x.countAll(t, resourceTypes...)
 	case TypeLabel:
-		counts[Now] = x.countLabeled(t)
+		if n := x.labeled()[t.ID]; n > 0 && x.isFor(t, TypeSource) {
+			counts[Now] = map[string]int{TypeSource: n}
+		}
 		counts[IfLabeled] = x.countAll(t, TypeSpace)
 	}
 	var paths []Path
@@ -357,15 +361,21 @@ func (x *Index) countAll(t Target, types ...string) map[string]int {
 	return counts
 }
 
-// countLabeled counts the sources that carry the labels of a target.
-func (x *Index) countLabeled(t Target) map[string]int {
-	if !x.isFor(t, TypeSource) {
-		return nil
+func (x *Index) countLabeled() map[string]int {
+	sets := map[string][]segmentapi.Label{}
+	for _, targets := range x.Held {
+		for _, t := range targets {
+			if t.Type == TypeLabel {
+				sets[t.ID] = t.Labels
+			}
+		}
 	}
-	counts := map[string]int{}
-	for _, r := range x.resources {
-		if r.Type == TypeSource && !r.Unlisted && carries(r, t.Labels) {
-			counts[TypeSource]++
+	counts := make(map[string]int, len(sets))
+	for id, labels := range sets {
+		for _, r := range x.resources {
+			if r.Type == TypeSource && !r.Unlisted && carries(r, labels) {
+				counts[id]++
+			}
 		}
 	}
 	return counts

@@ -38,9 +38,9 @@ type Overview struct {
 func (x *Index) Overview() Overview {
 	o := Overview{
 		Owners:     x.Owners(),
-		PII:        sortedPaths(x.holders(x.pathIf(x.showsPII))),
-		Everything: sortedPaths(x.holders(x.everything)),
-		ByName:     sortedPaths(x.holders(x.includedByName)),
+		PII:        x.holders(x.pathIf(x.showsPII)),
+		Everything: x.holders(x.everything),
+		ByName:     x.holders(x.includedByName),
 		Invites:    []Person{}, Ungrouped: []Person{}, EmptyGroups: []Thing{}, UnheldRoles: []Thing{}, LabelSets: []Thing{}, Unlisted: []Thing{},
 	}
 	for _, p := range x.People {

@@ -37,7 +37,9 @@ type workspace struct {
 	source  Source
 	changes *access.Changes
 	things  []searchable
-	known   map[access.Ref]bool // What has a page.
+	// rolesAndLabels are those that a list has or a permission names.
+	rolesAndLabels map[access.Ref]access.Thing
+	known          map[access.Ref]bool // What has a page.
 }
 
 // New returns the pages about some workspaces, of which there must be at least one. The
@@ -52,6 +54,12 @@ func New(version string, sources ...Source) *Site {
 			w.changes = &changes
 		}
 		w.things = searchables(w.Snapshot)
+		w.rolesAndLabels = map[access.Ref]access.Thing{}
+		for _, one := range w.things {
+			if one.Type == access.TypeRole || one.Type == access.TypeLabel {
+				w.rolesAndLabels[access.Ref{Type: one.Type, ID: one.ID}] = one.Thing
+			}
+		}
 		w.known = make(map[access.Ref]bool, len(w.things))
 		for _, one := range w.things {
 			w.known[access.Ref{Type: one.Type, ID: one.ID}] = true

@@ -146,11 +146,11 @@ func (s *Site) group(d *document, w *workspace, id string) bool {
 
 // roleOrLabel is the page of a role or of a set of labels: who holds it, or a role on it.
 func (s *Site) roleOrLabel(d *document, w *workspace, ref access.Ref) bool {
-	match := w.Find(ref.ID, ref.Type)
-	if len(match) != 1 || match[0].ID != ref.ID {
+	thing, known := w.rolesAndLabels[ref]
+	if !known {
 		return false
 	}
-	d.Title = match[0].Name
+	d.Title = thing.Name
 	d.Facts = append(d.Facts, fact{"Id", []cell{plainCell(ref.ID)}})
 	if i := slices.IndexFunc(w.Roles, func(r segmentapi.Role) bool { return r.ID == ref.ID }); ref.Type == access.TypeRole && i >= 0 {
 		d.Lead = w.Roles[i].Description
@@ -159,7 +159,7 @@ func (s *Site) roleOrLabel(d *document, w *workspace, ref access.Ref) bool {
 	if ref.Type == access.TypeLabel {
 		title = "Who holds a role on it"
 	}
-	paths := w.Who(match[0].Thing)
+	paths := w.Who(thing)
 	d.Sections = append(d.Sections, section{Title: title, Picture: w.picture(title+": "+d.Title, paths), Table: w.peopleTable(title, paths)})
 	return true
 }
