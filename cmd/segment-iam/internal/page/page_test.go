@@ -71,11 +71,14 @@ func earlier() *sim.Workspace {
 func sources(t testing.TB) map[string][]Source {
 	t.Helper()
 	demo, hostile := Source{Snapshot: read(t, sim.Demo()), From: "demo.c1z"}, Source{Snapshot: read(t, sim.Hostile()), From: "<b>.c1z"}
+	unlisted := sim.Demo()
+	unlisted.Spaces, unlisted.Functions = nil, nil
 	later := demo
 	later.Before, later.BeforeFrom = read(t, earlier()), "earlier.c1z"
 	return map[string][]Source{
 		"demo": {demo}, "hostile": {hostile}, "sized": {{Snapshot: read(t, sized()), From: "Segment"}},
-		"empty": {{Snapshot: read(t, sim.Empty()), From: "Segment"}}, "several": {later, hostile},
+		"unlisted": {{Snapshot: read(t, unlisted), From: "Segment"}},
+		"empty":    {{Snapshot: read(t, sim.Empty()), From: "Segment"}}, "several": {later, hostile},
 	}
 }
 
