@@ -149,10 +149,15 @@ func checkShown(t *testing.T, p parsedPage, text string) {
 	}
 }
 
-// markup counts the elements of a page with the names of their attributes.
+// markup counts the elements of a page with the names of their attributes. It notes those
+// of pictures once, because their number depends on the widths of texts.
 func markup(p parsedPage) map[string]int {
 	counts := map[string]int{}
 	for _, e := range elements(p.root) {
+		if inPicture(e) {
+			counts["picture: "+element(e)] = 1
+			continue
+		}
 		counts[element(e)]++
 	}
 	return counts
@@ -170,7 +175,9 @@ func servedMarkup(pages map[string]parsedPage) map[string]int {
 	sum := map[string]int{"pages": len(pages)}
 	for _, p := range pages {
 		for name, n := range markup(p) {
-			sum[name] += n
+			if sum[name] += n; strings.HasPrefix(name, "picture: ") {
+				sum[name] = 1
+			}
 		}
 	}
 	return sum

@@ -105,7 +105,9 @@ func (s *Site) makeLists(overviews []access.Overview) []*list {
 	}
 	for _, typeID := range wording.Reachable {
 		ofPaths(listEvery+typeID, "People who reach every "+typeID, "Through roles on the whole workspace.", func(o access.Overview) []access.Path {
-			return slices.DeleteFunc(slices.Clone(o.Everything), func(p access.Path) bool { return p.Reaches[typeID] == 0 })
+			return slices.DeleteFunc(slices.Clone(o.Everything), func(p access.Path) bool {
+				return p.Role.Name != access.OwnerRole && !access.Applies(p.Role.Name, typeID)
+			})
 		})
 	}
 	return append(lists, s.catalogs()...)

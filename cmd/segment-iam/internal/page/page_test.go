@@ -71,11 +71,14 @@ func earlier() *sim.Workspace {
 func sources(t testing.TB) map[string][]Source {
 	t.Helper()
 	demo, hostile := Source{Snapshot: read(t, sim.Demo()), From: "demo.c1z"}, Source{Snapshot: read(t, sim.Hostile()), From: "<b>.c1z"}
+	unlisted := sim.Demo()
+	unlisted.Spaces, unlisted.Functions = nil, nil
 	later := demo
 	later.Before, later.BeforeFrom = read(t, earlier()), "earlier.c1z"
 	return map[string][]Source{
 		"demo": {demo}, "hostile": {hostile}, "sized": {{Snapshot: read(t, sized()), From: "Segment"}},
-		"empty": {{Snapshot: read(t, sim.Empty()), From: "Segment"}}, "several": {later, hostile},
+		"unlisted": {{Snapshot: read(t, unlisted), From: "Segment"}},
+		"empty":    {{Snapshot: read(t, sim.Empty()), From: "Segment"}}, "several": {later, hostile},
 	}
 }
 
@@ -191,6 +194,11 @@ func checkComplete(t *testing.T, s *Site, inReport parsedPage, pages map[string]
 			}
 		}
 	}
+	for _, w := range s.workspaces {
+		for _, m := range w.Things(allTypes()...) {
+			checkAnswer(t, pages[s.served(w.address(m.Type, m.ID))], w, access.Ref{Type: m.Type, ID: m.ID})
+		}
+	}
 	sections := 0
 	for _, section := range elements(inReport.root, "section") {
 		if attribute(section, "class") == "thing" {
@@ -199,6 +207,39 @@ func checkComplete(t *testing.T, s *Site, inReport parsedPage, pages map[string]
 	}
 	if sections != things {
 		t.Errorf("the report has %d sections for %d things", sections, things)
+	}
+}
+
+// checkAnswer checks that the page of a thing has as many rows as the answer about it has
+// paths, and that of a person the groups.
+func checkAnswer(t *testing.T, p parsedPage, w *workspace, ref access.Ref) {
+	t.Helper()
+	want := 0
+	switch ref.Type {
+	case access.TypeUser, access.TypeInvite:
+		_, paths := w.What(ref)
+		want = min(len(paths), rowsPerPage)
+		var names []string
+		for _, g := range w.GroupsOf(ref) {
+			names = append(names, strings.Join(strings.Fields(cmp.Or(strings.TrimSpace(g.Name), g.ID)), " "))
+		}
+		shown := false
+		for _, f := range factsOf(p.root) {
+			shown = shown || f.name == "Groups"
+			if got := strings.Join(strings.Fields(f.value), " "); f.name == "Groups" && got != cmp.Or(strings.Join(names, ", "), "none") {
+				t.Errorf("%s: the groups are %s, want %q", p.name, got, names)
+			}
+		}
+		if !shown {
+			t.Errorf("%s does not say in which groups the person is", p.name)
+		}
+	case access.TypeGroup:
+		want = min(len(w.GroupHolds(ref.ID)), rowsPerPage) + min(len(w.Who(access.Thing{Type: ref.Type, ID: ref.ID})), rowsPerPage)
+	default:
+		want = min(len(w.Who(access.Thing{Type: ref.Type, ID: ref.ID})), rowsPerPage)
+	}
+	if got := len(rowsOf(p.root, rowsPerPage+1)); got != want {
+		t.Errorf("%s has %d rows, want %d", p.name, got, want)
 	}
 }
 

@@ -260,9 +260,12 @@ func TestServe_PagesOfAList(t *testing.T) {
 	}
 }
 
-// idsOf returns the ids in the last column of a page, and the links to the pages around it.
-func idsOf(t *testing.T, h http.Handler, target string) (ids []string, before, after string) {
+// idsOf returns the ids in the last column of a page, and the links to the page before it
+// and to the page after it.
+func idsOf(t *testing.T, h http.Handler, target string) ([]string, string, string) {
 	t.Helper()
+	var ids []string
+	before, after := "", ""
 	w := get(t, h, target)
 	p := parsePage(t, target, w.Body.String(), w.Header().Get("Content-Security-Policy"))
 	p.check(t)
