@@ -20,8 +20,8 @@ type Index struct {
 	applies   map[string][]string // For each role's name, the types of resources that it is for.
 	people    map[Ref]Person
 	resources map[Ref]Resource
-	listed    map[string]int        // How many resources of each type are listed.
-	sorted    func() []Person       // The people, sorted.
+	listed    map[string]int // How many resources of each type are listed.
+	holdings  func() *holdings
 	labeled   func() map[string]int // For each set of labels that a role is held on, how many sources carry it.
 	groupsOf  map[Ref][]int         // For each person, the indices of the groups, in order.
 }
@@ -35,7 +35,7 @@ func (s *Snapshot) Index() *Index {
 		listed: map[string]int{}, groupsOf: map[Ref][]int{},
 	}
 	x.labeled = sync.OnceValue(x.countLabeled)
-	x.sorted = sync.OnceValue(func() []Person { return slices.SortedStableFunc(maps.Values(x.people), comparePeople) })
+	x.holdings = sync.OnceValue(x.newHoldings)
 	for _, r := range s.Roles {
 		x.roles[r.ID] = r.Name
 	}
@@ -132,14 +132,14 @@ func (x *Index) GroupsOf(person Ref) []Group {
 // GroupHolds returns the paths from a group, as [Index.What] returns those from a person:
 // each member has them. They have no person.
 func (x *Index) GroupHolds(id string) []Path {
-	paths := pathsOf(x.Held[Ref{TypeGroup, id}], x.included)
+	i := slices.IndexFunc(x.Groups, func(g Group) bool { return g.ID == id })
+	if i < 0 {
+		return []Path{}
+	}
+	thing := x.Groups[i].thing()
+	paths := pathsOf(x.Held[x.Groups[i].Ref()], x.included)
 	for i := range paths {
-		for _, g := range x.Groups {
-			if g.ID == id {
-				thing := g.thing()
-				paths[i].Group = &thing
-			}
-		}
+		paths[i].Group = &thing
 	}
 	return sortedPaths(paths)
 }
@@ -194,15 +194,73 @@ func (x *Index) heldOn(t Target) Thing {
 // holders returns the paths of all people whose targets, or whose groups' targets, have
 // paths. They are sorted.
 func (x *Index) holders(of func(Target) []Path) []Path {
-	ofGroup := make([][]Path, len(x.Groups))
-	for i, g := range x.Groups {
-		ofGroup[i] = pathsOf(x.Held[g.Ref()], of)
+	h := x.holdings()
+	ofTarget := make([][]Path, len(h.targets))
+	for i, t := range h.targets {
+		ofTarget[i] = of(t)
 	}
-	all := []Path{}
-	for _, p := range x.sorted() {
-		all = append(all, sortedPaths(x.pathsOfPerson(p, of, func(i int) []Path { return ofGroup[i] }))...)
+	add := func(paths []Path, held []int) []Path {
+		for _, i := range held {
+			paths = append(paths, ofTarget[i]...)
+		}
+		return paths
+	}
+	ofGroup := make([][]Path, len(x.Groups))
+	for i := range x.Groups {
+		ofGroup[i] = add(nil, h.ofGroup[i])
+	}
+	n := 0
+	for i, p := range h.people {
+		for _, t := range h.ofPerson[i] {
+			n += len(ofTarget[t])
+		}
+		for _, g := range x.groupsOf[p.Ref()] {
+			n += len(ofGroup[g])
+		}
+	}
+	all := make([]Path, 0, n)
+	for i, p := range h.people {
+		own := len(all)
+		all = add(all, h.ofPerson[i])
+		all = x.complete(all, own, p, func(i int) []Path { return ofGroup[i] })
 	}
 	return all
+}
+
+// holdings are the people, sorted, and the targets of people and groups, each target once.
+// They make questions about all people cheap.
+type holdings struct {
+	people   []Person
+	targets  []Target
+	ofPerson [][]int // For each of the people, indices of targets.
+	ofGroup  [][]int // For each group.
+}
+
+func (x *Index) newHoldings() *holdings {
+	type key struct{ typeID, id, roleID, roleName string }
+	known := map[key]int{}
+	h := &holdings{people: slices.SortedFunc(maps.Values(x.people), comparePeople)}
+	indices := func(targets []Target) []int {
+		held := make([]int, len(targets))
+		for i, t := range targets {
+			k := key{t.Type, t.ID, t.RoleID, t.RoleName}
+			n, ok := known[k]
+			if !ok {
+				n = len(h.targets)
+				known[k] = n
+				h.targets = append(h.targets, t)
+			}
+			held[i] = n
+		}
+		return held
+	}
+	for _, p := range h.people {
+		h.ofPerson = append(h.ofPerson, indices(x.Held[p.Ref()]))
+	}
+	for _, g := range x.Groups {
+		h.ofGroup = append(h.ofGroup, indices(x.Held[g.Ref()]))
+	}
+	return h
 }
 
 // pathsFrom is holders for one person.
@@ -211,27 +269,22 @@ func (x *Index) pathsFrom(person Ref, of func(Target) []Path) []Path {
 	if !known {
 		return []Path{}
 	}
-	return sortedPaths(x.pathsOfPerson(p, of, func(i int) []Path { return pathsOf(x.Held[x.Groups[i].Ref()], of) }))
+	own := append([]Path{}, pathsOf(x.Held[person], of)...)
+	return x.complete(own, 0, p, func(i int) []Path { return pathsOf(x.Held[x.Groups[i].Ref()], of) })
 }
 
-// pathsOfPerson returns the paths through the targets of a person, and those of the person's
-// groups, which ofGroup returns by the index of the group.
-func (x *Index) pathsOfPerson(p Person, of func(Target) []Path, ofGroup func(i int) []Path) []Path {
-	paths := x.ownPaths(p, of)
+// complete sets the person of the paths from an index on, adds those of the person's groups,
+// which ofGroup returns by the index of the group, and sorts them.
+func (x *Index) complete(all []Path, own int, p Person, ofGroup func(i int) []Path) []Path {
+	for i := own; i < len(all); i++ {
+		all[i].Person = p
+	}
 	for _, i := range x.groupsOf[p.Ref()] {
 		for _, path := range ofGroup(i) {
-			paths = append(paths, x.through(path, x.Groups[i], p.Ref()))
+			all = append(all, x.through(path, x.Groups[i], p))
 		}
 	}
-	return paths
-}
-
-func (x *Index) ownPaths(p Person, of func(Target) []Path) []Path {
-	paths := pathsOf(x.Held[p.Ref()], of)
-	for i := range paths {
-		paths[i].Person = p
-	}
-	return paths
+	return all[:own+len(sortedPaths(all[own:]))]
 }
 
 func pathsOf(targets []Target, of func(Target) []Path) []Path {
@@ -243,9 +296,9 @@ func pathsOf(targets []Target, of func(Target) []Path) []Path {
 }
 
 // through returns the path of a member of a group that has a path.
-func (x *Index) through(path Path, g Group, member Ref) Path {
+func (x *Index) through(path Path, g Group, member Person) Path {
 	thing := g.thing()
-	path.Person, path.Group = x.people[member], &thing
+	path.Person, path.Group = member, &thing
 	if member.Type == TypeInvite && path.When == Now {
 		path.When = WhenAccepted
 	}

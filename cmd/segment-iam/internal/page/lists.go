@@ -89,8 +89,16 @@ func (s *Site) makeLists(overviews []access.Overview) []*list {
 		func(o access.Overview) []access.Person { return o.Invites }))
 	reviewed(ofPeople("ungrouped", "People without a group", "Users and invites that are in no group: their roles are their own.",
 		func(o access.Overview) []access.Person { return o.Ungrouped }))
-	reviewed(ofThings("empty-groups", "Groups without members", "Nobody has the roles of these groups, until somebody is added.", "group",
-		func(i int) []access.Thing { return overviews[i].EmptyGroups }))
+	empty := add(&list{name: "empty-groups", title: "Groups without members", lead: "Nobody has the roles of these groups, until somebody is added.", noun: "group"})
+	empty.review, empty.table = true, s.newTable(empty.title, "Name", "Id", "Roles")
+	for i, w := range s.workspaces {
+		groups := overviews[i].EmptyGroups
+		empty.count = append(empty.count, len(groups))
+		s.addRows(empty.table, w, len(groups), func(i int) row {
+			g := groups[i]
+			return row{{Text: g.Name, To: w.address(g.Type, g.ID)}, plainCell(g.ID), w.rolesCell(g.ID)}
+		})
+	}
 	reviewed(ofThings("unheld-roles", "Roles that nobody holds", "Segment offers them, and no user and no group has them.", "role",
 		func(i int) []access.Thing { return overviews[i].UnheldRoles }))
 	reviewed(ofThings("label-sets", "Labels that roles are held on", "A role on labels reaches what carries all of them, now and later.", "label set",
@@ -147,6 +155,21 @@ func (s *Site) catalogs() []*list {
 	return lists
 }
 
+// rolesCell names what a group holds.
+func (w *workspace) rolesCell(groupID string) cell {
+	var cells []cell
+	for _, p := range w.GroupHolds(groupID) {
+		c := w.roleCell(p)
+		c.Note = "on " + wording.HeldOn(p.HeldOn)
+		cells = append(cells, c)
+	}
+	if len(cells) == 0 {
+		return plainCell("none")
+	}
+	cells[0].More = cells[1:]
+	return cells[0]
+}
+
 // newTable returns a table, with a column for the workspace if there are several.
 func (s *Site) newTable(caption string, columns ...string) *table {
 	if s.several() {
@@ -174,7 +197,7 @@ func (s *Site) pathTable(caption string) *table {
 func (s *Site) addPaths(t *table, w *workspace, paths []access.Path) {
 	s.addRows(t, w, len(paths), func(i int) row {
 		p := paths[i]
-		return row{w.personCell(p.Person), w.roleCell(p), w.thingCell(p.HeldOn), w.groupCell(p), plainCell(string(p.When))}
+		return row{w.personCell(p.Person), w.roleCell(p), w.thingCell(p.HeldOn), w.groupCell(p), whenCell(p)}
 	})
 	t.addNotes(paths)
 }

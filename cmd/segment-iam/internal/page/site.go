@@ -189,9 +189,17 @@ func (w *workspace) thingCell(t access.Thing) cell {
 
 func (w *workspace) groupCell(p access.Path) cell {
 	if p.Group == nil {
-		return cell{}
+		return plainCell("directly")
 	}
 	return cell{Text: p.Group.Name, To: w.address(access.TypeGroup, p.Group.ID)}
+}
+
+// whenCell has the condition of a path.
+func whenCell(p access.Path) cell {
+	if p.When == access.WhenAccepted {
+		return plainCell("when accepted")
+	}
+	return plainCell(string(p.When))
 }
 
 // nameCell has the name of the workspace, for tables about several.

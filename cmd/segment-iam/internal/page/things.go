@@ -51,7 +51,7 @@ func (s *Site) person(d *document, w *workspace, ref access.Ref) bool {
 		d.Lead = "Invited, and not joined yet. Segment does not show what an invite gives, only which groups it leads into."
 	}
 	t := &table{Caption: "Paths from " + d.Title, Class: "reach", Columns: []string{"Role", "Held on", "Through group", "When", "Reaches"}, None: "Nothing."}
-	w.addReach(t, paths, func(p access.Path) row { return row{w.groupCell(p), plainCell(string(p.When))} })
+	w.addReach(t, paths, func(p access.Path) row { return row{w.groupCell(p), whenCell(p)} })
 	d.Sections = append(d.Sections,
 		section{Title: "What this person reaches", Picture: w.picture("What "+d.Title+" reaches", paths), Table: t})
 	return true
@@ -120,11 +120,11 @@ func (s *Site) group(d *document, w *workspace, id string) bool {
 	members := w.Who(access.Thing{Type: access.TypeGroup, ID: id})
 	in := &table{Caption: "Members of " + d.Title, Columns: []string{"Person", "When"}, None: "Nobody."}
 	in.add(len(members), func(i int) row {
-		return row{w.personCell(members[i].Person), plainCell(string(members[i].When))}
+		return row{w.personCell(members[i].Person), whenCell(members[i])}
 	})
 	held := w.GroupHolds(id)
 	reach := &table{Caption: "Roles of " + d.Title, Class: "held", Columns: []string{"Role", "Held on", "When", "Reaches"}, None: "Nothing."}
-	w.addReach(reach, held, func(p access.Path) row { return row{plainCell(string(p.When))} })
+	w.addReach(reach, held, func(p access.Path) row { return row{whenCell(p)} })
 	var through []access.Path
 	for _, m := range members {
 		for _, p := range held {
@@ -156,9 +156,18 @@ func (s *Site) roleOrLabel(d *document, w *workspace, ref access.Ref) bool {
 		d.Lead = w.Roles[i].Description
 	}
 	title := "Who holds it"
+	holds := func(t access.Target) bool { return t.RoleID == ref.ID }
 	if ref.Type == access.TypeLabel {
 		title = "Who holds a role on it"
+		holds = func(t access.Target) bool { return t.Type == access.TypeLabel && t.ID == ref.ID }
 	}
+	groups := fact{Name: "Groups"} // Those without members are in no path.
+	for _, g := range w.Groups {
+		if slices.ContainsFunc(w.Held[g.Ref()], holds) {
+			groups.Value = append(groups.Value, cell{Text: firstOf(g.Name, g.ID), To: w.address(access.TypeGroup, g.ID)})
+		}
+	}
+	d.Facts = append(d.Facts, groups.orNone())
 	paths := w.Who(thing)
 	d.Sections = append(d.Sections, section{Title: title, Picture: w.picture(title+": "+d.Title, paths), Table: w.peopleTable(title, paths)})
 	return true
@@ -266,7 +275,7 @@ func (w *workspace) wayTable(caption string, paths []access.Path) *table {
 		if more := len(same) - mostNames; more > 0 {
 			who.More = append(who.More, cell{Text: "and " + strconv.Itoa(more) + " more", To: w.address(access.TypeRole, same[0].Role.ID)})
 		}
-		return row{who, w.roleCell(same[0]), w.thingCell(same[0].HeldOn), w.groupCell(same[0]), plainCell(string(same[0].When))}
+		return row{who, w.roleCell(same[0]), w.thingCell(same[0].HeldOn), w.groupCell(same[0]), whenCell(same[0])}
 	})
 	t.addNotes(paths)
 	return t
@@ -305,10 +314,10 @@ func (s *Site) changes() (document, bool) {
 	}
 	gained.None, lost.None = "Nothing.", "Nothing."
 	d.Sections = []section{
-		{Title: "Gained", Lead: "Roles that people hold now and did not, and groups that they are in now.", Table: gained},
-		{Title: "Lost", Table: lost},
-		{Title: "People who came", Table: came},
-		{Title: "People who went", Table: went},
+		{Title: fmt.Sprintf("Gained: %d", gained.len()), Lead: "Roles that people hold now and did not, and groups that they are in now.", Table: gained},
+		{Title: fmt.Sprintf("Lost: %d", lost.len()), Table: lost},
+		{Title: fmt.Sprintf("People who came: %d", came.len()), Table: came},
+		{Title: fmt.Sprintf("People who went: %d", went.len()), Table: went},
 	}
 	return d, known
 }
@@ -352,9 +361,9 @@ func (s *Site) search(text string) document {
 	t := s.newTable("Found", "Name", "Type", "E-mail or slug", "Id")
 	t.None = "Nothing is called so."
 	for _, w := range s.workspaces {
-		var exact, others []searchable
-		for _, one := range w.things {
-			switch {
+		var exact, others []*searchable
+		for i := range w.things {
+			switch one := &w.things[i]; {
 			case slices.Contains(one.texts, text):
 				exact = append(exact, one)
 			case slices.ContainsFunc(one.texts, func(t string) bool { return strings.Contains(t, text) }):
