@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,11 +38,7 @@ label. It needs nothing else, can be sent and printed, and holds personal data.`
 			if ext := strings.ToLower(filepath.Ext(output)); ext != ".html" && ext != ".htm" {
 				return usagef("report needs the file to write, such as -o access.html")
 			}
-			site, err := s.site(cmd)
-			if err != nil {
-				return err
-			}
-			return writeReport(output, site)
+			return writeReport(cmd.Context(), output, func() (*page.Site, error) { return s.site(cmd) })
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write, which is replaced if it exists")
@@ -51,20 +49,50 @@ label. It needs nothing else, can be sent and printed, and holds personal data.`
 }
 
 // writeReport writes a report that only its owner can read. The file is complete or not
-// there.
-func writeReport(path string, site *page.Site) error {
+// there. Reading a workspace can take minutes, so an unusable path is an error before that.
+func writeReport(ctx context.Context, path string, load func() (*page.Site, error)) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s cannot be written: it is a folder", path)
+	}
 	out, err := os.CreateTemp(filepath.Dir(path), ".segment-iam-*")
 	if err != nil {
-		return err
+		return notWritten(path, err)
 	}
-	err = page.Report(out, site)
+	site, err := load()
+	if err != nil {
+		return errors.Join(err, out.Close(), os.Remove(out.Name()))
+	}
+	err = page.Report(stoppable{ctx, out}, site)
 	if err = errors.Join(err, out.Close()); err == nil {
 		err = os.Rename(out.Name(), path)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(out.Name()))
+		return errors.Join(notWritten(path, err), os.Remove(out.Name()))
 	}
 	return nil
+}
+
+// notWritten returns the error for a report that cannot be written. It names the path that
+// the user knows, and not that of the temporary file.
+func notWritten(path string, err error) error {
+	if cause := syscall.Errno(0); errors.As(err, &cause) {
+		err = cause
+	}
+	return fmt.Errorf("%s cannot be written: %w", path, err)
+}
+
+// A stoppable writer fails once its context is done.
+type stoppable struct {
+	ctx context.Context //nolint:containedctx // A writer lives for one call.
+	out io.Writer
+}
+
+// Write implements io.Writer.
+func (s stoppable) Write(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.out.Write(p)
 }
 
 func newServe(s *settings) *cobra.Command {
