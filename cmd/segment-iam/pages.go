@@ -33,7 +33,8 @@ data, roles on everything, pending invites, and each person, group, role, resour
 label. It needs nothing else, can be sent and printed, and holds personal data.`,
 		Example: `  segment-iam report -o access.html
   segment-iam report -o access.html -f friday.c1z --since monday.c1z`,
-		Args: exactly(0, "no argument"),
+		Args:              exactly(0, "no argument"),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if ext := strings.ToLower(filepath.Ext(output)); ext != ".html" && ext != ".htm" {
 				return usagef("report needs the file to write, such as -o access.html")
@@ -48,7 +49,7 @@ label. It needs nothing else, can be sent and printed, and holds personal data.`
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write, which is replaced if it exists")
-	_ = cmd.MarkFlagFilename("output", "html")
+	_ = cmd.MarkFlagFilename("output", "html", "htm")
 	s.addSource(cmd)
 	s.addSince(cmd)
 	return cmd
@@ -111,7 +112,8 @@ person and resource, and a search. Other machines cannot reach it. It shows a fi
 is replaced as soon as a page is loaded again. Ctrl-C ends it.`,
 		Example: `  segment-iam serve
   segment-iam serve -f friday.c1z --since monday.c1z --port 8080`,
-		Args: exactly(0, "no argument"),
+		Args:              exactly(0, "no argument"),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			listener, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 			if err != nil {
@@ -126,6 +128,7 @@ is replaced as soon as a page is loaded again. Ctrl-C ends it.`,
 		},
 	}
 	cmd.Flags().Uint16Var(&port, "port", 0, "port to listen on; 0 takes a free one")
+	_ = cmd.RegisterFlagCompletionFunc("port", cobra.NoFileCompletions)
 	s.addSource(cmd)
 	s.addSince(cmd)
 	return cmd
