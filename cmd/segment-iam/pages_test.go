@@ -23,16 +23,18 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 )
 
-// firstUser is the name of the first user of the demo workspace, and renamedUser that of
-// the same user in the workspace of renamed.
+// firstUser is the name of the first user of the demo workspace. In the workspace of
+// renamed, the same user has the name renamedUser, and newUser has come.
 const (
 	firstUser   = "Ada Lindqvist"
 	renamedUser = "Renamed Person"
+	newUser     = "Late Arrival"
 )
 
 func renamed() *sim.Workspace {
 	ws := sim.Demo()
 	ws.Users[0].Name = renamedUser
+	ws.Users = append(ws.Users, sim.User{ID: "user-late", Name: newUser, Email: "late@example.com"})
 	return ws
 }
 
@@ -118,12 +120,18 @@ func TestReport_ReplacesFile(t *testing.T) {
 	dir := t.TempDir()
 	file, other := filepath.Join(dir, "access.html"), filepath.Join(dir, "other.html")
 	for name, prepare := range map[string]func() error{
-		"no file":          func() error { return nil },
-		"earlier report":   func() error { return errors.Join(os.WriteFile(other, []byte("old"), 0o600), os.Chmod(other, 0o644), os.Link(other, file)) },
-		"read-only file":   func() error { return errors.Join(os.WriteFile(other, []byte("old"), 0o600), os.Chmod(other, 0o400), os.Link(other, file)) },
-		"symbolic link":    func() error { return errors.Join(os.WriteFile(other, []byte("old"), 0o600), os.Symlink(other, file)) },
-		"dangling link":    func() error { return os.Symlink(filepath.Join(dir, "absent", "x.html"), file) },
-		"link to a report": func() error { return errors.Join(os.WriteFile(other, []byte("old"), 0o600), os.Symlink("other.html", file)) },
+		"no file": func() error { return nil },
+		"earlier report": func() error {
+			return errors.Join(os.WriteFile(other, []byte("old"), 0o600), os.Chmod(other, 0o644), os.Link(other, file))
+		},
+		"read-only file": func() error {
+			return errors.Join(os.WriteFile(other, []byte("old"), 0o600), os.Chmod(other, 0o400), os.Link(other, file))
+		},
+		"symbolic link": func() error { return errors.Join(os.WriteFile(other, []byte("old"), 0o600), os.Symlink(other, file)) },
+		"dangling link": func() error { return os.Symlink(filepath.Join(dir, "absent", "x.html"), file) },
+		"link to a report": func() error {
+			return errors.Join(os.WriteFile(other, []byte("old"), 0o600), os.Symlink("other.html", file))
+		},
 	} {
 		if err := prepare(); err != nil {
 			t.Fatal(err)
@@ -349,8 +357,9 @@ func TestReport_SeveralFiles(t *testing.T) {
 	if strings.Contains(text, heading) {
 		t.Error("without an earlier file, there are changes")
 	}
-	if text = mustReport(t, "-f", hostile, "-f", later, "--since", demo); !strings.Contains(text, heading) {
-		t.Error("with an earlier file, there are no changes")
+	_, changes, _ := strings.Cut(mustReport(t, "-f", hostile, "-f", later, "--since", demo), heading)
+	if changes, _, _ = strings.Cut(changes, "<h2"); !strings.Contains(changes, newUser) {
+		t.Errorf("the changes since an earlier file are %q", changes)
 	}
 }
 
