@@ -248,7 +248,7 @@ func TestReport_ReadOnlyFolder(t *testing.T) {
 		t.Skip("root may write into any folder")
 	}
 	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o500); err != nil { //nolint:gosec // A folder.
+	if err := os.Chmod(dir, 0o500); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "access.html")
@@ -371,8 +371,8 @@ func TestServe_PortInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := listener.Close(); err != nil {
-			t.Error(err)
+		if closeErr := listener.Close(); closeErr != nil {
+			t.Error(closeErr)
 		}
 	})
 	_, port, err := net.SplitHostPort(listener.Addr().String())

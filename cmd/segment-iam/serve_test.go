@@ -45,9 +45,9 @@ func startServe(t *testing.T, args ...string) served {
 	s := served{client: &http.Client{Transport: &http.Transport{}}}
 	t.Cleanup(func() {
 		cancel()
-		rest, err := io.ReadAll(out)
-		if c := <-code; err != nil || c != 0 || len(rest) > 0 || stderr.Len() > 0 {
-			t.Errorf("serve ends with the exit code %d; it prints %q and %q (%v)", c, rest, &stderr, err)
+		rest, readErr := io.ReadAll(out)
+		if c := <-code; readErr != nil || c != 0 || len(rest) > 0 || stderr.Len() > 0 {
+			t.Errorf("serve ends with the exit code %d; it prints %q and %q (%v)", c, rest, &stderr, readErr)
 		}
 		s.client.CloseIdleConnections()
 	})

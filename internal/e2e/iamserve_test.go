@@ -144,8 +144,8 @@ func send(t *testing.T, address, text string) net.Conn {
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
 	checkErr(t, err)
 	t.Cleanup(func() {
-		if err := conn.Close(); err != nil {
-			t.Error(err)
+		if closeErr := conn.Close(); closeErr != nil {
+			t.Error(closeErr)
 		}
 	})
 	_, err = io.WriteString(conn, text)
