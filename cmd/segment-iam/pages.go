@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,40 +33,73 @@ data, roles on everything, pending invites, and each person, group, role, resour
 label. It needs nothing else, can be sent and printed, and holds personal data.`,
 		Example: `  segment-iam report -o access.html
   segment-iam report -o access.html -f friday.c1z --since monday.c1z`,
-		Args: exactly(0, "no argument"),
+		Args:              exactly(0, "no argument"),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if ext := strings.ToLower(filepath.Ext(output)); ext != ".html" && ext != ".htm" {
 				return usagef("report needs the file to write, such as -o access.html")
 			}
-			site, err := s.site(cmd)
-			if err != nil {
-				return err
-			}
-			return writeReport(output, site)
+			return writeReport(cmd.Context(), output, func() (*page.Site, error) {
+				sources, err := s.sources(cmd)
+				if err != nil {
+					return nil, err
+				}
+				return page.New(version, sources...), nil
+			})
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write, which is replaced if it exists")
-	_ = cmd.MarkFlagFilename("output", "html")
+	_ = cmd.MarkFlagFilename("output", "html", "htm")
 	s.addSource(cmd)
 	s.addSince(cmd)
 	return cmd
 }
 
 // writeReport writes a report that only its owner can read. The file is complete or not
-// there.
-func writeReport(path string, site *page.Site) error {
+// there. Reading a workspace can take minutes, so an unusable path is an error before that.
+func writeReport(ctx context.Context, path string, load func() (*page.Site, error)) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s cannot be written: it is a folder", path)
+	}
 	out, err := os.CreateTemp(filepath.Dir(path), ".segment-iam-*")
 	if err != nil {
-		return err
+		return notWritten(path, err)
 	}
-	err = page.Report(out, site)
+	site, err := load()
+	if err != nil {
+		return errors.Join(err, out.Close(), os.Remove(out.Name()))
+	}
+	err = page.Report(stoppable{ctx, out}, site)
 	if err = errors.Join(err, out.Close()); err == nil {
 		err = os.Rename(out.Name(), path)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(out.Name()))
+		return errors.Join(notWritten(path, err), os.Remove(out.Name()))
 	}
 	return nil
+}
+
+// notWritten returns the error for a report that cannot be written. It names the path that
+// the user knows, and not that of the temporary file.
+func notWritten(path string, err error) error {
+	if cause := syscall.Errno(0); errors.As(err, &cause) {
+		err = cause
+	}
+	return fmt.Errorf("%s cannot be written: %w", path, err)
+}
+
+// A stoppable writer fails once its context is done.
+type stoppable struct {
+	ctx context.Context //nolint:containedctx // A writer lives for one call.
+	out io.Writer
+}
+
+// Write implements io.Writer.
+func (s stoppable) Write(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.out.Write(p)
 }
 
 func newServe(s *settings) *cobra.Command {
@@ -77,21 +112,23 @@ person and resource, and a search. Other machines cannot reach it. It shows a fi
 is replaced as soon as a page is loaded again. Ctrl-C ends it.`,
 		Example: `  segment-iam serve
   segment-iam serve -f friday.c1z --since monday.c1z --port 8080`,
-		Args: exactly(0, "no argument"),
+		Args:              exactly(0, "no argument"),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			site, err := s.site(cmd)
+			listener, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 			if err != nil {
-				return err
+				return fmt.Errorf("port %d cannot be used, so choose another one with --port: %w", port, err)
 			}
-			shown := &shown{load: func() (*page.Site, error) { return s.site(cmd) }, site: site}
-			if !s.live {
-				shown.files = slices.Concat(s.files, s.since)
+			shown, err := s.show(cmd)
+			if err != nil {
+				return errors.Join(err, listener.Close())
 			}
-			shown.seen = shown.stat()
-			return serve(cmd, port, shown.current)
+			defer shown.end()
+			return serve(cmd, listener, shown.current)
 		},
 	}
 	cmd.Flags().Uint16Var(&port, "port", 0, "port to listen on; 0 takes a free one")
+	_ = cmd.RegisterFlagCompletionFunc("port", cobra.NoFileCompletions)
 	s.addSource(cmd)
 	s.addSince(cmd)
 	return cmd
@@ -102,8 +139,8 @@ func (s *settings) addSince(cmd *cobra.Command) {
 	_ = cmd.MarkFlagFilename("since", "c1z")
 }
 
-// site returns the pages about the workspaces that a command is about.
-func (s *settings) site(cmd *cobra.Command) (*page.Site, error) {
+// sources returns the workspaces that a command is about, as pages show them.
+func (s *settings) sources(cmd *cobra.Command) ([]page.Source, error) {
 	snapshots, fileOf, err := s.loadWithFiles(cmd)
 	if err != nil {
 		return nil, err
@@ -115,6 +152,7 @@ func (s *settings) site(cmd *cobra.Command) (*page.Site, error) {
 			sources[i].From = filepath.Base(file)
 		}
 	}
+	sinceOf := make(map[string]string, len(s.since)) // By the id of the workspace.
 	for _, file := range s.since {
 		before, err := syncfile.Read(cmd.Context(), file)
 		if err != nil {
@@ -125,20 +163,17 @@ func (s *settings) site(cmd *cobra.Command) (*page.Site, error) {
 		case i < 0:
 			return nil, fmt.Errorf("--since %s is of the workspace %s, which is not among those to show", file, wording.Named(before.WorkspaceThing()))
 		case sources[i].Before != nil:
-			return nil, usagef("--since %s and %s are both of workspace %s: give one of them", sources[i].BeforeFrom, file, wording.Named(before.WorkspaceThing()))
+			return nil, usagef("--since %s and %s are both of workspace %s: give one of them", sinceOf[before.Workspace.ID], file, wording.Named(before.WorkspaceThing()))
 		}
 		sources[i].Before, sources[i].BeforeFrom = before, filepath.Base(file)
+		sinceOf[before.Workspace.ID] = file
 	}
-	return page.New(version, sources...), nil
+	return sources, nil
 }
 
 // serve shows pages until the command is stopped.
-func serve(cmd *cobra.Command, port uint16, current page.Current) error {
+func serve(cmd *cobra.Command, listener net.Listener, current page.Current) error {
 	ctx := cmd.Context()
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		return err
-	}
 	handler, err := page.Handler(listener.Addr(), current)
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -157,13 +192,24 @@ func serve(cmd *cobra.Command, port uint16, current page.Current) error {
 
 // A shown site follows its files: one that was replaced is read before the next page.
 type shown struct {
-	load  func() (*page.Site, error)
+	load  func() ([]page.Source, error)
 	files []string
 
 	mu      sync.Mutex
 	site    *page.Site
+	ids     []string      // Of the workspaces.
 	seen    []os.FileInfo // As the files were when they were read, or could not be.
 	warning string
+}
+
+// show reads the workspaces that a command is about. Those of files follow the files.
+func (s *settings) show(cmd *cobra.Command) (*shown, error) {
+	shown := &shown{load: func() ([]page.Source, error) { return s.sources(cmd) }}
+	if !s.live {
+		shown.files = slices.Concat(s.files, s.since)
+	}
+	shown.seen = shown.stat() // A file may be replaced while it is read.
+	return shown, shown.read()
 }
 
 // current returns the site, and why it is not that of the files if they cannot be read.
@@ -175,12 +221,36 @@ func (s *shown) current() (*page.Site, string) {
 		return s.site, s.warning
 	}
 	s.seen, s.warning = now, ""
-	if site, err := s.load(); err != nil {
+	if err := s.read(); err != nil {
 		s.warning = "The files have changed and cannot be shown, so this is what they had before: " + wording.Plain(err.Error())
-	} else {
-		s.site = site
 	}
 	return s.site, s.warning
+}
+
+// read reads the site. Files of other workspaces than before are refused, because a page
+// that is loaded again must not show another workspace unnoticed.
+func (s *shown) read() error {
+	sources, err := s.load()
+	if err != nil {
+		return err
+	}
+	ids := make([]string, len(sources))
+	for i, source := range sources {
+		ids[i] = source.Snapshot.Workspace.ID
+		if s.site != nil && !slices.Contains(s.ids, ids[i]) {
+			return fmt.Errorf("%s is now of the workspace %s: to see it, start segment-iam again", source.From, wording.Named(source.Snapshot.WorkspaceThing()))
+		}
+	}
+	s.site, s.ids = page.New(version, sources...), ids
+	return nil
+}
+
+// end returns when no file is being read, and lets none be read afterwards. A program that
+// ended earlier would leave behind what is unpacked in the temporary folder.
+func (s *shown) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.files, s.seen = nil, nil
 }
 
 // stat returns what identifies the present files. It is nil for one that cannot be found.

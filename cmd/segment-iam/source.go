@@ -42,6 +42,7 @@ func (s *settings) addOutput(cmd *cobra.Command) {
 func (s *settings) addSource(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVarP(&s.files, "file", "f", []string{"sync.c1z"}, "`FILE` that baton-segment has synced (may be repeated)")
+	_ = cmd.MarkFlagFilename("file", "c1z")
 	f.BoolVar(&s.live, "live", false, "read the workspace itself instead of a file")
 	f.StringVar(&s.token, "token", "", "Segment Public API token, for --live; better BATON_TOKEN, since others see the command line")
 	f.StringVar(&s.region, "region", "", "us or eu, for --live (BATON_REGION; default us)")
