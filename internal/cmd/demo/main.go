@@ -220,13 +220,6 @@ func (d demo) run(ctx context.Context, sim *simulator, program string, args ...s
 	return d.out.Flush()
 }
 
-// sync reads the simulated workspace into sync.c1z.
-func (d demo) sync(ctx context.Context, sim *simulator) error {
-	cmd := d.command(ctx, "baton-segment", "-f", "sync.c1z", "--log-level", "error")
-	cmd.Env = append(cmd.Env, "BATON_TOKEN="+sim.token, "BATON_BASE_URL="+sim.url)
-	return finish(cmd)
-}
-
 func (d demo) printf(format string, args ...any) {
 	fmt.Fprintf(d.out, format+"\n", args...) //nolint:errcheck // run flushes and sees it
 }
