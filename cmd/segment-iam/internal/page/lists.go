@@ -6,26 +6,44 @@ import (
 	"strconv"
 
 	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/wording"
+	"github.com/baton-segment/baton-segment/segmentapi"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
 // A list is a page of one table over all workspaces.
 type list struct {
 	name, title, lead string
-	// noun is what is counted, and count how many there are in each workspace.
-	noun  string
+	// count is how many people, things or rows there are in each workspace, and total in
+	// all of them. A person who is in several counts once in the total.
 	count []int
+	total int
 	table *table
 	// review is set if the list is one that a review starts from.
 	review bool
 }
 
-func (l *list) total() int {
-	n := 0
-	for _, c := range l.count {
-		n += c
+// addCount adds the number of things or rows of a workspace.
+func (l *list) addCount(n int) {
+	l.count = append(l.count, n)
+	l.total += n
+}
+
+// setPeople sets the counts of a list, given the people of each workspace. As in the tables
+// of segment-iam, people are the same in several workspaces if they have the same e-mail.
+func (l *list) setPeople(ofEach [][]access.Person) {
+	l.count = nil
+	all := map[access.Ref]bool{}
+	for _, people := range ofEach {
+		l.addCount(len(people))
+		for _, p := range people {
+			ref := p.Ref()
+			if len(ofEach) > 1 && p.Email != "" {
+				ref = access.Ref{ID: segmentapi.FoldEmail(p.Email)}
+			}
+			all[ref] = true
+		}
 	}
-	return n
+	l.total = len(all)
 }
 
 // Names of lists that other pages refer to.
@@ -44,19 +62,22 @@ func (s *Site) makeLists(overviews []access.Overview) []*list {
 	var lists []*list
 	add := func(l *list) *list { lists = append(lists, l); return l }
 	ofPaths := func(name, title, lead string, paths func(access.Overview) []access.Path) *list {
-		l := add(&list{name: name, title: title, lead: lead, noun: "person", table: s.pathTable(title)})
+		l := add(&list{name: name, title: title, lead: lead, table: s.pathTable(title)})
+		people := make([][]access.Person, len(s.workspaces))
 		for i, w := range s.workspaces {
 			found := paths(overviews[i])
-			l.count = append(l.count, countPeople(found))
+			people[i] = peopleOf(found)
 			s.addPaths(l.table, w, found)
 		}
+		l.setPeople(people)
 		return l
 	}
 	ofPeople := func(name, title, lead string, people func(access.Overview) []access.Person) *list {
-		l := add(&list{name: name, title: title, lead: lead, noun: "person", table: s.newTable(title, "Name", "E-mail", "Type")})
+		l := add(&list{name: name, title: title, lead: lead, table: s.newTable(title, "Name", "E-mail", "Type")})
+		each := make([][]access.Person, len(s.workspaces))
 		for i, w := range s.workspaces {
 			found := people(overviews[i])
-			l.count = append(l.count, len(found))
+			each[i] = found
 			s.addRows(l.table, w, len(found), func(i int) row {
 				p := found[i]
 				c := w.personCell(p)
@@ -64,13 +85,14 @@ func (s *Site) makeLists(overviews []access.Overview) []*list {
 				return row{c, plainCell(p.Email), plainCell(p.Type)}
 			})
 		}
+		l.setPeople(each)
 		return l
 	}
-	ofThings := func(name, title, lead, noun string, things func(int) []access.Thing) *list {
-		l := add(&list{name: name, title: title, lead: lead, noun: noun, table: s.newTable(title, "Name", "Type", "Id")})
+	ofThings := func(name, title, lead string, things func(int) []access.Thing) *list {
+		l := add(&list{name: name, title: title, lead: lead, table: s.newTable(title, "Name", "Type", "Id")})
 		for i, w := range s.workspaces {
 			found := things(i)
-			l.count = append(l.count, len(found))
+			l.addCount(len(found))
 			s.addRows(l.table, w, len(found), func(i int) row {
 				t := found[i]
 				return row{{Text: t.Name, To: w.address(t.Type, t.ID)}, plainCell(t.Type), plainCell(t.ID)}
@@ -89,27 +111,27 @@ func (s *Site) makeLists(overviews []access.Overview) []*list {
 		func(o access.Overview) []access.Person { return o.Invites }))
 	reviewed(ofPeople("ungrouped", "People without a group", "Users and invites that are in no group: their roles are their own.",
 		func(o access.Overview) []access.Person { return o.Ungrouped }))
-	empty := add(&list{name: "empty-groups", title: "Groups without members", lead: "Nobody has the roles of these groups, until somebody is added.", noun: "group"})
+	empty := add(&list{name: "empty-groups", title: "Groups without members", lead: "Nobody has the roles of these groups, until somebody is added."})
 	empty.review, empty.table = true, s.newTable(empty.title, "Name", "Id", "Roles")
 	for i, w := range s.workspaces {
 		groups := overviews[i].EmptyGroups
-		empty.count = append(empty.count, len(groups))
+		empty.addCount(len(groups))
 		s.addRows(empty.table, w, len(groups), func(i int) row {
 			g := groups[i]
 			return row{{Text: g.Name, To: w.address(g.Type, g.ID)}, plainCell(g.ID), w.rolesCell(g.ID)}
 		})
 	}
-	reviewed(ofThings("unheld-roles", "Roles that nobody holds", "Segment offers them, and no user and no group has them.", "role",
+	reviewed(ofThings("unheld-roles", "Roles that nobody holds", "Segment offers them, and no user and no group has them.",
 		func(i int) []access.Thing { return overviews[i].UnheldRoles }))
-	reviewed(ofThings("label-sets", "Labels that roles are held on", "A role on labels reaches what carries all of them, now and later.", "label set",
+	reviewed(ofThings("label-sets", "Labels that roles are held on", "A role on labels reaches what carries all of them, now and later.",
 		func(i int) []access.Thing { return overviews[i].LabelSets }))
-	reviewed(ofThings("unlisted", "Resources that Segment does not list", "Permissions name them, and no list has them: they may have been deleted.", "resource",
+	reviewed(ofThings("unlisted", "Resources that Segment does not list", "Permissions name them, and no list has them: they may have been deleted.",
 		func(i int) []access.Thing { return overviews[i].Unlisted }))
 	byName := ofPaths("by-name", "Rows that rest on the name of a role", "Segment does not say which resources a role is for, so its name decides.",
 		func(o access.Overview) []access.Path { return o.ByName })
-	byName.review, byName.noun = true, "row"
-	for i := range byName.count {
-		byName.count[i] = len(overviews[i].ByName)
+	byName.review, byName.count, byName.total = true, nil, 0
+	for _, o := range overviews {
+		byName.addCount(len(o.ByName))
 	}
 	for _, typeID := range wording.Reachable {
 		ofPaths(listEvery+typeID, "People who reach every "+typeID, "Through roles on the whole workspace.", func(o access.Overview) []access.Path {
@@ -125,22 +147,24 @@ func (s *Site) makeLists(overviews []access.Overview) []*list {
 func (s *Site) catalogs() []*list {
 	var lists []*list
 	for _, kind := range []struct {
-		name, title, noun string
-		types             []string
+		name, title string
+		types       []string
 	}{
-		{"people", "All people", "person", []string{access.TypeUser, access.TypeInvite}},
-		{"groups", "All groups", "group", []string{access.TypeGroup}},
-		{"roles", "All roles", "role", []string{access.TypeRole}},
-		{"sources", "All sources", "source", []string{access.TypeSource}},
-		{"spaces", "All spaces", "space", []string{access.TypeSpace}},
-		{"functions", "All functions", "function", []string{access.TypeFunction}},
-		{"warehouses", "All warehouses", "warehouse", []string{access.TypeWarehouse}},
-		{"labels", "All labels", "label", []string{access.TypeLabel}},
+		{"people", "All people", []string{access.TypeUser, access.TypeInvite}},
+		{"groups", "All groups", []string{access.TypeGroup}},
+		{"roles", "All roles", []string{access.TypeRole}},
+		{"sources", "All sources", []string{access.TypeSource}},
+		{"spaces", "All spaces", []string{access.TypeSpace}},
+		{"functions", "All functions", []string{access.TypeFunction}},
+		{"warehouses", "All warehouses", []string{access.TypeWarehouse}},
+		{"labels", "All labels", []string{access.TypeLabel}},
 	} {
-		l := &list{name: kind.name, title: kind.title, noun: kind.noun, table: s.newTable(kind.title, "Name", "E-mail or slug", "Id")}
+		l := &list{name: kind.name, title: kind.title, table: s.newTable(kind.title, "Name", "E-mail or slug", "Id")}
+		var people [][]access.Person
 		for _, w := range s.workspaces {
+			people = append(people, w.People)
 			things := w.Things(kind.types...)
-			l.count = append(l.count, len(things))
+			l.addCount(len(things))
 			s.addRows(l.table, w, len(things), func(i int) row {
 				m := things[i]
 				c := cell{Text: m.Name, To: w.address(m.Type, m.ID)}
@@ -149,6 +173,9 @@ func (s *Site) catalogs() []*list {
 				}
 				return row{c, plainCell(firstOf(m.Email, m.Slug)), plainCell(m.ID)}
 			})
+		}
+		if kind.name == "people" {
+			l.setPeople(people)
 		}
 		lists = append(lists, l)
 	}
@@ -213,12 +240,17 @@ func (t *table) addNotes(paths []access.Path) {
 	add(wording.IfLabeledNote, func(p access.Path) bool { return p.When == access.IfLabeled })
 }
 
-func countPeople(paths []access.Path) int {
-	people := map[access.Ref]bool{}
+// peopleOf returns the people of paths, each once.
+func peopleOf(paths []access.Path) []access.Person {
+	known := map[access.Ref]bool{}
+	var people []access.Person
 	for _, p := range paths {
-		people[p.Person.Ref()] = true
+		if ref := p.Person.Ref(); !known[ref] {
+			known[ref] = true
+			people = append(people, p.Person)
+		}
 	}
-	return len(people)
+	return people
 }
 
 // list returns a list by its name.
@@ -250,7 +282,7 @@ func (s *Site) overview() document {
 			catalogs = append(catalogs, l)
 			continue
 		}
-		c := card{Count: l.total(), Label: l.title, Note: l.lead, To: address{list: l.name}}
+		c := card{Count: l.total, Label: l.title, Note: l.lead, To: address{list: l.name}}
 		if s.several() {
 			for i, w := range s.workspaces {
 				c.Each = append(c.Each, wording.Plain(fmt.Sprintf("%s: %d", w.WorkspaceThing().Name, l.count[i])))
@@ -263,7 +295,7 @@ func (s *Site) overview() document {
 	}
 	all := &table{Caption: "All lists", Columns: []string{"List", "Number"}}
 	all.add(len(catalogs), func(i int) row {
-		return row{{Text: catalogs[i].title, To: address{list: catalogs[i].name}}, plainCell(strconv.Itoa(catalogs[i].total()))}
+		return row{{Text: catalogs[i].title, To: address{list: catalogs[i].name}}, plainCell(strconv.Itoa(catalogs[i].total))}
 	})
 	d.Sections = append(d.Sections, section{Title: "All lists", Table: all})
 	return d

@@ -183,7 +183,7 @@ func (s *Site) frame(p *parsed, f frame, current address, href func(address) str
 	}
 	for _, name := range []string{"people", "groups", "roles", "sources", "spaces", "functions", "warehouses", "labels"} {
 		l, _ := s.list(name)
-		if l.total() > 0 {
+		if l.total > 0 {
 			add(capital(name), name)
 		}
 	}

@@ -236,7 +236,7 @@ func split(paths []access.Path) ([]access.Path, []access.Path) {
 	return all, narrow
 }
 
-func people(paths []access.Path) string { return wording.Count(countPeople(paths), "person") }
+func people(paths []access.Path) string { return wording.Count(len(peopleOf(paths)), "person") }
 
 // mostNames is how many people a way names. The page of its role or group has the others.
 const mostNames = 10
