@@ -98,7 +98,7 @@ test("report: search a person, follow to a resource, print", async (t) => {
   await person.getByRole("table").getByRole("link", { name: /^source / }).first().click();
   await page.locator("section:target").getByRole("heading", { level: 3, name: /^source / }).waitFor();
   await page.getByRole("searchbox").fill("nobody is called this");
-  await page.locator("#found").getByText("Nothing").waitFor();
+  await page.locator("#found").getByText("No matches").waitFor();
   await checkPrints(page);
 });
 

@@ -485,3 +485,15 @@ func TestPages_PersonOfSeveralWorkspacesCountsOnce(t *testing.T) {
 		t.Errorf("the figure of roles is %d, want %d", got[list], 2*want[list])
 	}
 }
+
+// A thing whose name is the text of a search comes first, whichever workspace it is in.
+func TestSearch_ExactMatchOfAnotherWorkspaceIsFirst(t *testing.T) {
+	t.Parallel()
+	ws := sim.Demo()
+	ws.Users[0].Name = "User"
+	h := newHandler(t, New("test", Source{Snapshot: read(t, sized()), From: "Segment"}, Source{Snapshot: read(t, ws), From: "Segment"}))
+	rows := rowsOf(parsePage(t, "search", get(t, h, "/search?q=uSER").Body.String(), "").root, rowsPerPage)
+	if len(rows) != mostFound || !strings.Contains(fmt.Sprint(rows[0]), ws.Users[0].Email) {
+		t.Errorf("of %d rows the first is %q, want that of %s", len(rows), rows[0], ws.Users[0].Email)
+	}
+}

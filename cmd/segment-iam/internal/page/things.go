@@ -347,6 +347,18 @@ func searchables(s *access.Snapshot) []searchable {
 	return all
 }
 
+// matches returns the things that have a text as a whole, or only as a part.
+func (w *workspace) matches(text string, exact bool) []*searchable {
+	var found []*searchable
+	for i := range w.things {
+		one := &w.things[i]
+		if slices.Contains(one.texts, text) == exact && slices.ContainsFunc(one.texts, func(t string) bool { return strings.Contains(t, text) }) {
+			found = append(found, one)
+		}
+	}
+	return found
+}
+
 // mostFound is how many things a search shows.
 const mostFound = 200
 
@@ -359,22 +371,15 @@ func (s *Site) search(text string) document {
 		return d
 	}
 	t := s.newTable("Found", "Name", "Type", "E-mail or slug", "Id")
-	t.None = "Nothing is called so."
-	for _, w := range s.workspaces {
-		var exact, others []*searchable
-		for i := range w.things {
-			switch one := &w.things[i]; {
-			case slices.Contains(one.texts, text):
-				exact = append(exact, one)
-			case slices.ContainsFunc(one.texts, func(t string) bool { return strings.Contains(t, text) }):
-				others = append(others, one)
-			}
+	t.None = "No matches."
+	for _, exact := range []bool{true, false} {
+		for _, w := range s.workspaces {
+			found := w.matches(text, exact)
+			s.addRows(t, w, len(found), func(i int) row {
+				m := found[i]
+				return row{{Text: m.Name, To: w.address(m.Type, m.ID)}, plainCell(m.Type), plainCell(firstOf(m.Email, m.Slug)), plainCell(m.ID)}
+			})
 		}
-		found := slices.Concat(exact, others)
-		s.addRows(t, w, len(found), func(i int) row {
-			m := found[i]
-			return row{{Text: m.Name, To: w.address(m.Type, m.ID)}, plainCell(m.Type), plainCell(firstOf(m.Email, m.Slug)), plainCell(m.ID)}
-		})
 	}
 	d.Sections = []section{{Title: fmt.Sprintf("%d found", t.len()), Table: t.first(mostFound)}}
 	return d

@@ -21,7 +21,7 @@ input.addEventListener("input", () => {
   }));
   if (matches.length > most || (wanted !== "" && matches.length === 0)) {
     const item = document.createElement("li");
-    item.textContent = matches.length === 0 ? "Nothing is called so." : "and " + (matches.length - most) + " more";
+    item.textContent = matches.length === 0 ? "No matches." : "and " + (matches.length - most) + " more";
     found.append(item);
   }
 });
