@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -161,15 +160,8 @@ func readLive(ctx context.Context, client *segmentapi.Client, stderr io.Writer) 
 	if err != nil {
 		return nil, err
 	}
-	if len(snapshot.Skipped) > 0 {
-		_, err = fmt.Fprintf(stderr, "not read, because the workspace's plan or a feature is missing: %s\n", strings.Join(snapshot.Skipped, ", "))
-	}
-	if len(snapshot.Unknown) > 0 {
-		var kinds []string
-		for _, kind := range slices.Sorted(maps.Keys(snapshot.Unknown)) {
-			kinds = append(kinds, fmt.Sprintf("%s (%d)", wording.Plain(kind), snapshot.Unknown[kind]))
-		}
-		_, printErr := fmt.Fprintf(stderr, "permissions of kinds that are not known, which no answer includes: %s\n", strings.Join(kinds, ", "))
+	for _, gap := range wording.Gaps(snapshot) {
+		_, printErr := fmt.Fprintln(stderr, gap)
 		err = errors.Join(err, printErr)
 	}
 	return snapshot, err

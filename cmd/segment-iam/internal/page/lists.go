@@ -275,6 +275,9 @@ func (s *Site) overview() document {
 	d := document{Title: s.title()}
 	for _, w := range s.workspaces {
 		d.Facts = append(d.Facts, fact{Name: "Workspace", Value: []cell{plainCell(w.asOf())}})
+		for _, gap := range wording.Gaps(w.Snapshot) {
+			d.Facts = append(d.Facts, fact{Name: "Not included", Value: []cell{plainCell(gap)}})
+		}
 	}
 	var catalogs []*list
 	for _, l := range s.lists {

@@ -220,7 +220,9 @@ func checkAnswer(t *testing.T, p parsedPage, w *workspace, ref access.Ref) {
 		_, paths := w.What(ref)
 		want = min(len(paths), rowsPerPage)
 		var names []string
-		for _, g := range w.GroupsOf(ref) {
+		for _, g := range slices.SortedFunc(slices.Values(w.GroupsOf(ref)), func(a, b access.Group) int {
+			return cmp.Or(strings.Compare(cmp.Or(a.Name, a.ID), cmp.Or(b.Name, b.ID)), strings.Compare(a.ID, b.ID))
+		}) {
 			names = append(names, strings.Join(strings.Fields(cmp.Or(strings.TrimSpace(g.Name), g.ID)), " "))
 		}
 		shown := false
@@ -495,5 +497,44 @@ func TestSearch_ExactMatchOfAnotherWorkspaceIsFirst(t *testing.T) {
 	rows := rowsOf(parsePage(t, "search", get(t, h, "/search?q=uSER").Body.String(), "").root, rowsPerPage)
 	if len(rows) != mostFound || !strings.Contains(fmt.Sprint(rows[0]), ws.Users[0].Email) {
 		t.Errorf("of %d rows the first is %q, want that of %s", len(rows), rows[0], ws.Users[0].Email)
+	}
+}
+
+// The overview says what no page includes: types that the plan lacks, and permissions that
+// have no meaning here.
+func TestOverview_SaysWhatIsNotIncluded(t *testing.T) {
+	t.Parallel()
+	snapshot := *read(t, sim.Demo())
+	snapshot.Skipped, snapshot.Unknown = []string{access.TypeSpace}, map[string]int{"JOURNEY": 2, "<b>": 1}
+	s := New("test", Source{Snapshot: &snapshot, From: "Segment"})
+	inReport, _ := reportOf(t, s)
+	for name, p := range map[string]parsedPage{"server": parsePage(t, "/", get(t, newHandler(t, s), "/").Body.String(), ""), "report": inReport} {
+		var got []string
+		for _, f := range factsOf(p.root) {
+			if f.name == "Not included" {
+				got = append(got, f.value)
+			}
+		}
+		want := []string{
+			"not read, because the workspace's plan or a feature is missing: space",
+			"permissions of kinds that are not known, which no answer includes: <b> (1), JOURNEY (2)",
+		}
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// The page of changes names the workspaces that were not compared.
+func TestChanges_NameWorkspacesWithoutAnEarlierFile(t *testing.T) {
+	t.Parallel()
+	s := New("test", sources(t)["several"]...)
+	got := map[string]string{}
+	for _, f := range factsOf(parsePage(t, "changes", get(t, newHandler(t, s), "/changes").Body.String(), "").root) {
+		got[f.name] = f.value
+	}
+	demo, hostile := wording.Plain(s.workspaces[0].WorkspaceThing().Name), wording.Plain(s.workspaces[1].WorkspaceThing().Name)
+	if !strings.Contains(got[demo], "earlier.c1z") || got[hostile] != "not compared: no earlier file was given" {
+		t.Errorf("the facts are %q", got)
 	}
 }

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -39,11 +40,7 @@ func (s *Site) person(d *document, w *workspace, ref access.Ref) bool {
 	}
 	d.Title = firstOf(p.Name, p.Email, p.ID)
 	d.Facts = append(d.Facts, fact{"E-mail", []cell{plainCell(firstOf(p.Email, "none"))}}, fact{"Id", []cell{plainCell(p.ID)}})
-	groups := fact{Name: "Groups"}
-	for _, g := range w.GroupsOf(ref) {
-		groups.Value = append(groups.Value, cell{Text: firstOf(g.Name, g.ID), To: w.address(access.TypeGroup, g.ID)})
-	}
-	d.Facts = append(d.Facts, groups.orNone())
+	d.Facts = append(d.Facts, w.groupsFact(w.GroupsOf(ref)))
 	if others := s.sameEmail(w, p); len(others) > 0 {
 		d.Facts = append(d.Facts, fact{"The same e-mail in", others})
 	}
@@ -85,6 +82,19 @@ func (w *workspace) reachCell(p access.Path) cell {
 	}
 	cells[0].More = cells[1:]
 	return cells[0]
+}
+
+// groupsFact names groups, sorted by name: their order in Segment's list and in a file may
+// differ.
+func (w *workspace) groupsFact(groups []access.Group) fact {
+	f := fact{Name: "Groups"}
+	for _, g := range groups {
+		f.Value = append(f.Value, cell{Text: firstOf(g.Name, g.ID), To: w.address(access.TypeGroup, g.ID)})
+	}
+	slices.SortStableFunc(f.Value, func(a, b cell) int {
+		return cmp.Or(strings.Compare(a.Text, b.Text), strings.Compare(a.To.thing.ID, b.To.thing.ID))
+	})
+	return f.orNone()
 }
 
 func (f fact) orNone() fact {
@@ -161,13 +171,13 @@ func (s *Site) roleOrLabel(d *document, w *workspace, ref access.Ref) bool {
 		title = "Who holds a role on it"
 		holds = func(t access.Target) bool { return t.Type == access.TypeLabel && t.ID == ref.ID }
 	}
-	groups := fact{Name: "Groups"} // Those without members are in no path.
+	var groups []access.Group // Those without members are in no path.
 	for _, g := range w.Groups {
 		if slices.ContainsFunc(w.Held[g.Ref()], holds) {
-			groups.Value = append(groups.Value, cell{Text: firstOf(g.Name, g.ID), To: w.address(access.TypeGroup, g.ID)})
+			groups = append(groups, g)
 		}
 	}
-	d.Facts = append(d.Facts, groups.orNone())
+	d.Facts = append(d.Facts, w.groupsFact(groups))
 	paths := w.Who(thing)
 	d.Sections = append(d.Sections, section{Title: title, Picture: w.picture(title+": "+d.Title, paths), Table: w.peopleTable(title, paths)})
 	return true
@@ -296,6 +306,7 @@ func (s *Site) changes() (document, bool) {
 	known := false
 	for _, w := range s.workspaces {
 		if w.changes == nil {
+			d.Facts = append(d.Facts, fact{w.WorkspaceThing().Name, []cell{plainCell("not compared: no earlier file was given")}})
 			continue
 		}
 		known = true
@@ -314,8 +325,8 @@ func (s *Site) changes() (document, bool) {
 	}
 	gained.None, lost.None = "Nothing.", "Nothing."
 	d.Sections = []section{
-		{Title: fmt.Sprintf("Gained: %d", gained.len()), Lead: "Roles that people hold now and did not, and groups that they are in now.", Table: gained},
-		{Title: fmt.Sprintf("Lost: %d", lost.len()), Table: lost},
+		{Title: fmt.Sprintf("Gained: %d", gained.len()), Lead: "Roles and group memberships that people have now and did not have before.", Table: gained},
+		{Title: fmt.Sprintf("Lost: %d", lost.len()), Lead: "Roles and group memberships that people had before and do not have now.", Table: lost},
 		{Title: fmt.Sprintf("People who came: %d", came.len()), Table: came},
 		{Title: fmt.Sprintf("People who went: %d", went.len()), Table: went},
 	}

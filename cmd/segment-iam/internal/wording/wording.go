@@ -2,6 +2,7 @@
 package wording
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,6 +59,23 @@ const (
 	ByNameNote    = "* by the name of the role: Segment does not say what it is for"
 	IfLabeledNote = "if labeled: Segment does not show which labels a space carries"
 )
+
+// Gaps says what no answer about a workspace includes. It is known only of a workspace that
+// was read from Segment: a file does not record it.
+func Gaps(s *access.Snapshot) []string {
+	var gaps []string
+	if len(s.Skipped) > 0 {
+		gaps = append(gaps, "not read, because the workspace's plan or a feature is missing: "+strings.Join(s.Skipped, ", "))
+	}
+	if len(s.Unknown) > 0 {
+		var kinds []string
+		for _, kind := range slices.Sorted(maps.Keys(s.Unknown)) {
+			kinds = append(kinds, Plain(kind)+" ("+strconv.Itoa(s.Unknown[kind])+")")
+		}
+		gaps = append(gaps, "permissions of kinds that are not known, which no answer includes: "+strings.Join(kinds, ", "))
+	}
+	return gaps
+}
 
 // HeldOn returns what a role is held on.
 func HeldOn(t access.Thing) string {
