@@ -108,12 +108,6 @@ func (x *Index) What(person Ref) (Person, []Path) {
 	return x.people[person], x.pathsFrom(person, x.included)
 }
 
-// Person returns a person of the workspace, or false if there is none with the reference.
-func (x *Index) Person(ref Ref) (Person, bool) {
-	p, ok := x.people[ref]
-	return p, ok
-}
-
 // Resource returns a resource, or false if neither a list nor a permission has it.
 func (x *Index) Resource(typeID, id string) (Resource, bool) {
 	r, ok := x.resources[Ref{typeID, id}]

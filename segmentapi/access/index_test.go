@@ -18,3 +18,16 @@ func TestIndex_NoPathsAreNotNil(t *testing.T) {
 		}
 	}
 }
+
+// A role on everything rests on its name, whether or not there is a resource that it is for.
+func TestIndex_EverythingRestsOnNames(t *testing.T) {
+	t.Parallel()
+	ann := Person{Type: TypeUser, ID: "ann"}
+	held := map[Ref][]Target{ann.Ref(): {{Type: TypeRole, ID: "r", RoleID: "r", RoleName: "Source Admin"}, {Type: TypeRole, ID: "o", RoleID: "o", RoleName: OwnerRole}}}
+	for name, resources := range map[string][]Resource{"no source": nil, "a source": {{Type: TypeSource, ID: "ios"}}} {
+		everything := (&Snapshot{People: []Person{ann}, Resources: resources, Held: held}).Index().Overview().Everything
+		if len(everything) != 2 || !everything[0].ByName || everything[1].ByName {
+			t.Errorf("%s: the paths are %+v", name, everything)
+		}
+	}
+}

@@ -97,7 +97,11 @@ func (x *Index) everything(t Target) []Path {
 	if t.Type != TypeRole || len(x.applies[x.roleName(t)]) == 0 {
 		return nil
 	}
-	return x.included(t)
+	paths := x.included(t)
+	for i := range paths {
+		paths[i].ByName = !x.isOwner(t) // Whether or not there are any now.
+	}
+	return paths
 }
 
 // includedByName returns the paths through a target that rest on the name of its role.
