@@ -538,3 +538,47 @@ func TestChanges_NameWorkspacesWithoutAnEarlierFile(t *testing.T) {
 		t.Errorf("the facts are %q", got)
 	}
 }
+
+// The page of a group without members has a picture of what the group holds.
+func TestGroup_WithoutMembersHasPicture(t *testing.T) {
+	t.Parallel()
+	ws := sim.Demo()
+	for i := range ws.Groups {
+		ws.Groups[i].Members = nil
+	}
+	s := New("test", Source{Snapshot: read(t, ws), From: "Segment"})
+	w, h := s.workspaces[0], newHandler(t, s)
+	for _, g := range w.Groups {
+		p := parsePage(t, g.ID, get(t, h, s.served(w.address(access.TypeGroup, g.ID))).Body.String(), "")
+		if pictures, held := len(elements(p.root, "svg")), len(w.GroupHolds(g.ID)); (pictures == 1) != (held > 0) {
+			t.Errorf("%s holds %d roles and has %d pictures", g.Name, held, pictures)
+		}
+	}
+}
+
+// If more people share a way than the report names, a link leads to the others: to the
+// group that the way is through, else to the role.
+func TestReport_WayOfManyLeadsToTheOthers(t *testing.T) {
+	t.Parallel()
+	ws := sim.Demo()
+	source := []sim.Resource{{ID: ws.Sources[0].ID, Type: "SOURCE"}}
+	held := []sim.Permission{{RoleID: ws.Roles[0].ID, RoleName: ws.Roles[0].Name, Resources: source}}
+	for i := range ws.Users {
+		ws.Groups[0].Members = append(ws.Groups[0].Members, ws.Users[i].Email)
+		ws.Users[i].Permissions = append(ws.Users[i].Permissions, held...)
+	}
+	ws.Groups[0].Permissions = held
+	s := New("test", Source{Snapshot: read(t, ws), From: "Segment"})
+	w := s.workspaces[0]
+	d, _ := s.thing(w, access.Ref{Type: access.TypeSource, ID: ws.Sources[0].ID}, false)
+	to := map[string]bool{}
+	table := d.Sections[0].Table
+	for _, row := range table.rows(0, table.len()) {
+		if last := row[0].More; len(last) == mostNames {
+			to[last[mostNames-1].To.thing.Type] = true
+		}
+	}
+	if !to[access.TypeGroup] || !to[access.TypeRole] || len(to) != 2 {
+		t.Errorf("the links to the others are to %v", to)
+	}
+}

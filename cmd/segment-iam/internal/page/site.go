@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/wording"
+	"github.com/baton-segment/baton-segment/segmentapi"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
@@ -39,7 +40,8 @@ type workspace struct {
 	things  []searchable
 	// rolesAndLabels are those that a list has or a permission names.
 	rolesAndLabels map[access.Ref]access.Thing
-	known          map[access.Ref]bool // What has a page.
+	known          map[access.Ref]bool     // All that have a page.
+	byEmail        map[string][]access.Ref // If there are several workspaces, the people by folded e-mail.
 }
 
 // New returns the pages about some workspaces, of which there must be at least one. The
@@ -54,6 +56,13 @@ func New(version string, sources ...Source) *Site {
 			w.changes = &changes
 		}
 		w.things = searchables(w.Snapshot)
+		if len(sources) > 1 {
+			w.byEmail = map[string][]access.Ref{}
+			for _, p := range w.People {
+				email := segmentapi.FoldEmail(p.Email)
+				w.byEmail[email] = append(w.byEmail[email], p.Ref())
+			}
+		}
 		w.rolesAndLabels = map[access.Ref]access.Thing{}
 		for _, one := range w.things {
 			if one.Type == access.TypeRole || one.Type == access.TypeLabel {

@@ -111,10 +111,8 @@ func (s *Site) sameEmail(w *workspace, p access.Person) []cell {
 		if other == w || p.Email == "" {
 			continue
 		}
-		for _, q := range other.People {
-			if segmentapi.FoldEmail(q.Email) == segmentapi.FoldEmail(p.Email) {
-				others = append(others, cell{Text: other.WorkspaceThing().Name, To: other.address(q.Type, q.ID)})
-			}
+		for _, q := range other.byEmail[segmentapi.FoldEmail(p.Email)] {
+			others = append(others, cell{Text: other.WorkspaceThing().Name, To: other.address(q.Type, q.ID)})
 		}
 	}
 	return others
@@ -145,7 +143,10 @@ func (s *Site) group(d *document, w *workspace, id string) bool {
 			through = append(through, p)
 		}
 	}
-	if len(through) == 0 {
+	switch {
+	case len(members) == 0:
+		through = held
+	case len(held) == 0:
 		through = members
 	}
 	d.Sections = append(d.Sections,
@@ -283,7 +284,11 @@ func (w *workspace) wayTable(caption string, paths []access.Path) *table {
 			}
 		}
 		if more := len(same) - mostNames; more > 0 {
-			who.More = append(who.More, cell{Text: "and " + strconv.Itoa(more) + " more", To: w.address(access.TypeRole, same[0].Role.ID)})
+			to := w.address(access.TypeRole, same[0].Role.ID)
+			if g := same[0].Group; g != nil {
+				to = w.address(access.TypeGroup, g.ID)
+			}
+			who.More = append(who.More, cell{Text: "and " + strconv.Itoa(more) + " more", To: to})
 		}
 		return row{who, w.roleCell(same[0]), w.thingCell(same[0].HeldOn), w.groupCell(same[0]), whenCell(same[0])}
 	})
