@@ -61,11 +61,11 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
-	switch origin := r.Header.Get("Origin"); {
+	switch {
 	case !s.hosts[r.Host]:
 		http.Error(w, "this address is not served here: use the one that segment-iam printed", http.StatusMisdirectedRequest)
 		return
-	case origin != "" && origin != "http://"+r.Host:
+	case isForeign(r):
 		http.Error(w, "pages of other origins are not answered", http.StatusForbidden)
 		return
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
@@ -79,6 +79,20 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d = document{Title: "Not found", Lead: "The workspace has no such page. It may have changed: search for the name."}
 	}
 	s.write(w, r, site, d, frame{Warning: warning}, found)
+}
+
+// isForeign reports whether a page of another origin makes a request. Such a page may link
+// to pages here, but must not load them into itself: how long that takes shows, for
+// example, whether a search finds anything.
+func isForeign(r *http.Request) bool {
+	if origin := r.Header.Get("Origin"); origin != "" && origin != "http://"+r.Host {
+		return true
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "none", "same-origin": // Empty if the client is not a browser.
+		return false
+	}
+	return r.Header.Get("Sec-Fetch-Dest") != "document"
 }
 
 // find returns the document of an address.
@@ -105,8 +119,8 @@ func (s *Site) find(u *url.URL) (document, bool) {
 	return s.thing(w, access.Ref{Type: u.Path[1:], ID: q.Get("id")}, true)
 }
 
-// served returns the link to a page of the server, or nothing for a thing that only an
-// earlier snapshot has.
+// served returns the link to a page of the server, or "" for a thing that only an earlier
+// snapshot has.
 func (s *Site) served(a address) string {
 	if w, _ := s.workspace(a.workspace); a.thing.Type != "" && !w.known[a.thing] {
 		return ""
@@ -145,7 +159,7 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, site *Site, d doc
 }
 
 // pageOf shows that part of each table that the query asks for. All tables of a page are
-// at the same part, since only one of them is ever long.
+// at the same part, or at their last row if they end before it.
 func pageOf(u *url.URL) cut {
 	q := u.Query()
 	from, err := strconv.Atoi(q.Get("from"))

@@ -131,6 +131,24 @@ func TestServe_RefusesOtherOrigins(t *testing.T) {
 	}
 }
 
+// Pages of other origins may link to pages, and load nothing. Browsers say what a request
+// is for.
+func TestServe_RefusesToBeLoadedByOthers(t *testing.T) {
+	t.Parallel()
+	h := demoHandler(t)
+	for headers, want := range map[string]int{
+		"Sec-Fetch-Site: none\r\nSec-Fetch-Dest: document": 200, "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Dest: document": 200,
+		"Sec-Fetch-Site: cross-site\r\nSec-Fetch-Dest: document": 200, "Sec-Fetch-Site: same-site\r\nSec-Fetch-Dest: document": 200,
+		"Sec-Fetch-Site: cross-site\r\nSec-Fetch-Dest: image": 403, "Sec-Fetch-Site: same-site\r\nSec-Fetch-Dest: script": 403,
+		"Sec-Fetch-Site: cross-site\r\nSec-Fetch-Dest: iframe": 403, "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Dest: empty": 403, "Sec-Fetch-Site: cross-site": 403,
+	} {
+		w := answer(t, h, "GET /list?name=people HTTP/1.1\r\nHost: "+ours+"\r\n"+headers+"\r\n\r\n")
+		if w.Code != want || strings.Contains(w.Body.String(), secret) != (want == http.StatusOK) {
+			t.Errorf("a request with %q is answered with %d", headers, w.Code)
+		}
+	}
+}
+
 func TestServe_Methods(t *testing.T) {
 	t.Parallel()
 	h := demoHandler(t)
