@@ -30,7 +30,7 @@ func newReport(s *settings) *cobra.Command {
 		Short: "Writes a page about the whole workspace, for a review",
 		Long: `report writes one HTML file about the whole workspace: owners, people who see personal
 data, roles on everything, pending invites, and each person, group, role, resource and
-label. It needs nothing else, can be sent and printed, and holds personal data.`,
+label. It is complete in itself, can be sent and printed, and contains personal data.`,
 		Example: `  segment-iam report -o access.html
   segment-iam report -o access.html -f friday.c1z --since monday.c1z`,
 		Args:              exactly(0, "no argument"),
@@ -108,8 +108,8 @@ func newServe(s *settings) *cobra.Command {
 		Use:   "serve",
 		Short: "Shows the pages of a report in a browser on this machine",
 		Long: `serve shows the pages of a report in a browser on this machine, with a page for each
-person and resource, and a search. Other machines cannot reach it. It shows a file that
-is replaced as soon as a page is loaded again. Ctrl-C ends it.`,
+person and resource, and a search. Other machines cannot reach it. If a file is replaced,
+the next page that is loaded shows the new file. Ctrl-C ends it.`,
 		Example: `  segment-iam serve
   segment-iam serve -f friday.c1z --since monday.c1z --port 8080`,
 		Args:              exactly(0, "no argument"),
@@ -222,13 +222,13 @@ func (s *shown) current() (*page.Site, string) {
 	}
 	s.seen, s.warning = now, ""
 	if err := s.read(); err != nil {
-		s.warning = "The files have changed and cannot be shown, so this is what they had before: " + wording.Plain(err.Error())
+		s.warning = "The files have changed and cannot be shown, so the pages show what they contained before: " + wording.Plain(err.Error())
 	}
 	return s.site, s.warning
 }
 
-// read reads the site. Files of other workspaces than before are refused, because a page
-// that is loaded again must not show another workspace unnoticed.
+// read reads the site. It refuses files of other workspaces than before, because a reloaded
+// page must not silently show another workspace.
 func (s *shown) read() error {
 	sources, err := s.load()
 	if err != nil {
@@ -245,8 +245,8 @@ func (s *shown) read() error {
 	return nil
 }
 
-// end returns when no file is being read, and lets none be read afterwards. A program that
-// ended earlier would leave behind what is unpacked in the temporary folder.
+// end waits until no file is being read, and prevents further reads. If the program ended
+// earlier, unpacked files would remain in the temporary folder.
 func (s *shown) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

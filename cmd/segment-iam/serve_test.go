@@ -97,7 +97,7 @@ func (s served) fetch(ctx context.Context, target string) (shownPage, error) {
 
 const (
 	peoplePage = "/list?name=people"
-	before     = "The files have changed and cannot be shown, so this is what they had before: "
+	before     = "The files have changed and cannot be shown, so the pages show what they contained before: "
 )
 
 // check asks twice for a page, which has the text but not the other one, and a warning

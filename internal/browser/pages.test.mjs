@@ -148,7 +148,7 @@ test("hostile names are shown as text", async (t) => {
 test("keyboard alone", async (t) => {
   const page = await open(t, servers.demo.url);
   await page.keyboard.press("Tab");
-  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the content");
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to content");
   await page.keyboard.press("Enter");
   await page.keyboard.press("Tab");
   const focused = await page.evaluate(() => ({ inMain: document.querySelector("main").contains(document.activeElement), outline: getComputedStyle(document.activeElement).outlineStyle }));

@@ -105,13 +105,13 @@ func (s *Site) makeLists(overviews []access.Overview) []*list {
 		func(o access.Overview) []access.Path { return o.Owners }))
 	reviewed(ofPaths("pii", "People who see personal data", "Through the role PII Access, or as workspace owners. Others see it masked.",
 		func(o access.Overview) []access.Path { return o.PII }))
-	reviewed(ofPaths("everything", "People with roles on everything", "Roles on the whole workspace: each reaches all sources, spaces, functions or warehouses, and those that will be made.",
+	reviewed(ofPaths("everything", "People with roles on everything", "A role on the whole workspace reaches all sources, spaces, functions or warehouses, including future ones.",
 		func(o access.Overview) []access.Path { return o.Everything }))
 	reviewed(ofPeople("invites", "Pending invites", "Segment does not show how old an invite is.",
 		func(o access.Overview) []access.Person { return o.Invites }))
-	reviewed(ofPeople("ungrouped", "People without a group", "Users and invites that are in no group: their roles are their own.",
+	reviewed(ofPeople("ungrouped", "People without a group", "Users and invites that are in no group. If they hold roles, they hold them directly.",
 		func(o access.Overview) []access.Person { return o.Ungrouped }))
-	empty := add(&list{name: "empty-groups", title: "Groups without members", lead: "Nobody has the roles of these groups, until somebody is added."})
+	empty := add(&list{name: "empty-groups", title: "Groups without members", lead: "Nobody has the roles of these groups until someone is added."})
 	empty.review, empty.table = true, s.newTable(empty.title, "Name", "Id", "Roles")
 	for i, w := range s.workspaces {
 		groups := overviews[i].EmptyGroups
@@ -121,13 +121,13 @@ func (s *Site) makeLists(overviews []access.Overview) []*list {
 			return row{{Text: g.Name, To: w.address(g.Type, g.ID)}, plainCell(g.ID), w.rolesCell(g.ID)}
 		})
 	}
-	reviewed(ofThings("unheld-roles", "Roles that nobody holds", "Segment offers them, and no user and no group has them.",
+	reviewed(ofThings("unheld-roles", "Roles that nobody holds", "Segment offers these roles, but no user or group holds them.",
 		func(i int) []access.Thing { return overviews[i].UnheldRoles }))
-	reviewed(ofThings("label-sets", "Labels that roles are held on", "A role on labels reaches what carries all of them, now and later.",
+	reviewed(ofThings("label-sets", "Labels that roles are held on", "A role on labels reaches every resource that carries all of them, now or in the future.",
 		func(i int) []access.Thing { return overviews[i].LabelSets }))
-	reviewed(ofThings("unlisted", "Resources that Segment does not list", "Permissions name them, and no list has them: they may have been deleted.",
+	reviewed(ofThings("unlisted", "Resources that Segment does not list", "Permissions refer to them, but Segment does not list them: they may have been deleted, or the workspace's plan does not show them.",
 		func(i int) []access.Thing { return overviews[i].Unlisted }))
-	byName := ofPaths("by-name", "Rows that rest on the name of a role", "Segment does not say which resources a role is for, so its name decides.",
+	byName := ofPaths("by-name", "Rows that rest on the name of a role", "Segment does not say which resources a role is for, so segment-iam goes by its name.",
 		func(o access.Overview) []access.Path { return o.ByName })
 	byName.review, byName.count, byName.total = true, nil, 0
 	for _, o := range overviews {
@@ -143,7 +143,7 @@ func (s *Site) makeLists(overviews []access.Overview) []*list {
 	return append(lists, s.catalogs()...)
 }
 
-// catalogs returns the lists of all that there is.
+// catalogs returns the lists of all things, one for each kind.
 func (s *Site) catalogs() []*list {
 	var lists []*list
 	for _, kind := range []struct {
@@ -169,7 +169,7 @@ func (s *Site) catalogs() []*list {
 				m := things[i]
 				c := cell{Text: m.Name, To: w.address(m.Type, m.ID)}
 				if m.Unlisted {
-					c.Note = "not in Segment's list"
+					c.Note = "not listed by Segment"
 				}
 				return row{c, plainCell(firstOf(m.Email, m.Slug)), plainCell(m.ID)}
 			})
@@ -294,7 +294,7 @@ func (s *Site) overview() document {
 		d.Cards = append(d.Cards, c)
 	}
 	if owners, ok := s.list(listOwners); ok {
-		d.Sections = append(d.Sections, section{Title: owners.title, Lead: "And through what they are.", Table: owners.table.first(firstOwners)})
+		d.Sections = append(d.Sections, section{Title: owners.title, Lead: "Who owns the workspace, and through what.", Table: owners.table.first(firstOwners)})
 	}
 	all := &table{Caption: "All lists", Columns: []string{"List", "Number"}}
 	all.add(len(catalogs), func(i int) row {

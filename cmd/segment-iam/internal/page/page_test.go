@@ -495,7 +495,7 @@ func TestSearch_ExactMatchOfAnotherWorkspaceIsFirst(t *testing.T) {
 	ws.Users[0].Name = "User"
 	h := newHandler(t, New("test", Source{Snapshot: read(t, sized()), From: "Segment"}, Source{Snapshot: read(t, ws), From: "Segment"}))
 	rows := rowsOf(parsePage(t, "search", get(t, h, "/search?q=uSER").Body.String(), "").root, rowsPerPage)
-	if len(rows) != mostFound || !strings.Contains(fmt.Sprint(rows[0]), ws.Users[0].Email) {
+	if len(rows) != maxFound || !strings.Contains(fmt.Sprint(rows[0]), ws.Users[0].Email) {
 		t.Errorf("of %d rows the first is %q, want that of %s", len(rows), rows[0], ws.Users[0].Email)
 	}
 }
@@ -574,8 +574,8 @@ func TestReport_WayOfManyLeadsToTheOthers(t *testing.T) {
 	to := map[string]bool{}
 	table := d.Sections[0].Table
 	for _, row := range table.rows(0, table.len()) {
-		if last := row[0].More; len(last) == mostNames {
-			to[last[mostNames-1].To.thing.Type] = true
+		if last := row[0].More; len(last) == maxNames {
+			to[last[maxNames-1].To.thing.Type] = true
 		}
 	}
 	if !to[access.TypeGroup] || !to[access.TypeRole] || len(to) != 2 {

@@ -9,9 +9,9 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
-// mostPictured is how many people and things a report may have so that each has a
+// maxPictured is how many people and things a report may have so that each has a
 // picture. More pictures would make it too large to open and to send.
-const mostPictured = 500
+const maxPictured = 500
 
 // Report writes all pages as one file that needs nothing else.
 func Report(out io.Writer, s *Site) error {
@@ -59,7 +59,7 @@ func (r *report) write() error {
 			}
 		}
 	}
-	r.pictures = things <= mostPictured
+	r.pictures = things <= maxPictured
 	f := r.frame(r.parsed, frame{Title: r.title(), Policy: r.policy}, address{list: "none"}, r.href)
 	if err := r.templates.ExecuteTemplate(r.out, "report head", f); err != nil {
 		return err

@@ -66,7 +66,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this address is not served here: use the one that segment-iam printed", http.StatusMisdirectedRequest)
 		return
 	case isForeign(r):
-		http.Error(w, "pages of other origins are not answered", http.StatusForbidden)
+		http.Error(w, "requests from other origins are refused", http.StatusForbidden)
 		return
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		h.Set("Allow", "GET, HEAD")
@@ -76,7 +76,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	site, warning := s.current()
 	d, found := site.find(r.URL)
 	if !found {
-		d = document{Title: "Not found", Lead: "The workspace has no such page. It may have changed: search for the name."}
+		d = document{Title: "Not found", Lead: "There is no such page. The workspace may have changed: search for the name."}
 	}
 	s.write(w, r, site, d, frame{Warning: warning}, found)
 }
@@ -148,7 +148,7 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, site *Site, d doc
 	f.Document = renderer{parsed: s.parsed, href: site.served, pictures: true, drawn: new(int)}.show(d, 1, pageOf(r.URL))
 	var b bytes.Buffer
 	if err := s.templates.ExecuteTemplate(&b, "page", f); err != nil {
-		http.Error(w, "the page could not be made: "+err.Error(), http.StatusInternalServerError)
+		http.Error(w, "the page could not be rendered: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -218,10 +218,10 @@ func (w *workspace) nameCell() cell {
 
 // asOf says from when and where the data of a workspace is.
 func (w *workspace) asOf() string {
-	return wording.Plain(fmt.Sprintf("%s: %s, read on %s", w.WorkspaceThing().Name, w.source.From, when(w.Began)))
+	return wording.Plain(fmt.Sprintf("%s: %s, read on %s", w.WorkspaceThing().Name, w.source.From, formatTime(w.Began)))
 }
 
-func when(t time.Time) string { return t.UTC().Format("2 January 2006 at 15:04 UTC") }
+func formatTime(t time.Time) string { return t.UTC().Format("2 January 2006 at 15:04 UTC") }
 
 func firstOf(names ...string) string {
 	for _, name := range names {

@@ -45,7 +45,7 @@ func (s *Site) person(d *document, w *workspace, ref access.Ref) bool {
 		d.Facts = append(d.Facts, fact{"The same e-mail in", others})
 	}
 	if p.Type == access.TypeInvite {
-		d.Lead = "Invited, and not joined yet. Segment does not show what an invite gives, only which groups it leads into."
+		d.Lead = "Invited, but has not joined yet. Segment does not show the roles of an invite, only its groups."
 	}
 	t := &table{Caption: "Paths from " + d.Title, Class: "reach", Columns: []string{"Role", "Held on", "Through group", "When", "Reaches"}, None: "Nothing."}
 	w.addReach(t, paths, func(p access.Path) row { return row{w.groupCell(p), whenCell(p)} })
@@ -209,7 +209,7 @@ func (s *Site) resource(d *document, w *workspace, ref access.Ref, whole bool) b
 		d.Facts = append(d.Facts, w.labelFact(r))
 	}
 	if r.Unlisted {
-		d.Lead = "Segment does not list it: it may have been deleted, or the workspace's plan does not show it."
+		d.Lead = "Segment does not list this resource: it may have been deleted, or the workspace's plan does not show it."
 	}
 	paths := w.Who(access.Thing{Type: r.Type, ID: r.ID})
 	all, narrow := split(paths)
@@ -249,8 +249,8 @@ func split(paths []access.Path) ([]access.Path, []access.Path) {
 
 func people(paths []access.Path) string { return wording.Count(len(peopleOf(paths)), "person") }
 
-// mostNames is how many people a way names. The page of its role or group has the others.
-const mostNames = 10
+// maxNames is how many people a way names. The page of its role or group has the others.
+const maxNames = 10
 
 // wayTable returns a table of the ways that people share: a role on something, through a
 // group or not.
@@ -274,7 +274,7 @@ func (w *workspace) wayTable(caption string, paths []access.Path) *table {
 	t.add(len(order), func(i int) row {
 		same := byWay[order[i]]
 		who := cell{}
-		for j, p := range same[:min(len(same), mostNames)] {
+		for j, p := range same[:min(len(same), maxNames)] {
 			one := w.personCell(p.Person)
 			one.Note = ""
 			if j == 0 {
@@ -283,7 +283,7 @@ func (w *workspace) wayTable(caption string, paths []access.Path) *table {
 				who.More = append(who.More, one)
 			}
 		}
-		if more := len(same) - mostNames; more > 0 {
+		if more := len(same) - maxNames; more > 0 {
 			to := w.address(access.TypeRole, same[0].Role.ID)
 			if g := same[0].Group; g != nil {
 				to = w.address(access.TypeGroup, g.ID)
@@ -315,7 +315,7 @@ func (s *Site) changes() (document, bool) {
 			continue
 		}
 		known = true
-		d.Facts = append(d.Facts, fact{w.WorkspaceThing().Name, []cell{plainCell(fmt.Sprintf("from %s, read on %s, to %s", w.source.BeforeFrom, when(w.source.Before.Began), w.source.From))}})
+		d.Facts = append(d.Facts, fact{w.WorkspaceThing().Name, []cell{plainCell(fmt.Sprintf("from %s, read on %s, to %s", w.source.BeforeFrom, formatTime(w.source.Before.Began), w.source.From))}})
 		s.addPaths(gained, w, w.changes.Gained)
 		s.addPaths(lost, w, w.changes.Lost)
 		for _, moved := range []struct {
@@ -375,14 +375,14 @@ func (w *workspace) matches(text string, exact bool) []*searchable {
 	return found
 }
 
-// mostFound is how many things a search shows.
-const mostFound = 200
+// maxFound is how many things a search shows.
+const maxFound = 200
 
 // search returns the page of the things whose name, e-mail, slug or id contains a text,
 // the exact ones first.
 func (s *Site) search(text string) document {
 	text = strings.ToLower(strings.TrimSpace(text))
-	d := document{Address: address{list: listSearch}, Title: "Search", Lead: "By a part of the name, e-mail, slug or id."}
+	d := document{Address: address{list: listSearch}, Title: "Search", Lead: "Search by part of a name, e-mail, slug or id."}
 	if text == "" {
 		return d
 	}
@@ -397,6 +397,6 @@ func (s *Site) search(text string) document {
 			})
 		}
 	}
-	d.Sections = []section{{Title: fmt.Sprintf("%d found", t.len()), Table: t.first(mostFound)}}
+	d.Sections = []section{{Title: fmt.Sprintf("%d found", t.len()), Table: t.first(maxFound)}}
 	return d
 }
