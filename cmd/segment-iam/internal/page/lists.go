@@ -59,88 +59,111 @@ const (
 
 // makeLists returns all lists, in the order in which pages name them.
 func (s *Site) makeLists(overviews []access.Overview) []*list {
-	var lists []*list
-	add := func(l *list) *list { lists = append(lists, l); return l }
-	ofPaths := func(name, title, lead string, paths func(access.Overview) []access.Path) *list {
-		l := add(&list{name: name, title: title, lead: lead, table: s.pathTable(title)})
-		people := make([][]access.Person, len(s.workspaces))
-		for i, w := range s.workspaces {
-			found := paths(overviews[i])
-			people[i] = peopleOf(found)
-			s.addPaths(l.table, w, found)
-		}
-		l.setPeople(people)
-		return l
+	m := listMaker{s, overviews}
+	lists := m.reviewed()
+	for _, l := range lists {
+		l.review = true
 	}
-	ofPeople := func(name, title, lead string, people func(access.Overview) []access.Person) *list {
-		l := add(&list{name: name, title: title, lead: lead, table: s.newTable(title, "Name", "E-mail", "Type")})
-		each := make([][]access.Person, len(s.workspaces))
-		for i, w := range s.workspaces {
-			found := people(overviews[i])
-			each[i] = found
-			s.addRows(l.table, w, len(found), func(i int) row {
-				p := found[i]
-				c := w.personCell(p)
-				c.Note = ""
-				return row{c, plainCell(p.Email), plainCell(p.Type)}
+	for _, typeID := range wording.Reachable {
+		lists = append(lists, m.paths(listEvery+typeID, "People who reach every "+typeID, "Through roles on the whole workspace.", func(o access.Overview) []access.Path {
+			return slices.DeleteFunc(slices.Clone(o.Everything), func(p access.Path) bool {
+				return p.Role.Name != access.OwnerRole && !access.Applies(p.Role.Name, typeID)
 			})
-		}
-		l.setPeople(each)
-		return l
+		}))
 	}
-	ofThings := func(name, title, lead string, things func(int) []access.Thing) *list {
-		l := add(&list{name: name, title: title, lead: lead, table: s.newTable(title, "Name", "Type", "Id")})
-		for i, w := range s.workspaces {
-			found := things(i)
-			l.addCount(len(found))
-			s.addRows(l.table, w, len(found), func(i int) row {
-				t := found[i]
-				return row{{Text: t.Name, To: w.address(t.Type, t.ID)}, plainCell(t.Type), plainCell(t.ID)}
-			})
-		}
-		return l
+	return append(lists, s.catalogs()...)
+}
+
+// A listMaker makes lists from the overviews of the workspaces of a site.
+type listMaker struct {
+	*Site
+	overviews []access.Overview
+}
+
+// reviewed returns the lists that a review starts from.
+func (m listMaker) reviewed() []*list {
+	byName := m.paths("by-name", "Rows that rest on the name of a role", "Segment does not say which resources a role is for, so segment-iam goes by its name.",
+		func(o access.Overview) []access.Path { return o.ByName })
+	byName.count, byName.total = nil, 0
+	for _, o := range m.overviews {
+		byName.addCount(len(o.ByName))
 	}
-	reviewed := func(l *list) { l.review = true }
-	reviewed(ofPaths(listOwners, "Workspace owners", "They reach everything, see personal data and decide who else does.",
-		func(o access.Overview) []access.Path { return o.Owners }))
-	reviewed(ofPaths("pii", "People who see personal data", "Through the role PII Access, or as workspace owners. Others see it masked.",
-		func(o access.Overview) []access.Path { return o.PII }))
-	reviewed(ofPaths("everything", "People with roles on everything", "A role on the whole workspace reaches all sources, spaces, functions or warehouses, including future ones.",
-		func(o access.Overview) []access.Path { return o.Everything }))
-	reviewed(ofPeople("invites", "Pending invites", "Segment does not show how old an invite is.",
-		func(o access.Overview) []access.Person { return o.Invites }))
-	reviewed(ofPeople("ungrouped", "People without a group", "Users and invites that are in no group. If they hold roles, they hold them directly.",
-		func(o access.Overview) []access.Person { return o.Ungrouped }))
-	empty := add(&list{name: "empty-groups", title: "Groups without members", lead: "Nobody has the roles of these groups until someone is added."})
-	empty.review, empty.table = true, s.newTable(empty.title, "Name", "Id", "Roles")
-	for i, w := range s.workspaces {
-		groups := overviews[i].EmptyGroups
-		empty.addCount(len(groups))
-		s.addRows(empty.table, w, len(groups), func(i int) row {
+	return []*list{
+		m.paths(listOwners, "Workspace owners", "They reach everything, see personal data and decide who else does.",
+			func(o access.Overview) []access.Path { return o.Owners }),
+		m.paths("pii", "People who see personal data", "Through the role PII Access, or as workspace owners. Others see it masked.",
+			func(o access.Overview) []access.Path { return o.PII }),
+		m.paths("everything", "People with roles on everything", "A role on the whole workspace reaches all sources, spaces, functions or warehouses, including future ones.",
+			func(o access.Overview) []access.Path { return o.Everything }),
+		m.people("invites", "Pending invites", "Segment does not show how old an invite is.",
+			func(o access.Overview) []access.Person { return o.Invites }),
+		m.people("ungrouped", "People without a group", "Users and invites that are in no group. If they hold roles, they hold them directly.",
+			func(o access.Overview) []access.Person { return o.Ungrouped }),
+		m.emptyGroups(),
+		m.things("unheld-roles", "Roles that nobody holds", "Segment offers these roles, but no user or group holds them.",
+			func(o access.Overview) []access.Thing { return o.UnheldRoles }),
+		m.things("label-sets", "Labels that roles are held on", "A role on labels reaches every resource that carries all of them, now or in the future.",
+			func(o access.Overview) []access.Thing { return o.LabelSets }),
+		m.things("unlisted", "Resources that Segment does not list", "Permissions refer to them, but Segment does not list them: they may have been deleted, or the workspace's plan does not show them.",
+			func(o access.Overview) []access.Thing { return o.Unlisted }),
+		byName,
+	}
+}
+
+func (m listMaker) paths(name, title, lead string, paths func(access.Overview) []access.Path) *list {
+	l := &list{name: name, title: title, lead: lead, table: m.pathTable(title)}
+	people := make([][]access.Person, len(m.workspaces))
+	for i, w := range m.workspaces {
+		found := paths(m.overviews[i])
+		people[i] = peopleOf(found)
+		m.addPaths(l.table, w, found)
+	}
+	l.setPeople(people)
+	return l
+}
+
+func (m listMaker) people(name, title, lead string, people func(access.Overview) []access.Person) *list {
+	l := &list{name: name, title: title, lead: lead, table: m.newTable(title, "Name", "E-mail", "Type")}
+	each := make([][]access.Person, len(m.workspaces))
+	for i, w := range m.workspaces {
+		found := people(m.overviews[i])
+		each[i] = found
+		m.addRows(l.table, w, len(found), func(i int) row {
+			p := found[i]
+			c := w.personCell(p)
+			c.Note = ""
+			return row{c, plainCell(p.Email), plainCell(p.Type)}
+		})
+	}
+	l.setPeople(each)
+	return l
+}
+
+func (m listMaker) things(name, title, lead string, things func(access.Overview) []access.Thing) *list {
+	l := &list{name: name, title: title, lead: lead, table: m.newTable(title, "Name", "Type", "Id")}
+	for i, w := range m.workspaces {
+		found := things(m.overviews[i])
+		l.addCount(len(found))
+		m.addRows(l.table, w, len(found), func(i int) row {
+			t := found[i]
+			return row{{Text: t.Name, To: w.address(t.Type, t.ID)}, plainCell(t.Type), plainCell(t.ID)}
+		})
+	}
+	return l
+}
+
+func (m listMaker) emptyGroups() *list {
+	l := &list{name: "empty-groups", title: "Groups without members", lead: "Nobody has the roles of these groups until someone is added."}
+	l.table = m.newTable(l.title, "Name", "Id", "Roles")
+	for i, w := range m.workspaces {
+		groups := m.overviews[i].EmptyGroups
+		l.addCount(len(groups))
+		m.addRows(l.table, w, len(groups), func(i int) row {
 			g := groups[i]
 			return row{{Text: g.Name, To: w.address(g.Type, g.ID)}, plainCell(g.ID), w.rolesCell(g.ID)}
 		})
 	}
-	reviewed(ofThings("unheld-roles", "Roles that nobody holds", "Segment offers these roles, but no user or group holds them.",
-		func(i int) []access.Thing { return overviews[i].UnheldRoles }))
-	reviewed(ofThings("label-sets", "Labels that roles are held on", "A role on labels reaches every resource that carries all of them, now or in the future.",
-		func(i int) []access.Thing { return overviews[i].LabelSets }))
-	reviewed(ofThings("unlisted", "Resources that Segment does not list", "Permissions refer to them, but Segment does not list them: they may have been deleted, or the workspace's plan does not show them.",
-		func(i int) []access.Thing { return overviews[i].Unlisted }))
-	byName := ofPaths("by-name", "Rows that rest on the name of a role", "Segment does not say which resources a role is for, so segment-iam goes by its name.",
-		func(o access.Overview) []access.Path { return o.ByName })
-	byName.review, byName.count, byName.total = true, nil, 0
-	for _, o := range overviews {
-		byName.addCount(len(o.ByName))
-	}
-	for _, typeID := range wording.Reachable {
-		ofPaths(listEvery+typeID, "People who reach every "+typeID, "Through roles on the whole workspace.", func(o access.Overview) []access.Path {
-			return slices.DeleteFunc(slices.Clone(o.Everything), func(p access.Path) bool {
-				return p.Role.Name != access.OwnerRole && !access.Applies(p.Role.Name, typeID)
-			})
-		})
-	}
-	return append(lists, s.catalogs()...)
+	return l
 }
 
 // catalogs returns the lists of all things, one for each kind.
