@@ -245,8 +245,8 @@ func (s *shown) read() error {
 	return nil
 }
 
-// end returns when no file is being read, and lets none be read afterwards. A program that
-// ended earlier would leave behind what is unpacked in the temporary folder.
+// end waits until no file is being read, and prevents later reads. A program that ends
+// during a read leaves an unpacked file in the temporary folder.
 func (s *shown) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
