@@ -245,8 +245,8 @@ func (s *shown) read() error {
 	return nil
 }
 
-// end waits until no file is being read, and prevents further reads. If the program ended
-// earlier, unpacked files would remain in the temporary folder.
+// end waits until no file is being read, and prevents later reads. A program that ends
+// during a read leaves an unpacked file in the temporary folder.
 func (s *shown) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

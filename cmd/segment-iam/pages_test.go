@@ -112,8 +112,8 @@ func isWhole(text string) bool {
 	return strings.HasPrefix(text, "<!DOCTYPE html>\n") && strings.HasSuffix(text, "</body>\n</html>\n")
 }
 
-// A report is a whole file that only its owner can read. An earlier file is replaced, and
-// not written to: who has it open or linked keeps the earlier report.
+// A report is a whole file that only its owner can read. An earlier file or link of the
+// name is replaced and not written to, so that other names of the file keep its content.
 func TestReport_ReplacesFile(t *testing.T) {
 	t.Parallel()
 	synced := syncFile(t, simtest.Serve(t, sim.Demo()))
@@ -197,6 +197,7 @@ func TestReport_FailureLeavesNothingBehind(t *testing.T) {
 		"file and live":              {"access.html", []string{"-f", demo, "--live"}, exitUsage, "--live reads the workspace itself"},
 		"a workspace twice":          {"access.html", []string{"-f", demo, "-f", later}, exitUsage, demo + " and " + later + " are both of workspace"},
 		"no folder":                  {"absent/access.html", []string{"-f", demo}, exitFailed, "access.html cannot be written: no such file or directory\n"},
+		"no folder and no file":      {"absent/access.html", []string{"-f", "absent.c1z"}, exitFailed, "access.html cannot be written: no such file or directory\n"},
 		"a file as the folder":       {"access.html/access.html", []string{"-f", demo}, exitFailed, "access.html cannot be written: not a directory\n"},
 		"a folder as the file":       {"folder.html", []string{"-f", demo}, exitFailed, "folder.html cannot be written: it is a folder\n"},
 		"a linked folder":            {"linked.html", []string{"-f", demo}, exitFailed, "linked.html cannot be written: it is a folder\n"},
@@ -273,8 +274,7 @@ func (c *endingContext) Err() error {
 	return nil
 }
 
-// A report that is stopped, however much of it is written, does not replace the earlier
-// one.
+// A report that is stopped before any of its writes does not replace the earlier one.
 func TestReport_StoppedWhileWriting(t *testing.T) {
 	t.Parallel()
 	var set settings
@@ -440,8 +440,8 @@ func TestPages_Completion(t *testing.T) {
 	}
 }
 
-// The help of the two commands has what a reader needs before running them: an example,
-// the files, and where personal data goes.
+// The help of the two commands has examples and flags. It warns of personal data, and says
+// that serve is not reachable from other machines.
 func TestPages_Help(t *testing.T) {
 	t.Parallel()
 	for command, texts := range map[string][]string{

@@ -153,7 +153,8 @@ func send(t *testing.T, address, text string) net.Conn {
 	return conn
 }
 
-// serve that is stopped ends at once and without an error, whatever browsers do.
+// A signal ends serve at once and without an error, regardless of open connections and
+// requests.
 func TestIAMServe_Stopped(t *testing.T) {
 	t.Parallel()
 	ws := sim.Sized(sim.Size{Users: 500, Groups: 20, Sources: 200})
@@ -211,19 +212,20 @@ func replaceFile(t *testing.T, file, by string) {
 	checkErr(t, os.Rename(copied, file))
 }
 
-// A file that is replaced while serve reads it for the first time is shown as well.
-func TestIAMServe_ReplacedWhileFirstRead(t *testing.T) {
+// A file that is replaced before serve has read all of its files is read again.
+func TestIAMServe_ReplacedBeforeFirstPage(t *testing.T) {
 	t.Parallel()
 	ws := sim.Sized(sim.Size{Users: 500, Groups: 20, Sources: 200})
 	dir, temp := t.TempDir(), t.TempDir()
-	file, newer := filepath.Join(dir, syncName), filepath.Join(dir, "newer.c1z")
-	syncInProcess(t, serve(t, ws), file, 0)
+	file, since, newer := filepath.Join(dir, syncName), filepath.Join(dir, "since.c1z"), filepath.Join(dir, "newer.c1z")
+	syncInProcess(t, serve(t, ws), since, 0)
+	replaceFile(t, file, since)
 	const name = "Renamed Person"
 	ws.Users[0].Name = name
 	syncInProcess(t, serve(t, ws), newer, 0)
-	unpacked := firstEntry(t, temp)
-	p := startProgram(t, "segment-iam", temp, nil, "Ctrl-C ends it.", "serve", "-f", file)
-	p.await(t, unpacked)
+	read := firstEvent(t, temp, fsnotify.Remove) // The file is unpacked there while it is read.
+	p := startProgram(t, "segment-iam", temp, nil, "Ctrl-C ends it.", "serve", "-f", file, "--since", since)
+	p.await(t, read)
 	replaceFile(t, file, newer)
 	p.await(t, p.logged)
 	if status, text := getPage(t, servedAddress(t, p), "/user?id="+ws.Users[0].ID, nil); status != http.StatusOK || !strings.Contains(text, name) {
