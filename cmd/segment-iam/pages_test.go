@@ -289,22 +289,28 @@ func TestReport_StoppedWhileWriting(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "access.html")
 	const earlier = "an earlier report"
-	writeText(t, file, earlier)
-	for n := int64(0); ; n++ {
+	// write stops the report after some writes. It returns how many more there could be.
+	write := func(writes int64) (int64, error) {
+		writeText(t, file, earlier)
 		ctx := &endingContext{Context: t.Context()}
-		ctx.left.Store(n)
-		err := writeReport(ctx, file, func() (*page.Site, error) { return site, nil })
+		ctx.left.Store(writes)
+		err = writeReport(ctx, file, func() (*page.Site, error) { return site, nil })
 		checkEntries(t, dir, "access.html")
-		text := readText(t, file)
-		if err == nil {
-			if !isWhole(text) || n < 10 {
-				t.Errorf("after %d writes, the report is %d bytes: %.80q", n, len(text), text)
-			}
-			return
+		return ctx.left.Load(), err
+	}
+	const enough = 1 << 40
+	left, err := write(enough)
+	all := enough - left
+	if text := readText(t, file); err != nil || !isWhole(text) || all < 10 {
+		t.Fatalf("in %d writes, with the error %v, the report is %.80q", all, err, text)
+	}
+	for _, n := range []int64{0, 1, all / 2, all - 1} {
+		if _, err = write(n); !errors.Is(err, context.Canceled) || readText(t, file) != earlier {
+			t.Errorf("stopped after write %d of %d, with the error %v, the report is %.80q", n, all, err, readText(t, file))
 		}
-		if !errors.Is(err, context.Canceled) || text != earlier {
-			t.Fatalf("stopped before write %d, with the error %v, the report is %.80q", n, err, text)
-		}
+	}
+	if _, err = write(all); err != nil {
+		t.Errorf("after all %d writes, the error is %v", all, err)
 	}
 }
 
