@@ -451,7 +451,7 @@ func TestPages_Completion(t *testing.T) {
 func TestPages_Help(t *testing.T) {
 	t.Parallel()
 	for command, texts := range map[string][]string{
-		"report": {"segment-iam report -o FILE.html [flags]", "segment-iam report -o access.html\n", "-o, --output string", "replaced if it exists", "holds personal data"},
+		"report": {"segment-iam report -o FILE.html [flags]", "segment-iam report -o access.html\n", "-o, --output string", "replaced if it exists", "personal data."},
 		"serve":  {"segment-iam serve [flags]", "segment-iam serve -f friday.c1z", "--port uint16", "Other machines cannot reach it", "Ctrl-C ends it"},
 	} {
 		help := mustRun(t, command, "--help")
