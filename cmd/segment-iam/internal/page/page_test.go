@@ -46,6 +46,11 @@ func sized() *sim.Workspace {
 	return sim.Sized(sim.Size{Users: 210, Groups: 4, Sources: 9, Spaces: 3, Functions: 3, Warehouses: 2, Labels: 8, Invites: 20, MembersPerGroup: 205})
 }
 
+// summarized has groups of more people than a graph draws.
+func summarized() *sim.Workspace {
+	return sim.Sized(sim.Size{Users: 40, Groups: 3, Sources: 4, Spaces: 2, Functions: 2, Warehouses: 1, Labels: 4, Invites: 3, MembersPerGroup: 35})
+}
+
 // earlier returns the demo workspace as it was before much changed: people came and went,
 // and so did a group, a role, a source and a label.
 func earlier() *sim.Workspace {
@@ -76,7 +81,7 @@ func sources(t testing.TB) map[string][]Source {
 	later := demo
 	later.Before, later.BeforeFrom = read(t, earlier()), "earlier.c1z"
 	return map[string][]Source{
-		"demo": {demo}, "hostile": {hostile}, "sized": {{Snapshot: read(t, sized()), From: "Segment"}},
+		"demo": {demo}, "hostile": {hostile}, "summarized": {{Snapshot: read(t, summarized()), From: "Segment"}},
 		"unlisted": {{Snapshot: read(t, unlisted), From: "Segment"}},
 		"empty":    {{Snapshot: read(t, sim.Empty()), From: "Segment"}}, "several": {later, hostile},
 	}
