@@ -154,6 +154,9 @@ func TestAudit_Timestamps(t *testing.T) {
 		if diff := cmp.Diff(&segmentapi.Page[segmentapi.AuditEvent]{Items: []segmentapi.AuditEvent{event}, Total: -1}, page); err != nil || diff != "" {
 			t.Errorf("%q: %v (-want +got):\n%s", text, err, diff)
 		}
+		if page.Items[0].Time.Location() != time.UTC {
+			t.Errorf("%q: %s is not in UTC", text, page.Items[0].Time)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -117,6 +118,24 @@ func TestReads_ErrorsNameTheOperation(t *testing.T) {
 					t.Errorf("got %+v", e)
 				}
 			})
+		}
+	}
+}
+
+// Only a list of audit events may lack its pagination, and only on a page with fewer rows
+// than were requested.
+func TestReads_ShortPagesWithoutPagination(t *testing.T) {
+	t.Parallel()
+	const body = `{"data":{"users":[{"id":"a"}],"invites":["a"],"emails":["a"],"userGroups":[{"id":"a"}],"roles":[{"id":"a"}],"sources":[{"id":"a"}],
+		"warehouses":[{"id":"a"}],"functions":[{"id":"a"}],"spaces":[{"id":"a"}],"events":[{"id":"a","timestamp":"2025-01-14T15:04:05.000Z"}]}}`
+	for _, read := range reads() {
+		if !strings.HasPrefix(read.operation, "list") || read.operation == "listLabels" {
+			continue
+		}
+		c, _ := serve(t, answer(200, jsonType, body))
+		err := read.run(t.Context(), c)
+		if read.operation == "listAuditEvents" && err != nil || read.operation != "listAuditEvents" && !errors.Is(err, ErrBadResponse) {
+			t.Errorf("%s: %v", read.operation, err)
 		}
 	}
 }

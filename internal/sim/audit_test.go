@@ -78,6 +78,7 @@ func TestAuditEvents_OfEachWrite(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAuditClient(t)
+			*a.now = a.now.Add(400 * time.Microsecond)
 			before := a.server.Workspace()
 			if a.send(t, c.method, c.target, c.body).Status >= 300 {
 				t.Fatal("refused")
@@ -86,6 +87,7 @@ func TestAuditEvents_OfEachWrite(t *testing.T) {
 			for _, field := range a.events(t, "", "timestamp", "actor", "actorEmail") {
 				equal(t, "event", "2026-03-01T12:00:00.000Z "+auditActor+" <nil>", field)
 			}
+			equal(t, "events after their own time", []string{}, a.events(t, "startTime=2026-03-01T12:00:00.000Z", "type"))
 			refused := newAuditClient(t)
 			refused.sendAs(t, "wrong", c.method, c.target, c.body)
 			equal(t, "state after a refusal", before, refused.server.Workspace())
@@ -102,6 +104,9 @@ func TestAuditEvents_OfNewGroupAndItsUsers(t *testing.T) {
 	a.want(t, http.StatusOK, http.MethodPost, "/groups/x/users", `{"emails":["x@example.com","new@example.com"]}`)
 	a.want(t, http.StatusOK, http.MethodPost, "/groups", `{"name":"y"}`)
 	equal(t, "events", []string{"Policy Created y", "User Group Created y", "User Added To User Group x", "Subjects Added to Group x"}, a.events(t, "", "type", "resourceName"))
+	a.want(t, http.StatusOK, http.MethodDelete, "/group/x/users?emails.0=new@example.com", "")
+	equal(t, "event of an invite taken out", "Group Memberships Deleted", a.events(t, "", "type")[0])
+	a.want(t, http.StatusOK, http.MethodPost, "/groups/x/users", `{"emails":["new@example.com"]}`)
 	a.want(t, http.StatusOK, http.MethodDelete, "/invites?emails.0=new@example.com", "")
 	equal(t, "events", []string{"Group Memberships Deleted", "Invite Deleted"}, a.events(t, "resourceType=INVITE", "type"))
 }
