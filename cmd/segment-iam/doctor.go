@@ -14,11 +14,15 @@ import (
 
 func newDoctor(s *settings) *cobra.Command {
 	var memberToken, output string
+	var try doctor.Writes
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Checks on the workspace itself what baton-segment assumes of Segment",
 		Long: `doctor checks on the workspace itself what baton-segment assumes of Segment, and says
-whether syncing and provisioning are safe. It only reads.
+whether syncing and provisioning are safe. It only reads, unless --try-writes has the
+slug of the workspace: then it also tries writes on a group of its own, which it deletes
+again. It never touches what others have made, and sends no e-mail unless --invite asks
+for it.
 
 Its output has counts, statuses and forms of ids, and names that Segment itself has
 given. It has no name, e-mail, id, label or slug of the workspace, so it can be shared.`,
@@ -34,12 +38,21 @@ given. It has no name, e-mail, id, label or slug of the workspace, so it can be 
 			if err != nil {
 				return err
 			}
-			report, err := doctor.Run(cmd.Context(), doctor.Options{
+			options := doctor.Options{
 				NewClient: func(token string, transport http.RoundTripper) (*segmentapi.Client, error) {
-					return s.clientWith(token, transport, segmentapi.WithPageSize(segmentapi.MaxPageSize))
+					return s.clientWith(token, readOnly{transport}, segmentapi.WithPageSize(segmentapi.MaxPageSize))
 				},
 				Transport: segmentapi.DefaultTransport(), Token: token, MemberToken: strings.TrimSpace(memberToken),
-			})
+			}
+			switch {
+			case try.Slug != "":
+				try.NewClient = func(transport http.RoundTripper) (*segmentapi.Client, error) { return s.clientWith(token, transport) }
+				try.Log = func(format string, args ...any) { _, _ = fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }
+				options.Writes = &try
+			case try.TestAddress != "" || try.Invite != "":
+				return usagef("--test-address and --invite need --try-writes")
+			}
+			report, err := doctor.Run(cmd.Context(), options)
 			if err != nil {
 				return err
 			}
@@ -52,6 +65,9 @@ given. It has no name, e-mail, id, label or slug of the workspace, so it can be 
 	cmd.Flags().StringVarP(&output, "output", "o", formatTable, "table or json")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{formatTable, formatJSON}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().StringVar(&memberToken, "member-token", "", "another token, with Minimal Workspace Access, to see what it is refused")
+	cmd.Flags().StringVar(&try.Slug, "try-writes", "", "`SLUG` of the workspace, to try writes on a group of its own")
+	cmd.Flags().StringVar(&try.TestAddress, "test-address", "", "e-mail of a user or invite who may be in that group for a moment, while it gives nothing")
+	cmd.Flags().StringVar(&try.Invite, "invite", "", "address that may be invited for a moment; Segment sends it an e-mail")
 	s.addAccount(cmd)
 	return cmd
 }
@@ -96,7 +112,7 @@ func (w writer) doctor(r *doctor.Report) error {
 	if len(lines) > 0 {
 		lines = append([]string{"What differs, and what it means:"}, lines...)
 	}
-	lines = append(lines, safetyText("sync", r.Sync), safetyText("provision", r.Provision), fmt.Sprintf("%d requests, which changed nothing.", r.Requests))
+	lines = append(lines, safetyText("sync", r.Sync), safetyText("provision", r.Provision), fmt.Sprintf("%d requests.", r.Requests))
 	return w.print(t, nil, lines)
 }
 

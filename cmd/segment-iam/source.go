@@ -123,7 +123,7 @@ func (s *settings) client() (*segmentapi.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.clientWith(token, segmentapi.DefaultTransport())
+	return s.clientWith(token, readOnly{segmentapi.DefaultTransport()})
 }
 
 // tokenOf returns the token that a command needs.
@@ -135,11 +135,11 @@ func (s *settings) tokenOf(flag, needs string) (string, error) {
 	return token, nil
 }
 
-// clientWith returns a client with a token that cannot change anything.
+// clientWith returns a client with a token, whose requests go through a transport.
 func (s *settings) clientWith(token string, transport http.RoundTripper, more ...segmentapi.Option) (*segmentapi.Client, error) {
 	options := append([]segmentapi.Option{
 		segmentapi.WithUserAgent("segment-iam/" + version),
-		segmentapi.WithHTTPClient(&http.Client{Transport: readOnly{transport}, Timeout: requestTimeout}),
+		segmentapi.WithHTTPClient(&http.Client{Transport: transport, Timeout: requestTimeout}),
 	}, more...)
 	if region := fromEnv(s.region, "BATON_REGION"); region != "" {
 		options = append(options, segmentapi.WithRegion(segmentapi.Region(region)))

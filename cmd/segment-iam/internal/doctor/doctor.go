@@ -65,6 +65,8 @@ type Options struct {
 	Token     string
 	// MemberToken is a token of somebody with Minimal Workspace Access, or empty.
 	MemberToken string
+	// Writes are what to try by writing, or nil to only read.
+	Writes *Writes
 }
 
 // Run reads the workspace and checks each assumption that reading can check. It reads the
@@ -83,10 +85,18 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err = w.readWithOtherTokens(ctx, o); err != nil {
 		return nil, err
 	}
-	report := &Report{Requests: observed.requests}
+	report := &Report{}
 	for _, check := range checks() {
 		report.Checks = append(report.Checks, check(w))
 	}
+	if o.Writes != nil {
+		tried, tryErr := w.tryWrites(ctx, *o.Writes, observed)
+		if tryErr != nil {
+			return nil, tryErr
+		}
+		report.Checks = append(report.Checks, tried...)
+	}
+	report.Requests = observed.requests
 	slices.SortStableFunc(report.Checks, func(a, b Check) int { return a.Question - b.Question })
 	report.Sync = safety(report.Checks, func(c Check) bool { return c.sync })
 	report.Provision = safety(report.Checks, func(c Check) bool { return c.provision })
