@@ -113,6 +113,8 @@ type lister[O, R, T any] struct {
 	read    func(*O) ([]R, api.PaginationOutput)
 	convert func(R) T
 	id      func(T) string
+	// optionalPagination is set if the answer may have no pagination.
+	optionalPagination bool
 }
 
 // list runs one list operation and checks that its answer is a whole page: a
@@ -135,7 +137,8 @@ func list[O, R, T any](ctx context.Context, c *Client, opts ListOptions, l liste
 	if rows == nil {
 		return nil, l.bad("the answer has no rows, not even an empty list")
 	}
-	if p.Current == "" && !p.Next.IsSet() && p.TotalEntries == nil && !hasPagination(resp.Body) {
+	last := l.optionalPagination && len(rows) < int(in.Count)
+	if p.Current == "" && !p.Next.IsSet() && p.TotalEntries == nil && !last && !hasPagination(resp.Body) {
 		return nil, l.bad("the answer has no pagination: it may be cut short")
 	}
 	page := &Page[T]{Items: make([]T, len(rows)), Total: -1}

@@ -21,6 +21,7 @@ type Client struct {
 	Functions  *FunctionService
 	Spaces     *SpaceService
 	Labels     *LabelService
+	Audit      *AuditService
 
 	raw       *api.APIClient
 	transport *transport
@@ -89,6 +90,7 @@ func (c *Client) assemble(cache *roleCache) *Client {
 	c.Functions = &FunctionService{c: c}
 	c.Spaces = &SpaceService{c: c}
 	c.Labels = &LabelService{c: c}
+	c.Audit = &AuditService{c: c}
 	return c
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/segmentio/public-api-sdk-go/api"
 )
@@ -84,6 +85,24 @@ func spaceOf(s api.Space) Space {
 
 func labelOf(l api.LabelV1) Label {
 	return Label{Key: l.Key, Value: l.Value, Description: l.GetDescription()}
+}
+
+func auditEventOf(e api.AuditEventV1) AuditEvent {
+	return AuditEvent{
+		ID: e.Id, Time: isoTime(e.Timestamp), Type: e.Type, Actor: e.Actor, ActorEmail: e.GetActorEmail(),
+		ResourceID: e.ResourceId, ResourceType: e.ResourceType, ResourceName: e.ResourceName,
+	}
+}
+
+// isoTime reads a time in ISO 8601 format, in UTC if it has no offset. Any other text is the
+// zero time.
+func isoTime(text string) time.Time {
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC()
+		}
+	}
+	return time.Time{}
 }
 
 func labelsOf(in []api.LabelV1) []Label {

@@ -114,6 +114,12 @@
 // [WithLogger] logs a line for each change that was made, and a line before the first
 // step of one that takes several.
 //
+// # The audit trail
+//
+// [AuditService] lists the changes of the last 90 days, by anybody, if the workspace is on
+// the Business plan. An event names the actor, the resource and the type of change, not
+// what was changed.
+//
 // # Secrets
 //
 // Segment sends write keys, settings and function code with the objects that they

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/baton-segment/baton-segment/segmentapi"
@@ -279,4 +280,41 @@ func ExampleClient_WithRetry() {
 	// Output:
 	// true
 	// Velo Northwind
+}
+
+// Print what happened to a user group in the last day. Segment does not document how soon
+// an event appears, nor the order of events.
+func ExampleAuditService_All() {
+	server := segmentapitest.Start()
+	defer server.Close()
+	client := server.Client // Or what segmentapi.New returns.
+	ctx := context.Background()
+
+	group, err := client.Groups.Create(ctx, "Night shift")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var events []segmentapi.AuditEvent
+	for event, err := range client.Audit.All(ctx, segmentapi.AuditOptions{
+		Start:      time.Now().Add(-24 * time.Hour),
+		ResourceID: group.ID,
+	}) {
+		if segmentapi.LacksFeature(err) {
+			fmt.Println("the workspace is not on the Business plan")
+			return
+		}
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		events = append(events, event)
+	}
+	slices.SortStableFunc(events, func(a, b segmentapi.AuditEvent) int { return a.Time.Compare(b.Time) })
+	for _, event := range events {
+		fmt.Println(event.Type, "by", event.Actor)
+	}
+	// Unordered output:
+	// User Group Created by Public API token 'simulator'
+	// Policy Created by Public API token 'simulator'
 }

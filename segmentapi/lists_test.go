@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -63,13 +64,14 @@ func TestEveryRowOnEveryPageSize(t *testing.T) {
 	for _, i := range ws.Invites {
 		emails = append(emails, i.Email)
 	}
+	now := time.Now()
 	pages := func(rows, size int) int { return max(1, (rows+size-1)/size) }
 
 	for _, next := range []sim.NextForm{sim.NextAbsent, sim.NextNull, sim.NextEmpty} {
 		for _, size := range []int{1, 2, 7, 1000} {
 			t.Run(fmt.Sprintf("next %d size %d", next, size), func(t *testing.T) {
 				t.Parallel()
-				srv := sim.New(ws, sim.WithNext(next))
+				srv := sim.New(ws, sim.WithNext(next), sim.WithAuditEvents(simEvents(now)...))
 				c := connect(t, srv, segmentapi.WithPageSize(size))
 				ctx := t.Context()
 				gotGroups := collect(t, c.Groups.All(ctx))
@@ -81,7 +83,7 @@ func TestEveryRowOnEveryPageSize(t *testing.T) {
 					"listUsers": pages(len(users), size), "listUserGroups": pages(len(groups), size), "listRoles": pages(len(roles), size),
 					"listUsersFromUserGroup": pages(len(members), size), "listInvitesFromUserGroup": pages(len(invites), size),
 					"listInvites": pages(len(emails), size), "listSources": pages(len(ws.Sources), size), "listWarehouses": pages(len(ws.Warehouses), size),
-					"listSpaces": pages(len(ws.Spaces), size), "listLabels": 1,
+					"listSpaces": pages(len(ws.Spaces), size), "listLabels": 1, "listAuditEvents": pages(9, size),
 				}
 				var gotFunctions []segmentapi.Function
 				for _, kind := range segmentapi.FunctionTypes() {
@@ -106,6 +108,7 @@ func TestEveryRowOnEveryPageSize(t *testing.T) {
 					"functions":  cmp.Diff(functions(ws, segmentapi.FunctionTypes()...), gotFunctions),
 					"spaces":     cmp.Diff(spaces(ws), collect(t, c.Spaces.All(ctx))),
 					"labels":     cmp.Diff(labels(ws.Labels), gotLabels),
+					"events":     cmp.Diff(events(now), collect(t, c.Audit.All(ctx, segmentapi.AuditOptions{}))),
 				} {
 					if diff != "" {
 						t.Errorf("%s (-want +got):\n%s", what, diff)
@@ -117,6 +120,33 @@ func TestEveryRowOnEveryPageSize(t *testing.T) {
 			})
 		}
 	}
+}
+
+// simEvents returns events of the nine hours before, the oldest first.
+func simEvents(now time.Time) []sim.AuditEvent {
+	var out []sim.AuditEvent
+	for i := range 9 {
+		e := sim.AuditEvent{
+			ID: fmt.Sprintf("event-%d", i), Time: now.Add(time.Duration(i-9) * time.Hour).Truncate(time.Millisecond), Type: "Policy Created", Actor: "owner",
+			ResourceID: "u", ResourceType: "USER", ResourceName: "U",
+		}
+		if i%2 == 0 {
+			e.ActorEmail, e.ResourceType = "owner@example.com", "POLICY"
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// events returns the same as the library returns it, the newest first.
+func events(now time.Time) []segmentapi.AuditEvent {
+	var out []segmentapi.AuditEvent
+	for _, e := range simEvents(now) {
+		e.Time = e.Time.UTC()
+		out = append(out, segmentapi.AuditEvent(e))
+	}
+	slices.Reverse(out)
+	return out
 }
 
 func labels(in []sim.Label) []segmentapi.Label {

@@ -163,6 +163,23 @@ func TestArgumentsAreCheckedBeforeAnyRequest(t *testing.T) {
 			t.Errorf("no function type: %v, %v", f, err)
 		}
 	}
+	for name, opts := range map[string]AuditOptions{
+		"start 92 days ago":  {Start: time.Now().AddDate(0, 0, -92)},
+		"end 92 days ago":    {End: time.Now().AddDate(0, 0, -92)},
+		"start in two days":  {Start: time.Now().AddDate(0, 0, 2)},
+		"end before start":   {Start: time.Now(), End: time.Now().Add(-time.Hour)},
+		"end equal to start": {Start: time.Unix(time.Now().Unix(), 0), End: time.Unix(time.Now().Unix(), 0).UTC()},
+		"count":              {ListOptions: ListOptions{Count: 1001}},
+	} {
+		if _, err := c.Audit.List(ctx, opts); !errors.Is(err, ErrInvalidArgument) {
+			t.Errorf("%s: %v", name, err)
+		}
+		for e, err := range c.Audit.All(ctx, opts) {
+			if !errors.Is(err, ErrInvalidArgument) {
+				t.Errorf("%s: %v, %v", name, e, err)
+			}
+		}
+	}
 	for _, p := range []RetryPolicy{{}, {MaxAttempts: 1, MaxWait: -1}} {
 		if _, err := c.WithRetry(p); !errors.Is(err, ErrInvalidArgument) {
 			t.Errorf("retry policy %+v: %v", p, err)

@@ -48,6 +48,11 @@ func reads() []anyRead {
 		{"getFunction", "/functions/x1", readsOne(func(c *Client) getFunc[Function] { return c.Functions.Get })},
 		{"listSpaces", "/spaces", readsPage(func(c *Client) pageFunc[Space] { return c.Spaces.List })},
 		{"getSpace", "/spaces/x1", readsOne(func(c *Client) getFunc[Space] { return c.Spaces.Get })},
+		{"listAuditEvents", "/audit-events", readsPage(func(c *Client) pageFunc[AuditEvent] {
+			return func(ctx context.Context, opts ListOptions) (*Page[AuditEvent], error) {
+				return c.Audit.List(ctx, AuditOptions{ListOptions: opts})
+			}
+		})},
 		{"listLabels", "/labels", func(ctx context.Context, c *Client) error {
 			_, err := c.Labels.List(ctx)
 			return err
@@ -91,10 +96,10 @@ func TestReads_ErrorsNameTheOperation(t *testing.T) {
 		"no rows":      {200, `{"data":{"pagination":{"current":"MA=="}}}`, ErrBadResponse},
 		"nothing but null": {200, `{"data":{"workspace":null,"user":null,"users":null,"invites":null,"emails":null,"userGroup":null,"userGroups":null,
 			"roles":null,"source":null,"sources":null,"warehouse":null,"warehouses":null,"function":null,"functions":null,
-			"space":null,"spaces":null,"labels":null,"pagination":{"current":"MA=="}}}`, ErrBadResponse},
+			"space":null,"spaces":null,"labels":null,"events":null,"pagination":{"current":"MA=="}}}`, ErrBadResponse},
 		"rows without id": {200, `{"data":{"workspace":{},"user":{},"users":[{}],"invites":[""],"emails":[""],"userGroup":{},"userGroups":[{}],
 			"roles":[{}],"source":{},"sources":[{}],"warehouse":{},"warehouses":[{}],"function":{},"functions":[{}],
-			"space":{},"spaces":[{}],"labels":[{"key":"a","value":"b"},{"value":"b"}],"pagination":{"current":"MA=="}}}`, ErrBadResponse},
+			"space":{},"spaces":[{}],"labels":[{"key":"a","value":"b"},{"value":"b"}],"events":[{"timestamp":"2025-01-14T15:04:05.000Z"}],"pagination":{"current":"MA=="}}}`, ErrBadResponse},
 		"something else": {200, `{"data":{"user":{"id":"x2"},"userGroup":{"id":"x2"},"source":{"id":"x2"},"warehouse":{"id":"x2"},
 			"function":{"id":"x2"},"space":{"id":"x2"}}}`, ErrBadResponse},
 	}

@@ -56,6 +56,7 @@ func TestSecretsStayOnTheWire(t *testing.T) {
 	for _, s := range collect(t, c.Spaces.All(ctx)) {
 		show(t, &out, c.Spaces.Get, s.ID, s)
 	}
+	fmt.Fprintf(&out, "%#v", collect(t, c.Audit.All(ctx, segmentapi.AuditOptions{})))
 	labels, err := c.Labels.List(ctx)
 	fmt.Fprintf(&out, "%#v %v %#v", labels, err, collect(t, c.Invites.All(ctx)))
 

@@ -32,7 +32,7 @@ var scope = strings.Fields(`
 	listInvites createInvites deleteInvites listUserGroups createUserGroup getUserGroup updateUserGroup deleteUserGroup
 	listUsersFromUserGroup addUsersToUserGroup replaceUsersInUserGroup removeUsersFromUserGroup listInvitesFromUserGroup
 	addPermissionsToUserGroup replacePermissionsForUserGroup listRoles listSources getSource listWarehouses getWarehouse
-	listFunctions getFunction listSpaces getSpace listLabels createLabel deleteLabel`)
+	listFunctions getFunction listSpaces getSpace listLabels createLabel deleteLabel listAuditEvents`)
 
 // TestOfficialClient calls every operation of the contract with the official client.
 func TestOfficialClient(t *testing.T) {
@@ -106,6 +106,21 @@ func TestOfficialClient_FindsUnfoundedEdits(t *testing.T) {
 			name: "narrower path id", operation: "getUser",
 			edit: []string{"PathId: {type: string,", "PathId: {type: string, pattern: \"^[A-Za-z0-9]+$\","},
 			want: `path "userId" breaks "pattern"`,
+		},
+		{
+			name: "optional response field", operation: "listAuditEvents",
+			edit: []string{"required: [id, timestamp, type,", "required: [id, timestamp,"},
+			want: "/data/events/0/type: required is false here and true in the official client",
+		},
+		{
+			name: "optional query parameter", operation: "listAuditEvents",
+			edit: []string{"resourceId, in: query,", "resourceIds, in: query,"},
+			want: `the official client cannot send "resourceIds"`,
+		},
+		{
+			name: "date without an offset", operation: "listAuditEvents",
+			edit: []string{"      format: date-time\n", "      format: date\n"},
+			want: `query "startTime" breaks`,
 		},
 		{
 			name: "other status of success", operation: "createInvites",
@@ -284,7 +299,7 @@ func calls(spec *openapi3.Operation) []call {
 				c.params[name] = "some-" + name
 			case ref.Value.Schema.Value.Type.Is("array"):
 				c.query[name] = []string{"foo@example.com"}
-			default:
+			case ref.Value.Required:
 				c.query[name] = ref.Value.Schema.Value.Enum[0]
 			}
 		}
@@ -351,11 +366,23 @@ func parameterChanges(p *openapi3.Parameter) []func(*call) {
 			changes = append(changes, func(c *call) { c.query[name] = list })
 		}
 	case !isPagination(name):
-		for _, value := range schema.Enum {
+		for _, value := range values(schema) {
 			changes = append(changes, func(c *call) { c.query[name] = value })
 		}
 	}
 	return changes
+}
+
+// values returns values of a string: all that there are, or some if it may be any string.
+func values(schema *openapi3.Schema) []any {
+	switch {
+	case len(schema.Enum) > 0:
+		return schema.Enum
+	case schema.Format == "date-time":
+		return []any{"2025-01-01T00:00:00Z", "2025-01-02T00:00:00+02:00", "2025-01-14T15:04:05.123Z"}
+	default:
+		return []any{"USER", "a b&c=d[0]+é#/?%"}
+	}
 }
 
 // examples returns the values of all JSON examples, in the order of their names.

@@ -403,6 +403,9 @@ func frequency(always bool) string {
 func checkFaultKinds(t *testing.T) {
 	t.Helper()
 	for _, o := range sim.Operations() {
+		if o.Name == "listAuditEvents" { // The connector does not read the audit trail.
+			continue
+		}
 		if o.Method == http.MethodGet && !slices.ContainsFunc(faultyReads(), func(r faultyRead) bool { return r.operation == o.Name }) {
 			t.Errorf("no row is about faults on %s", o.Name)
 		}

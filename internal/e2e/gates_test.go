@@ -451,6 +451,7 @@ func TestProgram_MissingFeatures(t *testing.T) {
 		{[]sim.Feature{sim.FeatureFunctions}, 400, []string{typeFunction}, func(ws *sim.Workspace) { ws.Functions = nil }},
 		{[]sim.Feature{sim.FeatureLabels}, 400, []string{typeLabel}, func(ws *sim.Workspace) { ws.Labels = nil }},
 		{[]sim.Feature{sim.FeatureInsertTransformations}, 422, nil, none},
+		{[]sim.Feature{sim.FeatureAuditTrail}, 400, nil, none},
 		{sim.Features(), 404, []string{typeFunction, typeGroup, typeLabel, typeSpace, typeWarehouse}, func(ws *sim.Workspace) {
 			ws.Groups, ws.Spaces, ws.Warehouses, ws.Functions, ws.Labels = nil, nil, nil, nil, nil
 		}},

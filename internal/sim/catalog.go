@@ -101,7 +101,7 @@ func listFunctions(c *call) (reply, *problem) {
 	if !slices.Contains(known, kind) {
 		return reply{}, invalid("resourceType", "must be one of "+strings.Join(known, ", "))
 	}
-	l := listing[int]{rows: c.index().functionsOf[kind], numbering: 1, withoutTotal: true}
+	l := listing[int]{rows: c.index().functionsOf[kind], numbering: numbering{first: 1}, withoutTotal: true}
 	return page(c, "functions", l, func(i int) wireFunction { return c.function(c.state.Functions[i]) })
 }
 
@@ -193,6 +193,7 @@ func createLabel(c *call) (reply, *problem) {
 		return reply{}, conflict("The label exists")
 	}
 	c.state.Labels = append(c.state.Labels, Label(in.Label))
+	c.record(auditLabelCreated, auditedLabel(Label(in.Label)))
 	return reply{http.StatusCreated, map[string]any{"label": in.Label}}, nil
 }
 
@@ -208,6 +209,7 @@ func deleteLabel(c *call) (reply, *problem) {
 	if c.state.carries(same) {
 		return reply{}, invalid("label", "is in use")
 	}
+	c.record(auditLabelDeleted, auditedLabel(c.state.Labels[i]))
 	c.state.Labels = slices.Delete(c.state.Labels, i, i+1)
 	return success(), nil
 }

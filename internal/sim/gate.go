@@ -21,12 +21,14 @@ const (
 	// FeatureInsertTransformations is a type of functions that came with API
 	// 62.0.6. To a workspace without it the type is not valid: 422.
 	FeatureInsertTransformations Feature = "insert-transformations"
+	FeatureAuditTrail            Feature = "audit-trail"
 )
 
 // Features lists every feature.
 func Features() []Feature {
 	return []Feature{
 		FeatureGroups, FeatureSpaces, FeatureWarehouses, FeatureFunctions, FeatureLabels, FeatureInsertTransformations,
+		FeatureAuditTrail,
 	}
 }
 
@@ -71,8 +73,8 @@ func (s *Server) gate(op *operation) *problem {
 	if op.feature == "" || !slices.Contains(s.without, op.feature) {
 		return nil
 	}
-	name := "User Groups"
-	if op.feature != FeatureGroups {
+	name, known := map[Feature]string{FeatureGroups: "User Groups", FeatureAuditTrail: "Audit Trail"}[op.feature]
+	if !known {
 		name = strings.ToUpper(string(op.feature[:1])) + string(op.feature[1:])
 	}
 	return &problem{

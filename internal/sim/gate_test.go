@@ -26,9 +26,11 @@ func TestWithoutFeatures_RefusesEveryOperationOfAFeature(t *testing.T) {
 		FeatureFunctions:             "/function",
 		FeatureLabels:                "/label",
 		FeatureInsertTransformations: "/none",
+		FeatureAuditTrail:            "/audit-events",
 	}
 	says := map[Feature]string{
 		FeatureGroups: "User Groups", FeatureSpaces: "Spaces", FeatureWarehouses: "Warehouses", FeatureFunctions: "Functions", FeatureLabels: "Labels",
+		FeatureAuditTrail: "Audit Trail",
 	}
 	for _, f := range Features() {
 		for status, opts := range map[int][]Option{

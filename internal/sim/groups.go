@@ -61,6 +61,10 @@ func createUserGroup(c *call) (reply, *problem) {
 		}
 	}
 	c.state.Groups = append(c.state.Groups, g)
+	c.record(auditGroupCreated, auditedGroup(&g))
+	for _, role := range roleIDs(g.Permissions) {
+		c.recordPolicy(auditPolicyCreated, auditedGroup(&g), role)
+	}
 	return groupReply(&g), nil
 }
 
@@ -74,6 +78,7 @@ func updateUserGroup(c *call) (reply, *problem) {
 		return reply{}, p
 	}
 	g.Name = name
+	c.record(auditGroupUpdated, auditedGroup(g))
 	return groupReply(g), nil
 }
 
@@ -84,6 +89,7 @@ func deleteUserGroup(c *call) (reply, *problem) {
 		return reply{}, p
 	}
 	id := g.ID
+	c.record(auditGroupDeleted, auditedGroup(g))
 	i := slices.IndexFunc(c.state.Groups, func(g Group) bool { return g.ID == id })
 	c.state.Groups = slices.Delete(c.state.Groups, i, i+1)
 	return success(), nil
@@ -119,11 +125,13 @@ func addUsersToUserGroup(c *call) (reply, *problem) {
 	if len(members) == 0 {
 		return reply{}, invalid("emails", "must contain at least 1 item")
 	}
+	before := slices.Clone(g.Members)
 	for _, m := range members {
 		if memberIndex(g, m) < 0 {
 			g.Members = append(g.Members, m)
 		}
 	}
+	c.recordMembers(g, before)
 	return groupReply(g), nil
 }
 
@@ -134,7 +142,9 @@ func replaceUsersInUserGroup(c *call) (reply, *problem) {
 	if p != nil {
 		return reply{}, p
 	}
+	before := g.Members
 	g.Members = members
+	c.recordMembers(g, before)
 	return groupReply(g), nil
 }
 
@@ -155,6 +165,10 @@ func removeUsersFromUserGroup(c *call) (reply, *problem) {
 			return reply{}, notFound("member", email)
 		}
 		g.Members = slices.Delete(g.Members, i, i+1)
+		c.record(auditMembershipsDeleted, auditedGroup(g))
+		if has(c.index().usersByEmail, foldEmail(email)) {
+			c.record(auditUserRemoved, auditedGroup(g))
+		}
 	}
 	return success(), nil
 }

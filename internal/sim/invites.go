@@ -64,6 +64,12 @@ func createInvites(c *call) (reply, *problem) {
 		emails = append(emails, invited.Email)
 	}
 	c.state.Invites = append(c.state.Invites, invites...)
+	for _, i := range invites {
+		c.record(auditInvited, auditedInvite(i.Email))
+		for _, role := range roleIDs(i.Permissions) {
+			c.recordPolicy(auditPolicyCreated, auditedInvite(i.Email), role)
+		}
+	}
 	return reply{http.StatusCreated, map[string]any{"emails": emails}}, nil
 }
 
@@ -94,9 +100,11 @@ func deleteInvites(c *call) (reply, *problem) {
 		if i < 0 {
 			return reply{}, notFound("invite", email)
 		}
+		on := auditedInvite(c.state.Invites[i].Email)
+		c.record(auditInviteDeleted, on)
 		// If the address has become a user's, the memberships are the user's.
-		if !has(c.index().usersByEmail, foldEmail(email)) {
-			c.leaveGroups(email)
+		if !has(c.index().usersByEmail, foldEmail(email)) && c.leaveGroups(email) {
+			c.record(auditMembershipsDeleted, on)
 		}
 		c.state.Invites = slices.Delete(c.state.Invites, i, i+1)
 	}

@@ -180,6 +180,10 @@ func callEverything(ctx context.Context, t *testing.T, c *api.APIClient, s *Serv
 	}
 	unpack[api.DeleteLabel200Response](t)(c.LabelsAPI.DeleteLabel(ctx, "team", "growth").Execute())
 
+	events := unpack[api.ListAuditEvents200Response](t)(c.AuditTrailAPI.ListAuditEvents(ctx).StartTime("2025-01-02T00:00:00+02:00").
+		ResourceId("team:growth").ResourceType("LABEL").Pagination(pagination).Execute())
+	equal(t, "newest event", "Label Deleted", events.Data.Events[0].Type)
+
 	after := s.Workspace()
 	equal(t, "users left", len(demo.Users)-2, len(after.Users))
 	equal(t, "groups left", len(demo.Groups), len(after.Groups))

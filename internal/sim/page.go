@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 const (
@@ -27,12 +28,17 @@ const (
 	NextEmpty
 )
 
-// A numbering is the index of the first row in the cursors of a list. It is 0 in
-// documented samples, except that of functions, where it is 1.
-type numbering int
+// A numbering is the form of the cursors of a list.
+type numbering struct {
+	// first is the index of the first row. It is 0 in documented samples, except that of
+	// functions, where it is 1.
+	first int
+	// suffix is after the index.
+	suffix string
+}
 
 func (n numbering) cursor(offset int) string {
-	return base64.StdEncoding.EncodeToString([]byte(strconv.Itoa(offset + int(n))))
+	return base64.StdEncoding.EncodeToString([]byte(strconv.Itoa(offset+n.first) + n.suffix))
 }
 
 func (n numbering) offset(cursor string) (int, bool) {
@@ -40,11 +46,11 @@ func (n numbering) offset(cursor string) (int, bool) {
 	if err != nil {
 		return 0, false
 	}
-	offset, err := strconv.Atoi(string(b))
-	if err != nil || offset < int(n) || n.cursor(offset-int(n)) != cursor {
+	offset, err := strconv.Atoi(strings.TrimSuffix(string(b), n.suffix))
+	if err != nil || offset < n.first || n.cursor(offset-n.first) != cursor {
 		return 0, false
 	}
-	return offset - int(n), true
+	return offset - n.first, true
 }
 
 // A window is the part of a list that a request asks for.
@@ -100,6 +106,8 @@ type listing[T any] struct {
 	numbering numbering
 	// withoutTotal is set for lists without totalEntries.
 	withoutTotal bool
+	// lastWithoutPagination is set if the last page has no pagination.
+	lastWithoutPagination bool
 }
 
 // page returns the requested part of l with its rows converted. If rows have been
@@ -117,6 +125,9 @@ func page[T, W any](c *call, key string, l listing[T], row func(T) W) (reply, *p
 	rows := make([]W, 0, end-start)
 	for _, r := range l.rows[start:end] {
 		rows = append(rows, row(r))
+	}
+	if l.lastWithoutPagination && end == len(l.rows) {
+		return ok(map[string]any{key: rows}), nil
 	}
 	info := map[string]any{"current": l.numbering.cursor(w.offset)}
 	if !l.withoutTotal {

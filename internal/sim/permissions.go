@@ -55,6 +55,7 @@ func (c *call) addPermissions(of subject, held *[]Permission) (reply, *problem) 
 			return slices.ContainsFunc(asked, func(a Permission) bool { return a.RoleID == h.RoleID })
 		})
 	}
+	c.recordAddedPolicies(of, *held, asked)
 	*held = c.withMinimal(merge(kept, asked))
 	out := c.wirePermissions(of, c.written(of, *held), true)
 	return ok(map[string]any{"permissions": c.ordered(out)}), nil
@@ -69,6 +70,7 @@ func (c *call) replacePermissions(of subject, held *[]Permission) (reply, *probl
 	if c.normalizes(NormalizePutDropsLabels) {
 		dropLabels(asked)
 	}
+	c.recordReplacedPolicies(of, *held)
 	*held = c.withMinimal(merge(nil, asked))
 	out := c.wirePermissions(of, c.written(of, *held), false)
 	return ok(map[string]any{"permissions": c.ordered(out)}), nil
@@ -228,13 +230,15 @@ func (c *call) permissions(of subject, ps []Permission) *[]wirePermission {
 func (c *call) wirePermissions(of subject, ps []Permission, named bool) []wirePermission {
 	ps = c.arranged(ps)
 	out := make([]wirePermission, 0, len(ps))
-	for i, p := range ps {
+	seen := map[string]int{}
+	for _, p := range ps {
 		w := wirePermission{RoleID: p.RoleID, RoleName: p.RoleName, Resources: make([]wireResource, 0, len(p.Resources)), extra: p.Extra}
 		if at, there := c.index().roles[p.RoleID]; there {
 			w.RoleName = c.state.Roles[at].Name
 		}
 		if named {
-			w.PolicyID, w.SubjectID, w.SubjectType = makeID("policy", of.id, p.RoleID, i), of.id, of.kind
+			w.PolicyID, w.SubjectID, w.SubjectType = policyID(of.id, p.RoleID, seen[p.RoleID]), of.id, of.kind
+			seen[p.RoleID]++
 		}
 		c.altered = c.altered || len(p.Extra) > 0
 		for _, r := range p.Resources {
@@ -243,6 +247,12 @@ func (c *call) wirePermissions(of subject, ps []Permission, named bool) []wirePe
 		out = append(out, w)
 	}
 	return out
+}
+
+// policyID returns the id of the policy that gives a subject a role, and of the nth other
+// one with the same role.
+func policyID(subjectID, roleID string, nth int) string {
+	return makeID("policy", subjectID, roleID, nth)
 }
 
 func wireLabels(ls []Label) []wireLabel {

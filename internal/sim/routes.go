@@ -80,6 +80,8 @@ func operations() []operation {
 		of(FeatureLabels, read("listLabels", "/labels", listLabels)),
 		of(FeatureLabels, write("createLabel", http.MethodPost, "/labels", createLabel)),
 		of(FeatureLabels, write("deleteLabel", http.MethodDelete, "/labels/{key}/{value}", deleteLabel)),
+
+		of(FeatureAuditTrail, read("listAuditEvents", "/audit-events", listAuditEvents)),
 	}
 }
 

@@ -3,6 +3,7 @@ package sim
 import (
 	"net/http"
 	"testing"
+	"time"
 )
 
 // sampleWorkspace returns the workspace of Segment's documented samples.
@@ -41,6 +42,14 @@ func sampleWorkspace() *Workspace {
 			ResourceType: "SOURCE", Code: "// Sample.",
 		}},
 		Spaces: []Space{{ID: workspace, Slug: "space", Name: "Space"}},
+	}
+}
+
+// sampleEvent returns the event of the sample, which has no values for most fields.
+func sampleEvent() AuditEvent {
+	return AuditEvent{
+		ID: "event", Time: time.Date(2025, 1, 14, 15, 4, 5, 0, time.UTC), Type: "Policy Created", Actor: "sgJDWk3K21k6LE3tLU9nRK",
+		ActorEmail: "a@example.com", ResourceID: "i2VTJURQprNfqdwjLFPWYx", ResourceType: "USER", ResourceName: "Sloth",
 	}
 }
 
@@ -101,10 +110,14 @@ func TestDocumentedSamplesAreServed(t *testing.T) {
 		{"GET", "/spaces/9aQ1Lj62S4bomZKLF4DPqW", "", 200, `{"space":{"id":"9aQ1Lj62S4bomZKLF4DPqW","slug":"space","name":"Space"}}`},
 		{"GET", "/labels", "", 200, `{"labels":[{"key":"environment","value":"prod"}]}`},
 		{"POST", "/labels", `{"label":{"key":"environment","value":"dev","description":"Development"}}`, 201, `{"label":{"key":"environment","value":"dev","description":"Development"}}`},
+		{"GET", "/audit-events", "", 200, `{"events":[{"id":"event","timestamp":"2025-01-14T15:04:05.000Z","type":"Policy Created","actor":"sgJDWk3K21k6LE3tLU9nRK","actorEmail":"a@example.com",
+			"resourceId":"i2VTJURQprNfqdwjLFPWYx","resourceType":"USER","resourceName":"Sloth"}],"pagination":{"current":"MCAyMDI1LTAxLTE1VDE1OjA0OjA1LjAwMDAwMDAwMVo="}}`},
 	} {
 		t.Run(sample.method+" "+sample.target, func(t *testing.T) {
 			t.Parallel()
-			w := newRawClient(t, New(sampleWorkspace()))
+			w := newRawClient(t, New(sampleWorkspace(), WithAuditEvents(sampleEvent()), WithClock(func() time.Time {
+				return sampleEvent().Time.Add(24 * time.Hour)
+			})))
 			got := w.want(t, sample.status, sample.method, sample.target, sample.body)
 			equal(t, "data", jsonValue(t, sample.data), any(got.Data))
 		})

@@ -60,6 +60,7 @@ type Server struct {
 	// readsOf counts the reads of each path, to select the replica.
 	readsOf map[string]int
 	created int
+	audit   auditTrail
 	journal []*Request
 	faults  []*planned[Fault]
 	before  []*planned[func(*Workspace)]
@@ -127,7 +128,7 @@ func WithWriteLimit(perMinute int) Option {
 	return func(s *Server) { s.writeLimit = newLimiter(perMinute) }
 }
 
-// WithClock replaces time.Now as the clock of limits and journal.
+// WithClock replaces time.Now as the clock of limits, journal and audit trail.
 func WithClock(now func() time.Time) Option {
 	return func(s *Server) { s.clock = now }
 }

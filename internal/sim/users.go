@@ -72,7 +72,9 @@ func deleteUsers(c *call) (reply, *problem) {
 		if i < 0 {
 			return reply{}, notFound("user", id)
 		}
-		c.leaveGroups(c.state.Users[i].Email)
+		if c.leaveGroups(c.state.Users[i].Email) {
+			c.record(auditMembershipsDeleted, auditedUser(&c.state.Users[i]))
+		}
 		c.state.Users = slices.Delete(c.state.Users, i, i+1)
 	}
 	return success(), nil
@@ -92,14 +94,17 @@ func minimalUser(u User) wireUser {
 	return wireUser{ID: u.ID, Name: u.Name, Email: u.Email}
 }
 
-// leaveGroups removes an e-mail address from all groups.
-func (c *call) leaveGroups(email string) {
+// leaveGroups removes an e-mail address from all groups, and reports whether it was in one.
+func (c *call) leaveGroups(email string) bool {
+	left := false
 	for i := range c.state.Groups {
 		g := &c.state.Groups[i]
 		if at := memberIndex(g, email); at >= 0 {
 			g.Members = slices.Delete(g.Members, at, at+1)
+			left = true
 		}
 	}
+	return left
 }
 
 func memberIndex(g *Group, email string) int {
