@@ -68,6 +68,7 @@ given. It has no name, e-mail, id, label or slug of the workspace, so it can be 
 	cmd.Flags().StringVar(&try.Slug, "try-writes", "", "`SLUG` of the workspace, to try writes on a group of its own")
 	cmd.Flags().StringVar(&try.TestAddress, "test-address", "", "e-mail of a user or invite who may be in that group for a moment, while it gives nothing")
 	cmd.Flags().StringVar(&try.Invite, "invite", "", "address that may be invited for a moment; Segment sends it an e-mail")
+	cmd.Flags().BoolVar(&try.NoAudit, "no-audit", false, "do not wait for what the writes left in the audit trail, up to ten minutes")
 	s.addAccount(cmd)
 	return cmd
 }

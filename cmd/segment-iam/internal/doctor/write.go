@@ -31,6 +31,8 @@ type Writes struct {
 	// Invite is an address that may be invited. Segment sends it an e-mail. The invite is
 	// deleted again. Without it, nobody is invited.
 	Invite string
+	// NoAudit leaves the audit trail alone. Its events may take ten minutes.
+	NoAudit bool
 	// NewClient returns a client that may write.
 	NewClient func(transport http.RoundTripper) (*segmentapi.Client, error)
 	// Log reports to the user each thing that is made and deleted. It may name these.
@@ -95,13 +97,17 @@ func (w *workspace) tryWrites(ctx context.Context, o Writes, base http.RoundTrip
 			t.minimal = r.ID
 		}
 	}
+	begun := time.Now()
 	err = t.create(ctx)
 	if err == nil {
 		err = t.tryAll(ctx)
 	}
 	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
-	return t.results, errors.Join(err, t.deleteGroup(cleanup))
+	if err = errors.Join(err, t.deleteGroup(cleanup)); err == nil && !o.NoAudit {
+		t.readAudit(ctx, begun)
+	}
+	return t.results, err
 }
 
 // ErrAddress is returned for an address that must not be used.
