@@ -23,6 +23,9 @@ const (
 	exitNotFound = 1 // What was asked for is not in the workspace, or could be several things.
 	exitUsage    = 2 // The command line is wrong.
 	exitFailed   = 3 // Everything else, such as a file that cannot be used.
+	// The doctor has found something that makes syncing or provisioning unsafe.
+	exitSync      = 4
+	exitProvision = 5
 )
 
 func main() {
@@ -50,7 +53,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	_, _ = fmt.Fprintln(stderr, "segment-iam:", err)
 	var wrong usageError
 	var missing notFoundError
+	var found unsafeError
 	switch {
+	case errors.As(err, &found):
+		return found.code
 	case errors.As(err, &missing):
 		return exitNotFound
 	case errors.As(err, &wrong):
@@ -100,7 +106,7 @@ segment-iam goes by their names; rows that rest on that are marked with a star.`
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newWho(&s), newWhat(&s), newOwners(&s), newDiff(&s), newReport(&s), newServe(&s))
+	root.AddCommand(newWho(&s), newWhat(&s), newOwners(&s), newDiff(&s), newReport(&s), newServe(&s), newDoctor(&s))
 	return root
 }
 

@@ -43,9 +43,15 @@ func (s *settings) addSource(cmd *cobra.Command) {
 	f.StringArrayVarP(&s.files, "file", "f", []string{"sync.c1z"}, "`FILE` that baton-segment has synced (may be repeated)")
 	_ = cmd.MarkFlagFilename("file", "c1z")
 	f.BoolVar(&s.live, "live", false, "read the workspace itself instead of a file")
-	f.StringVar(&s.token, "token", "", "Segment Public API token, for --live; better BATON_TOKEN, since others see the command line")
-	f.StringVar(&s.region, "region", "", "us or eu, for --live (BATON_REGION; default us)")
-	f.StringVar(&s.baseURL, "base-url", "", "endpoint, for --live on a simulator (BATON_BASE_URL)")
+	s.addAccount(cmd)
+}
+
+// addAccount adds the flags that say which workspace to read.
+func (s *settings) addAccount(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&s.token, "token", "", "Segment Public API token, for reading the workspace itself; better BATON_TOKEN, since others see the command line")
+	f.StringVar(&s.region, "region", "", "us or eu (BATON_REGION; default us)")
+	f.StringVar(&s.baseURL, "base-url", "", "endpoint of a simulator (BATON_BASE_URL)")
 	_ = f.MarkHidden("base-url")
 }
 
@@ -112,14 +118,28 @@ func readFiles(ctx context.Context, files []string) ([]*access.Snapshot, map[str
 
 // client returns a client that cannot change anything.
 func (s *settings) client() (*segmentapi.Client, error) {
-	token := strings.TrimSpace(fromEnv(s.token, "BATON_TOKEN"))
+	token, err := s.tokenOf(s.token, "--live")
+	if err != nil {
+		return nil, err
+	}
+	return s.clientWith(token, readOnly{segmentapi.DefaultTransport()})
+}
+
+// tokenOf returns the token that a command needs.
+func (s *settings) tokenOf(flag, needs string) (string, error) {
+	token := strings.TrimSpace(fromEnv(flag, "BATON_TOKEN"))
 	if token == "" {
-		return nil, usagef("--live needs a token of the Segment Public API: set BATON_TOKEN")
+		return "", usagef("%s needs a token of the Segment Public API: set BATON_TOKEN", needs)
 	}
-	options := []segmentapi.Option{
+	return token, nil
+}
+
+// clientWith returns a client with a token, whose requests go through a transport.
+func (s *settings) clientWith(token string, transport http.RoundTripper, more ...segmentapi.Option) (*segmentapi.Client, error) {
+	options := append([]segmentapi.Option{
 		segmentapi.WithUserAgent("segment-iam/" + version),
-		segmentapi.WithHTTPClient(&http.Client{Transport: readOnly{segmentapi.DefaultTransport()}, Timeout: requestTimeout}),
-	}
+		segmentapi.WithHTTPClient(&http.Client{Transport: transport, Timeout: requestTimeout}),
+	}, more...)
 	if region := fromEnv(s.region, "BATON_REGION"); region != "" {
 		options = append(options, segmentapi.WithRegion(segmentapi.Region(region)))
 	}

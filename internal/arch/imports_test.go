@@ -79,6 +79,12 @@ var layout = map[string]struct {
 		packages: []string{"connector/syncfile", "segmentapi", "segmentapi/access"},
 		never:    []string{"internal/sim"},
 	},
+	"cmd/segment-iam/internal/doctor": {
+		// The fields of answers that the official client knows.
+		modules:  []string{"github.com/segmentio/public-api-sdk-go"},
+		packages: []string{"segmentapi", "segmentapi/access"},
+		never:    []string{batonSDK, "connector", "internal/sim"},
+	},
 	"cmd/segment-iam/internal/graph": {
 		modules:  []string{"github.com/mattn/go-runewidth"},
 		packages: []string{"segmentapi/access"},

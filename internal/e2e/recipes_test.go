@@ -126,10 +126,13 @@ func TestRecipes(t *testing.T) {
 		"Several workspaces, one answer":    {1, checkWorkspaces},
 		"What has changed since last week?": {1, checkHistory},
 		"A spreadsheet, please":             {2, checkSheets},
-		"Try it without Segment":            {2, checkSimulator},
-		"Browse it":                         {2, checkPages},
-		"Somebody leaves":                   {3, checkLeaver},
-		"Somebody moves to another team":    {1, checkMover},
+		"Does it fit this workspace?": {1, func(t *testing.T, blocks []string) {
+			ask(t, blocks[0], nothing, "Safe to sync.", "Safe to provision.")
+		}},
+		"Try it without Segment":         {2, checkSimulator},
+		"Browse it":                      {2, checkPages},
+		"Somebody leaves":                {3, checkLeaver},
+		"Somebody moves to another team": {1, checkMover},
 	})
 }
 

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/doctor"
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+func newDoctor(s *settings) *cobra.Command {
+	var memberToken, output string
+	var try doctor.Writes
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Checks on the workspace itself what baton-segment assumes of Segment",
+		Long: `doctor checks on the workspace itself what baton-segment assumes of Segment, and says
+whether syncing and provisioning are safe. It only reads, unless --try-writes has the
+slug of the workspace: then it also tries writes on a group of its own, which it deletes
+again. It never touches what others have made, and sends no e-mail unless --invite asks
+for it.
+
+Its output has counts, statuses and forms of ids, and names that Segment itself has
+given. It has no name, e-mail, id, label or slug of the workspace, so it can be shared.`,
+		Example: `  BATON_TOKEN=... segment-iam doctor
+  BATON_TOKEN=... segment-iam doctor -o json > report.json`,
+		Args:              exactly(0, "no argument"),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != formatTable && output != formatJSON {
+				return usagef("--output %s: use one of %s, %s", output, formatTable, formatJSON)
+			}
+			token, err := s.tokenOf(s.token, "doctor")
+			if err != nil {
+				return err
+			}
+			options := doctor.Options{
+				NewClient: func(token string, transport http.RoundTripper) (*segmentapi.Client, error) {
+					return s.clientWith(token, readOnly{transport}, segmentapi.WithPageSize(segmentapi.MaxPageSize))
+				},
+				Transport: segmentapi.DefaultTransport(), Token: token, MemberToken: strings.TrimSpace(memberToken),
+			}
+			switch {
+			case try.Slug != "":
+				try.NewClient = func(transport http.RoundTripper) (*segmentapi.Client, error) { return s.clientWith(token, transport) }
+				try.Log = func(format string, args ...any) { _, _ = fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }
+				options.Writes = &try
+			case try.TestAddress != "" || try.Invite != "":
+				return usagef("--test-address and --invite need --try-writes")
+			}
+			report, err := doctor.Run(cmd.Context(), options)
+			if err != nil {
+				return err
+			}
+			if err = (writer{out: cmd.OutOrStdout(), format: output}).doctor(report); err != nil {
+				return err
+			}
+			return unsafe(report)
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", formatTable, "table or json")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{formatTable, formatJSON}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().StringVar(&memberToken, "member-token", "", "another token, with Minimal Workspace Access, to see what it is refused")
+	cmd.Flags().StringVar(&try.Slug, "try-writes", "", "`SLUG` of the workspace, to try writes on a group of its own")
+	cmd.Flags().StringVar(&try.TestAddress, "test-address", "", "e-mail of a user or invite who may be in that group for a moment, while it gives nothing")
+	cmd.Flags().StringVar(&try.Invite, "invite", "", "address that may be invited for a moment; Segment sends it an e-mail")
+	cmd.Flags().BoolVar(&try.NoAudit, "no-audit", false, "do not wait for what the writes left in the audit trail, up to ten minutes")
+	s.addAccount(cmd)
+	return cmd
+}
+
+// An unsafeError is the result of a doctor that has found something.
+type unsafeError struct {
+	what string
+	code int
+}
+
+// Error implements error.
+func (e unsafeError) Error() string {
+	return e.what + " is not safe: see the report above"
+}
+
+func unsafe(r *doctor.Report) error {
+	switch {
+	case !r.Sync.Safe:
+		return unsafeError{"syncing", exitSync}
+	case !r.Provision.Safe:
+		return unsafeError{"provisioning", exitProvision}
+	}
+	return nil
+}
+
+func (w writer) doctor(r *doctor.Report) error {
+	if w.format == formatJSON {
+		return w.json(r)
+	}
+	t := newSheet("What baton-segment assumes of Segment, and what this workspace shows", "", "Question", "About", "Assumed", "Seen")
+	var lines []string
+	for _, c := range r.Checks {
+		question := ""
+		if c.Question > 0 {
+			question = strconv.Itoa(c.Question)
+		}
+		t.add(string(c.Verdict), question, c.Name, c.Assumed, c.Seen)
+		if c.Verdict == doctor.Differs {
+			lines = append(lines, fmt.Sprintf("%s: %s", c.Name, c.Means))
+		}
+	}
+	if len(lines) > 0 {
+		lines = append([]string{"What differs, and what it means:"}, lines...)
+	}
+	lines = append(lines, safetyText("sync", r.Sync), safetyText("provision", r.Provision), fmt.Sprintf("%d requests.", r.Requests))
+	return w.print(t, nil, lines)
+}
+
+func safetyText(what string, s doctor.Safety) string {
+	if s.Safe {
+		return "Safe to " + what + "."
+	}
+	return "NOT safe to " + what + ": " + strings.Join(s.Why, " ")
+}

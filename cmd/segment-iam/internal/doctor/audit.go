@@ -1,0 +1,118 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+const (
+	// auditWithin is how long to wait for events of what the trial did.
+	auditWithin = 10 * time.Minute
+	// auditInterval is the time between two readings of the audit trail.
+	auditInterval = 15 * time.Second
+)
+
+// readAudit waits until the audit trail has the deletion of the group, and says what events
+// look like.
+func (t *trial) readAudit(ctx context.Context, begun time.Time) {
+	deleted := time.Now()
+	events, err := t.auditEvents(ctx, begun)
+	for err == nil && !t.hasDeletion(events) && time.Since(deleted) < auditWithin {
+		timer := time.NewTimer(auditInterval)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return // The writes have been tried, and an interruption ends the wait only.
+		}
+		events, err = t.auditEvents(ctx, begun)
+	}
+	delay := time.Since(deleted).Round(time.Second)
+	seen := fmt.Sprintf("the deletion of the group was there after %s", delay)
+	switch {
+	case err != nil:
+		seen = statusText(statusIn(err))
+	case !t.hasDeletion(events):
+		seen = fmt.Sprintf("the deletion of the group was not there after %s", delay)
+	}
+	t.add(Check{
+		Name: "audit trail: delay of events", Assumed: "unknown", Seen: seen, Means: "Nothing: baton-segment does not rely on the audit trail.",
+	}.decide(len(events), true))
+	t.add(Check{
+		Name: "audit trail: order of events", Assumed: "newest first", Seen: orderOf(events), Means: "The first page may not have the newest events: read all pages.",
+	}.decide(max(0, len(events)-1), orderOf(events) == newestFirst))
+	types, ids := map[string]int{}, map[string]int{}
+	for _, e := range events {
+		policy := strings.Contains(e.Type, "Policy")
+		own := e.ResourceID == t.group
+		if own || policy {
+			types[eventType(e.Type)]++
+		}
+		switch {
+		case policy && own:
+			ids["the group's"]++
+		case policy:
+			ids["another's"]++
+		}
+	}
+	t.add(Check{
+		Name: "audit trail: events that the writes left", Assumed: "one for each write at most", Seen: sorted(types), Means: "Nothing: baton-segment does not rely on the audit trail.",
+	}.decide(len(types), true))
+	t.add(Check{
+		Name: "audit trail: the resource of events about policies", Assumed: "the holder, or the policy", Seen: sorted(ids),
+		Means: "If it is not the group's, events cannot tell whose access has changed.",
+	}.decide(len(ids), true))
+}
+
+func (t *trial) auditEvents(ctx context.Context, begun time.Time) ([]segmentapi.AuditEvent, error) {
+	var events []segmentapi.AuditEvent
+	for e, err := range t.client.Audit.All(ctx, segmentapi.AuditOptions{Start: begun.Add(-time.Minute)}) {
+		if err != nil {
+			return events, err
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+func (t *trial) hasDeletion(events []segmentapi.AuditEvent) bool {
+	return slices.ContainsFunc(events, func(e segmentapi.AuditEvent) bool {
+		return e.ResourceID == t.group && strings.Contains(e.Type, "Deleted") && strings.Contains(e.Type, "Group")
+	})
+}
+
+const (
+	newestFirst = "newest first"
+	oldestFirst = "oldest first"
+)
+
+func orderOf(events []segmentapi.AuditEvent) string {
+	compare := func(a, b segmentapi.AuditEvent) int { return a.Time.Compare(b.Time) }
+	switch {
+	case len(events) < 2:
+		return "too few events"
+	case slices.IsSortedFunc(events, func(a, b segmentapi.AuditEvent) int { return compare(b, a) }):
+		return newestFirst
+	case slices.IsSortedFunc(events, compare):
+		return oldestFirst
+	}
+	return "neither newest nor oldest first"
+}
+
+// eventWords are the words of the types of events that Segment documents.
+var eventWords = strings.Fields("Policy User Group Memberships Invite Label Subjects Non-Segment Workspace Created Deleted Updated Added Removed Invited to To from From") //nolint:gochecknoglobals // Constant.
+
+// eventType returns a type of events, unless it could be anything else.
+func eventType(typeName string) string {
+	for _, word := range strings.Fields(typeName) {
+		if !slices.Contains(eventWords, word) {
+			return "another type"
+		}
+	}
+	return typeName
+}
