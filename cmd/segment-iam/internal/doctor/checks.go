@@ -161,6 +161,9 @@ func checkMemberToken(w *workspace) Check {
 	switch {
 	case m == nil:
 		return c.decide(0, false)
+	case m.all == 0:
+		c.Seen = "nobody to ask about"
+		return c.decide(0, false)
 	case m.err != nil:
 		c.Seen = failureText(m.err)
 		if !isAnswer(statusIn(m.err)) {

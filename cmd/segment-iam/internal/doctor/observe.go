@@ -42,7 +42,7 @@ var endpoints = []struct { //nolint:gochecknoglobals // Constant.
 }
 
 // endpointOf returns the path of the endpoint that a request goes to, or false if it is none
-// of ours. Base URLs with a path of their own are no matter: the ends of paths are compared.
+// of these.
 func endpointOf(u *url.URL) (string, reflect.Type, bool) {
 	parts := strings.Split(strings.Trim(u.EscapedPath(), "/"), "/")
 	if parts[0] == "" {

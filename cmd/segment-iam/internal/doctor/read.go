@@ -56,7 +56,7 @@ type memberAnswer struct {
 	// hasPermissions is set if the answer has such a field.
 	hasPermissions bool
 	// shown is how many of the user's assignments the token shows, and all how many the
-	// first token shows.
+	// first token shows. If that is none, nobody was asked for.
 	shown, all int
 }
 
@@ -227,8 +227,12 @@ func (w *workspace) readWithOtherTokens(ctx context.Context, o Options) error {
 	if err == nil {
 		w.badToken = http.StatusOK
 	}
+	if o.MemberToken == "" {
+		return ctx.Err()
+	}
 	subject, all := w.richest()
-	if o.MemberToken == "" || len(all) == 0 {
+	w.member = &memberAnswer{all: len(all)}
+	if len(all) == 0 {
 		return ctx.Err()
 	}
 	client, err := o.NewClient(o.MemberToken, observed)
@@ -236,7 +240,7 @@ func (w *workspace) readWithOtherTokens(ctx context.Context, o Options) error {
 		return err
 	}
 	detail, err := client.Users.Get(ctx, subject)
-	w.member = &memberAnswer{err: err, hasPermissions: observed.detailCounts[detailKind{"user", true}] > 0, all: len(all)}
+	w.member.err, w.member.hasPermissions = err, observed.detailCounts[detailKind{"user", true}] > 0
 	if err == nil {
 		w.member.shown = len(all) - len(segmentapi.Compare(all, segmentapi.Assignments(detail.Permissions)).Removed)
 	}
