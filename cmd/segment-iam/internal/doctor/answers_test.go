@@ -130,6 +130,12 @@ func forToken(token string, edit func(*sim.Answer)) sim.Option {
 	})
 }
 
+// first returns the first row of a list.
+func first(list any) []any {
+	rows := rowsOf(list)
+	return rows[:min(len(rows), 1)]
+}
+
 func opts(all ...sim.Option) []sim.Option { return all }
 
 // roleID returns the id of a role.
@@ -226,7 +232,7 @@ func listAnswers() map[string]answer {
 		return onRows(operation, list, func(row map[string]any) { row["permissions"] = []any{} })
 	}
 	fewer := func(operation, list string) sim.Option {
-		return onRows(operation, list, func(row map[string]any) { row["permissions"] = rowsOf(row["permissions"])[:1] })
+		return onRows(operation, list, func(row map[string]any) { row["permissions"] = first(row["permissions"]) })
 	}
 	both := sim.WithPermissionsInLists()
 	return map[string]answer{
@@ -281,7 +287,7 @@ func memberAnswers() map[string]answer {
 		"member token: no field": {check: memberTokens, member: weakToken, opts: shows(func(user map[string]any) { delete(user, "permissions") }), verdict: AsAssumed, seen: "a user without the field permissions"},
 		"member token: null":     {check: memberTokens, member: weakToken, opts: shows(func(user map[string]any) { user["permissions"] = nil }), verdict: AsAssumed, seen: "a user without the field permissions"},
 		"member token: nothing":  {check: memberTokens, member: weakToken, opts: shows(func(user map[string]any) { user["permissions"] = []any{} }), verdict: Differs, seen: "a user with 0 of 3 roles", unsafe: "sync"},
-		"member token: a part":   {check: memberTokens, member: weakToken, opts: shows(func(user map[string]any) { user["permissions"] = rowsOf(user["permissions"])[:1] }), verdict: Differs, seen: "a user with 1 of 3 roles", unsafe: "sync"},
+		"member token: a part":   {check: memberTokens, member: weakToken, opts: shows(func(user map[string]any) { user["permissions"] = first(user["permissions"]) }), verdict: Differs, seen: "a user with 1 of 3 roles", unsafe: "sync"},
 		"member token: all":      {check: memberTokens, member: weakToken, opts: opts(known), verdict: Differs, seen: "a user with 3 of 3 roles"},
 		"member token: nobody":   {check: memberTokens, member: weakToken, opts: opts(known), edit: func(ws *sim.Workspace) { ws.Users, ws.Groups = nil, nil }, verdict: NotSeen, seen: "nobody to ask about"},
 	}

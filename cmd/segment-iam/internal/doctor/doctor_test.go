@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // weakToken is a second token of a workspace. The simulator answers it as the first one,
 // unless an option says otherwise.
-const weakToken = "weak-token"
+const weakToken = marker + "-weak-token"
 
 // ports make the base URL of each run another one: clients of one token and base URL share
 // what they know of the rate limit.
