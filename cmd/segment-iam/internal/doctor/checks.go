@@ -675,7 +675,9 @@ func checkFailures(w *workspace) Check {
 	if w.gone > 0 {
 		seen += fmt.Sprintf("; %d of %d users and groups were listed and then not found", w.gone, w.asked)
 	}
-	return Check{
-		Name: "requests that failed", Assumed: "none", Seen: seen, Means: "A sync fails as well. Try again later, and report it if it stays.", sync: true, provision: true,
-	}.decide(1, len(failed) == 0 && !tooMany)
+	means := "A sync fails as well. Try again later, and report it if it stays."
+	if slices.ContainsFunc(failed, func(name string) bool { return isRefusal(statusIn(w.failed[name])) }) {
+		means = "A sync fails as well. Use a token of a Workspace Owner."
+	}
+	return Check{Name: "requests that failed", Assumed: "none", Seen: seen, Means: means, sync: true, provision: true}.decide(1, len(failed) == 0 && !tooMany)
 }
