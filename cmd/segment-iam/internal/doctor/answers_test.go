@@ -18,7 +18,7 @@ const (
 	fields             = "fields and types of answers"
 	failures           = "requests that failed"
 	permissionsInLists = "permissions in the lists of users and groups"
-	badTokens          = "the answer to a token that does not exist" //nolint:gosec // G101: not a secret.
+	badTokens          = "the answer to a token that does not exist"
 	memberTokens       = "the answer to a token with less than Workspace Owner"
 	plan               = "the answer if the plan lacks a type"
 	memberCount        = "the member count of groups with pending invites"
