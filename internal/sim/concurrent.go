@@ -75,7 +75,8 @@ func (l *limiter) size() int {
 }
 
 // WithMaxCount sets the greatest count of rows that a list takes. The default is 1000, as
-// documented today. The older documentation says 200.
+// documented today. The older documentation says 200. A larger number plays an API that
+// takes more than it documents.
 func WithMaxCount(n int) Option {
 	return func(s *Server) { s.maxCount = n }
 }

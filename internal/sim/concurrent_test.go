@@ -49,4 +49,5 @@ func TestWithMaxCount(t *testing.T) {
 				jsonValue(t, string(a.Raw)))
 		}
 	}
+	newRawClient(t, New(Demo(), WithMaxCount(2000))).want(t, http.StatusOK, http.MethodGet, "/users?pagination.count=1001", "")
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -60,13 +61,13 @@ type window struct {
 
 // parseWindow reads the pagination of a request in both spellings: the
 // official clients send pagination[count], the documentation shows
-// pagination.count.
-func parseWindow(q url.Values, n numbering) (window, *problem) {
+// pagination.count. No list takes more rows than most.
+func parseWindow(q url.Values, n numbering, most int) (window, *problem) {
 	w := window{count: defaultCount}
 	if s, ok := pageParameter(q, "count"); ok {
 		count, err := strconv.Atoi(s)
-		if err != nil || count < 1 || count > maxCount {
-			return window{}, invalid("pagination.count", "must be an integer between 1 and 1000")
+		if err != nil || count < 1 || count > most {
+			return window{}, invalid("pagination.count", fmt.Sprintf("must be an integer between 1 and %d", most))
 		}
 		w.count = count
 	}
@@ -113,7 +114,7 @@ type listing[T any] struct {
 // page returns the requested part of l with its rows converted. If rows have been
 // removed and the cursor is beyond the end, the page is empty and the last.
 func page[T, W any](c *call, key string, l listing[T], row func(T) W) (reply, *problem) {
-	w, p := parseWindow(c.query, l.numbering)
+	w, p := parseWindow(c.query, l.numbering, max(maxCount, c.maxCount))
 	if p == nil && w.count > c.maxCount {
 		p = countRefused(c.maxCount)
 	}

@@ -44,6 +44,8 @@ type Server struct {
 	writeLimit        *limiter
 	underWay          occupancy
 	maxCount          int
+	// edits are the functions of WithAnswers.
+	edits []func(*Answer)
 
 	routes *http.ServeMux
 
@@ -235,7 +237,7 @@ func (s *Server) answer(r *http.Request) (*answer, error) {
 		}
 		a := s.handle(op, r, body, e)
 		handled, done = true, a.status < http.StatusMultipleChoices
-		return a
+		return s.edit(op, r, a)
 	})
 	if !handled {
 		for _, edit := range slices.Concat(e.before, e.after) {

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -48,10 +49,18 @@ func sorted(counts map[string]int) string {
 
 func checkFields(w *workspace) Check {
 	unknown := slices.Sorted(maps.Keys(w.fields))
-	return Check{
-		Name: "unknown fields and types", Assumed: "answers have the fields and types of API 57.3.0",
-		Seen: firstOf(strings.Join(unknown, "; "), "none"), Means: "baton-segment ignores unknown fields. If one is about access, please report it.",
-	}.decide(1, len(unknown) == 0)
+	c := Check{
+		Name: "fields and types of answers", Assumed: "those of API 57.3.0", Seen: "no others",
+		Means: "baton-segment does not read other fields. If one of them is about access, please report it.",
+	}
+	if len(unknown) > 0 {
+		c.Seen = strings.Join(unknown, "; ")
+	}
+	if slices.ContainsFunc(unknown, func(field string) bool { return strings.Contains(field, ".permissions[]") }) {
+		c.provision = true
+		c.Means += " baton-segment refuses to replace permissions with unknown fields, because these would be lost."
+	}
+	return c.decide(1, len(unknown) == 0)
 }
 
 func firstOf(texts ...string) string {
@@ -64,20 +73,60 @@ func firstOf(texts ...string) string {
 }
 
 func checkPermissionsInLists(w *workspace) Check {
-	with := w.rows[rowKind{"users", true}] + w.rows[rowKind{"userGroups", true}]
-	users, groups := w.rows[rowKind{"users", false}]+w.rows[rowKind{"users", true}], w.rows[rowKind{"userGroups", false}]+w.rows[rowKind{"userGroups", true}]
-	return Check{
-		Question: 1, Name: "permissions in the lists of users and groups", Assumed: "none: a request for each user and group",
-		Seen:  fmt.Sprintf("%d of %d users and %d of %d groups have them", w.rows[rowKind{"users", true}], users, w.rows[rowKind{"userGroups", true}], groups),
-		Means: "A sync uses them and asks for the others only.",
-	}.decide(users+groups, with == 0)
+	details := make([]segmentapi.Group, 0, len(w.groups))
+	for _, g := range w.groups {
+		details = append(details, g.Group)
+	}
+	users := compareLists(w.users, w.details, func(u segmentapi.User) (string, []segmentapi.Permission) { return u.ID, u.Permissions })
+	groups := compareLists(w.listedGroups, details, func(g segmentapi.Group) (string, []segmentapi.Permission) { return g.ID, g.Permissions })
+	c := Check{
+		Question: 1, Name: "permissions in the lists of users and groups", Assumed: "none: each user and group is asked for",
+		Seen:  fmt.Sprintf("%d of %d users and %d of %d groups have some", users.with, len(w.users), groups.with, len(w.listedGroups)),
+		Means: "A sync takes them from the lists, and makes fewer requests.",
+	}
+	if fewer := users.fewer + groups.fewer; fewer > 0 {
+		c.Seen += fmt.Sprintf("; %d of them have fewer than in the detail", fewer)
+		c.Means, c.sync, c.provision = "A sync takes them from the lists, and misses those that only details have. Please report it.", true, true
+	}
+	return c.decide(len(w.users)+len(w.listedGroups), users.with+groups.with == 0)
+}
+
+// listCounts counts rows of a list with permissions, and those of them whose detail has more.
+type listCounts struct{ with, fewer int }
+
+func compareLists[T any](rows, details []T, of func(T) (string, []segmentapi.Permission)) listCounts {
+	var counts listCounts
+	inList := map[string][]segmentapi.Assignment{}
+	for _, row := range rows {
+		if id, permissions := of(row); len(permissions) > 0 {
+			counts.with++
+			inList[id] = segmentapi.Assignments(permissions)
+		}
+	}
+	for _, detail := range details {
+		id, permissions := of(detail)
+		if shown, there := inList[id]; there && len(segmentapi.Compare(segmentapi.Assignments(permissions), shown).Removed) > 0 {
+			counts.fewer++
+		}
+	}
+	return counts
 }
 
 func checkBadToken(w *workspace) Check {
+	cases := 0
+	if isAnswer(w.badToken) {
+		cases = 1
+	}
 	return Check{
 		Question: 6, Name: "the answer to a token that does not exist", Assumed: "401 or 403", Seen: statusText(w.badToken),
-		Means: "A revoked token is not recognized as such, so the error does not say how to mend it.",
-	}.decide(w.badToken, isRefusal(w.badToken))
+		Means: "If a token has been revoked, the error does not say so.",
+	}.decide(cases, isRefusal(w.badToken))
+}
+
+// isAnswer reports whether a status says anything about the request. It does not if the
+// server failed or the rate limit was reached.
+func isAnswer(status int) bool {
+	return status != 0 && status != http.StatusTooManyRequests && status < http.StatusInternalServerError
 }
 
 func isRefusal(status int) bool {
@@ -91,34 +140,81 @@ func statusText(status int) string {
 	return strconv.Itoa(status)
 }
 
+// failureText names a failure without quoting anything.
+func failureText(err error) string {
+	switch status := statusIn(err); {
+	case errors.Is(err, segmentapi.ErrRateLimited):
+		return statusText(http.StatusTooManyRequests)
+	case errors.Is(err, segmentapi.ErrBadResponse):
+		return "an answer that cannot be used"
+	default:
+		return statusText(status)
+	}
+}
+
 func checkMemberToken(w *workspace) Check {
 	c := Check{
-		Question: 6, Name: "the answer to a token with less than Workspace Owner", Assumed: "401 or 403, or a user without permissions", Seen: "not asked: give --member-token",
-		Means: "A token that sees only a part may look like one that sees all: use one with the role Workspace Owner.", sync: true,
+		Question: 6, Name: "the answer to a token with less than Workspace Owner", Assumed: "401, 403, or a user without the field permissions", Seen: "not asked: give --member-token",
+		Means: "Such a token cannot be told from that of a Workspace Owner. Use none to sync.",
 	}
-	if !w.memberAsked {
+	m := w.member
+	switch {
+	case m == nil:
 		return c.decide(0, false)
+	case m.all == 0:
+		c.Seen = "nobody to ask about"
+		return c.decide(0, false)
+	case m.err != nil:
+		c.Seen = failureText(m.err)
+		if !isAnswer(statusIn(m.err)) {
+			return c.decide(0, false)
+		}
+		c.Means = "A sync with such a token fails with an error that does not say why."
+	case !m.hasPermissions:
+		c.Seen = "a user without the field permissions"
+	default:
+		c.Seen = fmt.Sprintf("a user with %d of %d roles", m.shown, m.all)
+		c.sync = m.shown < m.all
+		if c.sync {
+			c.Means = "A sync with such a token misses access, and does not always fail. Make sure that the token you use is of a Workspace Owner."
+		}
 	}
-	c.Seen = statusText(w.member)
-	if w.memberShowsPermissions {
-		c.Seen = "a user with permissions"
+	return c.decide(1, isRefusal(statusIn(m.err)) || m.err == nil && !m.hasPermissions)
+}
+
+// optionalLists are those of types that a plan may lack.
+var optionalLists = []string{"groups", "functions", "spaces", "warehouses", "labels"} //nolint:gochecknoglobals // Constant.
+
+// refusedLists returns the optional lists that were refused: those whose refusal
+// baton-segment takes for a plan that lacks them, and the others.
+func (w *workspace) refusedLists() ([]string, []string) {
+	var lacking, unclear []string
+	for _, name := range slices.Sorted(slices.Values(optionalLists)) {
+		switch err := w.failed[name]; {
+		case segmentapi.LacksFeature(err):
+			lacking = append(lacking, name)
+		case isAnswer(statusIn(err)) && statusIn(err) >= http.StatusBadRequest:
+			unclear = append(unclear, name)
+		}
 	}
-	return c.decide(1, isRefusal(w.member))
+	return lacking, unclear
+}
+
+// failures lists operations with their failures.
+func (w *workspace) failures(names []string) string {
+	texts := make([]string, len(names))
+	for i, name := range names {
+		texts[i] = name + ": " + failureText(w.failed[name])
+	}
+	return strings.Join(texts, ", ")
 }
 
 func checkPlan(w *workspace) Check {
-	lacking, unclear := []string{}, []string{}
-	for _, name := range slices.Sorted(maps.Keys(w.failed)) {
-		text := fmt.Sprintf("%s: %s", name, statusText(statusIn(w.failed[name])))
-		if segmentapi.LacksFeature(w.failed[name]) {
-			lacking = append(lacking, text)
-		} else if slices.Contains([]string{"groups", "functions", "spaces", "warehouses", "labels"}, name) && statusIn(w.failed[name])/100 == 4 {
-			unclear = append(unclear, text)
-		}
-	}
+	lacking, unclear := w.refusedLists()
 	return Check{
-		Question: 7, Name: "the answer to what the plan lacks", Assumed: "400, 403 or 404 with an error of Segment's",
-		Seen: firstOf(strings.Join(slices.Concat(lacking, unclear), ", "), "nothing is lacking"), Means: "A sync fails instead of leaving the type out.", sync: true,
+		Question: 7, Name: "the answer if the plan lacks a type", Assumed: "404, or 400 that names no field, with an error of Segment's",
+		Seen:  firstOf(w.failures(slices.Concat(lacking, unclear)), "nothing is lacking"),
+		Means: "A sync fails instead of leaving the type out. If the plan lacks it, name the other types in --sync-resource-types.", sync: true,
 	}.decide(len(lacking)+len(unclear), len(unclear) == 0)
 }
 
@@ -129,36 +225,85 @@ func checkMemberCount(w *workspace) Check {
 			continue
 		}
 		cases++
-		if g.MemberCount == len(g.users) {
+		switch g.MemberCount {
+		case len(g.users):
 			users++
-		}
-		if g.MemberCount == len(g.users)+g.pending {
+		case len(g.users) + g.pending:
 			both++
 		}
 	}
 	return Check{
-		Question: 13, Name: "the member count of groups with pending invites", Assumed: "not relied on",
-		Seen: fmt.Sprintf("of %d such groups, it counts users in %d, and users and invites in %d", cases, users, both), Means: "Nothing: baton-segment counts members itself.",
+		Question: 13, Name: "the member count of groups with pending invites", Assumed: "users, or users and invites: it is not used",
+		Seen: fmt.Sprintf("of %d such groups, %d count users, and %d count users and invites", cases, users, both), Means: "Nothing: baton-segment counts members itself.",
 	}.decide(cases, true)
 }
 
+// enough is how many cases are too many to be a coincidence.
+const enough = 3
+
 func checkSpaceIDs(w *workspace) Check {
-	listed, held := w.ids["list of spaces"], w.ids["permissions on SPACE"]
+	inLists, inPermissions := w.ids["list of spaces"], w.ids["permissions on SPACE"]
+	known := func(shape string) bool { return prefixOf(shape) == "" || prefixOf(shape) == "spa_" }
+	m := w.matched(segmentapi.ScopeSpace)
 	return Check{
-		Question: 14, Name: "the form of ids of spaces", Assumed: "with or without spa_, in lists and in permissions",
-		Seen: "lists: " + sorted(listed) + "; permissions: " + sorted(held), Means: "Roles on spaces may be shown for spaces that Segment seems not to list.", sync: true, provision: true,
-	}.decide(len(listed)+len(held), knownShapes("spa_", listed, held))
+		Question: 14, Name: "the form of ids of spaces", Assumed: "with or without spa_, in lists and in permissions", Seen: m.text(inLists, inPermissions),
+		Means: "Roles on spaces appear on spaces that Segment seems not to list. Please report it.", sync: true, provision: true,
+	}.decide(len(inLists)+len(inPermissions), allShapes(inLists, known) && allShapes(inPermissions, known) && !m.noneListed())
 }
 
-func knownShapes(prefix string, all ...map[string]int) bool {
-	for _, shapes := range all {
-		for shape := range shapes {
-			if _, err := strconv.Atoi(strings.TrimPrefix(shape, prefix+" and ")); err != nil {
-				return false
-			}
+func allShapes(counts map[string]int, known func(string) bool) bool {
+	for shape := range counts {
+		if !known(shape) {
+			return false
 		}
 	}
 	return true
+}
+
+// listNames are the names of the lists of what permissions are on.
+var listNames = map[segmentapi.ScopeType]string{ //nolint:gochecknoglobals // Constant.
+	segmentapi.ScopeSource: "sources", segmentapi.ScopeWarehouse: "warehouses", segmentapi.ScopeFunction: "functions", segmentapi.ScopeSpace: "spaces",
+}
+
+// A match counts the ids of one type in permissions, each once, and those that the list has.
+type match struct{ held, listed int }
+
+// matched compares the ids in permissions with the list. If the list could not be read, it
+// counts nothing.
+func (w *workspace) matched(scope segmentapi.ScopeType) match {
+	name, known := listNames[scope]
+	if !known || w.failed[name] != nil {
+		return match{}
+	}
+	held := map[string]bool{}
+	w.held(func(_ segmentapi.Permission, s segmentapi.Scope) {
+		if s.Type == scope {
+			held[s.ID] = true
+		}
+	})
+	m := match{held: len(held)}
+	for id := range held {
+		if w.isListed(scope, id) {
+			m.listed++
+		}
+	}
+	return m
+}
+
+// isListed reports whether a list has an id, in any form.
+func (w *workspace) isListed(scope segmentapi.ScopeType, id string) bool {
+	forms := []string{id}
+	if scope == segmentapi.ScopeSpace {
+		forms = access.IDForms(access.TypeSpace, id)
+	}
+	return slices.ContainsFunc(forms, func(form string) bool { return w.listed[scope][form] })
+}
+
+// noneListed reports whether so many ids are in no list that their forms must differ.
+func (m match) noneListed() bool { return m.listed == 0 && m.held >= enough }
+
+func (m match) text(inLists, inPermissions map[string]int) string {
+	return fmt.Sprintf("lists: %s; permissions: %s; %d of %d in permissions are listed", sorted(inLists), sorted(inPermissions), m.listed, m.held)
 }
 
 // held calls f for each scope that a user or group holds itself.
@@ -185,20 +330,24 @@ func (w *workspace) allPermissions() [][]segmentapi.Permission {
 }
 
 func checkWarehouseScopes(w *workspace) Check {
-	n := 0
-	w.held(func(_ segmentapi.Permission, s segmentapi.Scope) {
-		if s.Type == segmentapi.ScopeWarehouse {
-			n++
+	single, all := 0, 0
+	w.held(func(p segmentapi.Permission, s segmentapi.Scope) {
+		switch {
+		case s.Type == segmentapi.ScopeWarehouse:
+			single++
+		case s.Type == segmentapi.ScopeWorkspace && access.Applies(p.RoleName, access.TypeWarehouse):
+			all++
 		}
 	})
 	return Check{
 		Question: 15, Name: "roles held on a single warehouse", Assumed: "none: roles on warehouses are for all of them",
-		Seen: strconv.Itoa(n), Means: "A sync shows them. baton-segment does not offer to grant them on others.",
-	}.decide(n, false)
+		Seen:  fmt.Sprintf("%d on single warehouses, %d on all", single, all),
+		Means: "A sync shows them. baton-segment cannot grant or revoke them.",
+	}.decide(single+all, single == 0)
 }
 
-// checkRoleScopes compares what roles are held on with what their names say. Names of roles
-// are Segment's own if they are among those that it documents.
+// checkRoleScopes compares the types that roles are held on with those that their names
+// mean.
 func checkRoleScopes(w *workspace) Check {
 	wrong, cases := map[string]int{}, 0
 	w.held(func(p segmentapi.Permission, s segmentapi.Scope) {
@@ -208,14 +357,14 @@ func checkRoleScopes(w *workspace) Check {
 			}
 			cases++
 			if !access.Applies(p.RoleName, t) {
-				wrong[roleText(p.RoleName)+" on "+t]++
+				wrong[roleText(p.RoleName)+" on a "+t]++
 			}
 		}
 	})
 	return Check{
-		Question: 16, Name: "roles and the types that they are held on", Assumed: "the first word of a role's name says the type",
-		Seen:  fmt.Sprintf("%d held on single resources; others than the name says: %s", cases, sorted(wrong)),
-		Means: "The table of role names misses something: answers about all resources of that type may lack people. Please report it.",
+		Question: 16, Name: "roles and the types that they are held on", Assumed: "the first word of a role's name is the type",
+		Seen:  fmt.Sprintf("of %d held on single resources, not by name: %s", cases, sorted(wrong)),
+		Means: "A sync shows them. Held on the whole workspace or on labels, these roles may reach more than segment-iam says. Please report it.",
 	}.decide(cases, len(wrong) == 0)
 }
 
@@ -254,8 +403,9 @@ func checkRepeatedRoles(w *workspace) Check {
 		}
 	}
 	return Check{
-		Question: 17, Name: "one role in two entries, and several types in one", Assumed: "both may happen",
-		Seen: fmt.Sprintf("of %d entries, %d repeat a role and %d mix types", cases, twice, mixed), Means: "Nothing: both are read, and kept when something is written.",
+		Question: 17, Name: "one role in two permissions, and several types in one", Assumed: "both may happen",
+		Seen:  fmt.Sprintf("of %d permissions, %d repeat a role and %d mix types", cases, twice, mixed),
+		Means: "Nothing: both are read, and kept when something else is changed.",
 	}.decide(twice+mixed, true)
 }
 
@@ -267,11 +417,15 @@ func checkCounts(w *workspace) Check {
 			most = max(most, len(p.Scopes))
 		}
 	}
+	cases := 0
+	if isAnswer(w.tooMany) && !isRefusal(w.tooMany) {
+		cases = 1
+	}
 	return Check{
 		Question: 18, Name: "limits of counts", Assumed: "a page of 1001 rows is refused",
-		Seen:  fmt.Sprintf("count 1001: %s; at most %d entries, and %d resources in one", statusText(w.tooMany), entries, most),
-		Means: "Larger pages than --page-size allows would be possible.",
-	}.decide(w.tooMany, w.tooMany/100 == 4)
+		Seen:  fmt.Sprintf("1001 rows: %s; one user or group has up to %d permissions, and one permission up to %d resources", statusText(w.tooMany), entries, most),
+		Means: "Nothing: baton-segment asks for 1000 rows at most.",
+	}.decide(cases, w.tooMany >= http.StatusBadRequest)
 }
 
 func checkRepeatedRows(w *workspace) Check {
@@ -282,93 +436,98 @@ func checkRepeatedRows(w *workspace) Check {
 }
 
 func checkNext(w *workspace) Check {
-	forms := map[string]int{}
-	for _, byForm := range w.next {
-		for form, n := range byForm {
-			forms[form] += n
-		}
-	}
 	return Check{
-		Question: 20, Name: "the cursor of a last page", Assumed: "absent, null or empty", Seen: sorted(forms), Means: "Lists may not end.", sync: true,
-	}.decide(len(forms), forms["another type"] == 0)
+		Question: 20, Name: "the cursor on the last page of a list", Assumed: "absent, null or empty", Seen: sorted(w.next),
+		Means: "A sync fails: baton-segment cannot tell where a list ends, and does not show a part of it as all.", sync: true, provision: true,
+	}.decide(len(w.next), w.next[nextOtherType]+w.next[nextItself] == 0)
 }
 
 func checkLimits(w *workspace) Check {
-	c := Check{
-		Question: 21, Name: "headers about the rate limit", Assumed: "each answer has them, and all requests count together",
-		Seen:  fmt.Sprintf("limit: %s; remaining: %s", sorted(w.headers[headerLimit]), sorted(w.headers[headerRemaining])),
-		Means: "baton-segment learns the limit only from answers with 429, so others who use the token may be slowed down.",
-	}
 	together, apart := 0, 0
-	for i := 1; i < len(w.limits); i++ {
-		last, now := w.limits[i-1], w.limits[i]
+	var sizes []int
+	for i, now := range w.limits {
+		sizes = append(sizes, now.used+now.remaining)
 		switch {
-		case last.endpoint == now.endpoint || last.limit != now.limit:
-		case now.remaining < last.remaining:
+		case i == 0 || w.limits[i-1].endpoint == now.endpoint:
+		case now.remaining < w.limits[i-1].remaining:
 			together++
 		default:
 			apart++
 		}
 	}
-	c.Seen += fmt.Sprintf("; from one endpoint to another it fell %d times and did not %d times", together, apart)
-	return c.decide(len(w.limits), apart <= together && w.headers[headerLimit]["absent"] == 0)
+	complete := true
+	counts := make([]string, 0, len(w.headers))
+	for _, name := range []string{headerConsumed, headerRemaining, headerReset} {
+		counts = append(counts, fmt.Sprintf("%d have %s", w.headers[name], name))
+		complete = complete && w.headers[name] == w.successes
+	}
+	c := Check{
+		Question: 21, Name: "headers about the rate limit", Assumed: "all answers have them, and all reads count together",
+		Seen: fmt.Sprintf("of %d answers, %s; %s; from one endpoint to another, the rest fell %d times, and did not %d times",
+			w.successes, strings.Join(counts, ", "), windowText(sizes), together, apart),
+		Means: "baton-segment learns of the limit only from answers with 429. Others who use the token may get them as well.",
+	}
+	const few = 4 // A window that ends meanwhile looks like another one.
+	pooled := apart*few <= together
+	if complete && !pooled {
+		c.Means = "Endpoints seem to have limits of their own, so a sync may wait longer than it has to."
+	}
+	return c.decide(w.successes, complete && pooled)
+}
+
+// windowText names the sizes of windows.
+func windowText(sizes []int) string {
+	if len(sizes) == 0 {
+		return "no size of a window"
+	}
+	least, most := slices.Min(sizes), slices.Max(sizes)
+	if least == most {
+		return fmt.Sprintf("a window of %d requests", most)
+	}
+	return fmt.Sprintf("windows of %d to %d requests", least, most)
 }
 
 func checkReset(w *workspace) Check {
-	understood, cases := 0, 0
-	for shape, n := range w.headers[headerReset] {
-		if shape == "absent" {
-			continue
-		}
+	cases := 0
+	for _, n := range w.resets {
 		cases += n
-		if strings.Trim(shape, "9") == "" || !strings.ContainsAny(shape, "9?") {
-			understood += n
-		}
 	}
 	return Check{
-		Question: 22, Name: "the form of the header that says when the limit resets", Assumed: "a number or a date of a known form", Seen: sorted(w.headers[headerReset]),
-		Means: "baton-segment ignores the header and waits for a minute instead.",
-	}.decide(cases, understood == cases)
+		Question: 22, Name: "the header X-RateLimit-Reset", Assumed: "a number, or a date in a known form", Seen: sorted(w.resets),
+		Means: "baton-segment cannot use the headers about the limit. It learns of the limit only from answers with 429.",
+	}.decide(cases, allShapes(w.resets, func(form string) bool { return !strings.HasPrefix(form, otherForm) }))
 }
 
 func checkDangling(w *workspace) Check {
-	dangling, cases := map[string]int{}, 0
+	dangling, cases, n := map[string]int{}, 0, 0
 	w.held(func(_ segmentapi.Permission, s segmentapi.Scope) {
-		ids, listed := w.listed[s.Type]
-		if !listed || len(ids) == 0 {
+		name, known := listNames[s.Type]
+		if !known || w.failed[name] != nil {
 			return
 		}
 		cases++
-		forms := []string{s.ID}
-		if s.Type == segmentapi.ScopeSpace {
-			forms = access.IDForms(access.TypeSpace, s.ID)
-		}
-		if !slices.ContainsFunc(forms, func(id string) bool { return ids[id] }) {
+		if !w.isListed(s.Type, s.ID) {
 			dangling[string(s.Type)]++
+			n++
 		}
 	})
-	n := 0
-	for _, count := range dangling {
-		n += count
-	}
 	return Check{
-		Question: 25, Name: "permissions on resources that no list has", Assumed: "possible", Seen: fmt.Sprintf("of %d: %s", cases, sorted(dangling)),
-		Means: "A sync shows them with listed: false. They may be leftovers of deleted resources.",
+		Question: 25, Name: "permissions on resources that no list has", Assumed: "possible", Seen: fmt.Sprintf("of %d on single resources: %s", cases, sorted(dangling)),
+		Means: "A sync shows them with listed: false. They may be left over from deleted resources.",
 	}.decide(n, true)
 }
 
 func checkFunctionIDs(w *workspace) Check {
-	listed, held := w.ids["list of functions"], w.ids["permissions on FUNCTION"]
-	known := true
-	for shape := range held {
-		prefix, _, _ := strings.Cut(shape, " ")
-		same := func(other string) bool { return strings.HasPrefix(other, prefix+" ") }
-		known = known && slices.ContainsFunc(slices.Collect(maps.Keys(listed)), same)
+	inLists, inPermissions := w.ids["list of functions"], w.ids["permissions on FUNCTION"]
+	prefixes := slices.Clone(functionPrefixes)
+	for shape := range inLists {
+		prefixes = append(prefixes, prefixOf(shape))
 	}
+	m := w.matched(segmentapi.ScopeFunction)
 	return Check{
-		Question: 26, Name: "the form of ids of functions in permissions", Assumed: "that of the list", Seen: "lists: " + sorted(listed) + "; permissions: " + sorted(held),
-		Means: "Roles on functions are shown on functions that Segment seems not to list.", sync: true, provision: true,
-	}.decide(len(held), known)
+		Question: 26, Name: "the form of ids of functions in permissions", Assumed: "that of the lists", Seen: m.text(inLists, inPermissions),
+		Means: "Roles on functions appear on functions that Segment seems not to list. Please report it.", sync: true, provision: true,
+	}.decide(len(inPermissions), allShapes(inPermissions, func(shape string) bool { return slices.Contains(prefixes, prefixOf(shape)) }) && !m.noneListed())
 }
 
 // inBoth counts the invites whose e-mail a user has.
@@ -387,23 +546,28 @@ func (w *workspace) inBoth() int {
 }
 
 func checkInvitees(w *workspace) Check {
-	n := w.inBoth()
+	n, cases := w.inBoth(), len(w.invites)
+	if n == cases && cases < enough {
+		cases = 0 // These few may have been accepted just now.
+	}
 	return Check{
 		Question: 27, Name: "invited people among the users", Assumed: "no: invites have a list of their own",
-		Seen: fmt.Sprintf("%d of %d invites have the e-mail of a user", n, len(w.invites)), Means: "All who are invited are shown as users, since nobody is shown twice.", sync: true,
-	}.decide(len(w.invites), n < len(w.invites) || n == 0)
+		Seen:  fmt.Sprintf("%d of %d invites have the e-mail of a user", n, len(w.invites)),
+		Means: "People who have not accepted yet are shown as users. Do not count them as members.", sync: true,
+	}.decide(cases, n < len(w.invites))
 }
 
 func checkAcceptedInvites(w *workspace) Check {
 	n := w.inBoth()
 	return Check{
 		Question: 31, Name: "accepted invites that are still listed", Assumed: "possible for a while",
-		Seen: fmt.Sprintf("%d of %d invites have the e-mail of a user", n, len(w.invites)), Means: "Nothing: whoever has joined is shown as a user only.",
+		Seen:  fmt.Sprintf("%d of %d invites have the e-mail of a user", n, len(w.invites)),
+		Means: "Nothing: a person who has joined is shown as a user only.",
 	}.decide(n, true)
 }
 
-// checkGroupPermissions looks for members whose details do not show what their group gives.
-// Somebody may hold the same as the group, so all members must agree.
+// checkGroupPermissions looks for members whose details show what their groups give. A
+// member may hold the same as a group, so all members must agree.
 func checkGroupPermissions(w *workspace) Check {
 	details := map[string][]segmentapi.Assignment{}
 	for _, u := range w.details {
@@ -426,24 +590,57 @@ func checkGroupPermissions(w *workspace) Check {
 			}
 		}
 	}
-	const enough = 3
 	c := Check{
-		Question: 30, Name: "what groups give, in the details of users", Assumed: "not shown there", Seen: fmt.Sprintf("%d of %d memberships show all that the group gives", shown, cases),
-		Means: "What comes through a group looks as if it were held directly. Do not revoke or grant roles of users.", sync: true, provision: true,
+		Question: 30, Name: "roles of groups in the details of users", Assumed: "not there",
+		Seen:  fmt.Sprintf("of %d memberships in groups with roles, %d show all of these", cases, shown),
+		Means: "A role that comes through a group looks as if the user held it directly. Do not grant or revoke roles of users.", sync: true, provision: true,
 	}
 	if shown == cases && cases < enough {
-		cases = 0 // These few may hold it themselves.
+		cases = 0 // These few may hold the same themselves.
 	}
 	return c.decide(cases, shown < cases)
 }
 
 func checkDetails(w *workspace) Check {
-	without := w.rows[rowKind{"user", false}] + w.rows[rowKind{"userGroup", false}]
-	with := w.rows[rowKind{"user", true}] + w.rows[rowKind{"userGroup", true}]
-	return Check{
-		Question: 34, Name: "permissions in details", Assumed: "always there for this token", Seen: fmt.Sprintf("%d have them, %d have not", with, without),
-		Means: "The token does not see permissions, and a sync fails: use a token with the role Workspace Owner.", sync: true, provision: true,
-	}.decide(with+without, without == 0)
+	without := w.detailCounts[detailKind{"user", false}] + w.detailCounts[detailKind{"userGroup", false}]
+	with := w.detailCounts[detailKind{"user", true}] + w.detailCounts[detailKind{"userGroup", true}]
+	c := Check{
+		Question: 34, Name: "permissions in the details of users and groups", Assumed: "always there, and somebody is Workspace Owner",
+		Seen: fmt.Sprintf("of %d users and %d groups, %d were read; %d of these have no permissions field", len(w.users), len(w.listedGroups), with+without, without),
+	}
+	ownerless := w.isComplete() && !w.hasOwner()
+	switch {
+	case with == 0 || ownerless:
+		c.Means, c.sync, c.provision = "The token does not see permissions, and a sync fails: use a token of a Workspace Owner.", true, true
+	default:
+		c.Means, c.sync = "They count as holding nothing. If Segment's app shows roles of theirs, use a token of a Workspace Owner.", true
+	}
+	if ownerless {
+		c.Seen += "; nobody is Workspace Owner"
+	}
+	return c.decide(with+without, without == 0 && !ownerless)
+}
+
+// isComplete reports whether all users and groups were read, so that the owners are among
+// them.
+func (w *workspace) isComplete() bool {
+	for _, name := range []string{"users", "user", "group", "roles"} {
+		if w.failed[name] != nil {
+			return false
+		}
+	}
+	groupsRead := w.failed["groups"] == nil || segmentapi.LacksFeature(w.failed["groups"])
+	return groupsRead && w.gone == 0 && len(w.details) == len(w.users) && len(w.groups) == len(w.listedGroups)
+}
+
+// hasOwner reports whether anybody, or any group, holds the role Workspace Owner. If the
+// workspace does not list such a role, its owners cannot be recognized.
+func (w *workspace) hasOwner() bool {
+	found := !slices.ContainsFunc(w.roles, func(r segmentapi.Role) bool { return r.Name == access.OwnerRole })
+	w.held(func(p segmentapi.Permission, s segmentapi.Scope) {
+		found = found || p.RoleName == access.OwnerRole && s.Type == segmentapi.ScopeWorkspace && len(s.Labels) == 0
+	})
+	return found
 }
 
 func checkPageSize(w *workspace) Check {
@@ -467,15 +664,20 @@ func checkPageSize(w *workspace) Check {
 // olderPageSize is the most that older documents of Segment allow.
 const olderPageSize = 200
 
-// checkFailures is about requests that failed for no reason that is known.
+// checkFailures is about failures that no other check explains.
 func checkFailures(w *workspace) Check {
-	var failed []string
-	for _, name := range slices.Sorted(maps.Keys(w.failed)) {
-		if err := w.failed[name]; !segmentapi.LacksFeature(err) {
-			failed = append(failed, fmt.Sprintf("%s: %s", name, statusText(statusIn(err))))
-		}
+	lacking, unclear := w.refusedLists()
+	failed := slices.DeleteFunc(slices.Sorted(maps.Keys(w.failed)), func(name string) bool {
+		return slices.Contains(lacking, name) || slices.Contains(unclear, name)
+	})
+	seen := firstOf(w.failures(failed), "none")
+	tooMany := access.TooManyGone(w.gone, w.asked)
+	if w.gone > 0 {
+		seen += fmt.Sprintf("; %d of %d users and groups were listed and then not found", w.gone, w.asked)
 	}
-	return Check{
-		Name: "requests that failed", Assumed: "none", Seen: firstOf(strings.Join(failed, ", "), "none"), Means: "A sync fails as well.", sync: true, provision: true,
-	}.decide(1, len(failed) == 0)
+	means := "A sync fails as well. Try again later, and report it if it stays."
+	if slices.ContainsFunc(failed, func(name string) bool { return isRefusal(statusIn(w.failed[name])) }) {
+		means = "A sync fails as well. Use a token of a Workspace Owner."
+	}
+	return Check{Name: "requests that failed", Assumed: "none", Seen: seen, Means: means, sync: true, provision: true}.decide(1, len(failed) == 0 && !tooMany)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/mail"
 	"net/url"
 	"reflect"
 	"regexp"
@@ -41,7 +42,7 @@ var endpoints = []struct { //nolint:gochecknoglobals // Constant.
 }
 
 // endpointOf returns the path of the endpoint that a request goes to, or false if it is none
-// of ours. Base URLs with a path of their own are no matter: the ends of paths are compared.
+// of these.
 func endpointOf(u *url.URL) (string, reflect.Type, bool) {
 	parts := strings.Split(strings.Trim(u.EscapedPath(), "/"), "/")
 	if parts[0] == "" {
@@ -68,36 +69,40 @@ type observer struct {
 	requests int
 	// statuses has for each endpoint and each count asked for how often each status came.
 	statuses map[string]map[int]map[int]int
-	// next has for each endpoint the forms in which lists end.
-	next map[string]map[string]int
+	// next has the forms in which lists end.
+	next map[string]int
 	// fields are the paths in answers that the official client does not know, with types.
 	fields map[string]bool
 	// ids has the shapes of ids, by where they were.
 	ids map[string]map[string]int
-	// headers has the shapes of the headers about limits, by name.
-	headers map[string]map[string]int
-	limits  []limit
-	// rows counts users and groups in lists and details, with and without permissions.
-	rows map[rowKind]int
+	// successes counts answers with 200, and headers those of them with a header about
+	// limits, by its name.
+	successes int
+	headers   map[string]int
+	// resets has the forms of the header about the end of the window.
+	resets map[string]int
+	limits []limit
+	// detailCounts counts the details of users and groups, with and without permissions.
+	detailCounts map[detailKind]int
 }
 
-// A rowKind is a kind of row of an answer.
-type rowKind struct {
-	// name is that of the member of the answer: users, userGroups, user or userGroup.
+// A detailKind is a kind of detail: of a user or a userGroup, with or without the field
+// permissions.
+type detailKind struct {
 	name        string
 	permissions bool
 }
 
-// A limit is what one answer says of the window.
+// A limit is the state of the window after a request, as the answer shows it.
 type limit struct {
-	endpoint         string
-	limit, remaining int
+	endpoint        string
+	used, remaining int
 }
 
 func newObserver(base http.RoundTripper) *observer {
 	return &observer{
-		base: base, statuses: map[string]map[int]map[int]int{}, next: map[string]map[string]int{}, fields: map[string]bool{},
-		ids: map[string]map[string]int{}, headers: map[string]map[string]int{}, rows: map[rowKind]int{},
+		base: base, statuses: map[string]map[int]map[int]int{}, next: map[string]int{}, fields: map[string]bool{},
+		ids: map[string]map[string]int{}, headers: map[string]int{}, resets: map[string]int{}, detailCounts: map[detailKind]int{},
 	}
 }
 
@@ -139,8 +144,11 @@ func (o *observer) observe(req *http.Request, resp *http.Response, body []byte) 
 		byCount[count] = map[int]int{}
 	}
 	byCount[count][resp.StatusCode]++
-	o.observeHeaders(path, resp)
-	if resp.StatusCode != http.StatusOK || !strings.Contains(resp.Header.Get("Content-Type"), "json") {
+	if resp.StatusCode != http.StatusOK {
+		return
+	}
+	o.observeHeaders(path, resp.Header)
+	if !strings.Contains(resp.Header.Get("Content-Type"), "json") {
 		return
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
@@ -149,22 +157,14 @@ func (o *observer) observe(req *http.Request, resp *http.Response, body []byte) 
 	if decoder.Decode(&v) != nil {
 		return // The client reports it.
 	}
-	o.observeFields(path, path, v, answer)
+	o.observeFields(path, v, answer)
 	data, _ := member(v, "data").(map[string]any)
-	o.observeNext(path, data)
+	o.observeNext(req.URL.Query().Get("pagination[cursor]"), data)
 	o.observeIDs(data)
-	for list, name := range map[string]string{"/users": "users", "/groups": "userGroups"} {
-		if path != list {
-			continue
-		}
-		for _, row := range rowsOf(data[name]) {
-			o.rows[rowKind{name, len(rowsOf(member(row, "permissions"))) > 0}]++
-		}
-	}
 	for _, name := range []string{"user", "userGroup"} {
 		if detail, ok := data[name].(map[string]any); ok {
 			_, there := detail["permissions"].([]any)
-			o.rows[rowKind{name, there}]++
+			o.detailCounts[detailKind{name, there}]++
 		}
 	}
 }
@@ -182,36 +182,56 @@ func member(v any, name string) any {
 	return m[name]
 }
 
-// The headers about limits.
+// The headers about limits that Segment documents.
 const (
-	headerLimit     = "X-Ratelimit-Limit"
-	headerRemaining = "X-Ratelimit-Remaining"
-	headerReset     = "X-Ratelimit-Reset"
-	headerRetry     = "Retry-After"
+	headerConsumed  = "X-RateLimit-Consumed"
+	headerRemaining = "X-RateLimit-Remaining"
+	headerReset     = "X-RateLimit-Reset"
 )
 
-func (o *observer) observeHeaders(endpoint string, resp *http.Response) {
-	for _, name := range []string{headerLimit, headerRemaining, headerReset, headerRetry} {
-		shape := "absent"
-		if value := resp.Header.Get(name); value != "" {
-			shape = shapeOf(value)
+func (o *observer) observeHeaders(endpoint string, h http.Header) {
+	o.successes++
+	for _, name := range []string{headerConsumed, headerRemaining, headerReset} {
+		if h.Get(name) != "" {
+			o.headers[name]++
 		}
-		inner(o.headers, name)[shape]++
 	}
-	most, err := strconv.Atoi(resp.Header.Get(headerLimit))
-	left, err2 := strconv.Atoi(resp.Header.Get(headerRemaining))
+	if reset := h.Get(headerReset); reset != "" {
+		o.resets[resetForm(reset)]++
+	}
+	used, err := strconv.Atoi(h.Get(headerConsumed))
+	left, err2 := strconv.Atoi(h.Get(headerRemaining))
 	if err == nil && err2 == nil {
-		o.limits = append(o.limits, limit{endpoint, most, left})
+		o.limits = append(o.limits, limit{endpoint, used, left})
 	}
 }
 
-// shapeOf returns the form of a value: digits become 9, letters a or A.
-func shapeOf(value string) string {
-	for name, layout := range map[string]string{"RFC 1123": time.RFC1123, "RFC 1123 with a numeric zone": time.RFC1123Z, "RFC 3339": time.RFC3339, "JavaScript's Date": "Mon Jan 02 2006 15:04:05 GMT-0700 (MST)"} {
-		if _, err := time.Parse(layout, value); err == nil {
+// otherForm precedes the form of a value that the client cannot read.
+const otherForm = "another form: "
+
+// resetForm returns the form of a point in time. The forms that it knows are those that the
+// client reads.
+func resetForm(value string) string {
+	if _, err := mail.ParseDate(value); err == nil {
+		return "a date of RFC 5322"
+	}
+	if _, err := http.ParseTime(value); err == nil {
+		return "a date of HTTP"
+	}
+	withoutZoneName, _, _ := strings.Cut(value, " (")
+	for layout, name := range map[string]string{time.RFC3339: "a date of RFC 3339", "Mon Jan 02 2006 15:04:05 GMT-0700": "a date of JavaScript"} {
+		if _, err := time.Parse(layout, withoutZoneName); err == nil {
 			return name
 		}
 	}
+	if n, err := strconv.ParseInt(value, 10, 64); err == nil && n >= 0 {
+		return fmt.Sprintf("a number of %d digits", len(value))
+	}
+	return otherForm + shapeOf(value)
+}
+
+// shapeOf returns the shape of a value: digits become 9, and letters a or A.
+func shapeOf(value string) string {
 	const most = 60
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -229,7 +249,7 @@ func shapeOf(value string) string {
 }
 
 // observeFields notes the paths in v that a type of the official client does not have.
-func (o *observer) observeFields(endpoint, path string, v any, t reflect.Type) {
+func (o *observer) observeFields(path string, v any, t reflect.Type) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -249,14 +269,7 @@ func (o *observer) observeFields(endpoint, path string, v any, t reflect.Type) {
 			}
 			return
 		}
-		fields := fieldsOf(t)
-		for key, value := range m {
-			if field, known := fields[key]; known {
-				o.observeFields(endpoint, path+"."+key, value, field)
-			} else if len(fields) > 0 {
-				o.fields[fmt.Sprintf("%s.%s: %s", path, fieldName(key), typeOf(value))] = true
-			}
-		}
+		o.observeMembers(path, m, fieldsOf(t))
 	case reflect.Slice:
 		rows, ok := v.([]any)
 		if !ok {
@@ -264,7 +277,7 @@ func (o *observer) observeFields(endpoint, path string, v any, t reflect.Type) {
 			return
 		}
 		for _, row := range rows {
-			o.observeFields(endpoint, path+"[]", row, t.Elem())
+			o.observeFields(path+"[]", row, t.Elem())
 		}
 	case reflect.String:
 		o.expect(path, got, "string")
@@ -272,6 +285,23 @@ func (o *observer) observeFields(endpoint, path string, v any, t reflect.Type) {
 		o.expect(path, got, "boolean")
 	default:
 		o.expect(path, got, "number")
+	}
+}
+
+// samplesOnly are fields of permissions that samples in Segment's documents have, although
+// the official client does not.
+var samplesOnly = []string{"policyId", "subjectId", "subjectType"} //nolint:gochecknoglobals // Constant.
+
+func (o *observer) observeMembers(path string, m map[string]any, fields map[string]reflect.Type) {
+	for key, value := range m {
+		field, known := fields[key]
+		switch {
+		case known:
+			o.observeFields(path+"."+key, value, field)
+		case len(fields) == 0 || strings.HasSuffix(path, ".permissions[]") && slices.Contains(samplesOnly, key):
+		default:
+			o.fields[fmt.Sprintf("%s.%s: %s", path, fieldName(key), typeOf(value))] = true
+		}
 	}
 }
 
@@ -324,14 +354,20 @@ func typeOf(v any) string {
 	return "object"
 }
 
-// observeNext notes how the last page of a list ends.
-func (o *observer) observeNext(endpoint string, data map[string]any) {
+// The forms in which no list may end.
+const (
+	nextOtherType = "another type"
+	nextItself    = "the cursor of the page itself"
+)
+
+// observeNext notes the form in which a list ends. cursor is that of the page.
+func (o *observer) observeNext(cursor string, data map[string]any) {
 	pagination, ok := data["pagination"].(map[string]any)
 	if !ok {
 		return
 	}
 	next, there := pagination["next"]
-	form := "another type"
+	form := nextOtherType
 	switch text, isText := next.(string); {
 	case !there:
 		form = "absent"
@@ -339,10 +375,12 @@ func (o *observer) observeNext(endpoint string, data map[string]any) {
 		form = "null"
 	case isText && text == "":
 		form = "empty"
+	case isText && text == cursor:
+		form = nextItself
 	case isText:
 		return // Not the last page.
 	}
-	inner(o.next, endpoint)[form]++
+	o.next[form]++
 }
 
 // observeIDs notes the shapes of the ids of resources, in lists and in permissions.
@@ -375,20 +413,29 @@ func rowsOf(v any) []any {
 	return rows
 }
 
-var idPrefix = regexp.MustCompile(`^[a-z]{2,5}_`)
+var idPrefix = regexp.MustCompile(`^[A-Za-z]{2,6}_`)
 
-// idPrefixes are the prefixes of ids that Segment is known to use.
-var idPrefixes = []string{"spa_", "sfnc_", "sfn_", "sfnd_", "dfn_", "ifnd_", "ifn_"} //nolint:gochecknoglobals // Constant.
+// functionPrefixes are those of functions in Segment's documents and in real permissions.
+var functionPrefixes = []string{"sfnc_", "dfn_", "ifnd_", "ifns_"} //nolint:gochecknoglobals // Constant.
 
 // idShape returns the known prefix of an id and the number of characters that follow.
 func idShape(id string) string {
 	prefix := idPrefix.FindString(id)
 	rest := strconv.Itoa(len(id) - len(prefix))
 	switch {
-	case slices.Contains(idPrefixes, prefix):
+	case prefix == "spa_", prefix == "sfn_", slices.Contains(functionPrefixes, prefix):
 		return prefix + " and " + rest
 	case prefix != "":
-		return "another prefix of " + strconv.Itoa(len(prefix)) + " and " + rest
+		return fmt.Sprintf("another prefix of %d and %s", len(prefix), rest)
 	}
 	return rest
+}
+
+// prefixOf returns the prefix in a shape of [idShape], or nothing.
+func prefixOf(shape string) string {
+	prefix, _, found := strings.Cut(shape, " and ")
+	if !found {
+		return ""
+	}
+	return prefix
 }

@@ -19,7 +19,7 @@ const (
 )
 
 // badToken is a token that no workspace has.
-const badToken = "no-such-token" //nolint:gosec // G101: not a secret.
+const badToken = "no-such-token"
 
 // refusedCount is more rows than a page may have.
 const refusedCount = segmentapi.MaxPageSize + 1
@@ -38,13 +38,26 @@ type workspace struct {
 	listed map[segmentapi.ScopeType]map[string]bool
 	// failed has the error of each operation that failed.
 	failed map[string]error
-	// badToken, tooMany and member are the answers to requests that are to be refused, or
-	// 0 if there was none.
-	badToken, tooMany, member int
-	// memberShowsPermissions is set if details show permissions to the member's token.
-	memberAsked, memberShowsPermissions bool
+	// badToken and tooMany are the statuses of requests that are to be refused, or 0 if
+	// there was no answer.
+	badToken, tooMany int
+	// member is the answer to the member's token, or nil if it was not asked.
+	member *memberAnswer
 	// repeated is how many rows of lists came twice.
 	repeated int
+	// asked counts requests about single users and groups, and gone those that were not
+	// found although they are listed.
+	asked, gone int
+}
+
+// A memberAnswer is the answer about a user to the member's token.
+type memberAnswer struct {
+	err error
+	// hasPermissions is set if the answer has such a field.
+	hasPermissions bool
+	// shown is how many of the user's assignments the token shows, and all how many the
+	// first token shows. If that is none, nobody was asked for.
+	shown, all int
 }
 
 // A groupDetail is a group with its members.
@@ -56,7 +69,11 @@ type groupDetail struct {
 
 func (w *workspace) read(ctx context.Context) error {
 	if _, err := w.client.Workspace.Get(ctx); err != nil {
-		return fmt.Errorf("reading the workspace: %w", err)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		// The error itself quotes Segment, which may name anything.
+		return fmt.Errorf("the workspace cannot be read (%s): check the token and the region", failureText(err))
 	}
 	w.listed = map[segmentapi.ScopeType]map[string]bool{}
 	w.users = readList(w, "users", w.client.Users.All(ctx), func(u segmentapi.User) string { return u.ID })
@@ -67,7 +84,7 @@ func (w *workspace) read(ctx context.Context) error {
 	readResources(w, "warehouses", segmentapi.ScopeWarehouse, w.client.Warehouses.All(ctx), func(s segmentapi.Warehouse) string { return s.ID })
 	readResources(w, "spaces", segmentapi.ScopeSpace, w.client.Spaces.All(ctx), func(s segmentapi.Space) string { return s.ID })
 	for _, kind := range segmentapi.FunctionTypes() {
-		readResources(w, "functions", segmentapi.ScopeFunction, w.client.Functions.All(ctx, kind), func(f segmentapi.Function) string { return f.ID })
+		w.readFunctions(ctx, kind)
 	}
 	if _, err := w.client.Labels.List(ctx); err != nil {
 		w.failed["labels"] = err
@@ -122,8 +139,20 @@ func readResources[T any](w *workspace, name string, scope segmentapi.ScopeType,
 	}
 }
 
+func (w *workspace) readFunctions(ctx context.Context, kind segmentapi.FunctionType) {
+	const all = "functions"
+	name := all + " of type " + string(kind)
+	readResources(w, name, segmentapi.ScopeFunction, w.client.Functions.All(ctx, kind), func(f segmentapi.Function) string { return f.ID })
+	err := w.failed[name]
+	delete(w.failed, name)
+	if err != nil && w.failed[all] == nil && !segmentapi.UnknownFunctionType(kind, err) {
+		w.failed[all] = err
+	}
+}
+
 func (w *workspace) readGroups(ctx context.Context) {
 	for _, listed := range w.listedGroups[:min(len(w.listedGroups), MaxGroups)] {
+		w.asked++
 		detail, err := w.client.Groups.Get(ctx, listed.ID)
 		if err != nil {
 			w.noteFailure("group", err)
@@ -148,10 +177,13 @@ func (w *workspace) readGroups(ctx context.Context) {
 	}
 }
 
-// noteFailure keeps the first failure of an operation, unless what was asked for has gone
-// since it was listed.
+// noteFailure keeps the first failure of an operation. If Segment does not find the user or
+// group any more, it is only counted.
 func (w *workspace) noteFailure(name string, err error) {
-	if w.failed[name] == nil && !errors.Is(err, segmentapi.ErrNotFound) {
+	switch {
+	case errors.Is(err, segmentapi.ErrNotFound) && segmentapi.FromSegment(err):
+		w.gone++
+	case w.failed[name] == nil:
 		w.failed[name] = err
 	}
 }
@@ -171,6 +203,7 @@ func (w *workspace) readUsers(ctx context.Context) {
 				continue
 			}
 			left--
+			w.asked++
 			detail, err := w.client.Users.Get(ctx, u.ID)
 			if err != nil {
 				w.noteFailure("user", err)
@@ -183,7 +216,9 @@ func (w *workspace) readUsers(ctx context.Context) {
 
 // readWithOtherTokens asks with a token that does not exist and with that of a member.
 func (w *workspace) readWithOtherTokens(ctx context.Context, o Options) error {
-	refused, err := o.NewClient(badToken, o.Transport)
+	observed := newObserver(o.Transport)
+	defer func() { w.requests += observed.requests }()
+	refused, err := o.NewClient(badToken, observed)
 	if err != nil {
 		return err
 	}
@@ -192,18 +227,34 @@ func (w *workspace) readWithOtherTokens(ctx context.Context, o Options) error {
 	if err == nil {
 		w.badToken = http.StatusOK
 	}
-	if o.MemberToken == "" || len(w.users) == 0 {
+	if o.MemberToken == "" {
 		return ctx.Err()
 	}
-	member, err := o.NewClient(o.MemberToken, o.Transport)
+	subject, all := w.richest()
+	w.member = &memberAnswer{all: len(all)}
+	if len(all) == 0 {
+		return ctx.Err()
+	}
+	client, err := o.NewClient(o.MemberToken, observed)
 	if err != nil {
 		return err
 	}
-	w.memberAsked = true
-	if _, err = member.Users.Get(ctx, w.users[0].ID); err != nil {
-		w.member = statusIn(err)
-	} else {
-		w.member, w.memberShowsPermissions = http.StatusOK, true
+	detail, err := client.Users.Get(ctx, subject)
+	w.member.err, w.member.hasPermissions = err, observed.detailCounts[detailKind{"user", true}] > 0
+	if err == nil {
+		w.member.shown = len(all) - len(segmentapi.Compare(all, segmentapi.Assignments(detail.Permissions)).Removed)
 	}
 	return ctx.Err()
+}
+
+// richest returns the id of a user who holds as much as any, with the assignments.
+func (w *workspace) richest() (string, []segmentapi.Assignment) {
+	var id string
+	var most []segmentapi.Assignment
+	for _, u := range w.details {
+		if held := segmentapi.Assignments(u.Permissions); len(held) > len(most) {
+			id, most = u.ID, held
+		}
+	}
+	return id, most
 }
