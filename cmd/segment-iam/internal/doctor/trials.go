@@ -411,8 +411,8 @@ func (t *trial) tryInvite(ctx context.Context) error {
 	defer func() {
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 		defer cancel()
-		if status, _, err := t.send(cleanup, http.MethodDelete, "/invites", url.Values{"emails.0": {t.Invite}}, nil); err != nil || status/100 != 2 {
-			t.Log("the invite of %s is left behind: delete it in Segment under Access Management (status %d, %v)", t.Invite, status, err)
+		if status, _, deleteErr := t.send(cleanup, http.MethodDelete, "/invites", url.Values{"emails.0": {t.Invite}}, nil); deleteErr != nil || status/100 != 2 {
+			t.Log("the invite of %s is left behind: delete it in Segment under Access Management (status %d, %v)", t.Invite, status, deleteErr)
 		} else {
 			t.Log("deleted the invite of %s", t.Invite)
 		}

@@ -246,8 +246,8 @@ func (t *trial) deleteGroup(ctx context.Context) error {
 	}
 	status, _, err := t.send(ctx, http.MethodDelete, "/groups/"+t.group, nil, nil)
 	gone := func() bool {
-		_, err := t.client.Groups.Get(ctx, t.group)
-		return errors.Is(err, segmentapi.ErrNotFound)
+		_, readErr := t.client.Groups.Get(ctx, t.group)
+		return errors.Is(readErr, segmentapi.ErrNotFound)
 	}
 	if err == nil && (status/100 == 2 || status == http.StatusNotFound) && t.wait(ctx, gone) {
 		t.Log("deleted group %s", t.group)
