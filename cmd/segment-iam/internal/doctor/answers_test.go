@@ -316,6 +316,7 @@ func planAnswers() map[string]answer {
 		"plan: HTML":            {check: plan, fault: sim.Fault{Operation: "listSpaces", Kind: sim.FaultHTML, Status: http.StatusNotFound}, verdict: Differs, seen: "spaces: 404", unsafe: "sync"},
 		"plan: an empty list":   {check: plan, edit: func(ws *sim.Workspace) { ws.Groups = nil }, verdict: NotSeen, seen: "nothing is lacking"},
 		"plan: older functions": {check: plan, opts: opts(sim.WithoutFeatures(sim.FeatureInsertTransformations)), verdict: NotSeen, seen: "nothing is lacking"},
+		"plan: one list fails":  {check: failures, opts: gated(http.StatusNotFound, sim.FeatureFunctions), fault: sim.Fault{Operation: "listFunctions", Query: "=INSERT_SOURCE", Kind: sim.FaultStatus, Status: http.StatusBadGateway}, verdict: Differs, seen: "functions: 502", unsafe: "sync, provision"},
 		"plan: not a gate":      {check: plan, opts: opts(failing("listRoles", http.StatusNotFound)), verdict: NotSeen, seen: "nothing is lacking", unsafe: "sync, provision"},
 		"plan: an outage":       {check: plan, opts: opts(failing("listSpaces", http.StatusServiceUnavailable)), verdict: NotSeen, seen: "nothing is lacking", unsafe: "sync, provision"},
 	}
@@ -389,7 +390,7 @@ func limitAnswers() map[string]answer {
 		})
 	}
 	return map[string]answer{
-		"limit: together":        {check: limitHeaders, opts: opts(sim.WithLimit(600)), verdict: AsAssumed, seen: "a window of 600 requests; from one endpoint to another, the rest fell 34 times, and did not 0 times"},
+		"limit: together":        {check: limitHeaders, opts: opts(sim.WithLimit(600)), verdict: AsAssumed, seen: "a window of 600 requests; from one endpoint to another, the remaining number fell 34 times, and did not 0 times"},
 		"limit: apart":           {check: limitHeaders, opts: opts(apart), verdict: Differs, seen: "a window of 1000 requests"},
 		"limit: no headers":      {check: limitHeaders, verdict: Differs, seen: "of 78 answers, 0 have X-RateLimit-Consumed, 0 have X-RateLimit-Remaining, 0 have X-RateLimit-Reset"},
 		"limit: not everywhere":  {check: limitHeaders, opts: opts(sim.WithLimit(600), without(headerRemaining)), verdict: Differs, seen: "78 have X-RateLimit-Consumed, 77 have X-RateLimit-Remaining, 78 have X-RateLimit-Reset"},
@@ -437,7 +438,7 @@ func scopeAnswers() map[string]answer {
 			grant(ws, 9, "Warehouse Destination Admin", on("WAREHOUSE", ws.Warehouses[0].ID))
 		}, verdict: Differs, seen: "1 on single warehouses"},
 
-		"roles: by name":     {check: roleScopes, verdict: AsAssumed, seen: "of 20 held on single resources, not by name: none"},
+		"roles: by name":     {check: roleScopes, verdict: AsAssumed, seen: "of 20 held on single resources, on another type than the name says: none"},
 		"roles: none":        {check: roleScopes, edit: onlyMinimal, verdict: NotSeen},
 		"roles: not by name": {check: roleScopes, edit: source("Tracking Plan Admin"), verdict: Differs, seen: `1 of "Tracking Plan Admin on a source"`},
 		"roles: another name": {check: roleScopes, verdict: Differs, seen: `1 of "a role of another name on a source"`, edit: func(ws *sim.Workspace) {
@@ -605,7 +606,7 @@ func detailAnswers() map[string]answer {
 		"group roles: no groups": {check: groupPermissions, edit: func(ws *sim.Workspace) { ws.Groups = nil }, verdict: NotSeen, seen: "of 0 memberships"},
 		"group roles: minimal":   {check: groupPermissions, edit: onlyMinimal, verdict: NotSeen, seen: "of 0 memberships"},
 
-		"details: all":          {check: details, verdict: AsAssumed, seen: "of 40 users and 8 groups, 48 were read; 0 of these have no permissions field"},
+		"details: all":          {check: details, verdict: AsAssumed, seen: "of 48 users and groups, 48 were read; 0 of these have no permissions field"},
 		"details: none":         {check: details, opts: opts(sim.WithNormalizing(sim.NormalizeOmitsPermissions)), verdict: Differs, seen: "48 of these have no permissions field; nobody is Workspace Owner", unsafe: all},
 		"details: empty":        {check: details, opts: opts(emptied("getUser", "user"), emptied("getUserGroup", "userGroup")), verdict: Differs, seen: "0 of these have no permissions field; nobody is Workspace Owner", unsafe: all},
 		"details: a group owns": {check: details, opts: opts(emptied("getUser", "user")), verdict: AsAssumed, seen: "0 of these"},
@@ -614,7 +615,7 @@ func detailAnswers() map[string]answer {
 		"details: one empty":    {check: details, opts: one(func(user map[string]any) { user["permissions"] = []any{} }), verdict: AsAssumed, seen: "0 of these"},
 		"details: no one there": {check: details, edit: func(ws *sim.Workspace) { ws.Users, ws.Groups = nil, nil }, verdict: NotSeen},
 		"details: no such role": {check: details, edit: func(ws *sim.Workspace) { ws.Roles = nil }, verdict: AsAssumed, seen: "0 of these"},
-		"details: too many": {check: details, verdict: AsAssumed, seen: "of 141 users and 8 groups, 108 were read", opts: opts(emptied("getUser", "user"), emptied("getUserGroup", "userGroup")), edit: func(ws *sim.Workspace) {
+		"details: too many": {check: details, verdict: AsAssumed, seen: "of 149 users and groups, 108 were read", opts: opts(emptied("getUser", "user"), emptied("getUserGroup", "userGroup")), edit: func(ws *sim.Workspace) {
 			for i := range MaxUsers + 1 {
 				ws.Users = append(ws.Users, sim.User{ID: "more-" + strconv.Itoa(i), Email: "more-" + strconv.Itoa(i) + "@example.com"})
 			}

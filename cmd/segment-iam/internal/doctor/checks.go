@@ -80,7 +80,7 @@ func checkPermissionsInLists(w *workspace) Check {
 	users := compareLists(w.users, w.details, func(u segmentapi.User) (string, []segmentapi.Permission) { return u.ID, u.Permissions })
 	groups := compareLists(w.listedGroups, details, func(g segmentapi.Group) (string, []segmentapi.Permission) { return g.ID, g.Permissions })
 	c := Check{
-		Question: 1, Name: "permissions in the lists of users and groups", Assumed: "none: each user and group is asked for",
+		Question: 1, Name: "permissions in the lists of users and groups", Assumed: "none: each user and group takes a request of its own",
 		Seen:  fmt.Sprintf("%d of %d users and %d of %d groups have some", users.with, len(w.users), groups.with, len(w.listedGroups)),
 		Means: "A sync takes them from the lists, and makes fewer requests.",
 	}
@@ -212,7 +212,7 @@ func (w *workspace) failures(names []string) string {
 func checkPlan(w *workspace) Check {
 	lacking, unclear := w.refusedLists()
 	return Check{
-		Question: 7, Name: "the answer if the plan lacks a type", Assumed: "404, or 400 that names no field, with an error of Segment's",
+		Question: 7, Name: "the answer if the plan lacks a type", Assumed: "404 or 400, with an error in Segment's form that names no field",
 		Seen:  firstOf(w.failures(slices.Concat(lacking, unclear)), "nothing is lacking"),
 		Means: "A sync fails instead of leaving the type out. If the plan lacks it, name the other types in --sync-resource-types.", sync: true,
 	}.decide(len(lacking)+len(unclear), len(unclear) == 0)
@@ -233,7 +233,7 @@ func checkMemberCount(w *workspace) Check {
 		}
 	}
 	return Check{
-		Question: 13, Name: "the member count of groups with pending invites", Assumed: "users, or users and invites: it is not used",
+		Question: 13, Name: "the member count of groups with pending invites", Assumed: "either users, or users and invites",
 		Seen: fmt.Sprintf("of %d such groups, %d count users, and %d count users and invites", cases, users, both), Means: "Nothing: baton-segment counts members itself.",
 	}.decide(cases, true)
 }
@@ -363,7 +363,7 @@ func checkRoleScopes(w *workspace) Check {
 	})
 	return Check{
 		Question: 16, Name: "roles and the types that they are held on", Assumed: "the first word of a role's name is the type",
-		Seen:  fmt.Sprintf("of %d held on single resources, not by name: %s", cases, sorted(wrong)),
+		Seen:  fmt.Sprintf("of %d held on single resources, on another type than the name says: %s", cases, sorted(wrong)),
 		Means: "A sync shows them. Held on the whole workspace or on labels, these roles may reach more than segment-iam says. Please report it.",
 	}.decide(cases, len(wrong) == 0)
 }
@@ -463,7 +463,7 @@ func checkLimits(w *workspace) Check {
 	}
 	c := Check{
 		Question: 21, Name: "headers about the rate limit", Assumed: "all answers have them, and all reads count together",
-		Seen: fmt.Sprintf("of %d answers, %s; %s; from one endpoint to another, the rest fell %d times, and did not %d times",
+		Seen: fmt.Sprintf("of %d answers, %s; %s; from one endpoint to another, the remaining number fell %d times, and did not %d times",
 			w.successes, strings.Join(counts, ", "), windowText(sizes), together, apart),
 		Means: "baton-segment learns of the limit only from answers with 429. Others who use the token may get them as well.",
 	}
@@ -606,14 +606,14 @@ func checkDetails(w *workspace) Check {
 	with := w.detailCounts[detailKind{"user", true}] + w.detailCounts[detailKind{"userGroup", true}]
 	c := Check{
 		Question: 34, Name: "permissions in the details of users and groups", Assumed: "always there, and somebody is Workspace Owner",
-		Seen: fmt.Sprintf("of %d users and %d groups, %d were read; %d of these have no permissions field", len(w.users), len(w.listedGroups), with+without, without),
+		Seen: fmt.Sprintf("of %d users and groups, %d were read; %d of these have no permissions field", len(w.users)+len(w.listedGroups), with+without, without),
 	}
 	ownerless := w.isComplete() && !w.hasOwner()
 	switch {
 	case with == 0 || ownerless:
 		c.Means, c.sync, c.provision = "The token does not see permissions, and a sync fails: use a token of a Workspace Owner.", true, true
 	default:
-		c.Means, c.sync = "They count as holding nothing. If Segment's app shows roles of theirs, use a token of a Workspace Owner.", true
+		c.Means, c.sync = "Users and groups without this field count as holding nothing. If Segment's app shows roles of theirs, use a token of a Workspace Owner.", true
 	}
 	if ownerless {
 		c.Seen += "; nobody is Workspace Owner"

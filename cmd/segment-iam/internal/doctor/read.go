@@ -145,7 +145,8 @@ func (w *workspace) readFunctions(ctx context.Context, kind segmentapi.FunctionT
 	readResources(w, name, segmentapi.ScopeFunction, w.client.Functions.All(ctx, kind), func(f segmentapi.Function) string { return f.ID })
 	err := w.failed[name]
 	delete(w.failed, name)
-	if err != nil && w.failed[all] == nil && !segmentapi.UnknownFunctionType(kind, err) {
+	// A list that really failed counts more than one that the plan lacks.
+	if other := w.failed[all]; err != nil && !segmentapi.UnknownFunctionType(kind, err) && (other == nil || segmentapi.LacksFeature(other)) {
 		w.failed[all] = err
 	}
 }
