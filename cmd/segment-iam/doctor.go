@@ -56,7 +56,7 @@ given. It has no name, e-mail, id, label or slug of the workspace, so it can be 
 			if err != nil {
 				return err
 			}
-			if err = (writer{out: cmd.OutOrStdout(), format: output}).doctor(report); err != nil {
+			if err = (writer{out: cmd.OutOrStdout(), format: output}).doctor(report, try.Slug != ""); err != nil {
 				return err
 			}
 			return unsafe(report)
@@ -94,11 +94,15 @@ func unsafe(r *doctor.Report) error {
 	return nil
 }
 
-func (w writer) doctor(r *doctor.Report) error {
+func (w writer) doctor(r *doctor.Report, wrote bool) error {
 	if w.format == formatJSON {
 		return w.json(r)
 	}
 	t := newSheet("What baton-segment assumes of Segment, and what this workspace shows", "", "Question", "About", "Assumed", "Seen")
+	requests := fmt.Sprintf("%d requests, which changed nothing.", r.Requests)
+	if wrote {
+		requests = fmt.Sprintf("%d requests. What they made is deleted.", r.Requests)
+	}
 	var lines []string
 	for _, c := range r.Checks {
 		question := ""
@@ -113,7 +117,7 @@ func (w writer) doctor(r *doctor.Report) error {
 	if len(lines) > 0 {
 		lines = append([]string{"What differs, and what it means:"}, lines...)
 	}
-	lines = append(lines, safetyText("sync", r.Sync), safetyText("provision", r.Provision), fmt.Sprintf("%d requests.", r.Requests))
+	lines = append(lines, safetyText("sync", r.Sync), safetyText("provision", r.Provision), requests)
 	return w.print(t, nil, lines)
 }
 

@@ -302,6 +302,9 @@ func TestJSON_Contract(t *testing.T) {
 			t.Fatal(err)
 		}
 		name := filepath.Base(file)
+		if filepath.Base(filepath.Dir(file)) == "doctor" {
+			continue // It has a contract of its own.
+		}
 		var paths []jsonPath
 		switch {
 		case strings.HasPrefix(name, "what"):
