@@ -15,6 +15,11 @@ const (
 	auditWithin = 10 * time.Minute
 	// auditInterval is the time between two readings of the audit trail.
 	auditInterval = 15 * time.Second
+
+	groupDeleted = "User Group Deleted"
+
+	auditDelay = "audit trail: delay of events"
+	auditOrder = "audit trail: order of events"
 )
 
 // readAudit waits until the audit trail has the deletion of the group, and says what events
@@ -41,10 +46,10 @@ func (t *trial) readAudit(ctx context.Context, begun time.Time) {
 		seen = fmt.Sprintf("the deletion of the group was not there after %s", delay)
 	}
 	t.add(Check{
-		Name: "audit trail: delay of events", Assumed: "unknown", Seen: seen, Means: "Nothing: baton-segment does not rely on the audit trail.",
+		Name: auditDelay, Assumed: "unknown", Seen: seen, Means: "Nothing: baton-segment does not rely on the audit trail.",
 	}.decide(len(events), true))
 	t.add(Check{
-		Name: "audit trail: order of events", Assumed: "newest first", Seen: orderOf(events), Means: "The first page may not have the newest events: read all pages.",
+		Name: auditOrder, Assumed: "newest first", Seen: orderOf(events), Means: "The first page may not have the newest events: read all pages.",
 	}.decide(max(0, len(events)-1), orderOf(events) == newestFirst))
 	types, ids := map[string]int{}, map[string]int{}
 	for _, e := range events {

@@ -1,0 +1,316 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
+
+const invited = "new@example.org"
+
+// trialOptions returns the options of a run that may write everything that a run can.
+func trialOptions(s *sim.Server, log *[]string) Options {
+	o := options(s)
+	base := fmt.Sprintf("http://localhost:%d", ports.Add(1))
+	ws := s.Workspace()
+	o.Writes = &Writes{
+		Slug: ws.Slug, TestAddress: ws.Users[3].Email, Invite: invited,
+		NewClient: func(transport http.RoundTripper) (*segmentapi.Client, error) {
+			return segmentapi.New(s.Token(), segmentapi.WithHTTPClient(&http.Client{Transport: transport}), segmentapi.WithBaseURL(base))
+		},
+		Log: func(format string, args ...any) { *log = append(*log, fmt.Sprintf(format, args...)) },
+	}
+	return o
+}
+
+// allowed are the writes that a run may send: to its own group, and to what does not exist.
+var allowed = regexp.MustCompile(`^(POST /groups|(POST|PUT) /groups/[^/]+/permissions|DELETE /groups/[^/]+|POST /groups/[^/]+/users|DELETE /groups?/[^/]+/users|DELETE /users|(POST|DELETE) /invites)$`)
+
+func checkWrites(t *testing.T, s *sim.Server, existing *sim.Workspace) {
+	t.Helper()
+	for _, r := range s.Journal() {
+		if r.Method == http.MethodGet {
+			continue
+		}
+		if !allowed.MatchString(r.Method + " " + r.Path) {
+			t.Errorf("%s %s was sent", r.Method, r.Path)
+		}
+		for _, g := range existing.Groups {
+			if strings.Contains(r.Path, g.ID) {
+				t.Errorf("%s %s was sent to a group that is not the doctor's", r.Method, r.Path)
+			}
+		}
+	}
+}
+
+// A run that writes leaves the workspace as it was.
+func TestWrites_LeaveNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		before := sim.Demo()
+		s := sim.New(sim.Demo(), sim.WithAuditDelay(2*time.Minute))
+		var log []string
+		report, err := Run(t.Context(), trialOptions(s, &log))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(before, s.Workspace()); diff != "" {
+			t.Errorf("workspace (-before +after):\n%s", diff)
+		}
+		checkWrites(t, s, before)
+		var questions []int
+		for _, c := range report.Checks {
+			questions = append(questions, c.Question)
+			t.Logf("%d %s: %s (%s)", c.Question, c.Name, c.Seen, c.Verdict)
+		}
+		for _, q := range []int{2, 3, 4, 8, 9, 10, 11, 12, 15, 16, 17, 23, 25, 28, 29, 32} {
+			if !slices.Contains(questions, q) {
+				t.Errorf("there is no check of question %d", q)
+			}
+		}
+		if c := find(t, report, auditDelay); !strings.Contains(c.Seen, "after 2m") {
+			t.Errorf("events are there after: %q", c.Seen)
+		}
+		t.Logf("%d requests, %d of them writes", report.Requests, len(simtest.Writes(s.Journal())))
+		if len(log) != 4 {
+			t.Errorf("the log is %q", log)
+		}
+	})
+}
+
+// A run that is interrupted at any of its writes deletes what it made as well.
+func TestWrites_InterruptedLeaveNothing(t *testing.T) {
+	t.Parallel()
+	before := sim.Demo()
+	for n := 1; ; n++ {
+		interrupted := true
+		synctest.Test(t, func(t *testing.T) {
+			s := sim.New(sim.Demo())
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var log []string
+			o := trialOptions(s, &log)
+			o.Writes.NoAudit = true
+			sent := 0
+			base := o.Transport
+			o.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+				if r.Method != http.MethodGet {
+					if sent++; sent == n {
+						cancel()
+					}
+				}
+				return base.RoundTrip(r)
+			})
+			_, err := Run(ctx, o)
+			if interrupted = sent >= n; interrupted && err != nil && !errors.Is(err, context.Canceled) {
+				t.Errorf("interrupted at write %d: %v", n, err)
+			}
+			if diff := cmp.Diff(before, s.Workspace()); diff != "" {
+				t.Errorf("interrupted at write %d (-before +after):\n%s\n%q", n, diff, log)
+			}
+			checkWrites(t, s, before)
+		})
+		if !interrupted {
+			if n < 20 {
+				t.Errorf("only %d writes", n)
+			}
+			return
+		}
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// What could not be deleted is named, with how to delete it.
+func TestWrites_LeftBehind(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := sim.New(sim.Demo())
+		simtest.Inject(t, s, sim.Fault{Operation: "deleteUserGroup", Kind: sim.FaultStatus, Status: http.StatusInternalServerError})
+		var log []string
+		_, err := Run(t.Context(), trialOptions(s, &log))
+		id := ""
+		for _, g := range s.Workspace().Groups {
+			if strings.HasPrefix(g.Name, GroupName) {
+				id = g.ID
+			}
+		}
+		if !errors.Is(err, ErrLeftBehind) || id == "" || !strings.Contains(err.Error(), id) {
+			t.Errorf("group %q is left behind: %v", id, err)
+		}
+		// The next run refuses to begin, and names it as well.
+		_, err = Run(t.Context(), trialOptions(s, &log))
+		if !errors.Is(err, ErrLeftBehind) || !strings.Contains(err.Error(), id) {
+			t.Errorf("the next run returns %v", err)
+		}
+	})
+}
+
+// Nothing is written unless the workspace and the addresses are the right ones.
+func TestWrites_Refused(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		edit func(*sim.Workspace, *Writes)
+		want error
+	}{
+		"another slug":              {func(_ *sim.Workspace, o *Writes) { o.Slug += "x" }, ErrOtherWorkspace},
+		"a slug in another case":    {func(_ *sim.Workspace, o *Writes) { o.Slug = strings.ToUpper(o.Slug) }, ErrOtherWorkspace},
+		"an invite of a user":       {func(ws *sim.Workspace, o *Writes) { o.Invite = strings.ToUpper(ws.Users[0].Email) }, ErrAddress},
+		"an invite that is pending": {func(ws *sim.Workspace, o *Writes) { o.Invite = ws.Invites[0].Email }, ErrAddress},
+		"an unknown test address":   {func(_ *sim.Workspace, o *Writes) { o.TestAddress = invited }, ErrAddress},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := sim.New(sim.Demo())
+				var log []string
+				o := trialOptions(s, &log)
+				tt.edit(s.Workspace(), o.Writes)
+				if _, err := Run(t.Context(), o); !errors.Is(err, tt.want) {
+					t.Errorf("Run returns %v, want %v", err, tt.want)
+				}
+				if writes := simtest.Writes(s.Journal()); len(writes) > 0 || len(log) > 0 {
+					t.Errorf("sent: %q; log: %q", writes, log)
+				}
+			})
+		})
+	}
+}
+
+func TestGuard(t *testing.T) {
+	t.Parallel()
+	g := &guard{group: "own", user: "nobody", address: "nobody@example.invalid", member: "test@example.org"}
+	for request, want := range map[string]bool{
+		"GET /users/ann":                                    true,
+		"POST /groups":                                      false, // There is one already.
+		"PUT /groups/own/permissions":                       true,
+		"PUT /groups/other/permissions":                     false,
+		"PUT /groups/own/users":                             false,
+		"POST /groups/own/users":                            true,
+		"POST /groups/other/users":                          false,
+		"DELETE /groups/own":                                true,
+		"DELETE /groups/other":                              false,
+		"DELETE /group/own/users?emails.0=test@example.org": true,
+		"DELETE /group/own/users?emails.0=ann@example.org":  false,
+		"DELETE /group/own/users":                           false,
+		"DELETE /users?userIds.0=nobody":                    true,
+		"DELETE /users?userIds.0=ann":                       false,
+		"DELETE /users?userIds.0=nobody&userIds.1=ann":      false,
+		"POST /users/ann/permissions":                       false,
+		"PUT /users/ann/permissions":                        false,
+		"DELETE /invites?emails.0=nobody@example.invalid":   true,
+		"DELETE /invites?emails.0=ann@example.org":          false,
+		"POST /invites":                                     false, // No address was given.
+		"PATCH /groups/own":                                 false,
+		"POST /labels":                                      false,
+	} {
+		method, target, _ := strings.Cut(request, " ")
+		req, err := http.NewRequestWithContext(t.Context(), method, "https://api.example.com"+target, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := g.allows(req); got != want {
+			t.Errorf("%s: allowed %t, want %t", request, got, want)
+		}
+	}
+}
+
+// Each answer that Segment may give to a write has its verdict.
+func TestWrites_EachAnswer(t *testing.T) {
+	t.Parallel()
+	answer := func(operation string, ordinal, status int) sim.Option {
+		n := 0
+		return sim.WithAnswers(func(a *sim.Answer) {
+			if a.Operation != operation {
+				return
+			}
+			if n++; n == ordinal || ordinal == 0 {
+				a.Fail(status)
+			}
+		})
+	}
+	addPermission := func(a *sim.Answer, name string) {
+		group, _ := a.Data()["userGroup"].(map[string]any)
+		held, _ := group["permissions"].([]any)
+		if group != nil && strings.HasPrefix(fmt.Sprint(group["name"]), GroupName) && len(held) < 2 {
+			group["permissions"] = append(held, map[string]any{"roleId": "role", "roleName": name, "resources": []any{map[string]any{"id": "ws", "type": "WORKSPACE", "labels": []any{}}}})
+		}
+	}
+	for name, tt := range map[string]struct {
+		opts    []sim.Option
+		check   string
+		verdict Verdict
+		unsafe  string
+	}{
+		"a new group gives more":    {[]sim.Option{sim.WithAnswers(func(a *sim.Answer) { addPermission(a, "Source Admin") })}, attached, Differs, "provision"},
+		"a new group gives Minimal": {nil, attached, AsAssumed, ""},
+		"PUT none is refused":       {nil, replacedWithNone, AsAssumed, ""},
+		"POST replaces":             {[]sim.Option{sim.WithPost(sim.PostReplaces)}, postedAgain, Differs, "provision"},
+		"POST merges":               {nil, postedAgain, AsAssumed, ""},
+		"POST drops labels":         {[]sim.Option{sim.WithNormalizing(sim.NormalizePostDropsLabels)}, writtenLabels, Differs, "provision"},
+		"PUT drops labels":          {[]sim.Option{sim.WithNormalizing(sim.NormalizePutDropsLabels)}, writtenLabels, Differs, "provision"},
+		"labels stay":               {nil, writtenLabels, AsAssumed, ""},
+		"plural is known":           {[]sim.Option{sim.WithAnswers(func(a *sim.Answer) { setStatus(a, http.MethodDelete, "/groups/", http.StatusOK) })}, pluralMembers, Differs, ""},
+		"plural is not known":       {nil, pluralMembers, AsAssumed, ""},
+		"no such user is a success": {[]sim.Option{sim.WithAnswers(func(a *sim.Answer) { setStatus(a, http.MethodDelete, "/users", http.StatusOK) })}, absentUser, Differs, ""},
+		"no such user is 422":       {[]sim.Option{answer("deleteUsers", 0, http.StatusUnprocessableEntity)}, absentUser, AsAssumed, ""},
+		"no such invite is 500":     {[]sim.Option{answer("deleteInvites", 1, http.StatusConflict)}, absentInvite, Differs, "provision"},
+		"no such invite is 404":     {nil, absentInvite, AsAssumed, ""},
+		"a member again is 409":     {[]sim.Option{answer("addUsersToUserGroup", 2, http.StatusConflict)}, memberAgain, AsAssumed, ""},
+		"a member again is 422":     {[]sim.Option{answer("addUsersToUserGroup", 2, http.StatusUnprocessableEntity)}, memberAgain, Differs, "provision"},
+		"an invite again is taken":  {[]sim.Option{sim.WithAnswers(func(a *sim.Answer) { setStatus(a, http.MethodPost, "/invites", http.StatusCreated) })}, invitedAgain, Differs, ""},
+		"an invite again is 409":    {nil, invitedAgain, AsAssumed, ""},
+		"a dangling source is 422":  {nil, danglingSource, AsAssumed, ""},
+		"a dangling source is 403": {[]sim.Option{sim.WithAnswers(func(a *sim.Answer) {
+			if a.Operation == "replacePermissionsForUserGroup" && a.Status == http.StatusUnprocessableEntity {
+				a.Fail(http.StatusForbidden)
+			}
+		})}, danglingSource, Differs, "provision"},
+		"warehouses are taken":        {nil, warehouseScope, Differs, ""},
+		"any role on any type":        {nil, takenScopes, Differs, ""},
+		"reads show writes late":      {[]sim.Option{sim.WithLag(20 * time.Second)}, readsAfterWrites, Differs, "provision"},
+		"reads show writes at once":   {nil, readsAfterWrites, AsAssumed, ""},
+		"reads show writes after 3 s": {[]sim.Option{sim.WithLag(3 * time.Second)}, readsAfterWrites, AsAssumed, ""},
+		"events oldest first":         {[]sim.Option{sim.WithAuditOldestFirst()}, auditOrder, Differs, ""},
+		"events newest first":         {nil, auditOrder, AsAssumed, ""},
+		"no audit trail in the plan":  {[]sim.Option{sim.WithoutFeatures(sim.FeatureAuditTrail)}, auditOrder, NotSeen, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := sim.New(sim.Demo(), tt.opts...)
+				var log []string
+				report, err := Run(t.Context(), trialOptions(s, &log))
+				if err != nil {
+					t.Fatal(err)
+				}
+				c := find(t, report, tt.check)
+				if got := unsafeFor(report); c.Verdict != tt.verdict || got != tt.unsafe {
+					t.Errorf("%s, not safe to %q; want %s, %q: %+v", c.Verdict, got, tt.verdict, tt.unsafe, c)
+				}
+			})
+		})
+	}
+}
+
+// setStatus makes requests succeed that the simulator refuses.
+func setStatus(a *sim.Answer, method, path string, status int) {
+	if a.Request.Method == method && strings.HasPrefix(a.Request.URL.Path, path) && a.Status/100 == 4 {
+		a.Status, a.Body = status, map[string]any{"data": map[string]any{"status": "SUCCESS"}}
+	}
+}
