@@ -89,7 +89,7 @@ func TestDoctor_ExitCodes(t *testing.T) {
 		code         int
 		stdout, says string
 	}{
-		"safe":                      {nil, nil, 0, "Safe to sync.\nSafe to provision.\n80 requests", ""},
+		"safe":                      {nil, nil, 0, "Safe to sync.\nSafe to provision.\n80 requests, which changed nothing.\n", ""},
 		"differs harmlessly":        {[]sim.Option{sim.WithPermissionsInLists()}, nil, 0, "permissions in the lists of users and groups: A sync takes them", ""},
 		"not safe to provision":     {[]sim.Option{unknown}, nil, exitProvision, "Safe to sync.\nNOT safe to provision: fields and types of answers: ", "provisioning is not safe: see the report above"},
 		"not safe to sync":          {[]sim.Option{sim.WithoutFeatures(sim.FeatureGroups), sim.WithGateStatus(http.StatusForbidden)}, nil, exitSync, "NOT safe to sync: the answer if the plan lacks a type: ", "syncing is not safe: see the report above"},

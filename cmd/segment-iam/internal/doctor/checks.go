@@ -463,7 +463,7 @@ func checkLimits(w *workspace) Check {
 	}
 	c := Check{
 		Question: 21, Name: "headers about the rate limit", Assumed: "all answers have them, and all reads count together",
-		Seen: fmt.Sprintf("of %d answers, %s", w.successes, strings.Join(counts, ", ")),
+		Seen:  fmt.Sprintf("of %d answers, %s", w.successes, strings.Join(counts, ", ")),
 		Means: "baton-segment learns of the limit only from answers with 429. Others who use the token may get them as well.",
 	}
 	if len(sizes) > 0 {
