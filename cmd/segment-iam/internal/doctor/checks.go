@@ -463,9 +463,11 @@ func checkLimits(w *workspace) Check {
 	}
 	c := Check{
 		Question: 21, Name: "headers about the rate limit", Assumed: "all answers have them, and all reads count together",
-		Seen: fmt.Sprintf("of %d answers, %s; %s; from one endpoint to another, the remaining number fell %d times, and did not %d times",
-			w.successes, strings.Join(counts, ", "), windowText(sizes), together, apart),
+		Seen:  fmt.Sprintf("of %d answers, %s", w.successes, strings.Join(counts, ", ")),
 		Means: "baton-segment learns of the limit only from answers with 429. Others who use the token may get them as well.",
+	}
+	if len(sizes) > 0 {
+		c.Seen += fmt.Sprintf("; %s; from one endpoint to another, the remaining number fell %d times, and did not %d times", windowText(sizes), together, apart)
 	}
 	const few = 4 // A window that ends meanwhile looks like another one.
 	pooled := apart*few <= together
@@ -475,11 +477,8 @@ func checkLimits(w *workspace) Check {
 	return c.decide(w.successes, complete && pooled)
 }
 
-// windowText names the sizes of windows.
+// windowText names the sizes of windows, of which there is at least one.
 func windowText(sizes []int) string {
-	if len(sizes) == 0 {
-		return "no size of a window"
-	}
 	least, most := slices.Min(sizes), slices.Max(sizes)
 	if least == most {
 		return fmt.Sprintf("a window of %d requests", most)
