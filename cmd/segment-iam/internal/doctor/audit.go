@@ -87,7 +87,7 @@ func (t *trial) auditEvents(ctx context.Context, begun time.Time) ([]segmentapi.
 
 func (t *trial) hasDeletion(events []segmentapi.AuditEvent) bool {
 	return slices.ContainsFunc(events, func(e segmentapi.AuditEvent) bool {
-		return e.ResourceID == t.group && strings.Contains(e.Type, "Deleted") && strings.Contains(e.Type, "Group")
+		return e.ResourceID == t.group && e.Type == groupDeleted
 	})
 }
 
