@@ -432,21 +432,18 @@ func (t *trial) tryInvite(ctx context.Context) error {
 		t.add(c.decide(0, false))
 		return nil
 	}
-	body := map[string]any{"invites": []map[string]string{{"email": t.Invite}}}
+	if t.minimal == "" {
+		c.Seen = "the workspace lacks " + access.MinimalRole
+		t.add(c.decide(0, false))
+		return nil
+	}
+	body := map[string]any{"invites": []map[string]any{{"email": t.Invite, "permissions": []map[string]string{{"roleId": t.minimal}}}}}
+	defer t.deleteInvite(ctx) // Even if the answer is lost.
+	t.Log("inviting %s", t.Invite)
 	first, _, err := t.send(ctx, http.MethodPost, "/invites", nil, body)
 	if err != nil {
 		return err
 	}
-	t.Log("invited %s", t.Invite)
-	defer func() {
-		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
-		defer cancel()
-		if status, _, deleteErr := t.send(cleanup, http.MethodDelete, "/invites", url.Values{"emails.0": {t.Invite}}, nil); deleteErr != nil || status/100 != 2 {
-			t.Log("the invite of %s is left behind: delete it in Segment under Access Management (status %d, %v)", t.Invite, status, deleteErr)
-		} else {
-			t.Log("deleted the invite of %s", t.Invite)
-		}
-	}()
 	second, _, err := t.send(ctx, http.MethodPost, "/invites", nil, body)
 	if err != nil {
 		return err
@@ -454,4 +451,16 @@ func (t *trial) tryInvite(ctx context.Context) error {
 	c.Seen = fmt.Sprintf("%d, then %d", first, second)
 	t.add(c.decide(first/100, second == http.StatusConflict || second == http.StatusUnprocessableEntity))
 	return nil
+}
+
+// deleteInvite deletes the invite that the trial made, even if the context is done.
+func (t *trial) deleteInvite(ctx context.Context) {
+	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	defer cancel()
+	status, _, err := t.send(cleanup, http.MethodDelete, "/invites", url.Values{"emails.0": {t.Invite}}, nil)
+	if err != nil || status/100 != 2 && status != http.StatusNotFound {
+		t.Log("the invite of %s may be left behind: look for it in Segment under Access Management, and delete it (status %s)", t.Invite, statusText(status))
+		return
+	}
+	t.Log("deleted the invite of %s", t.Invite)
 }

@@ -91,45 +91,64 @@ func TestWrites_LeaveNothing(t *testing.T) {
 	})
 }
 
-// A run that is interrupted at any of its writes deletes what it made as well.
+// A run that is interrupted at any of its writes, before Segment has carried it out or
+// after, deletes what it made as well.
 func TestWrites_InterruptedLeaveNothing(t *testing.T) {
 	t.Parallel()
-	before := sim.Demo()
-	for n := 1; ; n++ {
-		interrupted := true
-		synctest.Test(t, func(t *testing.T) {
-			s := sim.New(sim.Demo())
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			var log []string
-			o := trialOptions(s, &log)
-			o.Writes.NoAudit = true
-			sent := 0
-			base := o.Transport
-			o.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
-				if r.Method != http.MethodGet {
-					if sent++; sent == n {
-						cancel()
-					}
-				}
-				return base.RoundTrip(r)
-			})
-			_, err := Run(ctx, o)
-			if interrupted = sent >= n; interrupted && err != nil && !errors.Is(err, context.Canceled) {
-				t.Errorf("interrupted at write %d: %v", n, err)
+	for name, after := range map[string]bool{"before": false, "after": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := 1
+			for checkInterrupted(t, n, after) {
+				n++
 			}
-			if diff := cmp.Diff(before, s.Workspace()); diff != "" {
-				t.Errorf("interrupted at write %d (-before +after):\n%s\n%q", n, diff, log)
-			}
-			checkWrites(t, s, before)
-		})
-		if !interrupted {
 			if n < 20 {
 				t.Errorf("only %d writes", n)
 			}
-			return
-		}
+		})
 	}
+}
+
+// checkInterrupted interrupts a run at a write. It returns false if there are fewer.
+func checkInterrupted(t *testing.T, n int, after bool) bool {
+	t.Helper()
+	sent := 0
+	synctest.Test(t, func(t *testing.T) {
+		before := sim.Demo()
+		s := sim.New(sim.Demo())
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var log []string
+		o := trialOptions(s, &log)
+		o.Writes.NoAudit = true
+		base := o.Transport
+		o.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodGet {
+				return base.RoundTrip(r)
+			}
+			if sent++; sent != n {
+				return base.RoundTrip(r)
+			}
+			if after {
+				resp, err := base.RoundTrip(r)
+				if err != nil {
+					return nil, err
+				}
+				_ = resp.Body.Close()
+			}
+			cancel()
+			return nil, context.Canceled
+		})
+		_, err := Run(ctx, o)
+		if sent >= n && err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("interrupted at write %d: %v", n, err)
+		}
+		if diff := cmp.Diff(before, s.Workspace()); diff != "" {
+			t.Errorf("interrupted at write %d (-before +after):\n%s\n%q", n, diff, log)
+		}
+		checkWrites(t, s, before)
+	})
+	return sent >= n
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
