@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -40,6 +41,36 @@ func syncFile(t *testing.T, s simtest.Server) string {
 	}
 	file := filepath.Join(t.TempDir(), "sync.c1z")
 	if err = errors.Join(runner.Sync(t.Context(), file), runner.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// The files of the workspaces that most tests are about.
+var (
+	demoFile    = sharedFile{of: sim.Demo}
+	hostileFile = sharedFile{of: sim.Hostile}
+)
+
+// A sharedFile is synced once for all tests.
+type sharedFile struct {
+	of      func() *sim.Workspace
+	once    sync.Once
+	content []byte
+}
+
+// copy returns a copy of the file that belongs to the test.
+func (f *sharedFile) copy(t *testing.T) string {
+	t.Helper()
+	f.once.Do(func() {
+		content, err := os.ReadFile(syncFile(t, simtest.Serve(t, f.of())))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.content = content
+	})
+	file := filepath.Join(t.TempDir(), "sync.c1z")
+	if err := os.WriteFile(file, f.content, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
@@ -181,7 +212,7 @@ func TestReadOnly_RefusesWrites(t *testing.T) {
 
 func TestRun_ExitCodes(t *testing.T) {
 	t.Setenv("BATON_TOKEN", "")
-	file := syncFile(t, simtest.Serve(t, sim.Hostile()))
+	file := hostileFile.copy(t)
 	for name, tt := range map[string]struct {
 		args []string
 		code int
@@ -235,7 +266,7 @@ func TestOutput_HostileNames(t *testing.T) {
 	if got := rows[1][0] + rows[2][0]; !strings.Contains(got, "'"+formula) {
 		t.Errorf("the name is %q", got)
 	}
-	before := syncFile(t, simtest.Serve(t, sim.Demo()))
+	before := demoFile.copy(t)
 	miss := runArgs(t, "who", "evil", "-f", file)
 	for name, text := range map[string]string{
 		"owners": mustRun(t, "owners", "-f", file), "what": mustRun(t, "what", ws.Users[1].ID, "-f", file),

@@ -116,7 +116,7 @@ func isWhole(text string) bool {
 // name is replaced and not written to, so that other names of the file keep its content.
 func TestReport_ReplacesFile(t *testing.T) {
 	t.Parallel()
-	synced := syncFile(t, simtest.Serve(t, sim.Demo()))
+	synced := demoFile.copy(t)
 	dir := t.TempDir()
 	file, other := filepath.Join(dir, "access.html"), filepath.Join(dir, "other.html")
 	for name, prepare := range map[string]func() error{
@@ -166,7 +166,7 @@ func TestReport_ReplacesFile(t *testing.T) {
 
 // The path of a report may have no folder, and both endings of HTML files in any case.
 func TestReport_Paths(t *testing.T) {
-	synced := syncFile(t, simtest.Serve(t, sim.Demo()))
+	synced := demoFile.copy(t)
 	t.Chdir(t.TempDir())
 	for _, file := range []string{"access.html", "a.b.htm", "./ACCESS.HTML", "-.html", "with space.Htm"} {
 		mustRun(t, "report", "-o", file, "-f", synced)
@@ -180,7 +180,7 @@ func TestReport_FailureLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	s := simtest.Serve(t, sim.Demo())
 	demo, later := syncFile(t, s), syncFile(t, s)
-	hostile, unfinished := syncFile(t, simtest.Serve(t, sim.Hostile())), unfinishedFile(t)
+	hostile, unfinished := hostileFile.copy(t), unfinishedFile(t)
 	const earlier = "an earlier report"
 	for name, tt := range map[string]struct {
 		output string // In a folder that has the file access.html, the folder folder.html and the link linked.html to it.
@@ -280,7 +280,7 @@ func TestReport_StoppedWhileWriting(t *testing.T) {
 	var set settings
 	cmd := newReport(&set)
 	cmd.SetContext(t.Context())
-	set.files = []string{syncFile(t, simtest.Serve(t, sim.Demo()))}
+	set.files = []string{demoFile.copy(t)}
 	sources, err := set.sources(cmd)
 	if err != nil {
 		t.Fatal(err)
@@ -349,7 +349,7 @@ func TestReport_LiveIsLikeFile(t *testing.T) {
 // changed in each of which there is an earlier file.
 func TestReport_SeveralFiles(t *testing.T) {
 	t.Parallel()
-	demo, later, hostile := syncFile(t, simtest.Serve(t, sim.Demo())), syncFile(t, simtest.Serve(t, renamed())), syncFile(t, simtest.Serve(t, sim.Hostile()))
+	demo, later, hostile := demoFile.copy(t), syncFile(t, simtest.Serve(t, renamed())), hostileFile.copy(t)
 	text := mustReport(t, "-f", later, "-f", hostile)
 	if diff := cmp.Diff(text, mustReport(t, "-f", hostile, "-f", later)); diff != "" {
 		t.Errorf("the order of the files changes the report:\n%s", diff)
@@ -393,7 +393,7 @@ func TestServe_PortInUse(t *testing.T) {
 
 func TestServe_ExitCodes(t *testing.T) {
 	t.Parallel()
-	demo, hostile := syncFile(t, simtest.Serve(t, sim.Demo())), syncFile(t, simtest.Serve(t, sim.Hostile()))
+	demo, hostile := demoFile.copy(t), hostileFile.copy(t)
 	for name, tt := range map[string]struct {
 		args []string
 		code int

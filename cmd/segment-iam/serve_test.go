@@ -130,8 +130,8 @@ func replaceBy(t *testing.T, file, by string) {
 // used, pages show what they had, and why.
 func TestServe_FileIsReplaced(t *testing.T) {
 	t.Parallel()
-	old, newer := syncFile(t, simtest.Serve(t, sim.Demo())), syncFile(t, simtest.Serve(t, renamed()))
-	hostile, unfinished := syncFile(t, simtest.Serve(t, sim.Hostile())), unfinishedFile(t)
+	old, newer := demoFile.copy(t), syncFile(t, simtest.Serve(t, renamed()))
+	hostile, unfinished := hostileFile.copy(t), unfinishedFile(t)
 	file := filepath.Join(t.TempDir(), "sync.c1z")
 	by := func(source string) func() { return func() { replaceBy(t, file, source) } }
 	remove := func() {
@@ -186,7 +186,7 @@ func TestServe_FileIsReplaced(t *testing.T) {
 // Each of several files is followed, and so are those that changes are shown since.
 func TestServe_SeveralFilesAreReplaced(t *testing.T) {
 	t.Parallel()
-	old, newer, hostile := syncFile(t, simtest.Serve(t, sim.Demo())), syncFile(t, simtest.Serve(t, renamed())), syncFile(t, simtest.Serve(t, sim.Hostile()))
+	old, newer, hostile := demoFile.copy(t), syncFile(t, simtest.Serve(t, renamed())), hostileFile.copy(t)
 	gained := sim.Hostile()
 	gained.Users = append(gained.Users, sim.User{ID: "user-new", Name: "New Person", Email: "new@example.com"})
 	later := syncFile(t, simtest.Serve(t, gained))
@@ -218,7 +218,7 @@ func TestServe_SeveralFilesAreReplaced(t *testing.T) {
 // Each page that is asked for while files are replaced shows one of them as a whole.
 func TestServe_PagesDuringReplacement(t *testing.T) {
 	t.Parallel()
-	old, newer := syncFile(t, simtest.Serve(t, sim.Demo())), syncFile(t, simtest.Serve(t, renamed()))
+	old, newer := demoFile.copy(t), syncFile(t, simtest.Serve(t, renamed()))
 	file := filepath.Join(t.TempDir(), "sync.c1z")
 	replaceBy(t, file, old)
 	s := startServe(t, "-f", file)

@@ -40,7 +40,7 @@ var severalCommands = map[string][]string{
 
 func TestSeveral_Golden(t *testing.T) {
 	t.Parallel()
-	demo, hostile := syncFile(t, simtest.Serve(t, sim.Demo())), syncFile(t, simtest.Serve(t, hostileWithInvite()))
+	demo, hostile := demoFile.copy(t), syncFile(t, simtest.Serve(t, hostileWithInvite()))
 	for command, args := range severalCommands {
 		for _, format := range formats {
 			r := runArgs(t, append(args, "-f", demo, "-f", hostile, "-o", format)...)
@@ -156,7 +156,7 @@ func readCSV(t *testing.T, text string) [][]string {
 func TestSeveral_ExitCodes(t *testing.T) {
 	t.Parallel()
 	s := simtest.Serve(t, sim.Demo())
-	demo, later, hostile := syncFile(t, s), syncFile(t, s), syncFile(t, simtest.Serve(t, sim.Hostile()))
+	demo, later, hostile := syncFile(t, s), syncFile(t, s), hostileFile.copy(t)
 	for name, tt := range map[string]struct {
 		args []string
 		code int
@@ -187,7 +187,7 @@ func TestSeveral_ExitCodes(t *testing.T) {
 // before their names.
 func TestOutputFlag(t *testing.T) {
 	t.Parallel()
-	file := syncFile(t, simtest.Serve(t, sim.Demo()))
+	file := demoFile.copy(t)
 	after, before := mustRun(t, "owners", "-f", file, "-o", "json"), mustRun(t, "-o", "json", "-f", file, "owners")
 	if before != after {
 		t.Errorf("segment-iam -o json owners differs:\n%s", cmp.Diff(after, before))

@@ -102,14 +102,18 @@ test("report: search a person, follow to a resource, print", async (t) => {
   await checkPrints(page);
 });
 
-for (const [name, colorScheme, width] of [["demo", "light", 1280], ["hostile", "dark", 400], ["both", "light", 400]]) {
+for (const [name, colorScheme, width] of [["demo", "light", 1280], ["hostile", "dark", 400], ["both", "dark", 1280]]) {
   test(`axe-core finds nothing: ${name}, ${colorScheme}, ${width} px`, async (t) => {
     const options = { colorScheme, viewport: { width, height: 900 } };
-    const page = await open(t, reports[name], options);
-    await checkFits(page, width);
-    await checkAccessible(page, `report of ${name}, ${colorScheme}, ${width} px`);
     const served = await open(t, servers[name].url, options);
-    for (const path of await pagesOfEachKind(served)) {
+    let paths = ["/", "/changes", "/search?q=a", "/list?name=owners"]; // Pages that differ if there are several workspaces.
+    if (name !== "both") {
+      const page = await open(t, reports[name], options);
+      await checkFits(page, width);
+      await checkAccessible(page, `report of ${name}, ${colorScheme}, ${width} px`);
+      paths = await pagesOfEachKind(served);
+    }
+    for (const path of paths) {
       await served.goto(new URL(path, servers[name].url).href);
       await checkFits(served, width);
       await checkAccessible(served, `${path} of ${name}, ${colorScheme}, ${width} px`);
