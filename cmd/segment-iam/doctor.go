@@ -14,6 +14,7 @@ import (
 
 func newDoctor(s *settings) *cobra.Command {
 	var memberToken, output string
+	var load bool
 	var try doctor.Writes
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -42,7 +43,7 @@ given. It has no name, e-mail, id, label or slug of the workspace, so it can be 
 				NewClient: func(token string, transport http.RoundTripper) (*segmentapi.Client, error) {
 					return s.clientWith(token, readOnly{transport}, segmentapi.WithPageSize(segmentapi.MaxPageSize))
 				},
-				Transport: segmentapi.DefaultTransport(), Token: token, MemberToken: strings.TrimSpace(memberToken),
+				Transport: segmentapi.DefaultTransport(), Token: token, MemberToken: strings.TrimSpace(memberToken), Load: load,
 			}
 			switch {
 			case try.Slug != "":
@@ -65,6 +66,7 @@ given. It has no name, e-mail, id, label or slug of the workspace, so it can be 
 	cmd.Flags().StringVarP(&output, "output", "o", formatTable, "table or json")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{formatTable, formatJSON}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().StringVar(&memberToken, "member-token", "", "another token, with Minimal Workspace Access, to see what it is refused")
+	cmd.Flags().BoolVar(&load, "load", false, "also send up to 64 requests at the same time, at most a quarter of the rate limit")
 	cmd.Flags().StringVar(&try.Slug, "try-writes", "", "`SLUG` of the workspace, to try writes on a group of its own")
 	cmd.Flags().StringVar(&try.TestAddress, "test-address", "", "e-mail of a user or invite who may be in that group for a moment, while it gives nothing")
 	cmd.Flags().StringVar(&try.Invite, "invite", "", "address that may be invited for a moment; Segment sends it an e-mail")

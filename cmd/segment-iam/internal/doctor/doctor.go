@@ -65,6 +65,8 @@ type Options struct {
 	Token     string
 	// MemberToken is a token of somebody with Minimal Workspace Access, or empty.
 	MemberToken string
+	// Load says whether to send many requests at the same time.
+	Load bool
 	// Writes are what to try by writing, or nil to only read.
 	Writes *Writes
 }
@@ -88,6 +90,13 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	report := &Report{}
 	for _, check := range checks() {
 		report.Checks = append(report.Checks, check(w))
+	}
+	if o.Load {
+		tried, loadErr := w.tryLoad(ctx, o)
+		if loadErr != nil {
+			return nil, loadErr
+		}
+		report.Checks = append(report.Checks, tried)
 	}
 	if o.Writes != nil {
 		tried, tryErr := w.tryWrites(ctx, *o.Writes, observed)

@@ -35,7 +35,7 @@ func mark(text string) string {
 
 // markAll marks all strings in a value, but for names that are Segment's own.
 func markAll(v reflect.Value) {
-	own := []string{"Workspace Owner", "Minimal Workspace Access", "Source Admin", "WORKSPACE", "SOURCE", "FUNCTION", "SPACE", "WAREHOUSE"}
+	own := []string{"Workspace Owner", "Minimal Workspace Access", "Source Admin", readSources, "WORKSPACE", "SOURCE", "FUNCTION", "SPACE", "WAREHOUSE"}
 	switch v.Kind() { //nolint:exhaustive // Numbers need no marks.
 	case reflect.String:
 		if !slices.Contains(own, v.String()) {

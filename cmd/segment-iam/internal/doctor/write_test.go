@@ -2,9 +2,11 @@ package doctor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -176,6 +178,35 @@ func TestWrites_LeftBehind(t *testing.T) {
 		_, err = Run(t.Context(), trialOptions(s, &log))
 		if !errors.Is(err, ErrLeftBehind) || !strings.Contains(err.Error(), id) {
 			t.Errorf("the next run returns %v", err)
+		}
+	})
+}
+
+// The report identifies nothing after writes as well. Only the log names what was made.
+func TestWrites_NothingIdentifies(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ws := sim.Demo()
+		markAll(reflect.ValueOf(ws).Elem())
+		s := sim.New(ws, sim.WithToken(marker+"-token"), sim.WithAuditPolicyIDs())
+		var log []string
+		o := trialOptions(s, &log)
+		o.Load = true
+		report, err := Run(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		encoded, err := json.Marshal(report)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range []string{marker, GroupName, "example", "invalid"} {
+			if strings.Contains(string(encoded), secret) {
+				t.Errorf("the report contains %q:\n%s", secret, encoded)
+			}
+		}
+		if c := find(t, report, postedAgain); c.Verdict != AsAssumed {
+			t.Errorf("the trial was not whole: %+v", c)
 		}
 	})
 }
