@@ -165,7 +165,7 @@ func (g *guard) allows(req *http.Request) bool {
 	case path == "/groups":
 		return req.Method == http.MethodPost && g.group == ""
 	case g.group != "" && (path == "/group/"+g.group+"/users" || path == "/groups/"+g.group+"/users"):
-		return req.Method == http.MethodPost && g.member != "" || req.Method == http.MethodDelete && only("emails.0", g.address, g.member)
+		return req.Method == http.MethodPost && g.member != "" || req.Method == http.MethodDelete && only("emails.0", g.address, g.member, swapCase(g.member))
 	case g.group != "" && path == "/groups/"+g.group:
 		return req.Method == http.MethodDelete
 	case g.group != "" && path == "/groups/"+g.group+"/permissions":

@@ -211,6 +211,33 @@ func TestWrites_NothingIdentifies(t *testing.T) {
 	})
 }
 
+// No role is tried on a group that the test address cannot be taken out of.
+func TestWrites_MemberStays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		before := sim.Demo()
+		s := sim.New(sim.Demo())
+		simtest.Inject(t, s, sim.Fault{Operation: "removeUsersFromUserGroup", Kind: sim.FaultStatus, Status: http.StatusForbidden})
+		var log []string
+		_, err := Run(t.Context(), trialOptions(s, &log))
+		if !errors.Is(err, errStillMember) {
+			t.Errorf("Run returns %v", err)
+		}
+		n := 0
+		for _, r := range s.Journal() {
+			if r.Method != http.MethodGet && strings.HasSuffix(r.Path, "/permissions") {
+				n++
+			}
+		}
+		if n != 1 { // Minimal Workspace Access.
+			t.Errorf("%d times, permissions were written", n)
+		}
+		if diff := cmp.Diff(before, s.Workspace()); diff != "" {
+			t.Errorf("workspace (-before +after):\n%s", diff)
+		}
+	})
+}
+
 // Nothing is written unless the workspace and the addresses are the right ones.
 func TestWrites_Refused(t *testing.T) {
 	t.Parallel()
