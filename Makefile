@@ -89,11 +89,12 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
-bench: ## measure the library beside the official client, and syncs and answers beside the least that baton-sdk takes
+bench: ## measure the library beside the official client, and syncs, answers and pages
 	$(GO) test -run='^$$' -bench=. -count=$(BENCHCOUNT) ./segmentapi
 	$(GO) test -run='^$$' -bench=ColdStart -count=$(BENCHCOUNT) ./internal/e2e
 	$(GO) test -run='^$$' -bench=Sync -benchtime=1x -timeout=0 ./internal/e2e -longest=$(LONGEST)
 	$(GO) test -run='^$$' -bench=Answers -benchtime=1x -timeout=0 ./internal/e2e
+	$(GO) test -run='^$$' -bench=Serve -benchtime=5x ./cmd/segment-iam/internal/page
 
 lint: ## vet, tidiness of both modules, golangci-lint, known vulnerabilities
 	$(GO) vet ./...
