@@ -204,11 +204,11 @@ func (x *Index) holders(of func(Target) []Path) []Path {
 		ofGroup[i] = add(nil, h.ofGroup[i])
 	}
 	n := 0
-	for i, p := range h.people {
+	for i := range h.people {
 		for _, t := range h.ofPerson[i] {
 			n += len(ofTarget[t])
 		}
-		for _, g := range x.groupsOf[p.Ref()] {
+		for _, g := range h.groupsOf[i] {
 			n += len(ofGroup[g])
 		}
 	}
@@ -216,7 +216,7 @@ func (x *Index) holders(of func(Target) []Path) []Path {
 	for i, p := range h.people {
 		own := len(all)
 		all = add(all, h.ofPerson[i])
-		all = x.complete(all, own, p, func(i int) []Path { return ofGroup[i] })
+		all = x.complete(all, own, p, h.groupsOf[i], func(i int) []Path { return ofGroup[i] })
 	}
 	return all
 }
@@ -227,6 +227,7 @@ type holdings struct {
 	people   []Person
 	targets  []Target
 	ofPerson [][]int // For each of the people, indices of targets.
+	groupsOf [][]int // For each of the people, indices of groups.
 	ofGroup  [][]int // For each group.
 }
 
@@ -250,6 +251,7 @@ func (x *Index) newHoldings() *holdings {
 	}
 	for _, p := range h.people {
 		h.ofPerson = append(h.ofPerson, indices(x.Held[p.Ref()]))
+		h.groupsOf = append(h.groupsOf, x.groupsOf[p.Ref()])
 	}
 	for _, g := range x.Groups {
 		h.ofGroup = append(h.ofGroup, indices(x.Held[g.Ref()]))
@@ -264,16 +266,16 @@ func (x *Index) pathsFrom(person Ref, of func(Target) []Path) []Path {
 		return []Path{}
 	}
 	own := append([]Path{}, pathsOf(x.Held[person], of)...)
-	return x.complete(own, 0, p, func(i int) []Path { return pathsOf(x.Held[x.Groups[i].Ref()], of) })
+	return x.complete(own, 0, p, x.groupsOf[person], func(i int) []Path { return pathsOf(x.Held[x.Groups[i].Ref()], of) })
 }
 
 // complete sets the person of the paths from an index on, adds those of the person's groups,
 // which ofGroup returns by the index of the group, and sorts them.
-func (x *Index) complete(all []Path, own int, p Person, ofGroup func(i int) []Path) []Path {
+func (x *Index) complete(all []Path, own int, p Person, groups []int, ofGroup func(i int) []Path) []Path {
 	for i := own; i < len(all); i++ {
 		all[i].Person = p
 	}
-	for _, i := range x.groupsOf[p.Ref()] {
+	for _, i := range groups {
 		for _, path := range ofGroup(i) {
 			all = append(all, x.through(path, x.Groups[i], p))
 		}
