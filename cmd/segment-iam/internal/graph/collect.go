@@ -83,7 +83,8 @@ type content struct {
 }
 
 func collect(paths []access.Path) *content {
-	c := &content{}
+	c := &content{direct: make([]link, 0, len(paths))}
+	c.people.at = make(map[access.Ref]int, len(paths)) // Most paths are of another person.
 	for i := range paths {
 		c.add(&paths[i])
 	}
