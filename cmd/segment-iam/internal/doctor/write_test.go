@@ -157,7 +157,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// What could not be deleted is named, with how to delete it.
+// A group that could not be deleted is named, with how to delete it.
 func TestWrites_LeftBehind(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -340,7 +340,7 @@ func TestSVG_SameNames(t *testing.T) {
 	}
 }
 
-// What a group holds has no people.
+// The paths of a group itself have no people.
 func TestSVG_NoPeople(t *testing.T) {
 	t.Parallel()
 	var paths []access.Path
