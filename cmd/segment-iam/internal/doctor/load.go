@@ -65,7 +65,7 @@ func (w *workspace) sendOnce(ctx context.Context, o Options) int {
 	}
 	req.Header.Set("Authorization", "Bearer "+o.Token)
 	req.Header.Set("Accept", "application/json")
-	resp, err := w.observer.RoundTrip(req)
+	resp, err := w.RoundTrip(req)
 	if err != nil {
 		return 0
 	}
