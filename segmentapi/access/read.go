@@ -62,7 +62,7 @@ func Read(ctx context.Context, c *segmentapi.Client, opts ReadOptions) (*Snapsho
 		return nil, fmt.Errorf("access: %w: the number of workers is negative", segmentapi.ErrInvalidArgument)
 	}
 	r := reading{c: c, opts: opts, began: time.Now(), members: map[string]*members{}, gone: map[Ref]bool{}}
-	r.userListed.L = &r.mu
+	r.more.L = &r.mu
 	if err := r.readAll(ctx); err != nil {
 		return nil, err
 	}
@@ -80,23 +80,28 @@ type reading struct {
 	began time.Time
 
 	mu        sync.Mutex
+	tasks     []task // Lists that are not begun.
 	workspace segmentapi.Workspace
 	users     []*segmentapi.User
-	// userListed is signaled when users has another one, or its list has ended.
-	userListed          sync.Cond
-	allUsers, allGroups bool // Set when the lists have ended.
-	invites             []string
-	groups              []segmentapi.Group
-	members             map[string]*members // By the id of the group.
-	roles               []segmentapi.Role
-	resources           []Resource
-	labels              []segmentapi.Label
-	skipped             []string
-	gone                map[Ref]bool
+	// more is signaled when next may have something to return.
+	more                            sync.Cond
+	allUsers, allGroups, allInvites bool // Set when the lists have ended.
+	begunUsers, begunGroups         int  // How many next has returned.
+	invites                         []string
+	groups                          []segmentapi.Group
+	members                         map[string]*members // By the id of the group.
+	roles                           []segmentapi.Role
+	resources                       []Resource
+	labels                          []segmentapi.Label
+	skipped                         []string
+	gone                            map[Ref]bool
 	// lastGone is the answer about the last of gone.
 	lastGone error
 	done     int
 }
+
+// A task is one list, group or user to read.
+type task = func(context.Context) error
 
 // members are the members of a group as lists have them.
 type members struct {
@@ -104,40 +109,19 @@ type members struct {
 	pending []string
 }
 
-// readAll reads all lists at the same time, and each user as soon as its list has it.
-// Groups follow, since a group needs no request for invites if there are none.
+// readAll reads all lists at the same time, and each user and group as soon as it is
+// listed.
 func (r *reading) readAll(ctx context.Context) error {
+	r.tasks = r.lists()
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(r.opts.Workers)
-	var beforeGroups sync.WaitGroup
-	beforeGroups.Add(2)
-	g.Go(func() error {
-		defer beforeGroups.Done()
-		return into(&r.invites, r.c.Invites.All(ctx))
-	})
-	g.Go(func() error {
-		defer beforeGroups.Done()
-		groups, err := collect(r.c.Groups.All(ctx))
-		r.mu.Lock()
-		r.groups, r.allGroups = groups, true
-		r.mu.Unlock()
-		return r.orSkip(TypeGroup, err)
-	})
-	g.Go(func() error { return r.listUsers(ctx) })
-	r.readOtherLists(ctx, g)
-	for i := 0; ; i++ {
-		user := r.listedUser(i)
-		if user == nil {
-			break
-		}
-		g.Go(func() error { return r.finished(Ref{TypeUser, user.ID}, r.readUser(ctx, user)) })
-	}
-	beforeGroups.Wait()
-	for i := range r.groups {
-		in := &members{}
-		r.members[r.groups[i].ID] = in
+	for range r.opts.Workers {
 		g.Go(func() error {
-			return r.finished(Ref{TypeGroup, r.groups[i].ID}, r.readGroup(ctx, &r.groups[i], in))
+			for run := r.next(); run != nil; run = r.next() {
+				if err := run(ctx); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -146,92 +130,128 @@ func (r *reading) readAll(ctx context.Context) error {
 	return r.checkGone()
 }
 
-// listUsers reads the list of users for listedUser.
+// next returns what to do next: read a list, a group, or a user. Groups come before
+// users, because one takes several requests in a row, and reading should not end with
+// waiting for these. If nothing is listed yet, next waits. It returns nil when all lists
+// have ended and there is no more to begin.
+func (r *reading) next() task {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		switch {
+		case len(r.tasks) > 0:
+			first := r.tasks[0]
+			r.tasks = r.tasks[1:]
+			return first
+		// A group needs no request for invites if there are none.
+		case r.begunGroups < len(r.groups) && r.allInvites:
+			group, in := &r.groups[r.begunGroups], &members{}
+			r.begunGroups++
+			r.members[group.ID] = in
+			return func(ctx context.Context) error {
+				return r.finished(Ref{TypeGroup, group.ID}, r.readGroup(ctx, group, in))
+			}
+		case r.begunUsers < len(r.users):
+			user := r.users[r.begunUsers]
+			r.begunUsers++
+			return func(ctx context.Context) error {
+				return r.finished(Ref{TypeUser, user.ID}, r.readUser(ctx, user))
+			}
+		case r.allUsers && r.allGroups && r.allInvites:
+			return nil
+		}
+		r.more.Wait()
+	}
+}
+
+// listed records what a list has, or that it has ended, for next.
+func (r *reading) listed(record func()) {
+	r.mu.Lock()
+	record()
+	r.mu.Unlock()
+	r.more.Broadcast()
+}
+
+// lists returns the tasks that read a list. Those that others wait for come first.
+func (r *reading) lists() []task {
+	lists := []task{
+		r.listUsers,
+		func(ctx context.Context) error {
+			invites, err := collect(r.c.Invites.All(ctx))
+			r.listed(func() { r.invites, r.allInvites = invites, true })
+			return err
+		},
+		func(ctx context.Context) error {
+			groups, err := collect(r.c.Groups.All(ctx))
+			r.listed(func() { r.groups, r.allGroups = groups, true })
+			return r.orSkip(TypeGroup, err)
+		},
+		func(ctx context.Context) error {
+			ws, err := r.c.Workspace.Get(ctx)
+			if err == nil {
+				r.workspace = *ws
+			}
+			return err
+		},
+		func(ctx context.Context) error {
+			roles, err := collect(r.c.Roles.All(ctx))
+			r.roles = roles
+			return err
+		},
+		func(ctx context.Context) error {
+			labels, err := r.c.Labels.List(ctx)
+			r.labels = labels
+			return r.orSkip(TypeLabel, err)
+		},
+		func(ctx context.Context) error {
+			return r.addResources(collect(mapped(r.c.Sources.All(ctx), func(s segmentapi.Source) Resource {
+				return Resource{Type: TypeSource, ID: s.ID, Name: s.Name, Slug: s.Slug, Labels: s.Labels}
+			})))
+		},
+		func(ctx context.Context) error {
+			return r.orSkip(TypeWarehouse, r.addResources(collect(mapped(r.c.Warehouses.All(ctx), func(w segmentapi.Warehouse) Resource {
+				return Resource{Type: TypeWarehouse, ID: w.ID, Name: firstOf(w.Name, w.Kind)}
+			}))))
+		},
+		func(ctx context.Context) error {
+			return r.orSkip(TypeSpace, r.addResources(collect(mapped(r.c.Spaces.All(ctx), func(s segmentapi.Space) Resource {
+				return Resource{Type: TypeSpace, ID: s.ID, Name: s.Name, Slug: s.Slug}
+			}))))
+		},
+	}
+	for _, kind := range segmentapi.FunctionTypes() {
+		lists = append(lists, func(ctx context.Context) error { return r.listFunctions(ctx, kind) })
+	}
+	return lists
+}
+
 func (r *reading) listUsers(ctx context.Context) error {
-	defer func() {
-		r.mu.Lock()
-		r.allUsers = true
-		r.mu.Unlock()
-		r.userListed.Signal()
-	}()
+	defer r.listed(func() { r.allUsers = true })
 	for user, err := range r.c.Users.All(ctx) {
 		if err != nil {
 			return err
 		}
-		r.mu.Lock()
-		r.users = append(r.users, &user)
-		r.mu.Unlock()
-		r.userListed.Signal()
+		r.listed(func() { r.users = append(r.users, &user) })
 	}
 	return nil
 }
 
-// listedUser waits until the list of users has user i, counted from 0. It returns nil if the
-// list ends before.
-func (r *reading) listedUser(i int) *segmentapi.User {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for i >= len(r.users) && !r.allUsers {
-		r.userListed.Wait()
-	}
-	if i >= len(r.users) {
+// listFunctions reads the functions of one type, which the workspace may not know.
+func (r *reading) listFunctions(ctx context.Context, kind segmentapi.FunctionType) error {
+	rows, err := collect(mapped(r.c.Functions.All(ctx, kind), func(f segmentapi.Function) Resource {
+		return Resource{Type: TypeFunction, ID: f.ID, Name: f.Name}
+	}))
+	if segmentapi.UnknownFunctionType(kind, err) {
 		return nil
 	}
-	return r.users[i]
+	return r.orSkip(TypeFunction, r.addResources(rows, err))
 }
 
-// readOtherLists reads the lists that nothing waits for.
-func (r *reading) readOtherLists(ctx context.Context, g *errgroup.Group) {
-	g.Go(func() error {
-		ws, err := r.c.Workspace.Get(ctx)
-		if err == nil {
-			r.workspace = *ws
-		}
-		return err
-	})
-	g.Go(func() error { return into(&r.roles, r.c.Roles.All(ctx)) })
-	g.Go(func() error {
-		labels, err := r.c.Labels.List(ctx)
-		r.labels = labels
-		return r.orSkip(TypeLabel, err)
-	})
-	for typeID, list := range map[string]iter.Seq2[Resource, error]{
-		TypeSource: mapped(r.c.Sources.All(ctx), func(s segmentapi.Source) Resource {
-			return Resource{Type: TypeSource, ID: s.ID, Name: s.Name, Slug: s.Slug, Labels: s.Labels}
-		}),
-		TypeWarehouse: mapped(r.c.Warehouses.All(ctx), func(w segmentapi.Warehouse) Resource {
-			return Resource{Type: TypeWarehouse, ID: w.ID, Name: firstOf(w.Name, w.Kind)}
-		}),
-		TypeSpace: mapped(r.c.Spaces.All(ctx), func(s segmentapi.Space) Resource {
-			return Resource{Type: TypeSpace, ID: s.ID, Name: s.Name, Slug: s.Slug}
-		}),
-	} {
-		g.Go(func() error {
-			rows, err := collect(list)
-			return r.addResources(typeID, rows, err)
-		})
-	}
-	for _, kind := range segmentapi.FunctionTypes() {
-		g.Go(func() error {
-			rows, err := collect(mapped(r.c.Functions.All(ctx, kind), func(f segmentapi.Function) Resource {
-				return Resource{Type: TypeFunction, ID: f.ID, Name: f.Name}
-			}))
-			if segmentapi.UnknownFunctionType(kind, err) {
-				return nil
-			}
-			return r.addResources(TypeFunction, rows, err)
-		})
-	}
-}
-
-func (r *reading) addResources(typeID string, rows []Resource, err error) error {
+func (r *reading) addResources(rows []Resource, err error) error {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.resources = append(r.resources, rows...)
-	r.mu.Unlock()
-	if typeID == TypeSource {
-		return err
-	}
-	return r.orSkip(typeID, err)
+	return err
 }
 
 // orSkip records a type as skipped if err says that the plan lacks it. It returns any
@@ -345,13 +365,6 @@ func collect[T any](rows iter.Seq2[T, error]) ([]T, error) {
 		all = append(all, row)
 	}
 	return all, nil
-}
-
-// into stores the rows of a list.
-func into[T any](all *[]T, rows iter.Seq2[T, error]) error {
-	list, err := collect(rows)
-	*all = list
-	return err
 }
 
 func mapped[T, U any](rows iter.Seq2[T, error], of func(T) U) iter.Seq2[U, error] {
