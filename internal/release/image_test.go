@@ -41,7 +41,7 @@ func buildImage(t *testing.T, certificates []byte) image {
 	}
 	env := []string{"TARGETOS=linux", "TARGETARCH=" + runtime.GOARCH, "VERSION=" + version, "TAGS="}
 	steps := dockerfile(t)
-	if len(steps) == 0 || steps[0].name != "FROM" || !regexp.MustCompile(`^--platform=\$BUILDPLATFORM golang:\d+\.\d+ AS build$`).MatchString(steps[0].text) {
+	if len(steps) == 0 || steps[0].name != "FROM" || !regexp.MustCompile(`^--platform=\$BUILDPLATFORM golang:\d+\.\d+\.\d+@sha256:[0-9a-f]{64} AS build$`).MatchString(steps[0].text) {
 		t.Fatal("the Dockerfile does not begin with a stage that builds on the platform of the builder")
 	}
 	stage := "build"

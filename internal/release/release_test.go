@@ -38,7 +38,11 @@ type (
 		Checksum struct {
 			NameTemplate string `yaml:"name_template"`
 		}
-		Sboms     []struct{ Artifacts string }
+		Sboms []struct{ Artifacts string }
+		Signs []struct {
+			Cmd, Artifacts, Signature string
+			Args                      []string
+		}
 		Changelog struct{ Use string }
 	}
 )
@@ -87,6 +91,9 @@ func TestGoreleaser_BuildsAsMakeReleaseSnapshot(t *testing.T) {
 	}
 	if config.Checksum.NameTemplate != "SHA256SUMS" || len(config.Sboms) != 1 {
 		t.Errorf("a release lacks checksums or SBOMs: %+v, %+v", config.Checksum, config.Sboms)
+	}
+	if len(config.Signs) != 1 || config.Signs[0].Artifacts != "checksum" {
+		t.Errorf("the checksums of a release are not signed: %+v", config.Signs)
 	}
 	for _, archive := range config.Archives {
 		for _, file := range archive.Files {

@@ -38,8 +38,11 @@ type (
 	}
 )
 
-// mayWrite has the jobs that need a permission to write, and which.
-var mayWrite = map[string]string{"release.yaml programs": "contents"}
+// mayWrite has the jobs that need permissions to write, and which.
+var mayWrite = map[string][]string{
+	"release.yaml programs": {"contents", "id-token", "attestations"},
+	"release.yaml image":    {"id-token"},
+}
 
 // Every workflow has timeouts and the least permissions, pins its actions, and calls
 // make targets that exist.
@@ -95,7 +98,7 @@ func checkPermissions(t *testing.T, file, job string, permissions map[string]str
 		t.Errorf("%s: %s has the default permissions of the repository", file, job)
 	}
 	for what, level := range permissions {
-		if level != "read" && mayWrite[strings.TrimSpace(filepath.Base(file)+" "+job)] != what {
+		if level != "read" && !slices.Contains(mayWrite[strings.TrimSpace(filepath.Base(file)+" "+job)], what) {
 			t.Errorf("%s: %s may %s %s", file, job, level, what)
 		}
 	}
@@ -103,10 +106,7 @@ func checkPermissions(t *testing.T, file, job string, permissions map[string]str
 
 func checkStep(t *testing.T, file string, s jobStep) {
 	t.Helper()
-	action, pin, _ := strings.Cut(s.Uses, "@")
-	if s.Uses != "" && !regexp.MustCompile(`^(v\d+(\.\d+)*|[0-9a-f]{40})$`).MatchString(pin) {
-		t.Errorf("%s: %s is not pinned", file, s.Uses)
-	}
+	action, _, _ := strings.Cut(s.Uses, "@")
 	for name, want := range map[string]map[string]string{
 		"actions/checkout":         {"persist-credentials": "false"},
 		"actions/setup-go":         {"go-version-file": "go.mod"},
@@ -118,6 +118,74 @@ func checkStep(t *testing.T, file string, s jobStep) {
 	}
 	if s.Uses == "" && s.Run == "" {
 		t.Errorf("%s: a step does nothing", file)
+	}
+}
+
+// An action is pinned to a commit, because a tag can be moved. Beside it is the version,
+// which people read and Dependabot updates. Each action has one version.
+func TestWorkflows_PinActions(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join(repository, ".github", "workflows", "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no workflows: %v", err)
+	}
+	pinned := regexp.MustCompile(`^([\w./-]+)@([0-9a-f]{40} # v\d+\.\d+\.\d+)$`)
+	pins := map[string]string{}
+	for _, file := range files {
+		for line := range strings.Lines(read(t, file)) {
+			_, uses, found := strings.Cut(line, "uses: ")
+			if !found {
+				continue
+			}
+			m := pinned.FindStringSubmatch(strings.TrimSpace(uses))
+			if m == nil {
+				t.Errorf("%s: %s is not pinned to a commit with its version", file, uses)
+				continue
+			}
+			if other, ok := pins[m[1]]; ok && other != m[2] {
+				t.Errorf("%s is used as %s and as %s", m[1], other, m[2])
+			}
+			pins[m[1]] = m[2]
+		}
+	}
+	if len(pins) == 0 {
+		t.Error("no workflow uses an action")
+	}
+}
+
+// The tools that build and sign a release do not change by themselves: the jobs that may
+// write name exact versions of the tools, and use no cache that other workflows fill.
+func TestWorkflows_ReleaseIsRepeatable(t *testing.T) {
+	t.Parallel()
+	w := readYAML[workflow](t, repository, ".github", "workflows", "release.yaml")
+	var commands []string
+	for name := range mayWrite {
+		_, name, _ = strings.Cut(name, " ")
+		for _, s := range w.Jobs[name].Steps {
+			commands = append(commands, s.Run)
+			switch action, _, _ := strings.Cut(s.Uses, "@"); action {
+			case "actions/setup-go":
+				if s.With["cache"] != false {
+					t.Errorf("%s builds with a cache", name)
+				}
+			case "goreleaser/goreleaser-action":
+				if v := fmt.Sprint(s.With["version"]); !regexp.MustCompile(`^v\d+\.\d+\.\d+$`).MatchString(v) {
+					t.Errorf("%s uses goreleaser %s, which is no exact version", name, v)
+				}
+			case "actions/attest-build-provenance":
+				config := readYAML[goreleaser](t, repository, ".goreleaser.yaml")
+				if want := "dist/" + config.Checksum.NameTemplate; s.With["subject-checksums"] != want {
+					t.Errorf("%s attests %v, not %s", name, s.With["subject-checksums"], want)
+				}
+			case "docker/build-push-action":
+				if s.With["sbom"] != true || s.With["provenance"] != "mode=max" {
+					t.Errorf("the image has sbom %v and provenance %v", s.With["sbom"], s.With["provenance"])
+				}
+			}
+		}
+	}
+	if !slices.ContainsFunc(commands, func(c string) bool { return strings.HasPrefix(c, "cosign sign ") && strings.Contains(c, "@$DIGEST") }) {
+		t.Error("the image is not signed by its digest")
 	}
 }
 
