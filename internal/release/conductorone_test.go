@@ -59,9 +59,10 @@ func serveConductorOne(t *testing.T) *conductorOne {
 	service := grpc.NewServer()
 	c1.RegisterBatonServiceServer(service, c)
 	token := "Bearer " + rand.Text()
+	known := "" // The client id, which tests may change for the program.
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /auth/v1/token", func(w http.ResponseWriter, r *http.Request) {
-		if r.FormValue("client_id") != c.clientID {
+		if r.FormValue("client_id") != known {
 			http.Error(w, "another client", http.StatusUnauthorized)
 			return
 		}
@@ -83,7 +84,8 @@ func serveConductorOne(t *testing.T) *conductorOne {
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	c.address = server.Listener.Addr().String()
-	c.clientID = "a-connector@" + c.address + "/spc"
+	known = "a-connector@" + c.address + "/spc"
+	c.clientID = known
 	c.certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	return c
 }

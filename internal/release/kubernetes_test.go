@@ -2,14 +2,16 @@ package release
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v4"
 )
 
-// The fields of kubernetes.yaml. Any other field is an error.
+// The fields of kubernetes.yaml and cronjob.yaml. Any other field is an error.
 type (
 	metadata struct {
 		Name   string
@@ -37,19 +39,63 @@ type (
 			}
 		}
 	}
+	networkPolicy struct {
+		APIVersion string `yaml:"apiVersion"`
+		Kind       string
+		Metadata   metadata
+		Spec       struct {
+			PodSelector struct {
+				MatchLabels map[string]string `yaml:"matchLabels"`
+			} `yaml:"podSelector"`
+			PolicyTypes []string `yaml:"policyTypes"`
+		}
+	}
+	claim struct {
+		APIVersion string `yaml:"apiVersion"`
+		Kind       string
+		Metadata   metadata
+		Spec       struct {
+			AccessModes []string `yaml:"accessModes"`
+			Resources   struct{ Requests map[string]string }
+		}
+	}
+	cronJob struct {
+		APIVersion string `yaml:"apiVersion"`
+		Kind       string
+		Metadata   metadata
+		Spec       struct {
+			Schedule                string
+			ConcurrencyPolicy       string `yaml:"concurrencyPolicy"`
+			StartingDeadlineSeconds int    `yaml:"startingDeadlineSeconds"`
+			JobTemplate             struct {
+				Spec struct {
+					BackoffLimit          int `yaml:"backoffLimit"`
+					ActiveDeadlineSeconds int `yaml:"activeDeadlineSeconds"`
+					Template              struct{ Spec pod }
+				}
+			} `yaml:"jobTemplate"`
+		}
+	}
 	pod struct {
-		AutomountServiceAccountToken  *bool `yaml:"automountServiceAccountToken"`
-		TerminationGracePeriodSeconds int   `yaml:"terminationGracePeriodSeconds"`
+		RestartPolicy                 string `yaml:"restartPolicy"`
+		AutomountServiceAccountToken  *bool  `yaml:"automountServiceAccountToken"`
+		TerminationGracePeriodSeconds int    `yaml:"terminationGracePeriodSeconds"`
 		SecurityContext               struct {
 			RunAsNonRoot   bool                  `yaml:"runAsNonRoot"`
 			RunAsUser      int                   `yaml:"runAsUser"`
 			RunAsGroup     int                   `yaml:"runAsGroup"`
+			FSGroup        int                   `yaml:"fsGroup"`
 			SeccompProfile struct{ Type string } `yaml:"seccompProfile"`
 		} `yaml:"securityContext"`
 		Containers []podContainer
 		Volumes    []struct {
 			Name     string
-			EmptyDir *struct{} `yaml:"emptyDir"`
+			EmptyDir *struct {
+				SizeLimit string `yaml:"sizeLimit"`
+			} `yaml:"emptyDir"`
+			PersistentVolumeClaim *struct {
+				ClaimName string `yaml:"claimName"`
+			} `yaml:"persistentVolumeClaim"`
 		}
 	}
 	podContainer struct {
@@ -58,7 +104,14 @@ type (
 		EnvFrom     []struct {
 			SecretRef struct{ Name string } `yaml:"secretRef"`
 		} `yaml:"envFrom"`
-		Env       []struct{ Name, Value string }
+		Env []struct {
+			Name, Value string
+			ValueFrom   struct {
+				FieldRef struct {
+					FieldPath string `yaml:"fieldPath"`
+				} `yaml:"fieldRef"`
+			} `yaml:"valueFrom"`
+		}
 		Resources struct{ Requests, Limits map[string]string }
 		Ports     []struct {
 			Name          string
@@ -87,13 +140,17 @@ type (
 func kubernetes(t *testing.T) (secret, deployment) {
 	t.Helper()
 	decoder := yaml.NewDecoder(strings.NewReader(read(t, shipped, "kubernetes.yaml")))
-	s, d := decodeDocument[secret](t, decoder), decodeDocument[deployment](t, decoder)
+	s, d, n := decodeDocument[secret](t, decoder), decodeDocument[deployment](t, decoder), decodeDocument[networkPolicy](t, decoder)
 	expectEnd(t, decoder)
-	if s.APIVersion != "v1" || s.Kind != "Secret" || d.APIVersion != "apps/v1" || d.Kind != "Deployment" {
-		t.Fatalf("not a Secret and a Deployment: %s %s, %s %s", s.APIVersion, s.Kind, d.APIVersion, d.Kind)
+	if s.APIVersion != "v1" || s.Kind != "Secret" || d.APIVersion != "apps/v1" || d.Kind != "Deployment" ||
+		n.APIVersion != "networking.k8s.io/v1" || n.Kind != "NetworkPolicy" {
+		t.Fatalf("not a Secret, a Deployment and a NetworkPolicy: %s %s, %s %s, %s %s", s.APIVersion, s.Kind, d.APIVersion, d.Kind, n.APIVersion, n.Kind)
 	}
 	if len(d.Spec.Template.Spec.Containers) != 1 {
 		t.Fatalf("%d containers, want 1", len(d.Spec.Template.Spec.Containers))
+	}
+	if diff := cmp.Diff(d.Spec.Selector.MatchLabels, n.Spec.PodSelector.MatchLabels); diff != "" || !slices.Equal(n.Spec.PolicyTypes, []string{"Ingress"}) {
+		t.Errorf("the NetworkPolicy does not close the Deployment's pods to others: %v\n%s", n.Spec.PolicyTypes, diff)
 	}
 	return s, d
 }
@@ -122,6 +179,59 @@ func TestKubernetes(t *testing.T) {
 			t.Errorf("%s is not a placeholder", name)
 		}
 	}
+	checkPod(t, s, p)
+	checkProbes(t, c)
+}
+
+// A nightly run has what the service has, and writes a new file into the volume.
+func TestKubernetes_CronJob(t *testing.T) {
+	t.Parallel()
+	decoder := yaml.NewDecoder(strings.NewReader(read(t, shipped, "cronjob.yaml")))
+	s, v, j := decodeDocument[secret](t, decoder), decodeDocument[claim](t, decoder), decodeDocument[cronJob](t, decoder)
+	expectEnd(t, decoder)
+	p := j.Spec.JobTemplate.Spec.Template.Spec
+	if j.APIVersion != "batch/v1" || j.Kind != "CronJob" || v.Kind != "PersistentVolumeClaim" || len(p.Containers) != 1 {
+		t.Fatalf("not a CronJob of one container and a volume: %s %s, %s", j.APIVersion, j.Kind, v.Kind)
+	}
+	if j.Spec.ConcurrencyPolicy != "Forbid" || p.RestartPolicy != "Never" || j.Spec.JobTemplate.Spec.ActiveDeadlineSeconds == 0 {
+		t.Errorf("runs may be concurrent, be restarted or never end: %+v", j.Spec)
+	}
+	if p.SecurityContext.FSGroup != p.SecurityContext.RunAsGroup {
+		t.Errorf("the program runs as group %d, the volume belongs to group %d", p.SecurityContext.RunAsGroup, p.SecurityContext.FSGroup)
+	}
+	checkPod(t, s, p)
+	c := p.Containers[0]
+	if _, d := kubernetes(t); !cmp.Equal(c.Resources, d.Spec.Template.Spec.Containers[0].Resources) || c.Image != d.Spec.Template.Spec.Containers[0].Image {
+		t.Error("its memory or image is not that of the Deployment")
+	}
+	named := false
+	for _, e := range c.Env {
+		named = named || e.ValueFrom.FieldRef.FieldPath == "metadata.name" && slices.Equal(c.Args, []string{"--file=/data/$(" + e.Name + ").c1z"})
+	}
+	if !named {
+		t.Errorf("a run does not have a file of its own: %v", c.Args)
+	}
+	for _, volume := range p.Volumes {
+		if volume.PersistentVolumeClaim != nil && volume.PersistentVolumeClaim.ClaimName != v.Metadata.Name {
+			t.Errorf("there is no volume claim %s", volume.PersistentVolumeClaim.ClaimName)
+		}
+	}
+	known := settings(t)
+	for name := range s.StringData {
+		if !known[name] {
+			t.Errorf("the program does not read %s", name)
+		}
+	}
+}
+
+// checkPod checks that the pod gets the secret, may write to its volumes alone, has no
+// rights, and has an image that does not change by itself.
+func checkPod(t *testing.T, s secret, p pod) {
+	t.Helper()
+	c := p.Containers[0]
+	if !regexp.MustCompile(`^[^:@]+:\d+\.\d+\.\d+$`).MatchString(c.Image) {
+		t.Errorf("the image %s has no fixed version", c.Image)
+	}
 	if len(c.EnvFrom) != 1 || c.EnvFrom[0].SecretRef.Name != s.Metadata.Name {
 		t.Errorf("the environment comes from %v, not from the Secret", c.EnvFrom)
 	}
@@ -129,8 +239,11 @@ func TestKubernetes(t *testing.T) {
 		t.Errorf("%d volumes, %d mounts", len(p.Volumes), len(c.VolumeMounts))
 	}
 	for i, v := range p.Volumes {
-		if v.EmptyDir == nil || v.Name != c.VolumeMounts[i].Name {
-			t.Errorf("volume %s is not an emptyDir that is mounted", v.Name)
+		if v.Name != c.VolumeMounts[i].Name {
+			t.Errorf("volume %s is not mounted", v.Name)
+		}
+		if v.EmptyDir == nil && v.PersistentVolumeClaim == nil || v.EmptyDir != nil && v.EmptyDir.SizeLimit == "" {
+			t.Errorf("volume %s is nothing, or may grow without limit", v.Name)
 		}
 	}
 	security := c.SecurityContext
@@ -154,7 +267,6 @@ func TestKubernetes(t *testing.T) {
 	if grace := p.TerminationGracePeriodSeconds; grace < 40 {
 		t.Errorf("the program is killed after %d s, which may be in the middle of a change", grace)
 	}
-	checkProbes(t, c)
 }
 
 // checkProbes compares the ports of the probes with the port on which the program

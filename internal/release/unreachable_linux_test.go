@@ -1,0 +1,50 @@
+package release
+
+import (
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
+)
+
+// A service that cannot reach ConductorOne, or is refused by it, ends with a code of its
+// own after about half a minute at most: something else has to start it again. The guide
+// lists these codes and messages.
+func TestService_ConductorOneDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unused := closed.Addr().String()
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		change func(*conductorOne)
+		code   int
+		want   string
+	}{
+		"nobody listens":        {func(c *conductorOne) { c.clientID = "a-connector@" + unused + "/spc" }, 4, "startup Hello failed: context deadline exceeded"},
+		"client id is unknown":  {func(c *conductorOne) { c.clientID = "another" + c.clientID }, 16, "startup Hello failed: rpc error: code = Unauthenticated"},
+		"client id is no id":    {func(c *conductorOne) { c.clientID = "a-connector" }, 2, "invalid client id"},
+		"client secret is none": {func(c *conductorOne) { c.secret = "secret" }, 2, "invalid client secret"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := serveConductorOne(t)
+			tc.change(c)
+			s := simtest.Serve(t, sim.Demo())
+			service, _ := startService(t, c, s)
+			<-service.ended
+			if code := service.cmd.ProcessState.ExitCode(); code != tc.code || !strings.Contains(service.log.String(), tc.want) {
+				t.Errorf("ends with %d, want %d and %q:\n%s", code, tc.code, tc.want, service.log)
+			}
+			if writes := simtest.Writes(s.Journal()); len(writes) > 0 {
+				t.Errorf("writes: %q", writes)
+			}
+		})
+	}
+}
