@@ -1,7 +1,6 @@
 package release
 
 import (
-	"net"
 	"strings"
 	"testing"
 
@@ -14,14 +13,7 @@ import (
 // lists these codes and messages.
 func TestService_ConductorOneDoesNotAnswer(t *testing.T) {
 	t.Parallel()
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	unused := closed.Addr().String()
-	if err := closed.Close(); err != nil {
-		t.Fatal(err)
-	}
+	unused := "127.0.0.1:" + simtest.FreePort(t)
 	for name, tc := range map[string]struct {
 		change func(*conductorOne)
 		code   int
