@@ -52,9 +52,9 @@
 //
 // # Rate limits and retries
 //
-// The client reads the limit headers of every answer, spreads its requests when a
-// window runs low, and leaves a share of it to others on the same token
-// ([WithLimits]). After a refusal it sends nothing until the refusal ends. If a refusal
+// The client reads the limit headers of every answer and leaves a share of each window
+// to others on the same token ([WithLimits]). If it sees that others use the window, it
+// also spreads its requests when the window runs low. After a refusal it sends nothing until the refusal ends. If a refusal
 // says that requests remain in the window, the client learns how many requests Segment
 // takes at a time, and logs that number once; such a refusal is no attempt of the
 // [RetryPolicy]. A call

@@ -57,7 +57,9 @@ type Limits struct {
 	// Segment documents 60 per minute for each of the IAM write endpoints.
 	WritesPerMinute int
 	// Reserve is the share of each window, 0 to 0.9, that is left to other
-	// users of the same token.
+	// users of the same token. While none of them is seen, a fifth of it is left
+	// in the first window of a burst, so that work that fits into one window ends
+	// in it.
 	Reserve float64
 }
 

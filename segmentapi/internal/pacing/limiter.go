@@ -6,6 +6,7 @@ package pacing
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 )
@@ -20,8 +21,12 @@ const (
 	// over, as from a server whose clock is off: no burst must follow.
 	minBlock = time.Second
 	// spreadBelow is the share of a window below which the remaining requests are
-	// spread over its remaining time. Above it requests are not delayed.
+	// spread over its remaining time, if others use the window as well. Above it
+	// requests are not delayed.
 	spreadBelow = 0.2
+	// aloneShare is the part of the reserve that is kept in the first window of a burst
+	// while nobody else uses it. So work that fits into one window ends in it.
+	aloneShare = 0.2
 	// inFlightShare is the part of the remaining requests that may be in flight at
 	// a time: the count is known only when answers arrive, here and in other
 	// programs with the same token.
@@ -223,6 +228,7 @@ func (l *Limiter) Start() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inFlight++
+	l.window.own++
 	l.concurrency.noteSent(time.Now(), l.inFlight)
 }
 
@@ -275,10 +281,11 @@ func (l *Limiter) claim(now time.Time) (time.Time, bool) {
 		return l.window.reset, true
 	}
 	if l.window.limit > 0 && !now.Before(l.window.reset) {
-		l.window = l.window.next(now)
+		l.window = l.window.next(now, l.inFlight)
 	}
 	l.earliest = now.Add(l.spacing(now))
 	l.window.remaining--
+	l.window.own++
 	l.inFlight++
 	l.concurrency.noteSent(now, l.inFlight)
 	return now, false
@@ -323,7 +330,7 @@ func (l *Limiter) nextAllowed(now time.Time) time.Time {
 // spacing is the time from one request to the next. The lock is held.
 func (l *Limiter) spacing(now time.Time) time.Duration {
 	w := l.window
-	if n := l.available(); now.Before(w.reset) && n >= 1 && n < spreadBelow*w.limit {
+	if n := l.available(); w.shared() && now.Before(w.reset) && n >= 1 && n < spreadBelow*w.limit {
 		return max(l.interval, time.Duration(float64(w.reset.Sub(now))/n))
 	}
 	return l.interval
@@ -345,4 +352,10 @@ func (l *Limiter) estimate(now time.Time) time.Time {
 
 // available is how many requests this client may still send in the window. The
 // lock is held.
-func (l *Limiter) available() float64 { return l.window.remaining - l.reserve*l.window.limit }
+func (l *Limiter) available() float64 {
+	reserve := l.reserve
+	if l.window.first && !l.window.shared() {
+		reserve *= aloneShare
+	}
+	return l.window.remaining - math.Floor(reserve*l.window.limit)
+}

@@ -13,12 +13,27 @@ type window struct {
 	reset time.Time
 	// guessed is set until an answer from this window has arrived.
 	guessed bool
+	// own is how many of the client's own requests the window may count, at most. If it
+	// counts more, others use it, and others is set. othersBefore is that of the window
+	// before.
+	own                  int
+	others, othersBefore bool
+	// first is set if the client has sent nothing in the minute before.
+	first bool
 }
 
+// shared reports whether others used this window, or the one before.
+func (w window) shared() bool { return w.others || w.othersBefore }
+
 // next guesses the window that begins with a request at now: a window like the
-// one before. Without the guess many callers would find out all at once.
-func (w window) next(now time.Time) window {
-	return window{limit: w.limit, remaining: w.limit, reset: now.Add(windowLength), guessed: true}
+// one before. Without the guess many callers would find out all at once. The requests
+// that are in flight may still count in the new window.
+func (w window) next(now time.Time, inFlight int) window {
+	idle := now.Sub(w.reset) >= windowLength
+	return window{
+		limit: w.limit, remaining: w.limit, reset: now.Add(windowLength), guessed: true,
+		own: inFlight, othersBefore: w.others && !idle, first: idle,
+	}
 }
 
 // Observe learns from the answer to a request that was sent at the given time: from its
@@ -55,6 +70,7 @@ func (l *Limiter) observeWindow(now time.Time, exhausted bool, h http.Header, bo
 	w := &l.window
 	if exhausted {
 		l.block(now, now.Add(min(max(refusalLength(now, h, body), minBlock), maxBlock)))
+		w.others = true // This client keeps a reserve, so alone it is not refused.
 		if now.Before(w.reset) { // Nothing remains, and a new window begins after the refusal.
 			w.remaining, w.reset = 0, l.blockedUntil
 		}
@@ -67,6 +83,7 @@ func (l *Limiter) observeWindow(now time.Time, exhausted bool, h http.Header, bo
 	limit := said.remaining + said.used
 	switch d := said.reset.Sub(w.reset); {
 	case !now.Before(w.reset), !w.guessed && d >= 2*time.Second: // A new window.
+		*w = w.next(now, l.inFlight)
 		w.remaining, w.reset = said.remaining, said.reset
 		if at := now.Add(l.interval); at.Before(l.earliest) { // It was spread over the window before.
 			l.earliest = at
@@ -85,4 +102,5 @@ func (l *Limiter) observeWindow(now time.Time, exhausted bool, h http.Header, bo
 		}
 	}
 	w.limit, w.guessed = max(limit, w.remaining), false
+	w.others = w.others || said.hasUsed && said.used > float64(w.own)
 }
