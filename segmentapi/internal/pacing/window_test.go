@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -99,4 +100,68 @@ func TestNextAllowed_LeavesTheReserve(t *testing.T) {
 
 func limits(left, used int, reset time.Time) http.Header {
 	return http.Header{"X-Ratelimit-Remaining": {fmt.Sprint(left)}, "X-Ratelimit-Consumed": {fmt.Sprint(used)}, "X-Ratelimit-Reset": {reset.Format(time.RFC1123Z)}}
+}
+
+// sendable is how many requests the limiter would send at once, each answered with
+// headers that count those of others as well.
+func sendable(t *testing.T, l *Limiter, limit, others int, reset time.Time) int {
+	t.Helper()
+	for n := 0; ; n++ {
+		if _, err := l.Wait(t.Context(), 0); err != nil {
+			return n
+		}
+		used := n + 1 + others
+		l.Observe(time.Now(), time.Now(), 200, limits(limit-used, used, reset), nil)
+		l.Done()
+	}
+}
+
+// In the first window of a burst a client that is alone leaves 2 % of the window, in the
+// next 10 %. After a pause of a minute the next window is a first one again.
+func TestReserve_DependsOnUse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := New(0.1, 0)
+		for i, want := range []int{98, 90, 90, 98} {
+			if i == 3 {
+				<-time.After(windowLength)
+			}
+			if got := sendable(t, l, 100, 0, time.Now().Add(time.Minute)); got != want {
+				t.Errorf("window %d: %d requests of 100 are sent, want %d", i, got, want)
+			}
+			<-time.After(61 * time.Second) // The header has no fractions of a second.
+		}
+	})
+}
+
+// If others use the window, 10 % of it are left, and what remains below 20 % is spread:
+// a request that would have to wait is not sent at once. This holds in the next window.
+func TestReserve_Others(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := New(0.1, 0)
+		if got := sendable(t, l, 100, 1, time.Now().Add(time.Minute)); got != 71 {
+			t.Errorf("%d requests of 100 are sent at once beside one of others, want 71", got)
+		}
+		for i, want := range []int{72, 90} {
+			<-time.After(61 * time.Second)
+			if got := sendable(t, l, 100, 0, time.Now().Add(time.Minute)); got != want {
+				t.Errorf("window %d: %d requests of 100 are sent at once, want %d", i+2, got, want)
+			}
+		}
+	})
+}
+
+// A client that is refused shares the window with others.
+func TestReserve_Refused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := New(0.1, 0)
+		sendable(t, l, 100, 0, time.Now().Add(time.Minute))
+		l.Observe(time.Now(), time.Now(), http.StatusTooManyRequests, http.Header{}, nil)
+		<-time.After(61 * time.Second)
+		if got := sendable(t, l, 100, 0, time.Now().Add(time.Minute)); got != 72 {
+			t.Errorf("%d requests of 100 are sent at once after a refusal, want 72", got)
+		}
+	})
 }
