@@ -149,6 +149,12 @@ func TestReserve_Others(t *testing.T) {
 				t.Errorf("window %d: %d requests of 100 are sent at once, want %d", i+2, got, want)
 			}
 		}
+		<-time.After(61 * time.Second)
+		sendable(t, l, 100, 1, time.Now().Add(time.Minute))
+		<-time.After(61*time.Second + windowLength)
+		if got := sendable(t, l, 100, 0, time.Now().Add(time.Minute)); got != 98 {
+			t.Errorf("%d requests of 100 are sent at once when the others have long gone, want 98", got)
+		}
 	})
 }
 
