@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
+	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
+	"github.com/conductorone/baton-sdk/pkg/types/sessions"
 	"github.com/grpc-ecosystem/go-grpc-middleware/logging/zap/ctxzap"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -58,6 +62,18 @@ func report(ctx context.Context, s syncstate.Sync) error {
 				zap.Strings("resource_types", skipped))
 		}
 	})
+}
+
+// Skipped returns what a sync has left out because the workspace's plan or a feature is
+// missing: ids of resource types, or descriptions of parts of one, sorted. They are in
+// the session store of the sync until the SDK's Cleanup empties it. If there is no store,
+// it returns nothing.
+func Skipped(ctx context.Context, store sessions.SessionStore, syncID string) ([]string, error) {
+	if store == nil {
+		return nil, nil
+	}
+	opts := rs.SyncOpAttrs{Session: connectorbuilder.WithSyncId(store, syncID), SyncID: syncID}
+	return new(syncstate.Tracker).Open(opts, strings.ToLower).Skipped(ctx)
 }
 
 // withWorkspace returns a context whose log lines name the workspace, those of the

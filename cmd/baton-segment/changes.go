@@ -7,19 +7,36 @@ import (
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
 	"github.com/conductorone/baton-sdk/pkg/types"
+	"github.com/conductorone/baton-sdk/pkg/types/sessions"
 	"github.com/grpc-ecosystem/go-grpc-middleware/logging/zap/ctxzap"
 	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/baton-segment/baton-segment/cmd/baton-segment/internal/writing"
+	"github.com/baton-segment/baton-segment/connector"
 )
 
 // A changeServer reports each change to the parent process while it is made, with
-// all the tries that the SDK makes of it.
+// all the tries that the SDK makes of it. It also reports the end of each sync.
 type changeServer struct {
 	types.ConnectorServer
 	reporter writing.Reporter
+	store    sessions.SessionStore
+}
+
+// Cleanup implements types.ConnectorServer. The SDK calls it at the end of each sync.
+func (s changeServer) Cleanup(ctx context.Context, in *v2.ConnectorServiceCleanupRequest) (*v2.ConnectorServiceCleanupResponse, error) {
+	synced := writing.Synced{ID: in.GetActiveSyncId()}
+	skipped, err := connector.Skipped(ctx, s.store, synced.ID)
+	if err == nil {
+		synced.Skipped = skipped
+		err = s.reporter.Synced(ctx, synced)
+	}
+	if err != nil { // The sync is complete all the same.
+		ctxzap.Extract(ctx).Warn("the log does not show what the file has", zap.Error(err))
+	}
+	return s.ConnectorServer.Cleanup(ctx, in)
 }
 
 // Grant implements types.ConnectorServer.

@@ -36,11 +36,11 @@ const (
 // the guard drops.
 //
 // The SDK hands its logger out in ctx and keeps the pointer, so replacing what
-// it points to reaches every user of it.
-func guardExitCode(ctx context.Context, stopped func() bool, crashed func()) {
+// it points to reaches every user of it. What the guard lets pass goes through logLevels.
+func guardExitCode(ctx context.Context, console bool, stopped func() bool, crashed func()) {
 	logger := ctxzap.Extract(ctx)
 	*logger = *logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
-		return exitGuard{Core: core, hold: func() { select {} }, stopped: stopped, crashed: crashed}
+		return exitGuard{Core: newLogLevels(core, console), hold: func() { select {} }, stopped: stopped, crashed: crashed}
 	}))
 }
 

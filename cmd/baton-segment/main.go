@@ -3,7 +3,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"os"
 	"runtime/debug"
 
@@ -11,11 +11,10 @@ import (
 	sdk "github.com/conductorone/baton-sdk/pkg/config"
 	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	"github.com/conductorone/baton-sdk/pkg/connectorrunner"
+	"github.com/conductorone/baton-sdk/pkg/logging"
 	"github.com/conductorone/baton-sdk/pkg/types"
 	"github.com/spf13/cobra"
 	"github.com/spf13/viper"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/baton-segment/baton-segment/cmd/baton-segment/internal/writing"
 	"github.com/baton-segment/baton-segment/connector"
@@ -43,31 +42,39 @@ func main() {
 	p := newProcess()
 	// The SDK's RunConnector does the same, but exits before anything that this
 	// process has in temporary files can be removed.
-	settings, cmd, err := sdk.DefineConfigurationV2(p.ctx, "baton-segment", p.connector, config.Schema(),
+	var cmd *cobra.Command
+	var err error
+	p.settings, cmd, err = sdk.DefineConfigurationV2(p.ctx, "baton-segment", p.connector, config.Schema(),
 		connectorrunner.WithDefaultCapabilitiesConnectorBuilderV2(&connector.Connector{}),
 		connectorrunner.WithSessionStoreEnabled(),
 		connectorrunner.WithWorkerCount(connector.Workers)) // --workers changes it.
 	if err == nil {
 		cmd.Version = version
-		cmd.RunE = checkProfile(settings, cmd.RunE)
+		cmd.RunE = checked(p.settings, cmd.RunE)
+		describe(cmd)
+		setLogFormat(cmd.PersistentFlags())
 		err = cmd.Execute()
+	}
+	if err == nil {
+		p.reportFile()
 	}
 	p.exit(err)
 }
 
-// checkProfile refuses a profile for a new account that is no JSON object. The SDK would
-// use an empty one, and so invite the person with less than was asked for.
-func checkProfile(settings *viper.Viper, run runFunc) runFunc {
+// checked checks the settings that the SDK does not check, before a run.
+func checked(settings *viper.Viper, run runFunc) runFunc {
 	return func(cmd *cobra.Command, args []string) error {
-		const name = "create-account-profile"
-		if err := settings.BindPFlag(name, cmd.Flags().Lookup(name)); err != nil {
+		flags := cmd.Flags()
+		for _, name := range []string{flagProfile, flagLogPath} {
+			if err := settings.BindPFlag(name, flags.Lookup(name)); err != nil {
+				return err
+			}
+		}
+		if err := errors.Join(checkFile(settings), checkProfile(settings)); err != nil {
 			return err
 		}
-		var profile map[string]any
-		if text := settings.GetString(name); text != "" {
-			if err := json.Unmarshal([]byte(text), &profile); err != nil {
-				return status.Errorf(codes.InvalidArgument, "--%s is no JSON object such as {\"email\": \"name@example.com\"}: %v", name, err)
-			}
+		if len(settings.GetStringSlice(flagLogPath)) > 0 {
+			setDefault(flags.Lookup(flagLogFormat), logging.LogFormatJSON)
 		}
 		return run(cmd, args)
 	}
@@ -86,7 +93,7 @@ func setMemory() {
 
 // connector makes the connector. Parent and child both do, and the child uses it.
 func (p *process) connector(ctx context.Context, cfg *config.Segment, opts cli.RunTimeOpts) (types.ConnectorServer, error) {
-	guardExitCode(ctx, p.stopped, func() { p.finish(ending{code: 1}) })
+	guardExitCode(ctx, p.console(), p.stopped, func() { p.finish(ending{code: 1}) })
 	c, err := connector.New(ctx, connector.Options{
 		Token: cfg.Token, Region: cfg.Region, BaseURL: cfg.BaseURL, PageSize: cfg.PageSize, Version: version,
 	})
@@ -97,5 +104,5 @@ func (p *process) connector(ctx context.Context, cfg *config.Segment, opts cli.R
 	if err != nil {
 		return nil, err
 	}
-	return changeServer{server, writing.FromEnv()}, nil
+	return changeServer{server, writing.FromEnv(), opts.SessionStore}, nil
 }

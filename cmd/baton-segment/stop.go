@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/conductorone/baton-sdk/pkg/connectorrunner"
+	"github.com/spf13/viper"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -41,6 +42,8 @@ type process struct {
 	over chan struct{}
 	// tempDir is the folder for temporary files. It is empty in the child.
 	tempDir string
+	// settings are those of the run, once main has them.
+	settings *viper.Viper
 
 	// signals receives SIGTERM and SIGINT, and received has the first of them. Later
 	// ones change nothing: timeout(1), for one, sends its signal twice.

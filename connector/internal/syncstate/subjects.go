@@ -117,6 +117,12 @@ func (s Sync) Skip(ctx context.Context, typeID, description string) error {
 	return err
 }
 
+// Skipped returns the descriptions that Skip has kept, sorted.
+func (s Sync) Skipped(ctx context.Context) ([]string, error) {
+	skipped, err := getAll[string](ctx, s, partSkipped)
+	return slices.Sorted(maps.Values(skipped)), err
+}
+
 // Report calls check, once in each process, and then do with what the file will
 // lack: how many scopes of each kind cannot be shown, and the descriptions of the
 // skipped types, sorted. It calls do once in a sync, whatever the number of
@@ -153,11 +159,11 @@ func (s Sync) report(ctx context.Context, do func(unknown map[string]int, skippe
 	for _, u := range all {
 		kinds[u.Kind] += u.Count
 	}
-	skipped, err := getAll[string](ctx, s, partSkipped)
+	skipped, err := s.Skipped(ctx)
 	if err != nil {
 		return err
 	}
-	do(kinds, slices.Sorted(maps.Values(skipped)))
+	do(kinds, skipped)
 	_, err = setMany(ctx, s, partReport, map[string]bool{reportKey: true})
 	return err
 }

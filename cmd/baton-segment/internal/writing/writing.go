@@ -1,5 +1,5 @@
 // Package writing tells the parent process of a run which changes its child has
-// under way, and the child when the run is to stop.
+// under way and which sync it has ended, and the child when the run is to stop.
 //
 // The SDK makes changes in a child process, which it kills as soon as the context
 // of the parent ends. So the parent must know whether a change is under way before
@@ -13,6 +13,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,10 +30,13 @@ import (
 // parent: network, secret and address.
 const variable = "BATON_SEGMENT_CHANGES"
 
-// The parent sends these bytes. The child sends one line: the secret and a description.
+// The parent sends these bytes. The child sends one line: the secret and a description
+// of a change, or the secret, synced and a [Synced] in JSON.
 const (
 	begin = 'b' // The change may begin.
 	stop  = 's' // The run is to stop: begin no new try.
+
+	synced = "synced "
 )
 
 const (
@@ -57,6 +61,21 @@ type Register struct {
 	allowed  bool
 	stopping bool
 	ended    chan struct{}
+	synced   *Synced
+}
+
+// A Synced is a sync that has ended.
+type Synced struct {
+	ID string `json:"id"`
+	// Skipped is what it has left out because the workspace's plan or a feature is missing.
+	Skipped []string `json:"skipped"`
+}
+
+// Synced returns the last sync that has ended, or nil.
+func (r *Register) Synced() *Synced {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.synced
 }
 
 // Listen makes a register that the child can reach: by a socket in dir, or by a
@@ -180,9 +199,24 @@ func (r *Register) serve(conn net.Conn) {
 	if err != nil || subtle.ConstantTimeCompare([]byte(secret), []byte(r.secret)) != 1 {
 		return
 	}
+	if report, is := strings.CutPrefix(what, synced); is {
+		r.noteSync(report)
+		return
+	}
 	_ = conn.SetReadDeadline(time.Time{})
 	defer r.admit(conn, what)()
 	_, _ = io.Copy(io.Discard, conn) // It returns when the child closes its end.
+}
+
+// noteSync keeps the report of a sync. The child waits until its connection is closed.
+func (r *Register) noteSync(report string) {
+	var s Synced
+	if json.Unmarshal([]byte(report), &s) != nil {
+		return // It was cut off.
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.synced = &s
 }
 
 // admit lets a change begin. After a stop it leaves the child without an answer: an
@@ -279,6 +313,31 @@ func (r Reporter) Begin(ctx context.Context, what string) (context.Context, func
 		<-listening
 		cancel(nil)
 	}, nil
+}
+
+// Synced tells the parent that a sync has ended. It returns when the parent knows.
+func (r Reporter) Synced(ctx context.Context, s Synced) error {
+	if r.network == "" {
+		return nil
+	}
+	report, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	dialer := net.Dialer{Timeout: replyTime}
+	conn, err := dialer.DialContext(ctx, r.network, r.address)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(replyTime))
+	if _, err = fmt.Fprintf(conn, "%s %s%s\n", r.secret, synced, report); err == nil {
+		_, err = io.Copy(io.Discard, conn) // It returns when the parent closes its end.
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return nil
 }
 
 // oneLine shortens a description to what the parent reads.

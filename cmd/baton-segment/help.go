@@ -1,0 +1,238 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+const description = `Baton-segment reads a Twilio Segment workspace: its users, invites, groups and roles, and
+who holds which role on what. A run writes a file (.c1z) that segment-iam and the baton
+command read. With a client ID of ConductorOne, it is a service instead.
+
+It only reads, unless a flag under "Changes" is set, or --provisioning in a service.`
+
+const examples = `  export BATON_TOKEN=<token>
+
+  # Read the workspace into sync.c1z.
+  baton-segment -f sync.c1z
+
+  # Grant a role, or the membership of a group. The ids are in the file.
+  baton-segment -f sync.c1z --grant-entitlement <entitlement id> --grant-principal <user id> --grant-principal-type user
+
+  # Revoke it.
+  baton-segment -f sync.c1z --revoke-grant <grant id>
+
+  # Invite a person.
+  baton-segment -f sync.c1z --create-account-login <e-mail> --create-account-profile '{"email": "<e-mail>", "groups": ["<group>"]}'
+
+  # Remove a user from the workspace, or withdraw an invite.
+  baton-segment -f sync.c1z --delete-resource <user id> --delete-resource-type user
+  baton-segment -f sync.c1z --delete-resource <e-mail> --delete-resource-type invite`
+
+// A flagGroup has flags that are used together.
+type flagGroup struct {
+	title string
+	flags []flagText
+}
+
+// A flagText is a flag and what the help says about it. If that is empty, the help has
+// the SDK's description.
+type flagText struct{ name, text string }
+
+// flagGroups returns the flags that the help explains.
+func flagGroups() []flagGroup {
+	return []flagGroup{
+		{"Credentials", []flagText{
+			{"token", "required: Segment Public API token of a Workspace Owner. Set BATON_TOKEN instead: other users of the machine can see the flag in the list of processes"},
+			{"region", "Region of the workspace: us or eu. A token works in one region only"},
+		}},
+		{"Sync", []flagText{
+			{"file", "`path` of the .c1z file, which a sync writes and a change reads"},
+			{"sync-resource-types", "`types` of resources to sync, such as user,group,role. All by default"},
+			{"sync-resources", "`ids` of single resources to sync, such as bid:r:user/<user id>"},
+			{"skip-entitlements-and-grants", "Sync resources only"},
+			{"skip-grants", "With --sync-resources: sync no grants"},
+			{"workers", "Requests at a time. -1 is one for each processor; by default 32, or as many as Segment takes"},
+			{"http-timeout-seconds", "Most seconds that a request may take, 1 to 1800"},
+			{"c1z-temp-dir", "`folder` for temporary files. It must exist"},
+			{"storage-engine", "Format of a new file: pebble or sqlite. pebble by default"},
+		}},
+		{"Changes", []flagText{
+			{"grant-entitlement", "Grant the entitlement of this `id`"},
+			{"grant-principal", "To the user, group or invite of this `id`"},
+			{"grant-principal-type", "Its `type`: user, group or invite"},
+			{"revoke-grant", "Revoke the grant of this `id`"},
+			{"create-account-login", "Invite the person of this `e-mail`. The profile must have it as well"},
+			{"create-account-email", "`e-mail` of the person, if the profile has none"},
+			{"create-account-profile", "`JSON` object with the keys email, role and groups"},
+			{"create-account-resource-type", "`type` of the account. It is invite, also if it is not set"},
+			{"delete-resource", "Delete the user or group of this `id`, or withdraw the invite of this e-mail"},
+			{"delete-resource-type", "Its `type`: user, group or invite"},
+		}},
+		{"Service", serviceFlags()},
+		{"Logging and telemetry", loggingFlags()},
+		{"Help", []flagText{{"help", "Print this text"}, {"version", "Print the version"}}},
+	}
+}
+
+func serviceFlags() []flagText {
+	return []flagText{
+		{"client-id", "Client ID from ConductorOne. It makes the run a service"},
+		{"client-secret", "Client secret from ConductorOne. Set BATON_CLIENT_SECRET instead, as with the token"},
+		{"provisioning", "Allow changes. Without it, a service only reads"},
+		{"skip-full-sync", "Run no full syncs"},
+		{"task-concurrency", "Tasks at a time, 1 to 100"},
+		{"health-check", "Answer on /live, /ready and /health"},
+		{"health-check-port", "Port of the health check"},
+		{"health-check-bind-address", "`address` of the health check. With 127.0.0.1, other machines cannot ask"},
+		{"session-store-maximum-size", "Most bytes that a function on AWS Lambda keeps in memory of a sync"},
+		{"log-level-debug-expires-at", "`time` at which a function on AWS Lambda goes back from the log level debug to info, in RFC 3339"},
+	}
+}
+
+func loggingFlags() []flagText {
+	return []flagText{
+		{"log-level", "Lowest `level` of log lines: debug, info, warn or error"},
+		{"log-format", "`format` of the log: console or json. By default it is console on a terminal, else json"},
+		{"log-path", "`paths` of files to write the log to, in place of standard error. The lines about requests and changes still go there"},
+		{"log-event-log", ""}, // On Windows only.
+		{"otel-collector-endpoint", "`address` of an OpenTelemetry collector for traces and logs, by OTLP over gRPC, such as localhost:4317"},
+		{"otel-collector-endpoint-tls-cert-path", "`path` of a PEM file with the certificates to trust for it"},
+		{"otel-collector-endpoint-tls-cert", "`text` of such a file, in unpadded base64url"},
+		{"otel-collector-endpoint-tls-insecure", "Connect to it without TLS"},
+		{"otel-tracing-disabled", "Send no traces to it"},
+		{"otel-logging-disabled", "Send no logs to it"},
+	}
+}
+
+// unusedFlags returns the SDK's flags that have no use with this connector, are
+// deprecated, or are for tests. The help has their names only.
+func unusedFlags() []string {
+	return []string{
+		"auth-method", "base-url", "page-size", "parallel-sync", "ticketing",
+		"create-ticket", "bulk-create-ticket", "bulk-ticket-template-path", "get-ticket", "list-ticket-schemas", "ticket-id", "ticket-template-path",
+		"event-feed", "event-feed-id", "event-feed-start-at", "event-feed-cursor",
+		"external-resource-c1z", "external-resource-entitlement-id-filter", "external-resource-traits", "keep-previous-sync-c1z",
+		"compact-syncs", "compact-sync-ids", "compact-file-paths", "compact-output-path",
+		"invoke-action", "invoke-action-args", "invoke-action-resource-type", "list-action-schemas", "list-action-schemas-resource-type",
+		"list-resource-actions", "invoke-resource-action", "invoke-resource-action-resource-type", "invoke-resource-action-args",
+		"rotate-credentials", "rotate-credentials-type",
+	}
+}
+
+// describe gives the command a help that has all flags, also those that the SDK hides.
+func describe(root *cobra.Command) {
+	root.Short, root.Long, root.Example = "Read a Twilio Segment workspace, and change who has access", description, examples
+	root.SetUsageFunc(func(cmd *cobra.Command) error {
+		_, err := io.WriteString(cmd.OutOrStderr(), usage(cmd))
+		return err
+	})
+	short := map[string]string{
+		"capabilities": "Print what can be synced and changed, as JSON",
+		"config":       "Print the settings that ConductorOne shows, as JSON",
+		"health-check": "Ask a running service for its health, as a probe does",
+	}
+	for _, c := range root.Commands() {
+		if text, known := short[c.Name()]; known {
+			c.Short, c.Long = text, ""
+		}
+	}
+}
+
+// usage is the part of the help below the description.
+func usage(cmd *cobra.Command) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Usage:\n  %s\n", cmd.UseLine())
+	if cmd.HasAvailableSubCommands() {
+		fmt.Fprintf(&b, "  %s [command]\n", cmd.CommandPath())
+	}
+	if cmd.HasExample() {
+		fmt.Fprintf(&b, "\nExamples:\n%s\n", cmd.Example)
+	}
+	if cmd.HasAvailableSubCommands() {
+		b.WriteString("\nCommands:\n")
+		for _, c := range cmd.Commands() {
+			if c.IsAvailableCommand() {
+				fmt.Fprintf(&b, "  %-13s %s\n", c.Name(), c.Short)
+			}
+		}
+	}
+	if !cmd.HasParent() {
+		writeGroups(&b, cmd)
+		return b.String()
+	}
+	if flags := cmd.LocalNonPersistentFlags(); flags.HasAvailableFlags() {
+		fmt.Fprintf(&b, "\nFlags:\n%s", flags.FlagUsagesWrapped(columns))
+	}
+	fmt.Fprintf(&b, "\nThe flags that %s --help lists are taken as well.\n", cmd.Root().Name())
+	return b.String()
+}
+
+// columns is how long a line of flags may be.
+const columns = 110
+
+// writeGroups writes the flags of the main command, by use. A flag that an SDK has added
+// and that is not grouped yet is shown with the SDK's description.
+func writeGroups(b *strings.Builder, root *cobra.Command) {
+	groups, known := flagGroups(), unusedFlags()
+	for _, g := range groups {
+		for _, f := range g.flags {
+			known = append(known, f.name)
+		}
+	}
+	var others flagGroup
+	others.title = "Others"
+	root.Flags().VisitAll(func(f *pflag.Flag) {
+		if !slices.Contains(known, f.Name) {
+			others.flags = append(others.flags, flagText{name: f.Name})
+		}
+	})
+	for _, g := range append(groups, others) {
+		if text := g.usages(root.Flags()); text != "" {
+			fmt.Fprintf(b, "\n%s:\n%s", g.title, text)
+		}
+	}
+	b.WriteString(`
+Each flag can be set as an environment variable, such as BATON_SYNC_RESOURCES for
+--sync-resources, or in the file .baton.yaml in the working folder, or in the YAML file that
+BATON_CONFIG_PATH names. A flag comes before the environment, and that before the file.
+
+Of no use with this connector, deprecated, or for tests:
+`)
+	names := "--" + strings.Join(unusedFlags(), ", --")
+	for len(names) > columns {
+		end := strings.LastIndex(names[:columns], ", ") + 1
+		fmt.Fprintf(b, "  %s\n", names[:end])
+		names = names[end+1:]
+	}
+	fmt.Fprintf(b, "  %s\n", names)
+}
+
+// usages describes those flags of the group that the program has.
+func (g flagGroup) usages(all *pflag.FlagSet) string {
+	set := pflag.NewFlagSet("", pflag.ContinueOnError)
+	set.SortFlags = false
+	variable := regexp.MustCompile(` ?\(\$BATON_\w+\)`)
+	for _, t := range g.flags {
+		f := all.Lookup(t.name)
+		if f == nil {
+			continue
+		}
+		shown := *f
+		shown.Hidden = false
+		if shown.Usage = t.text; t.text == "" {
+			shown.Usage = variable.ReplaceAllString(f.Usage, "")
+		}
+		if f.Name == flagLogFormat {
+			shown.DefValue = "" // It depends on where the log goes.
+		}
+		set.AddFlag(&shown)
+	}
+	return set.FlagUsagesWrapped(columns)
+}
