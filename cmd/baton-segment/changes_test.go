@@ -104,7 +104,7 @@ func TestChangeServer_ReportsChanges(t *testing.T) {
 				t.Errorf("under way: %q, want %q", underWay, what)
 			}
 			return nil
-		}}, reporter}
+		}}, reporter, nil}
 		if err := call(t.Context(), s); err != nil || made == 0 {
 			t.Errorf("%s: made %d times, %v", what, made, err)
 		}
@@ -132,7 +132,7 @@ func TestChangeServer_Stopped(t *testing.T) {
 				go r.Stop()
 				<-ctx.Done()
 				return c.err
-			}}, reporter}
+			}}, reporter, nil}
 			_, err := s.Grant(t.Context(), &v2.GrantManagerServiceGrantRequest{})
 			if status.Code(err) != c.want {
 				t.Errorf("%v, want %v", err, c.want)
@@ -150,7 +150,7 @@ func TestChangeServer_CallerLeft(t *testing.T) {
 		cancel()
 		<-ctx.Done()
 		return want
-	}}, reporter}
+	}}, reporter, nil}
 	if _, err := s.Grant(ctx, &v2.GrantManagerServiceGrantRequest{}); !errors.Is(err, want) {
 		t.Errorf("%v, want %v", err, want)
 	}
@@ -164,7 +164,7 @@ func TestChangeServer_AfterStop(t *testing.T) {
 		s := changeServer{server{change: func(context.Context) error {
 			t.Errorf("%s: made", what)
 			return nil
-		}}, reporter}
+		}}, reporter, nil}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := call(ctx, s); status.Code(err) != codes.Canceled {
@@ -177,7 +177,7 @@ func TestChangeServer_AfterStop(t *testing.T) {
 func TestChangeServer_NoParent(t *testing.T) {
 	t.Setenv("BATON_SEGMENT_CHANGES", "unix secret "+t.TempDir()+"/none")
 	made := false
-	s := changeServer{server{change: func(context.Context) error { made = true; return nil }}, writing.FromEnv()}
+	s := changeServer{server{change: func(context.Context) error { made = true; return nil }}, writing.FromEnv(), nil}
 	if _, err := s.Grant(t.Context(), &v2.GrantManagerServiceGrantRequest{}); err != nil || !made {
 		t.Errorf("made %v, %v", made, err)
 	}

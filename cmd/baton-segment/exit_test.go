@@ -87,6 +87,8 @@ func TestSDK_StringsUnchanged(t *testing.T) {
 		taskFailed:   "pkg/connectorrunner/runner.go",
 		runnerFailed: "pkg/cli/commands.go",
 		callFinished: "pkg/ugrpc/logging.go",
+		retrying:     "pkg/retry/retry.go",
+		callError:    "pkg/ratelimit/grpc.go",
 	} {
 		source, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), file))
 		if err != nil {

@@ -149,7 +149,7 @@ func (l logLevels) Write(e zapcore.Entry, fields []zapcore.Field) error {
 // seconds ago.
 func (l logLevels) writeWaiting(e zapcore.Entry, fields []zapcore.Field) error {
 	last := l.waited.Load()
-	if e.Time.UnixNano()-last < int64(waitingEvery) || !l.waited.CompareAndSwap(last, e.Time.UnixNano()) {
+	if !l.Enabled(zapcore.InfoLevel) || e.Time.UnixNano()-last < int64(waitingEvery) || !l.waited.CompareAndSwap(last, e.Time.UnixNano()) {
 		return nil
 	}
 	var kept []zapcore.Field

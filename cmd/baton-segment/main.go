@@ -40,25 +40,32 @@ func main() {
 	finishRemoval()
 	setMemory()
 	p := newProcess()
-	// The SDK's RunConnector does the same, but exits before anything that this
-	// process has in temporary files can be removed.
-	var cmd *cobra.Command
-	var err error
-	p.settings, cmd, err = sdk.DefineConfigurationV2(p.ctx, "baton-segment", p.connector, config.Schema(),
-		connectorrunner.WithDefaultCapabilitiesConnectorBuilderV2(&connector.Connector{}),
-		connectorrunner.WithSessionStoreEnabled(),
-		connectorrunner.WithWorkerCount(connector.Workers)) // --workers changes it.
+	cmd, err := p.command()
 	if err == nil {
-		cmd.Version = version
-		cmd.RunE = checked(p.settings, cmd.RunE)
-		describe(cmd)
-		setLogFormat(cmd.PersistentFlags())
 		err = cmd.Execute()
 	}
 	if err == nil {
 		p.reportFile()
 	}
 	p.exit(err)
+}
+
+// command makes the command of the program. The SDK's RunConnector does the same, but
+// exits before anything that this process has in temporary files can be removed.
+func (p *process) command() (*cobra.Command, error) {
+	settings, cmd, err := sdk.DefineConfigurationV2(p.ctx, "baton-segment", p.connector, config.Schema(),
+		connectorrunner.WithDefaultCapabilitiesConnectorBuilderV2(&connector.Connector{}),
+		connectorrunner.WithSessionStoreEnabled(),
+		connectorrunner.WithWorkerCount(connector.Workers)) // --workers changes it.
+	if err != nil {
+		return nil, err
+	}
+	p.settings = settings
+	cmd.Version = version
+	cmd.RunE = checked(settings, cmd.RunE)
+	describe(cmd)
+	setLogFormat(cmd.PersistentFlags())
+	return cmd, nil
 }
 
 // checked checks the settings that the SDK does not check, before a run.

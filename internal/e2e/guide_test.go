@@ -27,6 +27,7 @@ func TestGuide(t *testing.T) {
 	runRecipes(t, guide, map[string]recipe{
 		"Run it without ConductorOne": {1, func(t *testing.T, blocks []string) { checkFirstSync(t, blocks[0]) }},
 		"Provisioning":                {1, checkProvisioning},
+		"A settings file":             {1, checkSettingsFile},
 	})
 }
 
@@ -56,7 +57,7 @@ func TestGuideTables(t *testing.T) {
 		t.Parallel()
 	}
 	text, _ := document(t, guide)
-	for _, rows := range [][]string{capabilityRows(t), requestRows(t), settingRows(t)} {
+	for _, rows := range [][]string{capabilityRows(t), requestRows(t), settingRows(t), unusedRows(t)} {
 		text = withTable(t, text, rows)
 	}
 	golden(t, filepath.Join(repository, guide), text)
@@ -161,69 +162,6 @@ func capabilityRows(t *testing.T) []string {
 	return tableRows(rows)
 }
 
-// A setting is a field of the configuration, of one of three kinds.
-type setting struct {
-	Name, Description           string
-	IsRequired, IsOps, IsSecret bool
-	StringField                 *struct {
-		DefaultValue string
-		Rules        struct{ In []string }
-	}
-	IntField *struct {
-		DefaultValue string
-		Rules        struct{ Gte, Lte string }
-	}
-	BoolField *struct{}
-}
-
-// values describes the values that the setting takes.
-func (s setting) values(t *testing.T) string {
-	t.Helper()
-	kind, standard := "", ""
-	switch {
-	case s.IsSecret:
-		kind = "A secret"
-	case s.StringField != nil && len(s.StringField.Rules.In) > 0:
-		kind, standard = "`"+strings.Join(s.StringField.Rules.In, "` or `")+"`", s.StringField.DefaultValue
-	case s.StringField != nil:
-		kind, standard = "A text", s.StringField.DefaultValue
-	case s.IntField != nil && s.IntField.Rules.Lte != "":
-		kind, standard = s.IntField.Rules.Gte+" to "+s.IntField.Rules.Lte, s.IntField.DefaultValue
-	case s.IntField != nil:
-		kind, standard = "A number", s.IntField.DefaultValue
-	case s.BoolField != nil:
-		kind, standard = "`true` or `false`", "false"
-	default:
-		t.Errorf("%s is of an unknown kind", s.Name)
-	}
-	if standard != "" {
-		kind += "; without it `" + standard + "`"
-	}
-	return kind
-}
-
-// settingRows returns the table of settings, the connector's own first.
-func settingRows(t *testing.T) []string {
-	t.Helper()
-	var described struct{ Fields []setting }
-	selfDescription(t, "config", &described)
-	rows := [][]string{{"Setting", "Environment", "Required", "Values", "Meaning"}}
-	for _, shared := range []bool{false, true} {
-		for _, s := range described.Fields {
-			if s.IsOps != shared {
-				continue
-			}
-			required := "No"
-			if s.IsRequired {
-				required = "Yes"
-			}
-			environment := "BATON_" + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))
-			rows = append(rows, []string{"`" + s.Name + "`", "`" + environment + "`", required, s.values(t), strings.TrimSuffix(s.Description, ".") + "."})
-		}
-	}
-	return tableRows(rows)
-}
-
 // The guide contains only components that the site knows, and nothing that it
 // would run as a program.
 func TestGuideIsWellFormed(t *testing.T) {
@@ -279,6 +217,8 @@ type messageCase struct {
 	since     func(*sim.Workspace)
 	options   []sim.Option
 	fault     sim.Fault
+	// times is how many requests have the fault, from its ordinal on, if not one.
+	times int
 	// before is an edit made right before the first request of the operation.
 	operation string
 	before    func(*sim.Workspace)
@@ -318,6 +258,8 @@ func messageCases(t *testing.T) map[string]messageCase {
 	limited.Header = http.Header{"Retry-After": {"3600"}}
 	busy := once(failing("listRoles", http.StatusTooManyRequests))
 	busy.Ordinal, busy.Header = 2, http.Header{"Retry-After": {"11"}} // The first request is that of Validate.
+	down := once(failing("listRoles", http.StatusServiceUnavailable))
+	down.Ordinal = 2
 	last := func() *sim.Workspace {
 		ws := provisioned()
 		grantRole(typeUser, "u-ann", roleMinimal, onWorkspace())(ws)
@@ -419,7 +361,8 @@ func messageCases(t *testing.T) map[string]messageCase {
 			fault: sim.Fault{Operation: "getUser", Kind: sim.FaultDelay, Delay: 5 * time.Millisecond},
 		},
 		"lists ask for 200 rows from now on": {options: []sim.Option{sim.WithMaxCount(200)}},
-		"retrying operation":                 {fault: busy},
+		retrying:                             {fault: down, times: 3}, // The library tries as often.
+		"waiting for the rate limit":         {fault: busy},
 		"reading users and groups":           {fault: once(sim.Fault{Operation: "getUser", Kind: sim.FaultDelay, Delay: 11 * time.Second})},
 	}
 }
@@ -479,8 +422,10 @@ func (c messageCase) deploy(t *testing.T) deployment {
 		d.Update(c.since)
 	}
 	if c.fault.Operation != "" {
-		if err := d.Inject(c.fault); err != nil {
-			t.Fatal(err)
+		fault := c.fault
+		for range max(c.times, 1) {
+			simtest.Inject(t, d.Server.Server, fault)
+			fault.Ordinal++
 		}
 	}
 	if c.before != nil {

@@ -28,7 +28,7 @@ func TestSync_InterruptedResumes(t *testing.T) {
 		"during the entitlements": {operation: "getUser", ordinal: 20},
 		"during the grants":       {operation: "listUsersFromUserGroup", ordinal: 2},
 		"near the end":            {operation: "listInvitesFromUserGroup", ordinal: cost(ws, builtTypes(), smallPage)["listInvitesFromUserGroup"]},
-		"when all is read":        {log: "Sync complete."},
+		"when all is read":        {log: syncComplete},
 	} {
 		for _, by := range interruptions() {
 			pool.run(name+"/"+by.name, func(t *testing.T) { checkInterruption(t, ws, m, by, want) })

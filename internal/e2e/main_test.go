@@ -115,6 +115,12 @@ type testingT interface {
 	Fatalf(string, ...any)
 }
 
+// Lines of the SDK. If the rate limit is used up, the first is of the level debug.
+const (
+	retrying     = "retrying operation"
+	syncComplete = "Sync complete."
+)
+
 // A server serves a simulated workspace to the programs and clients of a test.
 type server struct{ simtest.Server }
 

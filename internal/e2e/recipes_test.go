@@ -38,7 +38,7 @@ func runRecipes(t *testing.T, file string, recipes map[string]recipe) {
 	_, blocks := document(t, file)
 	sections := map[string][]string{}
 	for _, b := range blocks {
-		if b.language != "sh" {
+		if b.language != "sh" && b.language != "yaml" {
 			t.Errorf("%s: no case runs a block of the language %q", file, b.language)
 		}
 		sections[b.heading] = append(sections[b.heading], b.text)

@@ -55,14 +55,14 @@ func waitStates() map[string]waitState {
 		"answer with a list":          {hold: "listUserGroups", held: 1},
 		"answers with details":        {hold: "getUser", held: connector.Workers},
 		"rate limit, in the library":  {faults: limited("getUser", "8"), log: `"status":429`},
-		"rate limit, in the SDK":      {faults: limited("getUser", "60"), log: "retrying operation", lines: connector.Workers},
+		"rate limit, in the SDK":      {faults: limited("getUser", "60"), log: retrying, lines: connector.Workers},
 		"after 503, in the library":   {faults: answer("getUser", http.StatusServiceUnavailable, nil), log: `"status":503`},
-		"after 503, in the SDK":       {faults: answer("getUser", http.StatusServiceUnavailable, nil), log: "retrying operation", lines: connector.Workers},
-		"after 503 of a list":         {faults: answer("listUserGroups", http.StatusServiceUnavailable, nil), log: "retrying operation"},
+		"after 503, in the SDK":       {faults: answer("getUser", http.StatusServiceUnavailable, nil), log: retrying, lines: connector.Workers},
+		"after 503 of a list":         {faults: answer("listUserGroups", http.StatusServiceUnavailable, nil), log: retrying},
 		"after 404 of a detail":       {faults: answer("getUser", http.StatusNotFound, nil), log: `"status":404`},
-		"broken network":              {faults: []sim.Fault{{Operation: "getUser", Kind: sim.FaultReset}}, log: "retrying operation", lines: connector.Workers},
-		"end of the sync":             {log: "Sync complete.", complete: true},
-		"grant, limit in the SDK":     {args: member, faults: limited("addUsersToUserGroup", "60"), log: "retrying operation"},
+		"broken network":              {faults: []sim.Fault{{Operation: "getUser", Kind: sim.FaultReset}}, log: retrying, lines: connector.Workers},
+		"end of the sync":             {log: syncComplete, complete: true},
+		"grant, limit in the SDK":     {args: member, faults: limited("addUsersToUserGroup", "60"), log: retrying},
 		"grant, limit in the library": {args: member, faults: limited("addUsersToUserGroup", "8"), log: `"status":429`},
 		"invite, limit":               {args: invite, faults: limited("createInvites", "60"), log: `"status":429`},
 	}
@@ -142,7 +142,7 @@ func startState(t *testing.T, d deployment, st waitState, args []string) (*proce
 		return p, func() { close(released) }
 	}
 	level := "info"
-	if strings.Contains(st.log, "status") { // Requests are logged at that level only.
+	if strings.Contains(st.log, "status") || st.log == retrying || st.log == syncComplete { // Some are logged at that level only.
 		level = "debug"
 	}
 	p := start(t, d.dir, d.Env(), "", append(args, "--log-level", level)...)

@@ -105,7 +105,7 @@ func TestService_StoppedWhileWaiting(t *testing.T) {
 		},
 		"the rate limit": func(t *testing.T, service *process, c *conductorOne, s simtest.Server) {
 			simtest.Inject(t, s.Server, limited)
-			waiting := service.log.await("retrying operation", connector.Workers)
+			waiting := service.log.await("waiting for the rate limit", 1)
 			close(c.welcome)
 			service.handOut(t, c, sync)
 			service.wait(t, "the limit", waiting)
