@@ -8,9 +8,7 @@ import (
 	"strings"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
-	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
-	"github.com/conductorone/baton-sdk/pkg/types/sessions"
 	"github.com/grpc-ecosystem/go-grpc-middleware/logging/zap/ctxzap"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -65,15 +63,11 @@ func report(ctx context.Context, s syncstate.Sync) error {
 }
 
 // Skipped returns what a sync has left out because the workspace's plan or a feature is
-// missing: ids of resource types, or descriptions of parts of one, sorted. They are in
-// the session store of the sync until the SDK's Cleanup empties it. If there is no store,
-// it returns nothing.
-func Skipped(ctx context.Context, store sessions.SessionStore, syncID string) ([]string, error) {
-	if store == nil {
-		return nil, nil
-	}
-	opts := rs.SyncOpAttrs{Session: connectorbuilder.WithSyncId(store, syncID), SyncID: syncID}
-	return new(syncstate.Tracker).Open(opts, strings.ToLower).Skipped(ctx)
+// missing: ids of resource types, or descriptions of parts of one, sorted. It is known
+// until the SDK's Cleanup empties the session store of the sync. Without a store, nothing
+// is known.
+func Skipped(ctx context.Context, sync rs.SyncOpAttrs) ([]string, error) {
+	return new(syncstate.Tracker).Open(sync, strings.ToLower).Skipped(ctx)
 }
 
 // withWorkspace returns a context whose log lines name the workspace, those of the

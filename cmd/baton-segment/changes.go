@@ -6,7 +6,9 @@ import (
 	"fmt"
 
 	v2 "github.com/conductorone/baton-sdk/pb/c1/connector/v2"
+	"github.com/conductorone/baton-sdk/pkg/connectorbuilder"
 	"github.com/conductorone/baton-sdk/pkg/types"
+	rs "github.com/conductorone/baton-sdk/pkg/types/resource"
 	"github.com/conductorone/baton-sdk/pkg/types/sessions"
 	"github.com/grpc-ecosystem/go-grpc-middleware/logging/zap/ctxzap"
 	"go.uber.org/zap"
@@ -28,9 +30,12 @@ type changeServer struct {
 // Cleanup implements types.ConnectorServer. The SDK calls it at the end of each sync.
 func (s changeServer) Cleanup(ctx context.Context, in *v2.ConnectorServiceCleanupRequest) (*v2.ConnectorServiceCleanupResponse, error) {
 	synced := writing.Synced{ID: in.GetActiveSyncId()}
-	skipped, err := connector.Skipped(ctx, s.store, synced.ID)
+	var err error
+	if s.store != nil {
+		store := connectorbuilder.WithSyncId(s.store, synced.ID)
+		synced.Skipped, err = connector.Skipped(ctx, rs.SyncOpAttrs{Session: store, SyncID: synced.ID})
+	}
 	if err == nil {
-		synced.Skipped = skipped
 		err = s.reporter.Synced(ctx, synced)
 	}
 	if err != nil { // The sync is complete all the same.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"sync"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/logging/zap/ctxzap"
 	"go.uber.org/zap"
@@ -14,6 +15,7 @@ const (
 	childEnded   = "connector service quit expectedly"
 	childCrashed = "connector service quit unexpectedly"
 	taskFailed   = "runner: error processing on-demand task"
+	runEnded     = "runner: one-shot mode enabled. Exiting."
 	runnerFailed = "error running connector"
 	// The code follows. If the parent stops, the child can log this for each call.
 	callFinished = "finished unary call with code "
@@ -37,18 +39,22 @@ const (
 //
 // The SDK hands its logger out in ctx and keeps the pointer, so replacing what
 // it points to reaches every user of it. What the guard lets pass goes through logLevels.
-func guardExitCode(ctx context.Context, console bool, stopped func() bool, crashed func()) {
+func (p *process) guardExitCode(ctx context.Context) {
 	logger := ctxzap.Extract(ctx)
 	*logger = *logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
-		return exitGuard{Core: newLogLevels(core, console), hold: func() { select {} }, stopped: stopped, crashed: crashed}
+		return exitGuard{
+			Core: newLogLevels(core, p.console()), stopped: p.stopped, ended: sync.OnceFunc(p.sendTelemetry),
+			hold: func() { select {} }, crashed: func() { p.finish(ending{code: 1}) },
+		}
 	}))
 }
 
 // exitGuard watches the log for the end of the child.
 type exitGuard struct {
 	zapcore.Core
-	hold, crashed func()
-	stopped       func() bool
+	// ended is called when the work of a one-shot run is done, or has failed.
+	hold, crashed, ended func()
+	stopped              func() bool
 }
 
 // Enabled lets every level reach Check, which asks the core itself.
@@ -64,6 +70,9 @@ func (g exitGuard) With(fields []zapcore.Field) zapcore.Core {
 // repeat an error which is logged before them and printed after them, and those about
 // calls that the caller has given up.
 func (g exitGuard) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if (e.Message == runEnded || e.Message == taskFailed) && !g.stopped() {
+		g.ended()
+	}
 	switch {
 	case e.Message == childEnded:
 		g.hold()

@@ -25,8 +25,11 @@ import (
 func TestExitGuard(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zapcore.WarnLevel)
-	held, crashes, stopped := 0, 0, false
-	logger := zap.New(exitGuard{Core: core, hold: func() { held++ }, stopped: func() bool { return stopped }, crashed: func() { crashes += logs.Len() }})
+	held, crashes, ended, stopped := 0, 0, 0, false
+	logger := zap.New(exitGuard{
+		Core: core, stopped: func() bool { return stopped },
+		hold: func() { held++ }, crashed: func() { crashes += logs.Len() }, ended: func() { ended++ },
+	})
 
 	logger.Debug("quiet")
 	logger.Warn("loud")
@@ -45,7 +48,12 @@ func TestExitGuard(t *testing.T) {
 	if held != 2 || crashes != 2 || logs.Len() != 2 {
 		t.Errorf("after a crash held %d times, called at entry %d, want 2, logged %v", held, crashes, logs.All())
 	}
+	logger.Debug(runEnded)
 	stopped = true
+	logger.Debug(runEnded)
+	if ended != 2 { // Once after a failure.
+		t.Errorf("the work has ended %d times, want 2", ended)
+	}
 	for _, err := range []error{
 		status.Error(codes.Unavailable, "the child is gone"),
 		fmt.Errorf("code of its own: %w", context.Canceled),
@@ -85,6 +93,7 @@ func TestSDK_StringsUnchanged(t *testing.T) {
 		childCrashed: "internal/connector/connector.go",
 		childCommand: "internal/connector/connector.go",
 		taskFailed:   "pkg/connectorrunner/runner.go",
+		runEnded:     "pkg/connectorrunner/runner.go",
 		runnerFailed: "pkg/cli/commands.go",
 		callFinished: "pkg/ugrpc/logging.go",
 		retrying:     "pkg/retry/retry.go",

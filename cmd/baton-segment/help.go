@@ -50,7 +50,7 @@ func flagGroups() []flagGroup {
 	return []flagGroup{
 		{"Credentials", []flagText{
 			{"token", "required: Segment Public API token of a Workspace Owner. Set BATON_TOKEN instead: other users of the machine can see the flag in the list of processes"},
-			{"region", "Region of the workspace: us or eu. A token works in one region only"},
+			{"region", "Region of the workspace, US or EU. A token works in one region only"},
 		}},
 		{"Sync", []flagText{
 			{"file", "A sync writes the .c1z file at this `path`, and a change reads it"},
@@ -69,7 +69,7 @@ func flagGroups() []flagGroup {
 			{"grant-principal", "To the user, group or invite of this `id`"},
 			{"grant-principal-type", "Its `type`: user, group or invite"},
 			{"revoke-grant", "Revoke the grant of this `id`"},
-			{"create-account-login", "Invite the person of this `e-mail`. The profile must have it as well"},
+			{"create-account-login", "Invite a person. Give the same `e-mail` in the profile"},
 			{"create-account-email", "Use this `e-mail` if the profile has none"},
 			{"create-account-profile", "Invite with this `JSON` object: its keys are email, role and groups"},
 			{"create-account-resource-type", "Create an account of this `type`. There is only invite, the default"},

@@ -100,7 +100,7 @@ func setMemory() {
 
 // connector makes the connector. Parent and child both do, and the child uses it.
 func (p *process) connector(ctx context.Context, cfg *config.Segment, opts cli.RunTimeOpts) (types.ConnectorServer, error) {
-	guardExitCode(ctx, p.console(), p.stopped, func() { p.finish(ending{code: 1}) })
+	p.guardExitCode(ctx)
 	c, err := connector.New(ctx, connector.Options{
 		Token: cfg.Token, Region: cfg.Region, BaseURL: cfg.BaseURL, PageSize: cfg.PageSize, Version: version,
 	})

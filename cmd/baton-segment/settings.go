@@ -61,7 +61,7 @@ func checkProfile(settings *viper.Viper) error {
 // The SDK looks at standard output, where the log does not go.
 func setLogFormat(flags *pflag.FlagSet) {
 	format := logging.LogFormatJSON
-	if term.IsTerminal(int(os.Stderr.Fd())) {
+	if term.IsTerminal(int(os.Stderr.Fd())) { // #nosec G115 -- It is a small number.
 		format = logging.LogFormatConsole
 	}
 	setDefault(flags.Lookup(flagLogFormat), format)

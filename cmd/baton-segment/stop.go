@@ -81,6 +81,7 @@ func newProcess() *process {
 func (p *process) startParent() {
 	signal.Notify(p.early, os.Interrupt)
 	var err error
+	_ = setTraceDelay() // Without it, traces may be missing.
 	if p.tempDir, err = makeTempDir(); err != nil {
 		p.tempDir = "" // If the SDK needs such a folder, it reports the error.
 	}

@@ -98,7 +98,10 @@ var layout = map[string]struct {
 			"go.uber.org/zap",
 			// The SDK's command and settings.
 			"github.com/spf13/cobra",
+			"github.com/spf13/pflag",
 			"github.com/spf13/viper",
+			// Whether the log goes to a terminal.
+			"golang.org/x/term",
 			// The codes of errors, and the loggers that libraries share.
 			"google.golang.org/grpc",
 			"github.com/go-logr/logr",

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,10 +94,12 @@ func unusedRows(t *testing.T) []string {
 // A helpFlag is a flag as the help describes it.
 type helpFlag struct{ name, kind, standard, text string }
 
-// helpFlags returns the flags that the help describes, and those of which it has the
-// name alone.
-func helpFlags(t *testing.T) (described []helpFlag, unused []string) {
+// helpFlags returns the flags that the help describes, and the names of those that it only
+// names.
+func helpFlags(t *testing.T) ([]helpFlag, []string) {
 	t.Helper()
+	var described []helpFlag
+	var unused []string
 	_, flags, _ := strings.Cut(must(t, nil, "baton-segment", "--help").stdout, "\nCredentials:\n")
 	line := regexp.MustCompile(`^ +(?:-\w, )?--([\w-]+)(?: ([\w-]+))? {3,}(\S.*)$`)
 	name := regexp.MustCompile(`--[\w-]+`)
@@ -165,7 +168,7 @@ func checkSettingsFile(t *testing.T, blocks []string) {
 			if err := os.WriteFile(filepath.Join(dir, c.file), []byte(settings), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			env := append(c.env, "BATON_BASE_URL="+s.URL, "BATON_CONFIG_PATH="+c.variable)
+			env := slices.Concat(c.env, []string{"BATON_BASE_URL=" + s.URL, "BATON_CONFIG_PATH=" + c.variable})
 			r := runIn(t, dir, env, program(t, "baton-segment"), c.args...)
 			if r.code != 0 {
 				t.Fatalf("exit code %d\n%s", r.code, r.stderr)

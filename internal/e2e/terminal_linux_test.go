@@ -18,7 +18,7 @@ import (
 )
 
 // openTerminal opens a pseudo terminal: the side of the person, and that of the program.
-func openTerminal(t *testing.T) (person, program *os.File) {
+func openTerminal(t *testing.T) (*os.File, *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
@@ -32,7 +32,7 @@ func openTerminal(t *testing.T) (person, program *os.File) {
 	if err = unix.IoctlSetPointerInt(int(person.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
 	}
-	program, err = os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	program, err := os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

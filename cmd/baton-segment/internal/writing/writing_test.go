@@ -98,6 +98,39 @@ func TestStop_WaitsForChanges(t *testing.T) {
 	}
 }
 
+// When the child has reported a sync, the parent has it. Nothing else is taken for one.
+func TestSynced(t *testing.T) {
+	r, c := listen(t, t.TempDir(), always)
+	if got := r.Synced(); got != nil {
+		t.Errorf("before: %+v", got)
+	}
+	stranger := c
+	stranger.secret = "another"
+	if err := stranger.Synced(t.Context(), Synced{ID: "strange"}); err != nil || r.Synced() != nil {
+		t.Errorf("another's: %+v, %v", r.Synced(), err)
+	}
+	for _, want := range []Synced{{ID: "1", Skipped: []string{"label", "function of the type SOURCE"}}, {ID: "2"}} {
+		if err := c.Synced(t.Context(), want); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Synced(); got == nil || got.ID != want.ID || !slices.Equal(got.Skipped, want.Skipped) {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+	if underWay, ended := r.Stop(); len(underWay) > 0 || !isClosed(ended) {
+		t.Errorf("under way: %q", underWay)
+	}
+	if err := (Reporter{}).Synced(t.Context(), Synced{}); err != nil {
+		t.Errorf("without a parent: %v", err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Synced(t.Context(), Synced{}); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("without its socket: %v", err)
+	}
+}
+
 // Without a change under way there is nothing to wait for. Changes that ended before do
 // not count.
 func TestStop_Idle(t *testing.T) {
