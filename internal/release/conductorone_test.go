@@ -25,6 +25,7 @@ type conductorOne struct {
 
 	clientID, secret string
 	address          string
+	close            func() // ends it
 	certificate      []byte // PEM
 
 	hello   chan struct{} // closed at the first Hello
@@ -83,6 +84,10 @@ func serveConductorOne(t *testing.T) *conductorOne {
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	t.Cleanup(server.Close)
+	c.close = func() {
+		server.CloseClientConnections()
+		server.Close()
+	}
 	c.address = server.Listener.Addr().String()
 	known = "a-connector@" + c.address + "/spc"
 	c.clientID = known

@@ -40,3 +40,21 @@ func TestService_ConductorOneDoesNotAnswer(t *testing.T) {
 		})
 	}
 }
+
+// If ConductorOne goes away later, the service logs an error each time that it has asked
+// in vain, and goes on asking.
+func TestService_ConductorOneGoesAway(t *testing.T) {
+	t.Parallel()
+	c := serveConductorOne(t)
+	service, _ := startService(t, c, simtest.Serve(t, sim.Demo()))
+	service.wait(t, "Hello", c.hello)
+	close(c.welcome)
+	service.wait(t, "asking for a task", c.asked)
+	logged := service.log.await(`"level":"error"`, 1)
+	c.close()
+	service.wait(t, "the error", logged)
+	if !strings.Contains(service.log.String(), "runner: error getting next task") {
+		t.Errorf("it logs:\n%s", service.log)
+	}
+	service.end(t)
+}
