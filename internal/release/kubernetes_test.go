@@ -331,18 +331,13 @@ func TestKubernetes_UsesExistingSettings(t *testing.T) {
 	}
 }
 
-// settings returns the flags and variables of the program: those in its help, and those
-// that only its configuration schema has.
+// settings returns the flags of the program's help, and their environment variables.
 func settings(t *testing.T) map[string]bool {
 	t.Helper()
-	program := released(t)
 	known := map[string]bool{}
-	for _, name := range regexp.MustCompile(`--[a-z0-9-]+|BATON_[A-Z0-9_]+`).FindAllString(mustRun(t, "", nil, program, "--help"), -1) {
-		known[name] = true
-	}
-	for _, m := range regexp.MustCompile(`"name": ?"([a-z0-9-]+)"`).FindAllStringSubmatch(mustRun(t, "", nil, program, "config"), -1) {
-		known["--"+m[1]] = true
-		known["BATON_"+strings.ToUpper(strings.ReplaceAll(m[1], "-", "_"))] = true
+	for _, flag := range regexp.MustCompile(`--[a-z0-9-]+`).FindAllString(mustRun(t, "", nil, released(t), "--help"), -1) {
+		known[flag] = true
+		known["BATON_"+strings.ToUpper(strings.ReplaceAll(flag[2:], "-", "_"))] = true
 	}
 	return known
 }
