@@ -34,6 +34,9 @@ func TestService_ConductorOneDoesNotAnswer(t *testing.T) {
 			if code := service.cmd.ProcessState.ExitCode(); code != tc.code || !strings.Contains(service.log.String(), tc.want) {
 				t.Errorf("ends with %d, want %d and %q:\n%s", code, tc.code, tc.want, service.log)
 			}
+			if !strings.Contains(read(t, shipped, "connector.mdx"), "`"+tc.want+"`") {
+				t.Errorf("the guide does not have %q", tc.want)
+			}
 			if writes := simtest.Writes(s.Journal()); len(writes) > 0 {
 				t.Errorf("writes: %q", writes)
 			}
