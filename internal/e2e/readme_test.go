@@ -53,6 +53,10 @@ func TestReadme(t *testing.T) {
 				checkDemo(t)
 			case b.language == "sh" && b.text == "make test\n":
 				// It runs this test, so running it here would not end.
+			case b.language == "sh" && strings.HasPrefix(b.text, "sha256sum "):
+				checkArchive(t, b.text)
+			case b.language == "sh" && strings.HasPrefix(b.text, "go install "):
+				checkGoInstall(t, b.text)
 			case b.language == "sh" && strings.HasPrefix(b.text, "export BATON_TOKEN="):
 				checkRealUse(t, b.text)
 			case b.language == "sh" && strings.Contains(b.text, "--sync-resources"):
@@ -152,7 +156,7 @@ func checkChanges(t *testing.T, commands string) {
 	})]
 	lost := loser.Permissions[1].Resources[0]
 	const email = "new.colleague@example.com"
-	runScript(t, s.Env(), "bin/baton-segment -f sync.c1z\n"+commands, map[string]string{
+	runScript(t, s.Env(), "baton-segment -f sync.c1z\n"+commands, map[string]string{
 		"<entitlement id>": "source:" + source.ID + ":" + admin.ID,
 		"<user id>":        leaver.ID,
 		"<grant id>":       "source:" + lost.ID + ":" + readOnly.ID + ":user:" + loser.ID,
@@ -181,29 +185,25 @@ func checkChanges(t *testing.T, commands string) {
 // runScript runs commands of a document in a new folder.
 func runScript(t *testing.T, env []string, commands string, values map[string]string) (string, result) {
 	t.Helper()
-	dir := scriptFolder(t)
+	dir := t.TempDir()
 	return dir, runScriptIn(t, dir, env, commands, values)
 }
 
-// scriptFolder makes a folder with the programs in bin/.
-func scriptFolder(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.Symlink(programs(t), filepath.Join(dir, "bin")); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
-// runScriptIn runs commands in a scriptFolder. They must succeed.
+// runScriptIn runs commands in a folder, with the programs in PATH. They must succeed.
 func runScriptIn(t *testing.T, dir string, env []string, commands string, values map[string]string) result {
 	t.Helper()
 	commands = fillIn(t, commands, values)
-	r := runIn(t, dir, env, "sh", "-e", "-c", commands)
+	r := runIn(t, dir, append(env, pathWithPrograms(t)), "sh", "-e", "-c", commands)
 	if r.code != 0 {
 		t.Fatalf("exit code %d\n%s\n%s%s", r.code, commands, r.stdout, r.stderr)
 	}
 	return r
+}
+
+// pathWithPrograms returns the variable PATH, with the programs first.
+func pathWithPrograms(t *testing.T) string {
+	t.Helper()
+	return "PATH=" + programs(t) + string(os.PathListSeparator) + os.Getenv("PATH")
 }
 
 // fillIn replaces the placeholders in commands.

@@ -62,7 +62,7 @@ func runRecipes(t *testing.T, file string, recipes map[string]recipe) {
 }
 
 // firstSync is the sync that all recipes but the first require.
-const firstSync = "bin/baton-segment -f sync.c1z --log-level error\n"
+const firstSync = "baton-segment -f sync.c1z --log-level error\n"
 
 // plain returns the environment that the first recipe sets for all others.
 func plain(s server) []string { return append(s.Env(), "NO_COLOR=1") }
@@ -125,6 +125,7 @@ func TestRecipes(t *testing.T) {
 		}},
 		"Several workspaces, one answer":    {1, checkWorkspaces},
 		"What has changed since last week?": {1, checkHistory},
+		"Is reality what Git says?":         {2, checkApproved},
 		"A spreadsheet, please":             {2, checkSheets},
 		"Does it fit this workspace?": {1, func(t *testing.T, blocks []string) {
 			ask(t, blocks[0], nothing, "Safe to sync.", "Safe to provision.")
@@ -171,7 +172,7 @@ func checkFirstSync(t *testing.T, commands string) {
 func checkWorkspaces(t *testing.T, blocks []string) {
 	other := sim.Hostile()
 	other.Users[1].Email = strings.ToUpper(sim.Demo().Users[0].Email)
-	dir := scriptFolder(t)
+	dir := t.TempDir()
 	runScriptIn(t, dir, plain(serve(t, other)), strings.ReplaceAll(firstSync, "sync.c1z", "other.c1z"), nil)
 	values := map[string]string{"<e-mail>": sim.Demo().Users[0].Email, "<role>": "Workspace Owner"}
 	out := runScriptIn(t, dir, plain(serve(t, sim.Demo())), firstSync+blocks[0], values).stdout
@@ -187,7 +188,7 @@ func checkWorkspaces(t *testing.T, blocks []string) {
 func checkHistory(t *testing.T, blocks []string) {
 	s := serve(t, sim.Demo())
 	ws := s.Workspace()
-	dir, promoted, leaver := scriptFolder(t), ws.Users[1], ws.Users[len(ws.Users)-1]
+	dir, promoted, leaver := t.TempDir(), ws.Users[1], ws.Users[len(ws.Users)-1]
 	runScriptIn(t, dir, plain(s), strings.ReplaceAll(firstSync, "sync.c1z", "last-week.c1z"), nil)
 	s.Update(func(ws *sim.Workspace) {
 		grantRole(typeUser, promoted.ID, ws.Roles[2].ID, onResource("SOURCE", ws.Sources[0].ID))(ws)
@@ -201,6 +202,25 @@ func checkHistory(t *testing.T, blocks []string) {
 		if !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("the output lacks %s:\n%s", want, out)
 		}
+	}
+}
+
+// checkApproved commits the lists of a workspace, which are the same the next time. Then a
+// role is granted, and the difference names the person.
+func checkApproved(t *testing.T, blocks []string) {
+	s := serve(t, sim.Demo())
+	ws := s.Workspace()
+	dir, promoted := t.TempDir(), ws.Users[1]
+	env := append(plain(s), "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com")
+	write := strings.ReplaceAll(blocks[0], "<source>", text(ws.Sources[0].Name))
+	runScriptIn(t, dir, env, "git init -q\n"+firstSync+write+"git add *.csv\ngit commit -q -m approved\n", nil)
+	if out := runScriptIn(t, dir, env, firstSync+write+blocks[1], nil).stdout; out != "" {
+		t.Errorf("nothing has changed, and there is a difference:\n%s", out)
+	}
+	s.Update(grantRole(typeUser, promoted.ID, ws.Roles[2].ID, onResource("SOURCE", ws.Sources[0].ID)))
+	r := runIn(t, dir, append(env, pathWithPrograms(t)), "sh", "-e", "-c", firstSync+write+blocks[1])
+	if r.code != 1 || !regexp.MustCompile(`(?m)^\+`+promoted.Name+`,.*,Source Admin,`).MatchString(r.stdout) {
+		t.Errorf("exit code %d, and the difference does not name %s:\n%s%s", r.code, promoted.Name, r.stdout, r.stderr)
 	}
 }
 
@@ -221,11 +241,11 @@ func checkSheets(t *testing.T, blocks []string) {
 
 // checkSimulator starts the simulator as a user does, and reads it.
 func checkSimulator(t *testing.T, blocks []string) {
-	dir := scriptFolder(t)
+	dir := t.TempDir()
 	port := simtest.FreePort(t)
 	ctx, stop := context.WithCancel(t.Context())
 	cmd := exec.CommandContext(ctx, "sh", "-c", "exec "+fillIn(t, blocks[0], map[string]string{"<port>": port}))
-	cmd.Dir = dir
+	cmd.Dir, cmd.Env = dir, []string{pathWithPrograms(t)}
 	output, err := cmd.StdoutPipe()
 	if err = errors.Join(err, cmd.Start()); err != nil {
 		t.Fatal(err)
@@ -412,7 +432,7 @@ func checkLeaver(t *testing.T, blocks []string) {
 	ws := s.Workspace()
 	leaver, invite := ws.Users[9], ws.Invites[1].Email
 	values := map[string]string{"<user id>": leaver.ID}
-	dir := scriptFolder(t)
+	dir := t.TempDir()
 	checkShown(t, runScriptIn(t, dir, plain(s), firstSync+blocks[0], values).stdout, func(g grant) bool { return g.Principal == "user:"+leaver.ID })
 	runScriptIn(t, dir, plain(s), blocks[1], map[string]string{"<e-mail>": invite})
 	r := runScriptIn(t, dir, plain(s), blocks[2], values)
