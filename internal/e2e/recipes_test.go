@@ -381,7 +381,7 @@ func checkPages(t *testing.T, blocks []string) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(ctx, shell, "-c", "exec "+fillIn(t, blocks[0], map[string]string{"<port>": port}))
-	cmd.Dir, cmd.Env = dir, []string{"PATH=" + dir, "HOME=" + dir, "TMPDIR=" + dir}
+	cmd.Dir, cmd.Env = dir, []string{"PATH=" + programs(t), "HOME=" + dir, "TMPDIR=" + dir}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	if err = cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -70,7 +70,7 @@ func (l *Limiter) observeWindow(now time.Time, exhausted bool, h http.Header, bo
 	w := &l.window
 	if exhausted {
 		l.block(now, now.Add(min(max(refusalLength(now, h, body), minBlock), maxBlock)))
-		w.others = true // This client keeps a reserve, so alone it is not refused.
+		w.others = true          // This client keeps a reserve, so alone it is not refused.
 		if now.Before(w.reset) { // Nothing remains, and a new window begins after the refusal.
 			w.remaining, w.reset = 0, l.blockedUntil
 		}
