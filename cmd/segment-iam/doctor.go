@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -45,19 +46,24 @@ given. It has no name, e-mail, id, label or slug of the workspace, so it can be 
 				},
 				Transport: segmentapi.DefaultTransport(), Token: token, MemberToken: strings.TrimSpace(memberToken), Load: load,
 			}
+			try.TestAddress, try.Invite = strings.TrimSpace(try.TestAddress), strings.TrimSpace(try.Invite)
 			switch {
 			case try.Slug != "":
 				try.NewClient = func(transport http.RoundTripper) (*segmentapi.Client, error) { return s.clientWith(token, transport) }
 				try.Log = func(format string, args ...any) { _, _ = fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }
 				options.Writes = &try
+			case cmd.Flags().Changed("try-writes"):
+				return usagef("--try-writes needs the slug of the workspace")
 			case try.TestAddress != "" || try.Invite != "":
 				return usagef("--test-address and --invite need --try-writes")
 			}
 			report, err := doctor.Run(cmd.Context(), options)
-			if err != nil {
+			if report == nil {
 				return err
 			}
-			if err = (writer{out: cmd.OutOrStdout(), format: output}).doctor(report, try.Slug != ""); err != nil {
+			// A report without all that it should have is printed as well.
+			printErr := writer{out: cmd.OutOrStdout(), format: output}.doctor(report, errors.Is(err, doctor.ErrLeftBehind))
+			if err = errors.Join(err, printErr); err != nil {
 				return err
 			}
 			return unsafe(report)
@@ -96,14 +102,19 @@ func unsafe(r *doctor.Report) error {
 	return nil
 }
 
-func (w writer) doctor(r *doctor.Report, wrote bool) error {
+// doctor prints a report. leftBehind says whether something that was made could not be
+// deleted.
+func (w writer) doctor(r *doctor.Report, leftBehind bool) error {
 	if w.format == formatJSON {
 		return w.json(r)
 	}
 	t := newSheet("What baton-segment assumes of Segment, and what this workspace shows", "", "Question", "About", "Assumed", "Seen")
 	requests := fmt.Sprintf("%d requests, which changed nothing.", r.Requests)
-	if wrote {
-		requests = fmt.Sprintf("%d requests. What they made is deleted.", r.Requests)
+	switch {
+	case r.Writes > 0 && leftBehind:
+		requests = fmt.Sprintf("%d requests, %d of them writes. NOT all that they made is deleted: see the error.", r.Requests, r.Writes)
+	case r.Writes > 0:
+		requests = fmt.Sprintf("%d requests, %d of them writes. What they made is deleted.", r.Requests, r.Writes)
 	}
 	var lines []string
 	for _, c := range r.Checks {

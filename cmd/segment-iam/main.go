@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/baton-segment/baton-segment/cmd/segment-iam/internal/doctor"
 )
 
 // version is set by the release build.
@@ -44,16 +46,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	err := cmd.ExecuteContext(ctx)
-	switch {
-	case err == nil:
-		return 0
-	case ctx.Err() != nil:
-		err = errors.New("stopped") // Errors that a stop leads to say nothing more.
-	}
-	_, _ = fmt.Fprintln(stderr, "segment-iam:", err)
 	var wrong usageError
 	var missing notFoundError
 	var found unsafeError
+	switch {
+	case err == nil:
+		return 0
+	case ctx.Err() == nil, errors.As(err, &found):
+	case errors.Is(err, doctor.ErrLeftBehind):
+		err = fmt.Errorf("stopped: %w", err)
+	default:
+		err = errors.New("stopped") // Other errors that a stop leads to say nothing more.
+	}
+	_, _ = fmt.Fprintln(stderr, "segment-iam:", err)
 	switch {
 	case errors.As(err, &found):
 		return found.code

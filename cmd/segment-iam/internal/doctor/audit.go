@@ -18,39 +18,35 @@ const (
 
 	groupDeleted = "User Group Deleted"
 
-	auditDelay = "audit trail: delay of events"
-	auditOrder = "audit trail: order of events"
+	auditDelay     = "audit trail: delay of events"
+	auditOrder     = "audit trail: order of events"
+	auditTypes     = "audit trail: events that the writes left"
+	auditResources = "audit trail: the resource of events about policies"
 )
 
 // readAudit waits until the audit trail has the deletion of the group, and says what events
 // look like.
 func (t *trial) readAudit(ctx context.Context, begun time.Time) {
+	t.Log("waiting for the audit trail, up to %s; an interruption ends the wait", auditWithin)
 	deleted := time.Now()
 	events, err := t.auditEvents(ctx, begun)
 	for err == nil && !t.hasDeletion(events) && time.Since(deleted) < auditWithin {
-		timer := time.NewTimer(auditInterval)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return // The writes have been tried, and an interruption ends the wait only.
-		}
+		pause(ctx, auditInterval)
 		events, err = t.auditEvents(ctx, begun)
+	}
+	if ctx.Err() != nil {
+		return // The writes have been tried, and an interruption ends the wait only.
 	}
 	delay := time.Since(deleted).Round(time.Second)
 	seen := fmt.Sprintf("the deletion of the group was there after %s", delay)
 	switch {
 	case err != nil:
-		seen = statusText(statusIn(err))
+		seen = failureText(err)
 	case !t.hasDeletion(events):
 		seen = fmt.Sprintf("the deletion of the group was not there after %s", delay)
 	}
-	t.add(Check{
-		Name: auditDelay, Assumed: "unknown", Seen: seen, Means: "Nothing: baton-segment does not rely on the audit trail.",
-	}.decide(len(events), true))
-	t.add(Check{
-		Name: auditOrder, Assumed: "newest first", Seen: orderOf(events), Means: "The first page may not have the newest events: read all pages.",
-	}.decide(max(0, len(events)-1), orderOf(events) == newestFirst))
+	t.add(auditDelay, seen, len(events), true)
+	t.add(auditOrder, orderOf(events), max(0, len(events)-1), orderOf(events) == newestFirst)
 	types, ids := map[string]int{}, map[string]int{}
 	for _, e := range events {
 		policy := strings.Contains(e.Type, "Policy")
@@ -65,13 +61,8 @@ func (t *trial) readAudit(ctx context.Context, begun time.Time) {
 			ids["another's"]++
 		}
 	}
-	t.add(Check{
-		Name: "audit trail: events that the writes left", Assumed: "one for each write at most", Seen: sorted(types), Means: "Nothing: baton-segment does not rely on the audit trail.",
-	}.decide(len(types), true))
-	t.add(Check{
-		Name: "audit trail: the resource of events about policies", Assumed: "the holder, or the policy", Seen: sorted(ids),
-		Means: "If it is not the group's, events cannot tell whose access has changed.",
-	}.decide(len(ids), true))
+	t.add(auditTypes, sorted(types), len(types), true)
+	t.add(auditResources, sorted(ids), len(ids), true)
 }
 
 func (t *trial) auditEvents(ctx context.Context, begun time.Time) ([]segmentapi.AuditEvent, error) {

@@ -52,8 +52,9 @@ type Report struct {
 	Checks    []Check `json:"checks"`
 	Sync      Safety  `json:"sync"`
 	Provision Safety  `json:"provision"`
-	// Requests is how many requests were sent.
+	// Requests is how many requests were sent, and Writes how many of these were no reads.
 	Requests int `json:"-"`
+	Writes   int `json:"-"`
 }
 
 // Options say what a run is to do.
@@ -73,7 +74,10 @@ type Options struct {
 
 // Run reads the workspace and checks each assumption that reading can check. It reads the
 // lists, and at most [MaxUsers] users and [MaxGroups] groups. A request that fails is a
-// finding; Run itself fails only if the workspace cannot be read at all.
+// finding; Run itself fails only if the workspace cannot be read at all, or if ctx is done.
+//
+// If the workspace has been read and what comes after that fails, Run returns both the
+// report and the error. Checks that were not reached are not seen, with the reason.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	observed := newObserver(o.Transport)
 	client, err := o.NewClient(o.Token, observed)
@@ -92,24 +96,19 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		report.Checks = append(report.Checks, check(w))
 	}
 	if o.Load {
-		tried, loadErr := w.tryLoad(ctx, o)
-		if loadErr != nil {
-			return nil, loadErr
-		}
-		report.Checks = append(report.Checks, tried)
+		report.Checks = append(report.Checks, w.tryLoad(ctx, o))
+		err = ctx.Err()
 	}
 	if o.Writes != nil {
-		tried, tryErr := w.tryWrites(ctx, *o.Writes, observed)
-		if tryErr != nil {
-			return nil, tryErr
-		}
+		var tried []Check
+		tried, err = w.tryWrites(ctx, *o.Writes, observed)
 		report.Checks = append(report.Checks, tried...)
 	}
-	report.Requests = observed.requests
+	report.Requests, report.Writes = observed.requests, observed.writes
 	slices.SortStableFunc(report.Checks, func(a, b Check) int { return a.Question - b.Question })
 	report.Sync = safety(report.Checks, func(c Check) bool { return c.sync })
 	report.Provision = safety(report.Checks, func(c Check) bool { return c.provision })
-	return report, nil
+	return report, err
 }
 
 func safety(checks []Check, matters func(Check) bool) Safety {

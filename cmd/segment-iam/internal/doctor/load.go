@@ -19,7 +19,7 @@ const (
 const atOnce = "requests at the same time"
 
 // tryLoad sends requests at the same time, at most a quarter of the window.
-func (w *workspace) tryLoad(ctx context.Context, o Options) (Check, error) {
+func (w *workspace) tryLoad(ctx context.Context, o Options) Check {
 	window, remaining := unknownWindow, unknownWindow
 	for _, l := range w.limits {
 		window, remaining = max(window, l.used+l.remaining), l.remaining
@@ -31,7 +31,7 @@ func (w *workspace) tryLoad(ctx context.Context, o Options) (Check, error) {
 	}
 	if remaining < n {
 		c.Seen = "not tried: too little of the window is left"
-		return c.decide(0, false), nil
+		return c.decide(0, false)
 	}
 	statuses := make([]int, n)
 	var burst sync.WaitGroup
@@ -39,6 +39,10 @@ func (w *workspace) tryLoad(ctx context.Context, o Options) (Check, error) {
 		burst.Go(func() { statuses[i] = w.sendOnce(ctx, o) })
 	}
 	burst.Wait()
+	if ctx.Err() != nil {
+		c.Seen = interrupted
+		return c.decide(0, false)
+	}
 	refused, failed := 0, 0
 	for _, status := range statuses {
 		switch {
@@ -53,7 +57,7 @@ func (w *workspace) tryLoad(ctx context.Context, o Options) (Check, error) {
 		c.Means = "A sync with many workers fails. Set --workers to less."
 		c.sync = true
 	}
-	return c.decide(n, refused+failed == 0), ctx.Err()
+	return c.decide(n, refused+failed == 0)
 }
 
 // sendOnce reads the workspace without the pacing and the retries of the client. It returns

@@ -59,8 +59,8 @@ func TestLoad_LittleIsLeft(t *testing.T) {
 	t.Parallel()
 	w := &workspace{observer: newObserver(http.DefaultTransport)}
 	w.limits = []limit{{"/users", 95, 5}}
-	c, err := w.tryLoad(t.Context(), Options{})
-	if err != nil || c.Verdict != NotSeen || w.requests > 0 {
-		t.Errorf("%+v, %v, %d requests", c, err, w.requests)
+	c := w.tryLoad(t.Context(), Options{})
+	if c.Verdict != NotSeen || w.requests > 0 {
+		t.Errorf("%+v, %d requests", c, w.requests)
 	}
 }

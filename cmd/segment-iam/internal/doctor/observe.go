@@ -65,8 +65,9 @@ func endpointOf(u *url.URL) (string, reflect.Type, bool) {
 type observer struct {
 	base http.RoundTripper
 
-	mu       sync.Mutex
-	requests int
+	mu sync.Mutex
+	// writes are the requests that are no reads.
+	requests, writes int
 	// statuses has for each endpoint and each count asked for how often each status came.
 	statuses map[string]map[int]map[int]int
 	// next has the forms in which lists end.
@@ -113,6 +114,9 @@ const maxObserved = 64 << 20
 func (o *observer) RoundTrip(req *http.Request) (*http.Response, error) {
 	o.mu.Lock()
 	o.requests++
+	if req.Method != http.MethodGet {
+		o.writes++
+	}
 	o.mu.Unlock()
 	resp, err := o.base.RoundTrip(req)
 	if err != nil {

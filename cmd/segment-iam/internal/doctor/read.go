@@ -34,6 +34,7 @@ type workspace struct {
 	groups         []groupDetail
 	listedGroups   []segmentapi.Group
 	roles          []segmentapi.Role
+	labels         []segmentapi.Label
 	// listed are the ids of resources by the type in permissions.
 	listed map[segmentapi.ScopeType]map[string]bool
 	// failed has the error of each operation that failed.
@@ -86,7 +87,8 @@ func (w *workspace) read(ctx context.Context) error {
 	for _, kind := range segmentapi.FunctionTypes() {
 		w.readFunctions(ctx, kind)
 	}
-	if _, err := w.client.Labels.List(ctx); err != nil {
+	var err error
+	if w.labels, err = w.client.Labels.List(ctx); err != nil {
 		w.failed["labels"] = err
 	}
 	w.readGroups(ctx)

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,11 +20,15 @@ const (
 	attached         = "what a new group holds"
 	replacedWithNone = "replacing permissions with none"
 	postedAgain      = "posting a role that is held already"
+	postedAnswer     = "the answer to a posted permission"
+	writtenEntries   = "writing one role in two entries, and two types in one"
+	manyResources    = "writing one permission on more than 200 resources"
 	writtenLabels    = "what is read after a role was written on a label"
 	pluralMembers    = "removing members under /groups instead of /group"
 	absentUser       = "removing a user who does not exist"
 	absentInvite     = "removing an invite and a member who do not exist"
 	memberAgain      = "adding a member again"
+	memberInCase     = "an e-mail in another case"
 	invitedAgain     = "inviting somebody who is invited"
 	danglingSource   = "writing a role on a source that does not exist"
 	warehouseScope   = "writing a role on a single warehouse"
@@ -33,10 +36,63 @@ const (
 	readsAfterWrites = "reads after writes"
 )
 
+// writeChecks returns all checks that write, without what they have seen.
+func writeChecks() []Check {
+	const nothing = "Nothing: baton-segment does not rely on the audit trail."
+	return []Check{
+		{Question: 2, Name: pluralMembers, Assumed: "not found", Means: "Nothing: baton-segment uses /group."},
+		{Question: 3, Name: replacedWithNone, Assumed: "refused, or it leaves nothing or Minimal Workspace Access", Means: "Nothing: baton-segment writes Minimal Workspace Access instead."},
+		{Question: 4, Name: postedAgain, Assumed: "adds to what is held", Means: "A grant could take other permissions away: do not provision.", provision: true},
+		{Question: 8, Name: absentUser, Assumed: "404 or 422", Means: "baton-segment reads users after removing them, so the status does not matter."},
+		{Question: 9, Name: absentInvite, Assumed: "success, 404 or 422", Means: "baton-segment reports an error for what is already so.", provision: true},
+		{Question: 10, Name: memberAgain, Assumed: "changes nothing, or is refused with 409", Means: "baton-segment reports an error for what is already so.", provision: true},
+		{Question: 11, Name: invitedAgain, Assumed: "409 or 422", Means: "An invite may be sent twice: baton-segment looks for it before."},
+		{Question: 12, Name: memberInCase, Assumed: "means the same person or is refused", Means: "One person may be in a group twice: write e-mails as Segment shows them.", provision: true},
+		{Question: 15, Name: warehouseScope, Assumed: "refused", Means: "Nothing: baton-segment does not offer it."},
+		{Question: 16, Name: takenScopes, Assumed: "those that the first word of the role's name says", Means: "baton-segment offers entitlements that Segment refuses, or does not offer some that it takes. Please report it."},
+		{Question: 17, Name: writtenEntries, Assumed: "not done", Means: "Nothing: baton-segment writes one entry for each role and set of labels."},
+		{Question: 18, Name: manyResources, Assumed: "refused, or taken whole", Means: "A change of somebody who holds a role on more than 200 resources takes some of them away: do not provision.", provision: true},
+		{Question: 23, Name: attached, Assumed: "Minimal Workspace Access or nothing", Means: "A new group gives its members more than was asked for: do not create groups with baton-segment.", provision: true},
+		{Question: 25, Name: danglingSource, Assumed: "404 or 422, or it is kept", Means: "A change of somebody who holds a role on a deleted source fails.", provision: true},
+		{Question: 28, Name: postedAnswer, Assumed: "not relied on", Means: "Nothing: baton-segment reads what is held."},
+		{Question: 29, Name: readsAfterWrites, Assumed: "may lag for up to " + segmentapi.DefaultSettleTime.String(), Means: "baton-segment reports changes as failed that were made: do not provision.", provision: true},
+		{Question: 32, Name: writtenLabels, Assumed: "what was written", Means: "A revocation could widen what is left: do not provision roles on labels.", provision: true},
+		{Name: auditDelay, Assumed: "unknown", Means: nothing},
+		{Name: auditOrder, Assumed: "newest first", Means: "The first page may not have the newest events: read all pages."},
+		{Name: auditTypes, Assumed: "one for each write at most", Means: nothing},
+		{Name: auditResources, Assumed: "the holder, or the policy", Means: "If it is not the group's, events cannot tell whose access has changed."},
+	}
+}
+
+// add adds what a check has seen. Without a case, it has seen nothing.
+func (t *trial) add(name, seen string, cases int, holds bool) {
+	all := writeChecks()
+	c := all[slices.IndexFunc(all, func(c Check) bool { return c.Name == name })]
+	c.Seen = seen
+	t.results = append(t.results, c.decide(cases, holds))
+}
+
+// skip adds checks that cannot be tried, with the reason.
+func (t *trial) skip(why string, names ...string) {
+	for _, name := range names {
+		t.add(name, why, 0, false)
+	}
+}
+
+// answered returns 1 if all these statuses say something about the request, else 0.
+func answered(statuses ...int) int {
+	for _, status := range statuses {
+		if !isAnswer(status) {
+			return 0
+		}
+	}
+	return 1
+}
+
 // tryAll tries everything. Memberships come first, while the group gives nothing.
 func (t *trial) tryAll(ctx context.Context) error {
 	for _, try := range []func(context.Context) error{
-		t.tryAttached, t.tryMember, t.tryAbsent, t.tryReplaceWithNothing, t.tryRepeatedPost, t.tryEntries, t.tryScopes, t.tryDangling, t.tryLabels, t.tryInvite,
+		t.tryAttached, t.tryMember, t.tryAbsent, t.tryReplaceWithNothing, t.tryRepeatedPost, t.tryEntries, t.tryScopes, t.tryMany, t.tryDangling, t.tryLabels, t.tryInvite,
 	} {
 		if err := try(ctx); err != nil {
 			return err
@@ -45,16 +101,10 @@ func (t *trial) tryAll(ctx context.Context) error {
 			return err
 		}
 	}
-	longest := slices.Max(append([]time.Duration{0}, t.delays...))
-	t.add(Check{
-		Question: 29, Name: readsAfterWrites, Assumed: "may lag for up to " + segmentapi.DefaultSettleTime.String(),
-		Seen:  fmt.Sprintf("%d writes were read back, the slowest after %s; %d were not within %s", len(t.delays), longest.Round(100*time.Millisecond), t.never, visibleWithin),
-		Means: "baton-segment reports changes as failed that were made: do not provision.", provision: true,
-	}.decide(len(t.delays)+t.never, t.never == 0 && longest <= segmentapi.DefaultSettleTime))
+	seen := fmt.Sprintf("%d writes were read back, the slowest after %s; %d were not within %s", len(t.delays), t.slowest().Round(100*time.Millisecond), t.never, visibleWithin)
+	t.add(readsAfterWrites, seen, len(t.delays)+t.never, t.never == 0 && t.slowest() <= segmentapi.DefaultSettleTime)
 	return nil
 }
-
-func (t *trial) add(c Check) { t.results = append(t.results, c) }
 
 // An entry is one of the permissions in a request.
 type entry struct {
@@ -80,21 +130,24 @@ func (t *trial) permissions(ctx context.Context, method string, entries ...entry
 	return t.send(ctx, method, "/groups/"+t.group+"/permissions", nil, map[string]any{"permissions": entries})
 }
 
-func (t *trial) onWorkspace(ctx context.Context) ([]resource, error) {
-	ws, err := t.client.Workspace.Get(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return []resource{{ID: ws.ID, Type: string(segmentapi.ScopeWorkspace)}}, nil
+// replace replaces what the group holds by one permission.
+func (t *trial) replace(ctx context.Context, role string, resources ...resource) (int, error) {
+	status, _, err := t.permissions(ctx, http.MethodPut, entry{role, resources})
+	return status, err
 }
+
+// onWorkspace is the workspace as the resource of a permission.
+func (t *trial) onWorkspace(labels ...label) resource {
+	return resource{t.workspaceID, string(segmentapi.ScopeWorkspace), labels}
+}
+
+func onSource(id string) resource { return resource{ID: id, Type: string(segmentapi.ScopeSource)} }
 
 // role returns the id of a role by one of its names, or nothing.
 func (t *trial) role(names ...string) string {
 	for _, r := range t.roles {
-		for _, name := range names {
-			if strings.TrimSpace(r.Name) == name {
-				return r.ID
-			}
+		if slices.Contains(names, strings.TrimSpace(r.Name)) {
+			return r.ID
 		}
 	}
 	return ""
@@ -102,82 +155,166 @@ func (t *trial) role(names ...string) string {
 
 const readSources = "Source Read-only"
 
+const (
+	unreadable = "the group cannot be read"
+	lacksRole  = "the workspace lacks the role or a source"
+)
+
 func (t *trial) tryAttached(ctx context.Context) error {
-	var got []segmentapi.Permission
-	t.wait(ctx, func() bool { got = t.heldByGroup(ctx); return got != nil })
-	seen := "nothing"
-	if len(got) > 0 {
-		seen = fmt.Sprintf("%d entries, the first with %s", len(got), roleText(got[0].RoleName))
+	if !t.wait(ctx, func() bool { _, ok := t.readGroup(ctx); return ok }) {
+		t.skip(unreadable, attached)
+		return ctx.Err()
 	}
-	t.add(Check{
-		Question: 23, Name: attached, Assumed: "Minimal Workspace Access or nothing", Seen: seen,
-		Means: "A new group gives its members more than was asked for: do not create groups with baton-segment.", provision: true,
-	}.decide(1, len(got) == 0 || len(got) == 1 && strings.TrimSpace(got[0].RoleName) == access.MinimalRole))
+	held, ok := t.settled(ctx)
+	seen := "nothing"
+	switch {
+	case !ok:
+		seen = unreadable
+	case len(held) > 0:
+		seen = fmt.Sprintf("%d permissions, the first with %s", len(held), roleText(held[0].RoleName))
+	}
+	t.add(attached, seen, count(ok), len(held) == 0 || len(held) == 1 && strings.TrimSpace(held[0].RoleName) == access.MinimalRole)
 	return ctx.Err()
+}
+
+func count(there bool) int {
+	if there {
+		return 1
+	}
+	return 0
 }
 
 // tryMember adds the test address to the group while the group gives nothing, twice and in
 // another case, and removes it.
 func (t *trial) tryMember(ctx context.Context) error {
-	again := Check{Question: 10, Name: memberAgain, Assumed: "changes nothing, or is refused with 409", Seen: "not tried: give --test-address", Means: "baton-segment reports an error for what is already so.", provision: true}
-	inCase := Check{Question: 12, Name: "an e-mail in another case", Assumed: "means the same person or is refused", Seen: again.Seen, Means: "One person may be in a group twice: write e-mails as Segment shows them.", provision: true}
-	if t.TestAddress == "" || t.minimal == "" {
-		t.add(again.decide(0, false))
-		t.add(inCase.decide(0, false))
+	why, err := t.whyNoMember(ctx)
+	switch {
+	case err != nil:
+		return err
+	case why != "":
+		t.skip(why, memberAgain, memberInCase)
 		return nil
 	}
-	on, err := t.onWorkspace(ctx)
-	if err != nil {
-		return err
-	}
-	status, _, err := t.permissions(ctx, http.MethodPut, entry{t.minimal, on})
-	if err != nil {
-		return err
-	}
-	if status/100 != 2 {
-		again.Seen = fmt.Sprintf("not tried: giving the group %s only was answered with %d", access.MinimalRole, status)
-		inCase.Seen = again.Seen
-		t.add(again.decide(0, false))
-		t.add(inCase.decide(0, false))
-		return nil
-	}
-	var statuses []int
-	for _, email := range []string{t.TestAddress, t.TestAddress, swapCase(t.TestAddress)} {
+	post := func(email string) (int, error) {
 		status, _, err := t.send(ctx, http.MethodPost, "/groups/"+t.group+"/users", nil, map[string]any{"emails": []string{email}})
-		if err != nil {
-			return err
-		}
-		statuses = append(statuses, status)
+		return status, err
 	}
-	members := 0
-	t.wait(ctx, func() bool { members = t.countMembers(ctx); return members > 0 })
-	again.Seen, inCase.Seen = statusText(statuses[1]), fmt.Sprintf("%d, and then %d members", statuses[2], members)
-	t.add(again.decide(statuses[0]/100, statuses[1]/100 == 2 || statuses[1] == http.StatusConflict))
-	t.add(inCase.decide(statuses[0]/100, members == 1))
+	first, err := post(t.TestAddress)
+	if err != nil {
+		return err
+	}
+	if first/100 != 2 && refused(first) {
+		t.skip(fmt.Sprintf("not tried: adding a member was answered with %d", first), memberAgain, memberInCase)
+		return nil
+	}
+	second, err := post(t.TestAddress)
+	if err != nil {
+		return err
+	}
+	// A read that never shows the member cannot show that it is gone.
+	if !t.wait(ctx, func() bool { return t.countMembers(ctx) > 0 }) {
+		return t.stillMember(ctx)
+	}
+	inCase, err := post(swapCase(t.TestAddress))
+	if err != nil {
+		return err
+	}
+	pause(ctx, t.slowest()+time.Second)
+	members := max(t.countMembers(ctx), t.countMembers(ctx)) // Reads may alternate.
+	if err = t.checkInvited(ctx); err != nil {
+		return err
+	}
+	t.add(memberAgain, statusText(second), answered(second), second/100 == 2 || second == http.StatusConflict)
+	t.add(memberInCase, fmt.Sprintf("%d, and then %d members", inCase, members), answered(inCase)*max(0, members), members == 1)
 	return t.removeMember(ctx)
 }
 
-// removeMember takes the test address out of the group. It returns an error unless the group
-// is seen to be empty, because roles are tried next.
-func (t *trial) removeMember(ctx context.Context) error {
-	for _, email := range []string{t.TestAddress, swapCase(t.TestAddress)} {
-		if _, _, err := t.send(ctx, http.MethodDelete, "/group/"+t.group+"/users", url.Values{"emails.0": {email}}, nil); err != nil {
+// whyNoMember returns why nobody is to be added to the group, if so. It makes sure that the
+// group gives nothing, and that the test address is still somebody's.
+func (t *trial) whyNoMember(ctx context.Context) (string, error) {
+	if t.TestAddress == "" {
+		return "not tried: give --test-address", nil
+	}
+	if t.minimal == "" {
+		return "not tried: the workspace lacks " + access.MinimalRole, nil
+	}
+	status, err := t.replace(ctx, t.minimal, t.onWorkspace())
+	if err != nil {
+		return "", err
+	}
+	if status/100 != 2 {
+		return fmt.Sprintf("not tried: giving the group %s only was answered with %d", access.MinimalRole, status), nil
+	}
+	t.wait(ctx, func() bool { return t.holds(ctx, t.minimal, segmentapi.ScopeWorkspace) })
+	if held, ok := t.settled(ctx); !ok || len(held) != 1 || held[0].RoleID != t.minimal {
+		return "not tried: the group does not show that it gives " + access.MinimalRole + " only", ctx.Err()
+	}
+	known, err := t.people(ctx)
+	if err == nil && known[segmentapi.FoldEmail(t.TestAddress)] != t.TestAddress {
+		return "not tried: the test address is no user or invite any more", nil
+	}
+	return "", err
+}
+
+// checkInvited looks for an invite of the test address in another case, which only the trial
+// can have made.
+func (t *trial) checkInvited(ctx context.Context) error {
+	inCase := swapCase(t.TestAddress)
+	for email, err := range t.client.Invites.All(ctx) {
+		if err != nil {
 			return err
+		}
+		if email == inCase && !slices.Contains(t.invites, email) {
+			// Deleting it might delete another invite of the same person.
+			t.left = append(t.left, fmt.Errorf("%w: the invite of %s, which Segment made when it was added to the group: %s", ErrLeftBehind, inCase, deleteInviteHint))
+		}
+	}
+	return nil
+}
+
+const deleteInviteHint = "delete it in Segment under Access Management"
+
+// removeMember takes the test address out of the group. It returns an error unless Segment
+// has removed it and the group is seen to be empty, because roles are tried next.
+func (t *trial) removeMember(ctx context.Context) error {
+	for i, email := range []string{t.TestAddress, swapCase(t.TestAddress)} {
+		status, _, err := t.send(ctx, http.MethodDelete, "/group/"+t.group+"/users", url.Values{"emails.0": {email}}, nil)
+		switch {
+		case err != nil:
+			return err
+		case i == 0 && status/100 != 2:
+			return t.stillMember(ctx)
 		}
 	}
 	if !t.wait(ctx, func() bool { return t.countMembers(ctx) == 0 }) {
-		return fmt.Errorf("%w: %s", errStillMember, t.TestAddress)
+		return t.stillMember(ctx)
 	}
 	return ctx.Err()
 }
 
-var errStillMember = errors.New("the test address cannot be taken out of the group, so no role is tried on it")
+var errStillMember = errors.New("the test address may still be in the group, so no role is tried on it")
 
+func (t *trial) stillMember(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s", errStillMember, t.TestAddress)
+}
+
+// swapCase returns an e-mail in another case. It changes A to Z only: other letters in
+// another case may make it another person's.
 func swapCase(email string) string {
-	if upper := strings.ToUpper(email); upper != email {
+	lower := segmentapi.FoldEmail(email)
+	upper := strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' {
+			return r + 'A' - 'a'
+		}
+		return r
+	}, lower)
+	if upper != email {
 		return upper
 	}
-	return strings.ToLower(email)
+	return lower
 }
 
 // countMembers returns how many users and invites are in the group, or -1 if these cannot
@@ -210,19 +347,16 @@ func (t *trial) tryAbsent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.add(Check{
-		Question: 2, Name: pluralMembers, Assumed: "not found", Seen: fmt.Sprintf("/groups: %d; /group: %d", plural, singular), Means: "Nothing: baton-segment uses /group.",
-	}.decide(1, plural == http.StatusNotFound || plural == http.StatusMethodNotAllowed))
-	if _, err = t.client.Users.Get(ctx, t.guard.user); err == nil {
-		return fmt.Errorf("user %s exists, although it is random", t.guard.user)
+	t.add(pluralMembers, fmt.Sprintf("/groups: %d; /group: %d", plural, singular), answered(plural), plural == http.StatusNotFound || plural == http.StatusMethodNotAllowed)
+	if _, err = t.client.Users.Get(ctx, t.guard.user); !refused(statusIn(err)) {
+		t.skip("not tried: reading such a user was not refused", absentUser)
+	} else {
+		status, _, err := t.send(ctx, http.MethodDelete, "/users", url.Values{"userIds.0": {t.guard.user}}, nil)
+		if err != nil {
+			return err
+		}
+		t.add(absentUser, statusText(status), answered(status), status == http.StatusNotFound || status == http.StatusUnprocessableEntity)
 	}
-	user, _, err := t.send(ctx, http.MethodDelete, "/users", url.Values{"userIds.0": {t.guard.user}}, nil)
-	if err != nil {
-		return err
-	}
-	t.add(Check{
-		Question: 8, Name: absentUser, Assumed: "404 or 422", Seen: statusText(user), Means: "baton-segment reads users after removing them, so the status does not matter.",
-	}.decide(1, user == http.StatusNotFound || user == http.StatusUnprocessableEntity))
 	invite, _, err := t.send(ctx, http.MethodDelete, "/invites", absent, nil)
 	if err != nil {
 		return err
@@ -230,10 +364,7 @@ func (t *trial) tryAbsent(ctx context.Context) error {
 	known := func(status int) bool {
 		return status/100 == 2 || status == http.StatusNotFound || status == http.StatusUnprocessableEntity || status == http.StatusBadRequest
 	}
-	t.add(Check{
-		Question: 9, Name: absentInvite, Assumed: "success, 404 or 422", Seen: fmt.Sprintf("invite: %d; member: %d", invite, singular),
-		Means: "baton-segment reports an error for what is already so.", provision: true,
-	}.decide(1, known(invite) && known(singular)))
+	t.add(absentInvite, fmt.Sprintf("invite: %d; member: %d", invite, singular), answered(invite, singular), known(invite) && known(singular))
 	return nil
 }
 
@@ -243,48 +374,44 @@ func (t *trial) tryReplaceWithNothing(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	left := -1
-	t.wait(ctx, func() bool {
-		held := t.heldByGroup(ctx)
-		left = len(held)
-		return held != nil
-	})
-	t.add(Check{
-		Question: 3, Name: replacedWithNone, Assumed: "refused, or it leaves nothing or Minimal Workspace Access", Seen: fmt.Sprintf("%d, and then %d entries", status, left),
-		Means: "Nothing: baton-segment writes Minimal Workspace Access instead.",
-	}.decide(1, status/100 == 4 || left <= 1))
-	return nil
+	held, ok := t.settled(ctx)
+	seen := fmt.Sprintf("%d, and then %d permissions", status, len(held))
+	if !ok {
+		seen = fmt.Sprintf("%d, and then %s", status, unreadable)
+	}
+	t.add(replacedWithNone, seen, answered(status)*count(ok), refused(status) || len(held) <= 1)
+	return ctx.Err()
 }
 
-// tryRepeatedPost posts a role on the workspace, then the same role on labels or again.
+// tryRepeatedPost posts a role on the workspace, then the same role on a source.
 func (t *trial) tryRepeatedPost(ctx context.Context) error {
-	role := t.role(readSources)
-	merge := Check{Question: 4, Name: postedAgain, Assumed: "adds to what is held", Seen: "the workspace lacks the role or a source", Means: "A grant could take other permissions away: do not provision.", provision: true}
-	reply := Check{Question: 28, Name: "the answer to a posted permission", Assumed: "not relied on", Seen: merge.Seen, Means: "Nothing: baton-segment reads what is held."}
-	source := t.anyID(segmentapi.ScopeSource)
+	role, source := t.role(readSources), t.anyID(segmentapi.ScopeSource)
 	if role == "" || source == "" {
-		t.add(merge.decide(0, false))
-		t.add(reply.decide(0, false))
+		t.skip(lacksRole, postedAgain, postedAnswer)
 		return nil
 	}
-	on, err := t.onWorkspace(ctx)
+	first, _, err := t.permissions(ctx, http.MethodPost, entry{role, []resource{t.onWorkspace()}})
 	if err != nil {
 		return err
 	}
-	first, _, err := t.permissions(ctx, http.MethodPost, entry{role, on})
-	if err != nil {
-		return err
+	if first/100 != 2 {
+		t.skip(fmt.Sprintf("posting the role was answered with %d", first), postedAgain, postedAnswer)
+		return nil
 	}
 	t.wait(ctx, func() bool { return t.holds(ctx, role, segmentapi.ScopeWorkspace) })
-	before := len(segmentapi.Assignments(t.heldByGroup(ctx)))
-	second, body, err := t.permissions(ctx, http.MethodPost, entry{role, []resource{{source, string(segmentapi.ScopeSource), nil}}})
+	before, ok := t.settled(ctx)
+	second, body, err := t.permissions(ctx, http.MethodPost, entry{role, []resource{onSource(source)}})
 	if err != nil {
 		return err
 	}
-	t.wait(ctx, func() bool { return t.holds(ctx, role, segmentapi.ScopeSource) })
-	after := len(segmentapi.Assignments(t.heldByGroup(ctx)))
-	merge.Seen = fmt.Sprintf("%d and %d; before it the group held %d, after it %d", first, second, before, after)
-	t.add(merge.decide(1, second/100 == 2 && after == before+1 || second/100 == 4 && after == before))
+	if second/100 == 2 {
+		t.wait(ctx, func() bool { return t.holds(ctx, role, segmentapi.ScopeSource) })
+	}
+	after, okAfter := t.settled(ctx)
+	cases := answered(second) * count(ok && okAfter)
+	lost := len(segmentapi.Compare(before, after).Removed)
+	seen := fmt.Sprintf("%d and %d; before it the group held %d, after it %d, and %d were lost", first, second, len(before), len(after), lost)
+	t.add(postedAgain, seen, cases, lost == 0 && (refused(second) || len(after) == len(before)+1))
 	var answer struct {
 		Data struct {
 			Permissions []struct {
@@ -292,15 +419,15 @@ func (t *trial) tryRepeatedPost(ctx context.Context) error {
 			} `json:"permissions"`
 		} `json:"data"`
 	}
-	if json.Unmarshal(body, &answer) == nil {
-		n := 0
-		for _, p := range answer.Data.Permissions {
-			n += len(p.Resources)
-		}
-		reply.Seen = fmt.Sprintf("%d in the answer, %d held", n, after)
+	n := 0
+	if json.Unmarshal(body, &answer) != nil {
+		cases = 0
 	}
-	t.add(reply.decide(1, true))
-	return nil
+	for _, p := range answer.Data.Permissions {
+		n += len(p.Resources)
+	}
+	t.add(postedAnswer, fmt.Sprintf("%d in the answer, %d held", n, len(after)), cases, true)
+	return ctx.Err()
 }
 
 // anyID returns the id of a listed resource of a type, or nothing.
@@ -315,45 +442,33 @@ func (t *trial) anyID(scope segmentapi.ScopeType) string {
 }
 
 func (t *trial) holds(ctx context.Context, role string, scope segmentapi.ScopeType) bool {
-	for _, a := range segmentapi.Assignments(t.heldByGroup(ctx)) {
-		if a.RoleID == role && a.Scope.Type == scope {
-			return true
-		}
-	}
-	return false
+	held, _ := t.readGroup(ctx)
+	return slices.ContainsFunc(held, func(a segmentapi.Assignment) bool { return a.RoleID == role && a.Scope.Type == scope })
 }
 
 // tryEntries writes one role in two entries, and two types in one entry.
 func (t *trial) tryEntries(ctx context.Context) error {
 	role, source := t.role(readSources), t.anyID(segmentapi.ScopeSource)
-	c := Check{Question: 17, Name: "writing one role in two entries, and two types in one", Assumed: "not done", Seen: "the workspace lacks the role or a source", Means: "Nothing: baton-segment writes one entry for each role and set of labels."}
 	if role == "" || source == "" {
-		t.add(c.decide(0, false))
+		t.skip(lacksRole, writtenEntries)
 		return nil
 	}
-	on, err := t.onWorkspace(ctx)
+	twice, _, err := t.permissions(ctx, http.MethodPut, entry{role, []resource{t.onWorkspace()}}, entry{role, []resource{onSource(source)}})
 	if err != nil {
 		return err
 	}
-	one := []resource{{source, string(segmentapi.ScopeSource), nil}}
-	twice, _, err := t.permissions(ctx, http.MethodPut, entry{role, on}, entry{role, one})
+	mixed, err := t.replace(ctx, role, t.onWorkspace(), onSource(source))
 	if err != nil {
 		return err
 	}
-	mixed, _, err := t.permissions(ctx, http.MethodPut, entry{role, append(on, one...)})
-	if err != nil {
-		return err
-	}
-	c.Seen = fmt.Sprintf("two entries: %d; two types: %d", twice, mixed)
-	t.add(c.decide(1, true))
+	t.add(writtenEntries, fmt.Sprintf("two entries: %d; two types: %d", twice, mixed), answered(twice, mixed), true)
 	return nil
 }
 
 // tryScopes writes a role of each family on a resource of each type.
 func (t *trial) tryScopes(ctx context.Context) error {
 	var taken, wrong []string
-	cases := 0
-	warehouse := 0
+	cases, warehouse := 0, 0
 	for _, names := range [][]string{{readSources}, {"Function Read-only", "Functions Read-only"}, {"Warehouse Destination Read-only", "Warehouse Read-only"}, {"Unify and Engage Read-only"}} {
 		role := t.role(names...)
 		for _, typeID := range []string{access.TypeSource, access.TypeFunction, access.TypeWarehouse, access.TypeSpace} {
@@ -362,129 +477,184 @@ func (t *trial) tryScopes(ctx context.Context) error {
 			if role == "" || id == "" {
 				continue
 			}
-			status, _, err := t.permissions(ctx, http.MethodPut, entry{role, []resource{{id, string(scope), nil}}})
+			status, err := t.replace(ctx, role, resource{ID: id, Type: string(scope)})
 			if err != nil {
 				return err
 			}
-			cases++
-			accepted := status/100 == 2
+			if !isAnswer(status) {
+				continue
+			}
+			accepted, applies := status/100 == 2, access.Applies(names[0], typeID)
 			if accepted {
 				taken = append(taken, names[0]+" on "+typeID)
 			}
-			if typeID == access.TypeWarehouse && access.Applies(names[0], typeID) {
+			if applies && typeID == access.TypeWarehouse { // Question 15.
 				warehouse = status
-			} else if accepted != access.Applies(names[0], typeID) {
+				continue
+			}
+			cases++
+			if accepted != applies {
 				wrong = append(wrong, fmt.Sprintf("%s on %s: %d", names[0], typeID, status))
 			}
 		}
 	}
-	t.add(Check{
-		Question: 15, Name: warehouseScope, Assumed: "refused", Seen: statusText(warehouse), Means: "Nothing: baton-segment does not offer it.",
-	}.decide(warehouse, warehouse/100 == 4))
-	t.add(Check{
-		Question: 16, Name: takenScopes, Assumed: "those that the first word of the role's name says",
-		Seen:  fmt.Sprintf("of %d: taken: %s; otherwise than assumed: %s", cases, firstOf(strings.Join(taken, ", "), "none"), firstOf(strings.Join(wrong, ", "), "none")),
-		Means: "baton-segment offers entitlements that Segment refuses, or does not offer some that it takes. Please report it.",
-	}.decide(cases, len(wrong) == 0))
+	seen := "the workspace lacks a warehouse or the role"
+	if warehouse != 0 {
+		seen = statusText(warehouse)
+	}
+	t.add(warehouseScope, seen, warehouse, warehouse/100 == 4)
+	t.add(takenScopes, fmt.Sprintf("of %d: taken: %s; otherwise than assumed: %s", cases, firstOf(strings.Join(taken, ", "), "none"), firstOf(strings.Join(wrong, ", "), "none")), cases, len(wrong) == 0)
 	return nil
+}
+
+// documentedCount is how many resources one permission may have for certain.
+const documentedCount = 200
+
+// tryMany writes a role on one source more than is known to be taken.
+func (t *trial) tryMany(ctx context.Context) error {
+	role, ids := t.role(readSources), t.listed[segmentapi.ScopeSource]
+	if role == "" || len(ids) <= documentedCount {
+		t.skip(fmt.Sprintf("the workspace lacks the role or more than %d sources", documentedCount), manyResources)
+		return nil
+	}
+	var many []resource
+	for id := range ids {
+		if len(many) <= documentedCount {
+			many = append(many, onSource(id))
+		}
+	}
+	status, err := t.replace(ctx, role, many...)
+	if err != nil {
+		return err
+	}
+	held, ok := t.settled(ctx)
+	onSources := 0
+	for _, a := range held {
+		onSources += count(a.Scope.Type == segmentapi.ScopeSource)
+	}
+	seen := fmt.Sprintf("%d of them: %d, and then %d are held", len(many), status, onSources)
+	t.add(manyResources, seen, answered(status)*count(ok), refused(status) || onSources == len(many))
+	return ctx.Err()
 }
 
 // tryDangling writes a role on a source that does not exist.
 func (t *trial) tryDangling(ctx context.Context) error {
 	role := t.role(readSources)
-	c := Check{Question: 25, Name: danglingSource, Assumed: "404 or 422, or it is kept", Seen: "the workspace lacks the role", Means: "A change of somebody who holds a role on a deleted source fails.", provision: true}
 	if role == "" {
-		t.add(c.decide(0, false))
+		t.skip("the workspace lacks the role", danglingSource)
 		return nil
 	}
-	status, _, err := t.permissions(ctx, http.MethodPut, entry{role, []resource{{"doctor" + strconv.Itoa(len(t.guard.user)) + "nosource", string(segmentapi.ScopeSource), nil}}})
+	status, err := t.replace(ctx, role, onSource(t.guard.user))
 	if err != nil {
 		return err
 	}
-	c.Seen = statusText(status)
-	t.add(c.decide(1, status/100 == 2 || status == http.StatusNotFound || status == http.StatusUnprocessableEntity || status == http.StatusBadRequest))
+	t.add(danglingSource, statusText(status), answered(status), status/100 == 2 || status == http.StatusNotFound || status == http.StatusUnprocessableEntity || status == http.StatusBadRequest)
 	return nil
 }
 
 // tryLabels writes a role on a label and compares what is read with what was written.
 func (t *trial) tryLabels(ctx context.Context) error {
-	c := Check{Question: 32, Name: writtenLabels, Assumed: "what was written", Seen: "the workspace lacks the role or a label", Means: "A revocation could widen what is left: do not provision roles on labels.", provision: true}
-	labels, err := t.client.Labels.List(ctx)
 	role := t.role(readSources)
-	if err != nil || len(labels) == 0 || role == "" {
-		t.add(c.decide(0, false))
-		return nil //nolint:nilerr // A workspace without labels may answer with an error.
+	if len(t.labels) == 0 || role == "" || t.minimal == "" {
+		t.skip("the workspace lacks the roles or a label", writtenLabels)
+		return nil
 	}
-	on, err := t.onWorkspace(ctx)
-	if err != nil {
-		return err
-	}
-	on[0].Labels = []label{{labels[0].Key, labels[0].Value}}
-	want := []segmentapi.Assignment{{RoleID: role, Scope: segmentapi.Scope{Type: segmentapi.ScopeWorkspace, ID: on[0].ID, Labels: labels[:1]}}}
-	held, cases := true, 0
+	on := t.onWorkspace(label{t.labels[0].Key, t.labels[0].Value})
+	want := segmentapi.Assignment{RoleID: role, Scope: segmentapi.Scope{Type: segmentapi.ScopeWorkspace, ID: on.ID, Labels: t.labels[:1]}}
+	same, cases := true, 0
 	var seen []string
 	for _, method := range []string{http.MethodPut, http.MethodPost} {
-		if minimal := t.minimal; method == http.MethodPost && minimal != "" { // POST must not find the role.
-			if _, _, err = t.permissions(ctx, http.MethodPut, entry{minimal, []resource{{on[0].ID, on[0].Type, nil}}}); err != nil {
-				return err
-			}
-			t.wait(ctx, func() bool { return !t.holds(ctx, role, segmentapi.ScopeWorkspace) })
-		}
-		status, _, err := t.permissions(ctx, method, entry{role, on})
+		// Neither must find the role.
+		status, err := t.replace(ctx, t.minimal, t.onWorkspace())
 		if err != nil {
+			return err
+		}
+		if status/100 != 2 {
+			seen = append(seen, fmt.Sprintf("%s: not tried, because of %d", method, status))
+			continue
+		}
+		t.wait(ctx, func() bool { return t.holds(ctx, t.minimal, segmentapi.ScopeWorkspace) })
+		if status, _, err = t.permissions(ctx, method, entry{role, []resource{on}}); err != nil {
 			return err
 		}
 		if status/100 != 2 {
 			seen = append(seen, fmt.Sprintf("%s: %d", method, status))
 			continue
 		}
-		cases++
 		t.wait(ctx, func() bool { return t.holds(ctx, role, segmentapi.ScopeWorkspace) })
-		missing := len(segmentapi.Compare(want, segmentapi.Assignments(t.heldByGroup(ctx))).Removed)
-		held = held && missing == 0
-		seen = append(seen, fmt.Sprintf("%s: %d, %d of 1 missing", method, status, missing))
+		held, ok := t.settled(ctx)
+		held = slices.DeleteFunc(held, func(a segmentapi.Assignment) bool { return a.RoleID != role })
+		difference := segmentapi.Compare([]segmentapi.Assignment{want}, held)
+		cases += count(ok)
+		same = same && (!ok || difference.Empty())
+		seen = append(seen, fmt.Sprintf("%s: %d, %d of 1 missing, %d others", method, status, len(difference.Removed), len(difference.Added)))
 	}
-	c.Seen = strings.Join(seen, "; ")
-	t.add(c.decide(cases, held))
-	return nil
+	t.add(writtenLabels, strings.Join(seen, "; "), cases, same)
+	return ctx.Err()
 }
 
-// tryInvite invites an address twice and deletes the invite.
+// tryInvite invites an address twice and deletes the invite. Sending it is not interrupted, so
+// that it is known whether there is one.
 func (t *trial) tryInvite(ctx context.Context) error {
-	c := Check{Question: 11, Name: invitedAgain, Assumed: "409 or 422", Seen: "not tried: give --invite", Means: "An invite may be sent twice: baton-segment looks for it before."}
 	if t.Invite == "" {
-		t.add(c.decide(0, false))
+		t.skip("not tried: give --invite", invitedAgain)
 		return nil
 	}
 	if t.minimal == "" {
-		c.Seen = "the workspace lacks " + access.MinimalRole
-		t.add(c.decide(0, false))
+		t.skip("not tried: the workspace lacks "+access.MinimalRole, invitedAgain)
 		return nil
 	}
-	body := map[string]any{"invites": []map[string]any{{"email": t.Invite, "permissions": []map[string]string{{"roleId": t.minimal}}}}}
-	defer t.deleteInvite(ctx) // Even if the answer is lost.
+	// An invite that somebody else has made meanwhile must not be deleted.
+	known, err := t.people(ctx)
+	if err != nil {
+		return err
+	}
+	if known[segmentapi.FoldEmail(t.Invite)] != "" {
+		t.skip("not tried: somebody else has invited the address meanwhile", invitedAgain)
+		return nil
+	}
+	invite := func(ctx context.Context) (int, error) {
+		body := map[string]any{"invites": []map[string]any{{"email": t.Invite, "permissions": []map[string]string{{"roleId": t.minimal}}}}}
+		status, _, err := t.send(ctx, http.MethodPost, "/invites", nil, body)
+		return status, err
+	}
+	whole, cancel := uninterrupted(ctx)
+	defer cancel()
 	t.Log("inviting %s", t.Invite)
-	first, _, err := t.send(ctx, http.MethodPost, "/invites", nil, body)
-	if err != nil {
-		return err
+	first, err := invite(whole)
+	if err == nil && refused(first) {
+		t.skip(fmt.Sprintf("the first invite was answered with %d", first), invitedAgain)
+		return nil
 	}
-	second, _, err := t.send(ctx, http.MethodPost, "/invites", nil, body)
-	if err != nil {
-		return err
+	second := 0
+	if err == nil && ctx.Err() == nil {
+		if second, err = invite(whole); err == nil {
+			t.add(invitedAgain, fmt.Sprintf("%d, then %d", first, second), answered(first, second), second == http.StatusConflict || second == http.StatusUnprocessableEntity)
+		}
 	}
-	c.Seen = fmt.Sprintf("%d, then %d", first, second)
-	t.add(c.decide(first/100, second == http.StatusConflict || second == http.StatusUnprocessableEntity))
-	return nil
+	t.deleteInvite(ctx)
+	return err
 }
 
 // deleteInvite deletes the invite that the trial made, even if the context is done.
 func (t *trial) deleteInvite(ctx context.Context) {
-	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	if ctx.Err() != nil {
+		t.Log("interrupted: deleting the invite of %s. Another interruption leaves it behind", t.Invite)
+	}
+	cleanup, cancel := uninterrupted(ctx)
 	defer cancel()
-	status, _, err := t.send(cleanup, http.MethodDelete, "/invites", url.Values{"emails.0": {t.Invite}}, nil)
-	if err != nil || status/100 != 2 && status != http.StatusNotFound {
-		t.Log("the invite of %s may be left behind: look for it in Segment under Access Management, and delete it (status %s)", t.Invite, statusText(status))
+	status, err := t.remove(cleanup, "/invites", url.Values{"emails.0": {t.Invite}}, false)
+	gone := func() bool {
+		for email, err := range t.client.Invites.All(cleanup) {
+			if err != nil || segmentapi.FoldEmail(email) == segmentapi.FoldEmail(t.Invite) {
+				return false
+			}
+		}
+		return true
+	}
+	if err == nil && (status/100 == 2 || status == http.StatusNotFound) && t.poll(cleanup, gone) {
+		t.Log("deleted the invite of %s", t.Invite)
 		return
 	}
-	t.Log("deleted the invite of %s", t.Invite)
+	t.left = append(t.left, fmt.Errorf("%w: the invite of %s: %s (%s)", ErrLeftBehind, t.Invite, deleteInviteHint, answerText("deleting it", status, err)))
 }

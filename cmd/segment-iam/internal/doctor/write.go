@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/mail"
 	"net/url"
 	"slices"
 	"strings"
@@ -50,19 +51,27 @@ const (
 	cleanupTime = time.Minute
 	// visibleWithin is how long to wait until a read shows a write.
 	visibleWithin = 30 * time.Second
-	// pollInterval is the time between two reads that wait for a write.
-	pollInterval = 500 * time.Millisecond
+	// pollInterval is the time between two reads that wait for a write, and removeInterval
+	// that between two deletions of what may not be there yet.
+	pollInterval   = 500 * time.Millisecond
+	removeInterval = 5 * time.Second
 )
 
 // A trial tries writes.
 type trial struct {
 	Writes
 	*workspace
-	writer  *segmentapi.Client
-	guard   *guard
-	group   string // The id.
+	writer      *segmentapi.Client
+	guard       *guard
+	workspaceID string
+	// name and group are the name and the id of the trial's own group.
+	name, group string
+	// shown is set once a read has shown the group.
+	shown   bool
 	minimal string // The id of the role.
 	results []Check
+	// left has an error for each thing that was made and could not be deleted.
+	left []error
 	// delays are how long it took until reads showed the writes. never is how many were not
 	// shown.
 	delays []time.Duration
@@ -70,44 +79,54 @@ type trial struct {
 }
 
 // tryWrites tries what can only be learned by writing, and deletes what it made, even if the
-// context is done meanwhile.
+// context is done meanwhile. It returns each check that writes, reached or not, also with an
+// error.
 func (w *workspace) tryWrites(ctx context.Context, o Writes, base http.RoundTripper) ([]Check, error) {
-	ws, err := w.client.Workspace.Get(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if ws.Slug != o.Slug {
-		return nil, fmt.Errorf("%w: its slug is %q and not %q", ErrOtherWorkspace, ws.Slug, o.Slug)
-	}
-	for _, g := range w.listedGroups {
-		if strings.HasPrefix(g.Name, GroupName) {
-			return nil, fmt.Errorf("%w: group %q (%s) of an earlier run: delete it in Segment under Access Management", ErrLeftBehind, g.Name, g.ID)
-		}
-	}
-	if err = w.checkAddresses(o); err != nil {
-		return nil, err
-	}
-	guarded := &guard{base: base, user: "doctor" + rand.Text(), address: "doctor-" + strings.ToLower(rand.Text()) + "@example.invalid", invite: o.Invite, member: o.TestAddress}
-	t := &trial{Writes: o, workspace: w, guard: guarded}
-	if t.writer, err = o.NewClient(guarded); err != nil {
-		return nil, err
-	}
-	for _, r := range w.roles {
-		if strings.TrimSpace(r.Name) == access.MinimalRole {
-			t.minimal = r.ID
-		}
-	}
-	begun := time.Now()
-	err = t.create(ctx)
+	t := &trial{Writes: o, workspace: w}
+	err := t.prepare(ctx, base)
 	if err == nil {
-		err = t.tryAll(ctx)
+		begun := time.Now()
+		if err = t.create(ctx); err == nil {
+			err = t.tryAll(ctx)
+		}
+		if err = t.cleanUp(ctx, err); err == nil && !o.NoAudit {
+			t.readAudit(ctx, begun)
+		}
 	}
-	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
-	defer cancel()
-	if err = errors.Join(err, t.deleteGroup(cleanup)); err == nil && !o.NoAudit {
-		t.readAudit(ctx, begun)
+	return t.allChecks(ctx, err), err
+}
+
+// prepare makes sure that writing is safe. It writes nothing.
+func (t *trial) prepare(ctx context.Context, base http.RoundTripper) error {
+	ws, err := t.client.Workspace.Get(ctx)
+	switch {
+	case err != nil:
+		return err
+	case ws.Slug != t.Slug:
+		return fmt.Errorf("%w: its slug is %q and not %q", ErrOtherWorkspace, ws.Slug, t.Slug)
+	case t.failed["groups"] != nil:
+		return fmt.Errorf("groups cannot be listed (%s), so no writes are tried", failureText(t.failed["groups"]))
 	}
-	return t.results, err
+	t.workspaceID = ws.ID
+	for _, g := range t.listedGroups {
+		if strings.HasPrefix(g.Name, GroupName) {
+			return fmt.Errorf("%w: group %q (%s) of an earlier run: %s", ErrLeftBehind, g.Name, g.ID, deleteGroupHint)
+		}
+	}
+	if err = t.checkAddresses(ctx); err != nil {
+		return err
+	}
+	t.guard = &guard{base: base, user: "doctor" + rand.Text(), address: "doctor-" + strings.ToLower(rand.Text()) + "@example.invalid", invite: t.Invite, member: t.TestAddress}
+	if t.writer, err = t.NewClient(t.guard); err != nil {
+		return err
+	}
+	at, err := url.Parse(t.baseURL())
+	if err != nil {
+		return err
+	}
+	t.guard.prefix = at.Path
+	t.minimal = t.role(access.MinimalRole)
+	return nil
 }
 
 // ErrAddress is returned for an address that must not be used.
@@ -115,29 +134,86 @@ var ErrAddress = errors.New("this address cannot be used")
 
 // checkAddresses makes sure that nobody is removed who was there before, and that nobody gets
 // an e-mail by mistake.
-func (w *workspace) checkAddresses(o Writes) error {
-	known := map[string]bool{}
-	for _, u := range w.users {
-		known[segmentapi.FoldEmail(u.Email)] = true
+func (t *trial) checkAddresses(ctx context.Context) error {
+	if t.TestAddress == "" && t.Invite == "" {
+		return nil
 	}
-	for _, email := range w.invites {
-		known[segmentapi.FoldEmail(email)] = true
+	known, err := t.people(ctx)
+	if err != nil {
+		return err
 	}
-	switch {
-	case o.Invite != "" && known[segmentapi.FoldEmail(o.Invite)]:
-		return fmt.Errorf("%w: %s is a user or invited already, and the invite is to be deleted again", ErrAddress, o.Invite)
-	case o.TestAddress != "" && !known[segmentapi.FoldEmail(o.TestAddress)]:
-		return fmt.Errorf("%w: %s is neither a user nor invited, so adding it would send an e-mail", ErrAddress, o.TestAddress)
+	if t.Invite != "" {
+		if parsed, err := mail.ParseAddress(t.Invite); err != nil || parsed.Address != t.Invite {
+			return fmt.Errorf("%w: %q is no e-mail address", ErrAddress, t.Invite)
+		}
+		if known[segmentapi.FoldEmail(t.Invite)] != "" {
+			return fmt.Errorf("%w: %s is a user or invited already, and the invite is to be deleted again", ErrAddress, t.Invite)
+		}
+	}
+	if t.TestAddress != "" {
+		listed := known[segmentapi.FoldEmail(t.TestAddress)]
+		if listed == "" {
+			return fmt.Errorf("%w: %s is neither a user nor invited, so adding it would send an e-mail", ErrAddress, t.TestAddress)
+		}
+		t.TestAddress = listed // In another case, Segment might take it for somebody else.
 	}
 	return nil
+}
+
+// people returns the e-mails of all users and pending invites, as Segment shows them now, by
+// their folded forms.
+func (t *trial) people(ctx context.Context) (map[string]string, error) {
+	known := map[string]string{}
+	for u, err := range t.client.Users.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		known[segmentapi.FoldEmail(u.Email)] = u.Email
+	}
+	for email, err := range t.client.Invites.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		known[segmentapi.FoldEmail(email)] = email
+	}
+	return known, nil
+}
+
+// interrupted is what a check has seen that an interruption has prevented.
+const interrupted = "not reached: the run was interrupted"
+
+// allChecks returns the results, and for each check that was not reached, why.
+func (t *trial) allChecks(ctx context.Context, err error) []Check {
+	why := "not read: --no-audit" // Nothing else was left out.
+	switch {
+	case ctx.Err() != nil:
+		why = interrupted
+	case err != nil:
+		why = "not reached: the trial of writes failed before"
+	}
+	all := t.results
+	for _, c := range writeChecks() {
+		if !slices.ContainsFunc(t.results, func(r Check) bool { return r.Name == c.Name }) {
+			c.Seen = why
+			all = append(all, c.decide(0, false))
+		}
+	}
+	return all
 }
 
 // A guard is a transport that refuses every write but those to the group of the trial, and
 // those that the trial may try on what does not exist.
 type guard struct {
-	base                          http.RoundTripper
-	group                         string
-	user, address, invite, member string
+	base http.RoundTripper
+	// prefix is the path of the base URL.
+	prefix string
+	// group is the id of the trial's group, or empty until it is made.
+	group string
+	// Nobody has this user id and this address.
+	user, address  string
+	invite, member string
+	// invited is set once the invite was sent: before, it is not to be deleted.
+	invited bool
 }
 
 var errGuarded = errors.New("the doctor does not send this")
@@ -147,36 +223,66 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !g.allows(req) {
 		return nil, fmt.Errorf("%s %s: %w", req.Method, req.URL.Path, errGuarded)
 	}
+	g.invited = g.invited || req.Method == http.MethodPost && strings.HasSuffix(req.URL.Path, "/invites")
 	return g.base.RoundTrip(req)
 }
 
 func (g *guard) allows(req *http.Request) bool {
-	path := req.URL.Path
-	if i := strings.LastIndex(path, "/group"); i >= 0 {
-		path = path[i:]
-	}
+	path, inPrefix := strings.CutPrefix(req.URL.Path, g.prefix)
 	q := req.URL.Query()
 	only := func(key string, values ...string) bool {
-		return len(q) == 1 && slices.Contains(values, q.Get(key)) && q.Get(key) != ""
+		return len(q) == 1 && len(q[key]) == 1 && q.Get(key) != "" && slices.Contains(values, q.Get(key))
 	}
-	switch {
+	write, remove := req.Method == http.MethodPost || req.Method == http.MethodPut, req.Method == http.MethodDelete
+	switch own := "/groups/" + g.group; {
+	case !inPrefix:
+		return false
 	case req.Method == http.MethodGet:
 		return true
 	case path == "/groups":
 		return req.Method == http.MethodPost && g.group == ""
-	case g.group != "" && (path == "/group/"+g.group+"/users" || path == "/groups/"+g.group+"/users"):
-		return req.Method == http.MethodPost && g.member != "" || req.Method == http.MethodDelete && only("emails.0", g.address, g.member, swapCase(g.member))
-	case g.group != "" && path == "/groups/"+g.group:
-		return req.Method == http.MethodDelete
-	case g.group != "" && path == "/groups/"+g.group+"/permissions":
-		return req.Method == http.MethodPost || req.Method == http.MethodPut
-	case strings.HasSuffix(path, "/users"):
-		return req.Method == http.MethodDelete && only("userIds.0", g.user)
-	case strings.HasSuffix(path, "/invites"):
-		return req.Method == http.MethodDelete && only("emails.0", g.address, g.invite) || req.Method == http.MethodPost && g.invite != ""
+	case path == "/users":
+		return remove && only("userIds.0", g.user)
+	case path == "/invites":
+		return remove && (only("emails.0", g.address) || g.invited && only("emails.0", g.invite)) || req.Method == http.MethodPost && onlyTo(req, g.invite)
+	case g.group == "":
+		return false
+	case path == own:
+		return remove
+	case path == own+"/permissions":
+		return write
+	case path == own+"/users", path == "/group/"+g.group+"/users":
+		return remove && only("emails.0", g.address, g.member, swapCase(g.member)) || req.Method == http.MethodPost && onlyTo(req, g.member, swapCase(g.member))
 	}
 	return false
 }
+
+// onlyTo reports whether the body of a request names e-mails, and no others than these.
+func onlyTo(req *http.Request, allowed ...string) bool {
+	if req.GetBody == nil {
+		return false
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return false
+	}
+	defer func() { _ = body.Close() }() // It is in memory.
+	var in struct {
+		Emails  []string `json:"emails"`
+		Invites []struct {
+			Email string `json:"email"`
+		} `json:"invites"`
+	}
+	if json.NewDecoder(body).Decode(&in) != nil {
+		return false
+	}
+	for _, invite := range in.Invites {
+		in.Emails = append(in.Emails, invite.Email)
+	}
+	return len(in.Emails) > 0 && !slices.ContainsFunc(in.Emails, func(email string) bool { return email == "" || !slices.Contains(allowed, email) })
+}
+
+func (t *trial) baseURL() string { return t.writer.Raw().GetConfig().Servers[0].URL }
 
 // send sends a request and returns the status and the body of the answer.
 func (t *trial) send(ctx context.Context, method, path string, query url.Values, body any) (int, []byte, error) {
@@ -189,7 +295,7 @@ func (t *trial) send(ctx context.Context, method, path string, query url.Values,
 		}
 		content = bytes.NewReader(encoded)
 	}
-	address := config.Servers[0].URL + path
+	address := t.baseURL() + path
 	if len(query) > 0 {
 		address += "?" + query.Encode()
 	}
@@ -208,15 +314,29 @@ func (t *trial) send(ctx context.Context, method, path string, query url.Values,
 	return resp.StatusCode, answer, errors.Join(err, resp.Body.Close())
 }
 
+// uninterrupted returns a context that goes on when ctx is done, for as long as deleting what
+// was made may take.
+func uninterrupted(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+}
+
+// refused reports whether Segment has refused a write, so that it has made nothing. After
+// other failures it may have.
+func refused(status int) bool {
+	return status >= http.StatusBadRequest && status < http.StatusInternalServerError
+}
+
 // create makes the group. It is not interrupted, so that the id of the group is known.
 func (t *trial) create(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	whole, cancel := uninterrupted(ctx)
 	defer cancel()
-	name := GroupName + time.Now().UTC().Format("2006-01-02 15:04")
-	status, body, err := t.send(whole, http.MethodPost, "/groups", nil, map[string]string{"name": name})
+	// Somebody else's group never has this name.
+	t.name = GroupName + time.Now().UTC().Format("2006-01-02 15:04") + " " + rand.Text()[:8]
+	t.Log("making group %q, which gives nobody anything", t.name)
+	status, body, err := t.send(whole, http.MethodPost, "/groups", nil, map[string]string{"name": t.name})
 	var answer struct {
 		Data struct {
 			UserGroup struct {
@@ -227,31 +347,74 @@ func (t *trial) create(ctx context.Context) error {
 	if err == nil && status/100 == 2 {
 		err = json.Unmarshal(body, &answer)
 	}
-	id := answer.Data.UserGroup.ID
-	if id == "" { // The answer may have been lost.
-		id = t.findGroup(whole, name)
+	t.setGroup(answer.Data.UserGroup.ID)
+	switch {
+	case t.group != "" && err == nil:
+		t.Log("made group %s", t.group)
+		return nil
+	case err == nil && refused(status):
+		return fmt.Errorf("making the group was answered with %d", status)
 	}
-	t.group, t.guard.group = id, id
-	if id == "" || err != nil {
-		return fmt.Errorf("making the group %q: status %s: %w", name, statusText(status), errors.Join(err, errNoGroup))
+	err = fmt.Errorf("making the group was answered with %s and no id: %w", statusText(status), errors.Join(err, errNoGroup))
+	looked, cancelLook := uninterrupted(ctx)
+	defer cancelLook()
+	if t.group == "" && !t.poll(looked, func() bool { return t.findGroup(looked) }) {
+		t.left = append(t.left, fmt.Errorf("%w, if Segment has made it: group %q: %s", ErrLeftBehind, t.name, deleteGroupHint))
 	}
-	t.Log("made group %q (%s), which gives nobody anything", name, id)
-	return nil
+	return err
 }
 
-var errNoGroup = errors.New("the answer names no group")
+func (t *trial) setGroup(id string) { t.group, t.guard.group = id, id }
 
-// findGroup returns the id of a group by its name, or nothing.
-func (t *trial) findGroup(ctx context.Context, name string) string {
+const deleteGroupHint = "delete it in Segment under Access Management, User Groups"
+
+var errNoGroup = errors.New("the group is not known")
+
+// findGroup looks for the group by its name, and reports whether it is listed.
+func (t *trial) findGroup(ctx context.Context) bool {
 	for g, err := range t.client.Groups.All(ctx) {
 		if err != nil {
-			return ""
+			return false
 		}
-		if g.Name == name {
-			return g.ID
+		if g.Name == t.name {
+			t.setGroup(g.ID)
+			return true
 		}
 	}
-	return ""
+	return false
+}
+
+var errDeletedMeanwhile = errors.New("somebody has deleted the group of the doctor meanwhile, so that the answers say nothing")
+
+// cleanUp deletes the group. It returns what went wrong before, and what is left behind.
+func (t *trial) cleanUp(ctx context.Context, err error) error {
+	if ctx.Err() != nil && t.group != "" {
+		t.Log("interrupted: deleting group %s. Another interruption leaves it behind", t.group)
+	}
+	cleanup, cancel := uninterrupted(ctx)
+	defer cancel()
+	if err == nil && t.deletedMeanwhile(cleanup) {
+		t.results, err = nil, errDeletedMeanwhile
+	}
+	if deleteErr := t.deleteGroup(cleanup); deleteErr != nil {
+		t.left = append(t.left, deleteErr)
+	}
+	left := errors.Join(t.left...)
+	if left != nil && ctx.Err() != nil {
+		return left // The caller knows of the interruption.
+	}
+	return errors.Join(err, left)
+}
+
+// deletedMeanwhile reports whether reads have shown the group and do not any more.
+func (t *trial) deletedMeanwhile(ctx context.Context) bool {
+	for range 2 {
+		if _, err := t.client.Groups.Get(ctx, t.group); !t.shown || !errors.Is(err, segmentapi.ErrNotFound) {
+			return false
+		}
+		pause(ctx, time.Second)
+	}
+	return true
 }
 
 // deleteGroup deletes the group and waits until it is not found any more.
@@ -259,46 +422,97 @@ func (t *trial) deleteGroup(ctx context.Context) error {
 	if t.group == "" {
 		return nil
 	}
-	status, _, err := t.send(ctx, http.MethodDelete, "/groups/"+t.group, nil, nil)
+	status, err := t.remove(ctx, "/groups/"+t.group, nil, t.shown)
 	gone := func() bool {
 		_, readErr := t.client.Groups.Get(ctx, t.group)
 		return errors.Is(readErr, segmentapi.ErrNotFound)
 	}
-	if err == nil && (status/100 == 2 || status == http.StatusNotFound) && t.wait(ctx, gone) {
+	if err == nil && (status/100 == 2 || status == http.StatusNotFound) && t.poll(ctx, gone) {
 		t.Log("deleted group %s", t.group)
 		return nil
 	}
-	return fmt.Errorf("%w: group %s (%s...): delete it in Segment under Access Management, User Groups (deleting it was answered with %s, %w)",
-		ErrLeftBehind, t.group, GroupName, statusText(status), errors.Join(err, ctx.Err()))
+	return fmt.Errorf("%w: group %q (%s): %s (%s)", ErrLeftBehind, t.name, t.group, deleteGroupHint, answerText("deleting it", status, err))
 }
 
-// wait reads until something shows, and notes how long it took.
+// answerText says how a request ended.
+func answerText(what string, status int, err error) string {
+	if err != nil {
+		return what + ": " + err.Error()
+	}
+	return fmt.Sprintf("%s was answered with %s", what, statusText(status))
+}
+
+// remove deletes something that the trial has made. If reads have not shown it yet, it may
+// not be there yet: then it is deleted again until it is found, or cannot be there any more.
+func (t *trial) remove(ctx context.Context, path string, query url.Values, shown bool) (int, error) {
+	for begun := time.Now(); ; pause(ctx, removeInterval) {
+		status, _, err := t.send(ctx, http.MethodDelete, path, query, nil)
+		if err != nil || status != http.StatusNotFound || shown || time.Since(begun) > visibleWithin {
+			return status, err
+		}
+	}
+}
+
+// wait reads until something that was written shows, and notes how long it took.
 func (t *trial) wait(ctx context.Context, shows func() bool) bool {
 	begun := time.Now()
-	for {
-		if shows() {
-			t.delays = append(t.delays, time.Since(begun))
+	if t.poll(ctx, shows) {
+		t.delays = append(t.delays, time.Since(begun))
+		return true
+	}
+	if ctx.Err() == nil {
+		t.never++
+	}
+	return false
+}
+
+// poll reads until something shows, for [visibleWithin] at most.
+func (t *trial) poll(ctx context.Context, shows func() bool) bool {
+	for begun := time.Now(); ; pause(ctx, pollInterval) {
+		switch {
+		case shows():
 			return true
-		}
-		if time.Since(begun) > visibleWithin {
-			t.never++
-			return false
-		}
-		timer := time.NewTimer(pollInterval)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		case ctx.Err() != nil, time.Since(begun) > visibleWithin:
 			return false
 		}
 	}
 }
 
-// held returns what the group holds, or nil if it cannot be read.
-func (t *trial) heldByGroup(ctx context.Context) []segmentapi.Permission {
+// pause waits, or until the context is done.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// readGroup returns what the group holds, or false if it cannot be read.
+func (t *trial) readGroup(ctx context.Context) ([]segmentapi.Assignment, bool) {
 	g, err := t.client.Groups.Get(ctx, t.group)
 	if err != nil {
-		return nil
+		return nil, false
 	}
-	return g.Permissions
+	t.shown = true
+	return segmentapi.Assignments(g.Permissions), true
+}
+
+// slowest returns how long it took at most until reads showed a write.
+func (t *trial) slowest() time.Duration { return slices.Max(append([]time.Duration{0}, t.delays...)) }
+
+// settled returns what the group holds after a write, once reads are not late any more: after
+// the longest delay so far, two reads must agree. It returns false if the group cannot be read
+// like that.
+func (t *trial) settled(ctx context.Context) ([]segmentapi.Assignment, bool) {
+	pause(ctx, t.slowest()+time.Second)
+	var held []segmentapi.Assignment
+	read := false
+	agree := t.poll(ctx, func() bool {
+		now, ok := t.readGroup(ctx)
+		same := read && ok && segmentapi.Compare(held, now).Empty()
+		held, read = now, ok
+		return same
+	})
+	return held, agree
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"reflect"
 	"regexp"
@@ -87,7 +88,7 @@ func TestWrites_LeaveNothing(t *testing.T) {
 			t.Errorf("events are there after: %q", c.Seen)
 		}
 		t.Logf("%d requests, %d of them writes", report.Requests, len(simtest.Writes(s.Journal())))
-		if len(log) != 4 {
+		if len(log) != 6 {
 			t.Errorf("the log is %q", log)
 		}
 	})
@@ -142,7 +143,9 @@ func checkInterrupted(t *testing.T, n int, after bool) bool {
 			return nil, context.Canceled
 		})
 		_, err := Run(ctx, o)
-		if sent >= n && err != nil && !errors.Is(err, context.Canceled) {
+		// Nobody knows whether a group that was not answered is made after all.
+		unknown := n == 1 && !after && errors.Is(err, ErrLeftBehind)
+		if sent >= n && err != nil && !errors.Is(err, context.Canceled) && !unknown {
 			t.Errorf("interrupted at write %d: %v", n, err)
 		}
 		if diff := cmp.Diff(before, s.Workspace()); diff != "" {
@@ -211,33 +214,6 @@ func TestWrites_NothingIdentifies(t *testing.T) {
 	})
 }
 
-// No role is tried on a group that the test address cannot be taken out of.
-func TestWrites_MemberStays(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		before := sim.Demo()
-		s := sim.New(sim.Demo())
-		simtest.Inject(t, s, sim.Fault{Operation: "removeUsersFromUserGroup", Kind: sim.FaultStatus, Status: http.StatusForbidden})
-		var log []string
-		_, err := Run(t.Context(), trialOptions(s, &log))
-		if !errors.Is(err, errStillMember) {
-			t.Errorf("Run returns %v", err)
-		}
-		n := 0
-		for _, r := range s.Journal() {
-			if r.Method != http.MethodGet && strings.HasSuffix(r.Path, "/permissions") {
-				n++
-			}
-		}
-		if n != 1 { // Minimal Workspace Access.
-			t.Errorf("%d times, permissions were written", n)
-		}
-		if diff := cmp.Diff(before, s.Workspace()); diff != "" {
-			t.Errorf("workspace (-before +after):\n%s", diff)
-		}
-	})
-}
-
 // Nothing is written unless the workspace and the addresses are the right ones.
 func TestWrites_Refused(t *testing.T) {
 	t.Parallel()
@@ -271,123 +247,79 @@ func TestWrites_Refused(t *testing.T) {
 
 func TestGuard(t *testing.T) {
 	t.Parallel()
-	g := &guard{group: "own", user: "nobody", address: "nobody@example.invalid", member: "test@example.org"}
+	const prefix = "/proxy/groups"
+	g := &guard{prefix: prefix, group: "groups-own", user: "nobody", address: "nobody@example.invalid", member: "test@example.org", invite: "new@example.org"}
 	for request, want := range map[string]bool{
-		"GET /users/ann":                                    true,
-		"POST /groups":                                      false, // There is one already.
-		"PUT /groups/own/permissions":                       true,
-		"PUT /groups/other/permissions":                     false,
-		"PUT /groups/own/users":                             false,
-		"POST /groups/own/users":                            true,
-		"POST /groups/other/users":                          false,
-		"DELETE /groups/own":                                true,
-		"DELETE /groups/other":                              false,
-		"DELETE /group/own/users?emails.0=test@example.org": true,
-		"DELETE /group/own/users?emails.0=ann@example.org":  false,
-		"DELETE /group/own/users":                           false,
-		"DELETE /users?userIds.0=nobody":                    true,
-		"DELETE /users?userIds.0=ann":                       false,
-		"DELETE /users?userIds.0=nobody&userIds.1=ann":      false,
-		"POST /users/ann/permissions":                       false,
-		"PUT /users/ann/permissions":                        false,
-		"DELETE /invites?emails.0=nobody@example.invalid":   true,
-		"DELETE /invites?emails.0=ann@example.org":          false,
-		"POST /invites":                                     false, // No address was given.
-		"PATCH /groups/own":                                 false,
-		"POST /labels":                                      false,
+		"GET /users/ann":                      true,
+		"POST /groups":                        false, // There is one already.
+		"PUT /groups/groups-own/permissions":  true,
+		"POST /groups/groups-own/permissions": true,
+		"PUT /groups/other/permissions":       false,
+		"PUT /groups/groups-own/users {\"emails\":[\"test@example.org\"]}":                      false,
+		"POST /groups/groups-own/users {\"emails\":[\"test@example.org\"]}":                     true,
+		"POST /groups/groups-own/users {\"emails\":[\"TEST@EXAMPLE.ORG\"]}":                     true,
+		"POST /groups/groups-own/users {\"emails\":[\"test@example.org\",\"ann@example.org\"]}": false,
+		"POST /groups/groups-own/users {\"emails\":[]}":                                         false,
+		"POST /groups/groups-own/users {}":                                                      false,
+		"POST /groups/groups-own/users":                                                         false,
+		"POST /groups/other/users {\"emails\":[\"test@example.org\"]}":                          false,
+		"DELETE /groups/groups-own":                                                             true,
+		"DELETE /groups/other":                                                                  false,
+		"DELETE /groups/":                                                                       false,
+		"DELETE /group/groups-own/users?emails.0=test@example.org":                              true,
+		"DELETE /groups/groups-own/users?emails.0=nobody@example.invalid":                       true,
+		"DELETE /group/groups-own/users?emails.0=ann@example.org":                               false,
+		"DELETE /group/groups-own/users?emails.0=test@example.org&emails.0=ann@example.org":     false,
+		"DELETE /group/groups-own/users":                                                        false,
+		"DELETE /group/other/users?emails.0=test@example.org":                                   false,
+		"DELETE /users?userIds.0=nobody":                                                        true,
+		"DELETE /users?userIds.0=ann":                                                           false,
+		"DELETE /users?userIds.0=nobody&userIds.1=ann":                                          false,
+		"DELETE /users":                                                 false,
+		"POST /users/ann/permissions":                                   false,
+		"PUT /users/ann/permissions":                                    false,
+		"DELETE /invites?emails.0=nobody@example.invalid":               true,
+		"DELETE /invites?emails.0=ann@example.org":                      false,
+		"DELETE /invites?emails.0=new@example.org":                      false, // It was not sent yet.
+		"POST /invites {\"invites\":[{\"email\":\"new@example.org\"}]}": true,
+		"POST /invites {\"invites\":[{\"email\":\"ann@example.org\"}]}": false,
+		"PATCH /groups/groups-own":                                      false,
+		"POST /labels":                                                  false,
 	} {
-		method, target, _ := strings.Cut(request, " ")
-		req, err := http.NewRequestWithContext(t.Context(), method, "https://api.example.com"+target, http.NoBody)
-		if err != nil {
-			t.Fatal(err)
+		if got := g.allows(guardedRequest(t, prefix, request)); got != want {
+			t.Errorf("%s: allowed %t, want %t", request, got, want)
 		}
-		if got := g.allows(req); got != want {
+	}
+	g.invited = true
+	if !g.allows(guardedRequest(t, prefix, "DELETE /invites?emails.0=new@example.org")) {
+		t.Error("an invite that was sent cannot be deleted")
+	}
+	// Without addresses, and before there is a group.
+	g = &guard{user: "nobody", address: "nobody@example.invalid"}
+	for request, want := range map[string]bool{
+		"POST /groups": true,
+		"POST /invites {\"invites\":[{\"email\":\"\"}]}": false,
+		"DELETE /invites?emails.0=":                      false,
+		"DELETE /groups/":                                false,
+		"PUT /groups//permissions":                       false,
+		"POST /groups//users {\"emails\":[\"\"]}":        false,
+	} {
+		if got := g.allows(guardedRequest(t, "", request)); got != want {
 			t.Errorf("%s: allowed %t, want %t", request, got, want)
 		}
 	}
 }
 
-// Each answer that Segment may give to a write has its verdict.
-func TestWrites_EachAnswer(t *testing.T) {
-	t.Parallel()
-	answer := func(operation string, ordinal, status int) sim.Option {
-		n := 0
-		return sim.WithAnswers(func(a *sim.Answer) {
-			if a.Operation != operation {
-				return
-			}
-			if n++; n == ordinal || ordinal == 0 {
-				a.Fail(status)
-			}
-		})
+func guardedRequest(t *testing.T, prefix, request string) *http.Request {
+	t.Helper()
+	parts := strings.SplitN(request, " ", 3)
+	var body io.Reader = http.NoBody
+	if len(parts) == 3 {
+		body = strings.NewReader(parts[2])
 	}
-	addPermission := func(a *sim.Answer, name string) {
-		group, _ := a.Data()["userGroup"].(map[string]any)
-		held, _ := group["permissions"].([]any)
-		if group != nil && strings.HasPrefix(fmt.Sprint(group["name"]), GroupName) && len(held) < 2 {
-			group["permissions"] = append(held, map[string]any{"roleId": "role", "roleName": name, "resources": []any{map[string]any{"id": "ws", "type": "WORKSPACE", "labels": []any{}}}})
-		}
+	req, err := http.NewRequestWithContext(t.Context(), parts[0], "https://api.example.com"+prefix+parts[1], body)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for name, tt := range map[string]struct {
-		opts    []sim.Option
-		check   string
-		verdict Verdict
-		unsafe  string
-	}{
-		"a new group gives more":    {[]sim.Option{sim.WithAnswers(func(a *sim.Answer) { addPermission(a, "Source Admin") })}, attached, Differs, "provision"},
-		"a new group gives Minimal": {nil, attached, AsAssumed, ""},
-		"PUT none is refused":       {nil, replacedWithNone, AsAssumed, ""},
-		"POST replaces":             {[]sim.Option{sim.WithPost(sim.PostReplaces)}, postedAgain, Differs, "provision"},
-		"POST merges":               {nil, postedAgain, AsAssumed, ""},
-		"POST drops labels":         {[]sim.Option{sim.WithNormalizing(sim.NormalizePostDropsLabels)}, writtenLabels, Differs, "provision"},
-		"PUT drops labels":          {[]sim.Option{sim.WithNormalizing(sim.NormalizePutDropsLabels)}, writtenLabels, Differs, "provision"},
-		"labels stay":               {nil, writtenLabels, AsAssumed, ""},
-		"plural is known":           {[]sim.Option{sim.WithAnswers(func(a *sim.Answer) { setStatus(a, http.MethodDelete, "/groups/", http.StatusOK) })}, pluralMembers, Differs, ""},
-		"plural is not known":       {nil, pluralMembers, AsAssumed, ""},
-		"no such user is a success": {[]sim.Option{sim.WithAnswers(func(a *sim.Answer) { setStatus(a, http.MethodDelete, "/users", http.StatusOK) })}, absentUser, Differs, ""},
-		"no such user is 422":       {[]sim.Option{answer("deleteUsers", 0, http.StatusUnprocessableEntity)}, absentUser, AsAssumed, ""},
-		"no such invite is 500":     {[]sim.Option{answer("deleteInvites", 1, http.StatusConflict)}, absentInvite, Differs, "provision"},
-		"no such invite is 404":     {nil, absentInvite, AsAssumed, ""},
-		"a member again is 409":     {[]sim.Option{answer("addUsersToUserGroup", 2, http.StatusConflict)}, memberAgain, AsAssumed, ""},
-		"a member again is 422":     {[]sim.Option{answer("addUsersToUserGroup", 2, http.StatusUnprocessableEntity)}, memberAgain, Differs, "provision"},
-		"an invite again is taken":  {[]sim.Option{sim.WithAnswers(func(a *sim.Answer) { setStatus(a, http.MethodPost, "/invites", http.StatusCreated) })}, invitedAgain, Differs, ""},
-		"an invite again is 409":    {nil, invitedAgain, AsAssumed, ""},
-		"a dangling source is 422":  {nil, danglingSource, AsAssumed, ""},
-		"a dangling source is 403": {[]sim.Option{sim.WithAnswers(func(a *sim.Answer) {
-			if a.Operation == "replacePermissionsForUserGroup" && a.Status == http.StatusUnprocessableEntity {
-				a.Fail(http.StatusForbidden)
-			}
-		})}, danglingSource, Differs, "provision"},
-		"warehouses are taken":        {nil, warehouseScope, Differs, ""},
-		"any role on any type":        {nil, takenScopes, Differs, ""},
-		"reads show writes late":      {[]sim.Option{sim.WithLag(20 * time.Second)}, readsAfterWrites, Differs, "provision"},
-		"reads show writes at once":   {nil, readsAfterWrites, AsAssumed, ""},
-		"reads show writes after 3 s": {[]sim.Option{sim.WithLag(3 * time.Second)}, readsAfterWrites, AsAssumed, ""},
-		"events oldest first":         {[]sim.Option{sim.WithAuditOldestFirst()}, auditOrder, Differs, ""},
-		"events newest first":         {nil, auditOrder, AsAssumed, ""},
-		"no audit trail in the plan":  {[]sim.Option{sim.WithoutFeatures(sim.FeatureAuditTrail)}, auditOrder, NotSeen, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				s := sim.New(sim.Demo(), tt.opts...)
-				var log []string
-				report, err := Run(t.Context(), trialOptions(s, &log))
-				if err != nil {
-					t.Fatal(err)
-				}
-				c := find(t, report, tt.check)
-				if got := unsafeFor(report); c.Verdict != tt.verdict || got != tt.unsafe {
-					t.Errorf("%s, not safe to %q; want %s, %q: %+v", c.Verdict, got, tt.verdict, tt.unsafe, c)
-				}
-			})
-		})
-	}
-}
-
-// setStatus makes requests succeed that the simulator refuses.
-func setStatus(a *sim.Answer, method, path string, status int) {
-	if a.Request.Method == method && strings.HasPrefix(a.Request.URL.Path, path) && a.Status/100 == 4 {
-		a.Status, a.Body = status, map[string]any{"data": map[string]any{"status": "SUCCESS"}}
-	}
+	return req
 }

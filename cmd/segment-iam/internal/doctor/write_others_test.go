@@ -1,0 +1,298 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/internal/sim/simtest"
+)
+
+// intercept lets f answer the requests of a method, with a function that sends them.
+func intercept(o *Options, method string, f func(r *http.Request, send func() (*http.Response, error)) (*http.Response, error)) {
+	base := o.Transport
+	o.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+		send := func() (*http.Response, error) { return base.RoundTrip(r) }
+		if r.Method != method {
+			return send()
+		}
+		return f(r, send)
+	})
+}
+
+var errLost = errors.New("the answer is lost")
+
+// loseAnswer sends a request and loses the answer.
+func loseAnswer(send func() (*http.Response, error)) (*http.Response, error) {
+	resp, err := send()
+	if err != nil {
+		return nil, err
+	}
+	return nil, errors.Join(errLost, resp.Body.Close())
+}
+
+// ownGroups returns the groups of doctors.
+func ownGroups(ws *sim.Workspace) []sim.Group {
+	return slices.DeleteFunc(slices.Clone(ws.Groups), func(g sim.Group) bool { return !strings.HasPrefix(g.Name, GroupName) })
+}
+
+// sent returns the journal's requests of an operation, without those that were refused.
+func sent(s *sim.Server, operation string) int { return simtest.Count(s.Journal())[operation] }
+
+// What others have made or undone meanwhile stays as it is.
+func TestWrites_OthersAreKept(t *testing.T) {
+	t.Parallel()
+	invite := func(ws *sim.Workspace) { ws.Invites = append(ws.Invites, sim.Invite{Email: invited}) }
+	leave := func(ws *sim.Workspace) { ws.Users = slices.Delete(ws.Users, 3, 4) }
+	for name, tt := range map[string]struct {
+		operation string
+		edit      func(*sim.Workspace)
+		// never is an operation that must not be sent.
+		never string
+	}{
+		"somebody invites the address before the writes": {"createUserGroup", invite, "createInvites"},
+		"somebody invites the address at the same time":  {"createInvites", invite, "none"},
+		"the test address leaves":                        {"createUserGroup", leave, "addUsersToUserGroup"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				want := sim.Demo()
+				tt.edit(want)
+				s := sim.New(sim.Demo())
+				simtest.Before(t, s, tt.operation, 1, tt.edit)
+				var log []string
+				o := trialOptions(s, &log)
+				o.Writes.NoAudit = true
+				if _, err := Run(t.Context(), o); err != nil {
+					t.Error(err)
+				}
+				if diff := cmp.Diff(want, s.Workspace()); diff != "" {
+					t.Errorf("workspace (-want +got):\n%s\n%q", diff, log)
+				}
+				if sent(s, tt.never) > 0 {
+					t.Errorf("%s was sent", tt.never)
+				}
+			})
+		})
+	}
+}
+
+// Nothing is written if the lists that show what is others' cannot be read.
+func TestWrites_UnknownOthers(t *testing.T) {
+	t.Parallel()
+	for _, operation := range []string{"listUsers", "listInvites", "listUserGroups"} {
+		t.Run(operation, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := sim.New(sim.Demo(), sim.WithAnswers(func(a *sim.Answer) {
+					if a.Operation == operation {
+						a.Fail(http.StatusServiceUnavailable)
+					}
+				}))
+				var log []string
+				o := trialOptions(s, &log)
+				o.Writes.Invite = s.Workspace().Invites[0].Email
+				report, err := Run(t.Context(), o)
+				if writes := simtest.Writes(s.Journal()); err == nil || len(writes) > 0 {
+					t.Errorf("Run returns %v; sent: %q", err, writes)
+				}
+				if report == nil || find(t, report, attached).Verdict != NotSeen {
+					t.Errorf("the report is %+v", report)
+				}
+			})
+		})
+	}
+}
+
+// If the answer to making the group is lost, the group is found and deleted, however late it
+// is listed, and no other.
+func TestWrites_LostGroup(t *testing.T) {
+	t.Parallel()
+	for name, made := range map[string]bool{"made": true, "not made": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := sim.New(sim.Demo(), sim.WithLag(7*time.Second))
+				want := sim.Demo()
+				var log []string
+				o := trialOptions(s, &log)
+				intercept(&o, http.MethodPost, func(r *http.Request, send func() (*http.Response, error)) (*http.Response, error) {
+					if !strings.HasSuffix(r.URL.Path, "/groups") {
+						return send()
+					}
+					other := sim.Group{ID: "other", Name: GroupName + time.Now().UTC().Format("2006-01-02 15:04")}
+					want.Groups = append(want.Groups, other)
+					s.Update(func(ws *sim.Workspace) { ws.Groups = append(ws.Groups, other) })
+					if made {
+						return loseAnswer(send)
+					}
+					return nil, errLost
+				})
+				_, err := Run(t.Context(), o)
+				if !errors.Is(err, errLost) || errors.Is(err, ErrLeftBehind) == made {
+					t.Errorf("Run returns %v", err)
+				}
+				if !made && !strings.Contains(err.Error(), `group "`+GroupName) {
+					t.Errorf("the group is not named: %v", err)
+				}
+				if diff := cmp.Diff(want, s.Workspace()); diff != "" {
+					t.Errorf("workspace (-want +got):\n%s\n%q", diff, log)
+				}
+			})
+		})
+	}
+}
+
+// A group or an invite that Segment does not find yet is deleted again.
+func TestWrites_NotThereYet(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/groups/", "/invites"} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				before := sim.Demo()
+				s := sim.New(sim.Demo(), sim.WithLag(10*time.Second))
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var log []string
+				o := trialOptions(s, &log)
+				o.Writes.TestAddress = ""
+				intercept(&o, http.MethodPost, func(r *http.Request, send func() (*http.Response, error)) (*http.Response, error) {
+					if strings.HasSuffix(r.URL.Path, strings.TrimSuffix(path, "/")) {
+						cancel()
+					}
+					return send()
+				})
+				canceled := time.Time{}
+				intercept(&o, http.MethodDelete, func(r *http.Request, send func() (*http.Response, error)) (*http.Response, error) {
+					if ctx.Err() == nil || !strings.HasPrefix(r.URL.Path, path) {
+						return send()
+					}
+					if canceled.IsZero() {
+						canceled = time.Now()
+					}
+					if time.Since(canceled) < 8*time.Second {
+						return answerWith(r, http.StatusNotFound), nil
+					}
+					return send()
+				})
+				if _, err := Run(ctx, o); !errors.Is(err, context.Canceled) {
+					t.Errorf("Run returns %v", err)
+				}
+				if diff := cmp.Diff(before, s.Workspace()); diff != "" {
+					t.Errorf("workspace (-before +after):\n%s\n%q", diff, log)
+				}
+			})
+		})
+	}
+}
+
+func answerWith(r *http.Request, status int) *http.Response {
+	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(`{"errors":[{"type":"x"}]}`)), Request: r}
+}
+
+// Answers about a group that somebody has deleted say nothing.
+func TestWrites_GroupDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, operation := range []string{"replacePermissionsForUserGroup", "addPermissionsToUserGroup"} {
+		synctest.Test(t, func(t *testing.T) {
+			before := sim.Demo()
+			s := sim.New(sim.Demo())
+			simtest.Before(t, s, operation, 1, func(ws *sim.Workspace) {
+				ws.Groups = slices.DeleteFunc(ws.Groups, func(g sim.Group) bool { return strings.HasPrefix(g.Name, GroupName) })
+			})
+			var log []string
+			report, err := Run(t.Context(), trialOptions(s, &log))
+			if !errors.Is(err, errDeletedMeanwhile) || errors.Is(err, ErrLeftBehind) {
+				t.Errorf("%s: Run returns %v", operation, err)
+			}
+			for _, c := range writeChecks() {
+				if got := find(t, report, c.Name); got.Verdict != NotSeen {
+					t.Errorf("%s: %+v", operation, got)
+				}
+			}
+			if got := unsafeFor(report); got != "" {
+				t.Errorf("%s: not safe to %q", operation, got)
+			}
+			if diff := cmp.Diff(before, s.Workspace()); diff != "" {
+				t.Errorf("%s: workspace (-before +after):\n%s", operation, diff)
+			}
+		})
+	}
+}
+
+// Each thing that remains is an error that names it, also after an interruption.
+func TestWrites_RemainsAreNamed(t *testing.T) {
+	t.Parallel()
+	capitals := strings.ToUpper(sim.Demo().Users[3].Email)
+	// An address in another case is somebody else's, who gets an invite.
+	inviteInCapitals := func(s *sim.Server) {
+		s.Update(func(ws *sim.Workspace) { ws.Invites = append(ws.Invites, sim.Invite{Email: capitals}) })
+	}
+	for name, tt := range map[string]struct {
+		fault sim.Fault
+		post  func(*sim.Server)
+		names string
+	}{
+		"the invite":              {sim.Fault{Operation: "deleteInvites", Kind: sim.FaultStatus, Status: http.StatusInternalServerError}, nil, "the invite of " + invited},
+		"the group":               {sim.Fault{Operation: "deleteUserGroup", Kind: sim.FaultStatus, Status: http.StatusForbidden}, nil, `group "` + GroupName},
+		"an invite that was made": {sim.Fault{}, inviteInCapitals, "the invite of " + capitals},
+	} {
+		for _, interrupted := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					s := sim.New(sim.Demo())
+					if tt.fault.Operation != "" {
+						simtest.Inject(t, s, tt.fault)
+					}
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					var log []string
+					o := trialOptions(s, &log)
+					intercept(&o, http.MethodPost, func(r *http.Request, send func() (*http.Response, error)) (*http.Response, error) {
+						if tt.post != nil && strings.HasSuffix(r.URL.Path, "/users") && sent(s, "addUsersToUserGroup") == 2 {
+							tt.post(s)
+						}
+						if interrupted && strings.HasSuffix(r.URL.Path, "/invites") {
+							cancel()
+						}
+						return send()
+					})
+					report, err := Run(ctx, o)
+					if !errors.Is(err, ErrLeftBehind) || strings.Count(err.Error(), tt.names) != 1 || strings.Contains(err.Error(), "%!") {
+						t.Errorf("Run returns %v, which does not name %q", err, tt.names)
+					}
+					if report == nil {
+						t.Error("there is no report")
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestSwapCase(t *testing.T) {
+	t.Parallel()
+	for email, want := range map[string]string{
+		"ann@example.com": "ANN@EXAMPLE.COM",
+		"ANN@EXAMPLE.COM": "ann@example.com",
+		"Ann@example.com": "ANN@EXAMPLE.COM",
+		"straße@a.com":    "STRAßE@A.COM",
+		"ıda@a.com":       "ıDA@A.COM",
+	} {
+		if got := swapCase(email); got != want {
+			t.Errorf("swapCase(%q) is %q, want %q", email, got, want)
+		}
+	}
+}
