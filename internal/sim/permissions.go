@@ -123,7 +123,7 @@ func heldRoleName(held []Permission, roleID string) string {
 
 // checkPermissions refuses unknown roles, resources and labels with 422. Those that the
 // subject holds already count as known, even if no list has them: otherwise nobody could
-// edit a permission on a deleted resource. A role may be on any type of resource.
+// edit a permission on a deleted resource.
 func (c *call) checkPermissions(field string, asked, held []Permission) *problem {
 	for i, a := range asked {
 		at := fmt.Sprintf("%s.%d", field, i)
@@ -134,10 +134,13 @@ func (c *call) checkPermissions(field string, asked, held []Permission) *problem
 			return invalid(at+".resources", "must contain at least 1 item")
 		}
 		for j, r := range a.Resources {
+			resource := fmt.Sprintf("%s.resources.%d", at, j)
+			if c.roleScopes && !c.mayBeOn(a.RoleID, r.Type) && !holds(ofRole(held, a.RoleID), r) {
+				return invalid(resource+".type", "is not one that the role applies to")
+			}
 			if holds(held, r) {
 				continue
 			}
-			resource := fmt.Sprintf("%s.resources.%d", at, j)
 			if !c.exists(r) {
 				return invalid(resource+".id", "is not a resource of this type in the workspace")
 			}
@@ -153,6 +156,31 @@ func (c *call) checkPermissions(field string, asked, held []Permission) *problem
 		}
 	}
 	return nil
+}
+
+// ofRole returns the permissions with a role.
+func ofRole(held []Permission, roleID string) []Permission {
+	return slices.DeleteFunc(slices.Clone(held), func(h Permission) bool { return h.RoleID != roleID })
+}
+
+// mayBeOn reports whether Segment's documentation of roles names a type of resources for a
+// role. No role is for single warehouses.
+func (c *call) mayBeOn(roleID, kind string) bool {
+	name := ""
+	if at, there := c.index().roles[roleID]; there {
+		name = c.state.Roles[at].Name
+	}
+	switch kind {
+	case typeWorkspace:
+		return true
+	case typeSource:
+		return slices.Contains([]string{"Source Admin", "Source Read-only"}, name)
+	case typeFunction:
+		return slices.Contains([]string{"Function Admin", "Functions Admin", "Function Read-only", "Functions Read-only"}, name)
+	case typeSpace:
+		return slices.Contains([]string{"Unify and Engage Admin", "Unify and Engage Read-only", "Unify Read-only, Engage User"}, name)
+	}
+	return false
 }
 
 func holds(held []Permission, r Resource) bool {

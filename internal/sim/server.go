@@ -39,6 +39,7 @@ type Server struct {
 	without           []Feature
 	gateStatus        int
 	post              PostForm
+	roleScopes        bool
 	clock             func() time.Time
 	readLimit         *limiter
 	writeLimit        *limiter
@@ -115,6 +116,14 @@ const (
 // WithPost sets the effect of adding permissions. The default is PostMerges.
 func WithPost(form PostForm) Option {
 	return func(s *Server) { s.post = form }
+}
+
+// WithRoleScopes refuses a permission with 422 if Segment's documentation of roles does not
+// name the type of the resource for its role. A role may always be on the workspace, and what
+// is held may be written again. By default a role may be on any type: it is not known whether
+// Segment checks that.
+func WithRoleScopes() Option {
+	return func(s *Server) { s.roleScopes = true }
 }
 
 // WithLimit sets the number of requests a minute, without the operations that
