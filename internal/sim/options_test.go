@@ -103,3 +103,48 @@ func TestAccept(t *testing.T) {
 		t.Errorf("invites %v, members %v", w.Invites, w.Groups[0].Members)
 	}
 }
+
+// With WithRoleScopes a role may be on the types that Segment documents for it, on the
+// workspace, and where it is held already. Without it, it may be on any type.
+func TestWithRoleScopes(t *testing.T) {
+	t.Parallel()
+	workspace := func() *Workspace {
+		w := Demo()
+		w.Users[0].Permissions = []Permission{on(roleNamed(w, "Functions Admin"), scope(typeSource, w.Sources[0].ID))}
+		return w
+	}
+	w := workspace()
+	on := map[string]string{typeWorkspace: w.ID, typeSource: w.Sources[0].ID, typeFunction: w.Functions[0].ID, typeSpace: w.Spaces[0].ID, typeWarehouse: w.Warehouses[0].ID}
+	for role, types := range map[string][]string{
+		"Source Read-only":                {typeWorkspace, typeSource},
+		"Functions Admin":                 {typeWorkspace, typeFunction, typeSource}, // A source is held.
+		"Unify and Engage Admin":          {typeWorkspace, typeSpace},
+		"Warehouse Destination Read-only": {typeWorkspace},
+		"Workspace Owner":                 {typeWorkspace},
+	} {
+		for kind, id := range on {
+			for _, checked := range []bool{true, false} {
+				var opts []Option
+				if checked {
+					opts = append(opts, WithRoleScopes())
+				}
+				s := New(workspace(), opts...)
+				ctx, client := inProcess(t, s)
+				_, resp, _ := client.IAMUsersAPI.AddPermissionsToUser(ctx, w.Users[0].ID).AddPermissionsToUserV1Input(api.AddPermissionsToUserV1Input{
+					Permissions: []api.PermissionInputV1{{RoleId: roleNamed(w, role), Resources: []api.PermissionResourceV1{{Id: id, Type: kind}}}},
+				}).Execute()
+				want := 200
+				if checked && !slices.Contains(types, kind) {
+					want = 422
+				}
+				if resp.StatusCode != want {
+					t.Errorf("%s on %s, checked %t: %d, want %d", role, kind, checked, resp.StatusCode, want)
+				}
+			}
+		}
+	}
+}
+
+func roleNamed(w *Workspace, name string) string {
+	return w.Roles[slices.IndexFunc(w.Roles, func(r Role) bool { return r.Name == name })].ID
+}

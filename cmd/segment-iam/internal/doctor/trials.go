@@ -195,11 +195,7 @@ func (t *trial) tryMember(ctx context.Context) error {
 		t.skip(why, memberAgain, memberInCase)
 		return nil
 	}
-	post := func(email string) (int, error) {
-		status, _, err := t.send(ctx, http.MethodPost, "/groups/"+t.group+"/users", nil, map[string]any{"emails": []string{email}})
-		return status, err
-	}
-	first, err := post(t.TestAddress)
+	first, err := t.addMember(ctx, t.TestAddress)
 	if err != nil {
 		return err
 	}
@@ -207,7 +203,7 @@ func (t *trial) tryMember(ctx context.Context) error {
 		t.skip(fmt.Sprintf("not tried: adding a member was answered with %d", first), memberAgain, memberInCase)
 		return nil
 	}
-	second, err := post(t.TestAddress)
+	second, err := t.addMember(ctx, t.TestAddress)
 	if err != nil {
 		return err
 	}
@@ -215,7 +211,7 @@ func (t *trial) tryMember(ctx context.Context) error {
 	if !t.wait(ctx, func() bool { return t.countMembers(ctx) > 0 }) {
 		return t.stillMember(ctx)
 	}
-	inCase, err := post(swapCase(t.TestAddress))
+	inCase, err := t.addMember(ctx, swapCase(t.TestAddress))
 	if err != nil {
 		return err
 	}
@@ -227,6 +223,11 @@ func (t *trial) tryMember(ctx context.Context) error {
 	t.add(memberAgain, statusText(second), answered(second), second/100 == 2 || second == http.StatusConflict)
 	t.add(memberInCase, fmt.Sprintf("%d, and then %d members", inCase, members), answered(inCase)*max(0, members), members == 1)
 	return t.removeMember(ctx)
+}
+
+func (t *trial) addMember(ctx context.Context, email string) (int, error) {
+	status, _, err := t.send(ctx, http.MethodPost, "/groups/"+t.group+"/users", nil, map[string]any{"emails": []string{email}})
+	return status, err
 }
 
 // whyNoMember returns why nobody is to be added to the group, if so. It makes sure that the
@@ -351,8 +352,8 @@ func (t *trial) tryAbsent(ctx context.Context) error {
 	if _, err = t.client.Users.Get(ctx, t.guard.user); !refused(statusIn(err)) {
 		t.skip("not tried: reading such a user was not refused", absentUser)
 	} else {
-		status, _, err := t.send(ctx, http.MethodDelete, "/users", url.Values{"userIds.0": {t.guard.user}}, nil)
-		if err != nil {
+		var status int
+		if status, _, err = t.send(ctx, http.MethodDelete, "/users", url.Values{"userIds.0": {t.guard.user}}, nil); err != nil {
 			return err
 		}
 		t.add(absentUser, statusText(status), answered(status), status == http.StatusNotFound || status == http.StatusUnprocessableEntity)
@@ -613,27 +614,28 @@ func (t *trial) tryInvite(ctx context.Context) error {
 		t.skip("not tried: somebody else has invited the address meanwhile", invitedAgain)
 		return nil
 	}
-	invite := func(ctx context.Context) (int, error) {
-		body := map[string]any{"invites": []map[string]any{{"email": t.Invite, "permissions": []map[string]string{{"roleId": t.minimal}}}}}
-		status, _, err := t.send(ctx, http.MethodPost, "/invites", nil, body)
-		return status, err
-	}
 	whole, cancel := uninterrupted(ctx)
 	defer cancel()
 	t.Log("inviting %s", t.Invite)
-	first, err := invite(whole)
+	first, err := t.sendInvite(whole)
 	if err == nil && refused(first) {
 		t.skip(fmt.Sprintf("the first invite was answered with %d", first), invitedAgain)
 		return nil
 	}
 	second := 0
 	if err == nil && ctx.Err() == nil {
-		if second, err = invite(whole); err == nil {
+		if second, err = t.sendInvite(whole); err == nil {
 			t.add(invitedAgain, fmt.Sprintf("%d, then %d", first, second), answered(first, second), second == http.StatusConflict || second == http.StatusUnprocessableEntity)
 		}
 	}
 	t.deleteInvite(ctx)
 	return err
+}
+
+func (t *trial) sendInvite(ctx context.Context) (int, error) {
+	body := map[string]any{"invites": []map[string]any{{"email": t.Invite, "permissions": []map[string]string{{"roleId": t.minimal}}}}}
+	status, _, err := t.send(ctx, http.MethodPost, "/invites", nil, body)
+	return status, err
 }
 
 // deleteInvite deletes the invite that the trial made, even if the context is done.

@@ -128,6 +128,13 @@ func addUnlabeled() sim.Option {
 }
 
 func absenceAnswers() map[string]answer {
+	found := func(status int) []sim.Option {
+		return opts(sim.WithAnswers(func(a *sim.Answer) {
+			if a.Operation == "getUser" && strings.HasPrefix(a.Request.URL.Path, "/users/doctor") {
+				a.Status, a.Body = status, map[string]any{"data": map[string]any{"user": map[string]any{"id": "x", "email": "x@example.com", "name": ""}}}
+			}
+		}))
+	}
 	return map[string]answer{
 		"plural is known":     {check: pluralMembers, opts: pretend(http.MethodDelete, "/groups/", http.StatusOK), verdict: Differs, seen: "/groups: 200; /group: 404"},
 		"plural is not known": {check: pluralMembers, verdict: AsAssumed, seen: "/groups: 404; /group: 404"},
@@ -135,6 +142,8 @@ func absenceAnswers() map[string]answer {
 		"no such user is a success": {check: absentUser, opts: pretend(http.MethodDelete, "/users", http.StatusOK), verdict: Differs, seen: "200"},
 		"no such user is 404":       {check: absentUser, verdict: AsAssumed, seen: "404"},
 		"no such user is 422":       {check: absentUser, fault: refusing("deleteUsers", 0, http.StatusUnprocessableEntity), verdict: AsAssumed, seen: "422"},
+		"there is such a user":      {check: absentUser, opts: found(http.StatusOK), verdict: NotSeen, seen: "not tried"},
+		"there may be such a user":  {check: absentUser, opts: found(http.StatusServiceUnavailable), verdict: NotSeen, seen: "not tried"},
 		"no such user is 503":       {check: absentUser, fault: refusing("deleteUsers", 0, http.StatusServiceUnavailable), verdict: NotSeen, seen: "503"},
 
 		"no such invite is 409":       {check: absentInvite, fault: refusing("deleteInvites", 1, http.StatusConflict), verdict: Differs, seen: "invite: 409; member: 404", unsafe: "provision"},

@@ -47,6 +47,8 @@ func TestWrites_MemberStays(t *testing.T) {
 		"the member is never shown":                   {shows()},
 		"the member is always shown":                  {shows("a@example.com")},
 		"the removal is refused, and shown once only": {refusedRemoval, shownOnce()},
+		"nothing is shown after the removal":          {failingAfterRemoval("listUsersFromUserGroup")},
+		"no invites are shown after the removal":      {failingAfterRemoval("listInvitesFromUserGroup")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -77,6 +79,17 @@ func failOwn(a *sim.Answer, operation string, status int) {
 	if a.Operation == operation {
 		a.Fail(status)
 	}
+}
+
+// failingAfterRemoval makes an operation fail once members have been removed.
+func failingAfterRemoval(operation string) sim.Option {
+	removed := false
+	return sim.WithAnswers(func(a *sim.Answer) {
+		removed = removed || a.Operation == "removeUsersFromUserGroup"
+		if removed && a.Operation == operation {
+			a.Fail(http.StatusServiceUnavailable)
+		}
+	})
 }
 
 // shownOnce shows members in the first list of each group only.
@@ -158,4 +171,28 @@ func bodyOf(t *testing.T, r *http.Request) string {
 	t.Helper()
 	body := simtest.Must(r.GetBody())(t)
 	return string(simtest.Must(io.ReadAll(body))(t))
+}
+
+// The test address may be a pending invite, which stays one.
+func TestWrites_PendingMember(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		before := sim.Demo()
+		s := sim.New(sim.Demo())
+		var log []string
+		o := trialOptions(s, &log)
+		o.Writes.TestAddress = before.Invites[0].Email
+		report, err := Run(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{memberAgain, memberInCase, postedAgain} {
+			if c := find(t, report, name); c.Verdict != AsAssumed {
+				t.Errorf("%+v", c)
+			}
+		}
+		if diff := cmp.Diff(before, s.Workspace()); diff != "" {
+			t.Errorf("workspace (-before +after):\n%s", diff)
+		}
+	})
 }

@@ -40,12 +40,7 @@ func loseAnswer(send func() (*http.Response, error)) (*http.Response, error) {
 	return nil, errors.Join(errLost, resp.Body.Close())
 }
 
-// ownGroups returns the groups of doctors.
-func ownGroups(ws *sim.Workspace) []sim.Group {
-	return slices.DeleteFunc(slices.Clone(ws.Groups), func(g sim.Group) bool { return !strings.HasPrefix(g.Name, GroupName) })
-}
-
-// sent returns the journal's requests of an operation, without those that were refused.
+// sent returns how many requests of an operation are in the journal.
 func sent(s *sim.Server, operation string) int { return simtest.Count(s.Journal())[operation] }
 
 // What others have made or undone meanwhile stays as it is.
@@ -101,7 +96,11 @@ func TestWrites_UnknownOthers(t *testing.T) {
 				}))
 				var log []string
 				o := trialOptions(s, &log)
-				o.Writes.Invite = s.Workspace().Invites[0].Email
+				if o.Writes.TestAddress = ""; operation == "listUserGroups" {
+					o.Writes.Invite = ""
+				} else {
+					o.Writes.Invite = s.Workspace().Invites[0].Email
+				}
 				report, err := Run(t.Context(), o)
 				if writes := simtest.Writes(s.Journal()); err == nil || len(writes) > 0 {
 					t.Errorf("Run returns %v; sent: %q", err, writes)
@@ -112,6 +111,52 @@ func TestWrites_UnknownOthers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Two doctors never take the group of the other one for their own.
+func TestWrites_GroupNames(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log []string
+		for range 2 { // At the same instant of fake time, but for the time that a run takes.
+			s := sim.New(sim.Demo())
+			simtest.Inject(t, s, refusing("createUserGroup", 0, http.StatusForbidden))
+			if _, err := Run(t.Context(), trialOptions(s, &log)); err == nil {
+				t.Error("the group was made")
+			}
+		}
+		if len(log) != 2 || log[0] == log[1] || !strings.HasPrefix(log[0], `making group "`+GroupName+"2000-01-01 00:00 ") {
+			t.Errorf("the log is %q", log)
+		}
+	})
+}
+
+// A single read that does not find the group does not make all answers worthless.
+func TestWrites_GroupNotFoundOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := sim.New(sim.Demo())
+		var log []string
+		o := trialOptions(s, &log)
+		o.Writes.NoAudit = true
+		if _, err := Run(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		operations := simtest.Operations(s.Journal())
+		reads := 0
+		for _, operation := range operations[:slices.Index(operations, "deleteUserGroup")] {
+			if operation == "getUserGroup" {
+				reads++
+			}
+		}
+		s = sim.New(sim.Demo())
+		simtest.Inject(t, s, refusing("getUserGroup", reads, http.StatusNotFound))
+		o = trialOptions(s, &log)
+		report, err := Run(t.Context(), o)
+		if err != nil || find(t, report, postedAgain).Verdict != AsAssumed {
+			t.Errorf("Run returns %v", err)
+		}
+	})
 }
 
 // If the answer to making the group is lost, the group is found and deleted, however late it
@@ -147,6 +192,31 @@ func TestWrites_LostGroup(t *testing.T) {
 				}
 				if diff := cmp.Diff(want, s.Workspace()); diff != "" {
 					t.Errorf("workspace (-want +got):\n%s\n%q", diff, log)
+				}
+			})
+		})
+	}
+}
+
+// An invite is deleted unless its answer says that there is none.
+func TestWrites_LostInvite(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []sim.FaultKind{sim.FaultDrop, sim.FaultLateStatus, sim.FaultReset, sim.FaultStatus, sim.FaultHTML, sim.FaultEmpty} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				before := sim.Demo()
+				s := sim.New(sim.Demo())
+				simtest.Inject(t, s, sim.Fault{Operation: "createInvites", Kind: kind})
+				var log []string
+				o := trialOptions(s, &log)
+				o.Writes.NoAudit = true
+				_, err := Run(t.Context(), o)
+				if (err != nil) != (kind == sim.FaultDrop || kind == sim.FaultReset) || errors.Is(err, ErrLeftBehind) {
+					t.Errorf("Run returns %v", err)
+				}
+				if diff := cmp.Diff(before, s.Workspace()); diff != "" {
+					t.Errorf("workspace (-before +after):\n%s\n%q", diff, log)
 				}
 			})
 		})
@@ -234,6 +304,7 @@ func TestWrites_GroupDeletedMeanwhile(t *testing.T) {
 // Each thing that remains is an error that names it, also after an interruption.
 func TestWrites_RemainsAreNamed(t *testing.T) {
 	t.Parallel()
+	const success = `{"data":{"status":"SUCCESS"}}`
 	capitals := strings.ToUpper(sim.Demo().Users[3].Email)
 	// An address in another case is somebody else's, who gets an invite.
 	inviteInCapitals := func(s *sim.Server) {
@@ -246,6 +317,8 @@ func TestWrites_RemainsAreNamed(t *testing.T) {
 	}{
 		"the invite":              {sim.Fault{Operation: "deleteInvites", Kind: sim.FaultStatus, Status: http.StatusInternalServerError}, nil, "the invite of " + invited},
 		"the group":               {sim.Fault{Operation: "deleteUserGroup", Kind: sim.FaultStatus, Status: http.StatusForbidden}, nil, `group "` + GroupName},
+		"an invite that stays":    {sim.Fault{Operation: "deleteInvites", Ordinal: 2, Kind: sim.FaultStatus, Status: http.StatusOK, Body: success}, nil, "the invite of " + invited},
+		"a group that stays":      {sim.Fault{Operation: "deleteUserGroup", Kind: sim.FaultStatus, Status: http.StatusOK, Body: success}, nil, `group "` + GroupName},
 		"an invite that was made": {sim.Fault{}, inviteInCapitals, "the invite of " + capitals},
 	} {
 		for _, interrupted := range []bool{false, true} {

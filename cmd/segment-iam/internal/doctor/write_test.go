@@ -185,31 +185,74 @@ func TestWrites_LeftBehind(t *testing.T) {
 	})
 }
 
-// The report identifies nothing after writes as well. Only the log names what was made.
+// The report identifies nothing after writes as well, whole or not. Only the log and the error
+// name what was made.
 func TestWrites_NothingIdentifies(t *testing.T) {
 	t.Parallel()
+	for name, tt := range map[string]struct {
+		fault sim.Fault
+		check string
+		want  Verdict
+	}{
+		"whole":       {check: postedAgain, want: AsAssumed},
+		"no answer":   {sim.Fault{Operation: "addUsersToUserGroup", Kind: sim.FaultReset}, memberAgain, NotSeen},
+		"left behind": {sim.Fault{Operation: "deleteUserGroup", Kind: sim.FaultStatus, Status: http.StatusForbidden}, auditDelay, NotSeen},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ws := sim.Demo()
+				markAll(reflect.ValueOf(ws).Elem())
+				s := sim.New(ws, sim.WithToken(marker+"-token"), sim.WithAuditPolicyIDs())
+				if tt.fault.Operation != "" {
+					simtest.Inject(t, s, tt.fault)
+				}
+				var log []string
+				o := trialOptions(s, &log)
+				o.Load = true
+				report, err := Run(t.Context(), o)
+				if (err != nil) != (tt.fault.Operation != "") {
+					t.Fatal(err)
+				}
+				encoded, err := json.Marshal(report)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, secret := range []string{marker, GroupName, "example", "invalid", "localhost"} {
+					if strings.Contains(string(encoded), secret) {
+						t.Errorf("the report contains %q:\n%s", secret, encoded)
+					}
+				}
+				if c := find(t, report, tt.check); c.Verdict != tt.want {
+					t.Errorf("not as far as it was to be: %+v", c)
+				}
+			})
+		})
+	}
+}
+
+// An interruption while the audit trail is awaited ends that, and nothing has failed.
+func TestWrites_InterruptedAudit(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ws := sim.Demo()
-		markAll(reflect.ValueOf(ws).Elem())
-		s := sim.New(ws, sim.WithToken(marker+"-token"), sim.WithAuditPolicyIDs())
+		before := sim.Demo()
+		s := sim.New(sim.Demo(), sim.WithAuditDelay(time.Hour))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		simtest.Before(t, s, "listAuditEvents", 3, func(*sim.Workspace) { cancel() })
 		var log []string
-		o := trialOptions(s, &log)
-		o.Load = true
-		report, err := Run(t.Context(), o)
+		report, err := Run(ctx, trialOptions(s, &log))
 		if err != nil {
 			t.Fatal(err)
 		}
-		encoded, err := json.Marshal(report)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, secret := range []string{marker, GroupName, "example", "invalid"} {
-			if strings.Contains(string(encoded), secret) {
-				t.Errorf("the report contains %q:\n%s", secret, encoded)
-			}
+		if c := find(t, report, auditDelay); c.Verdict != NotSeen || c.Seen != interrupted {
+			t.Errorf("%+v", c)
 		}
 		if c := find(t, report, postedAgain); c.Verdict != AsAssumed {
-			t.Errorf("the trial was not whole: %+v", c)
+			t.Errorf("%+v", c)
+		}
+		if diff := cmp.Diff(before, s.Workspace()); diff != "" {
+			t.Errorf("workspace (-before +after):\n%s", diff)
 		}
 	})
 }
