@@ -26,8 +26,16 @@ slug of the workspace: then it also tries writes on a group of its own, which it
 again. It never touches what others have made, and sends no e-mail unless --invite asks
 for it.
 
-Its output has counts, statuses and forms of ids, and names that Segment itself has
-given. It has no name, e-mail, id, label or slug of the workspace, so it can be shared.`,
+If trying writes fails or is interrupted, what was made is deleted, the report of what was
+learned until then is printed, and the error names what is left behind, if anything. Only
+the errors and the lines about what is made and deleted, on standard error, have names.
+
+The report has counts, statuses and forms of ids, and names that Segment itself has
+given. It has no name, e-mail, id, label or slug of the workspace, so it can be shared.
+
+Exit codes: 0 if both are safe, 2 for a wrong command line, 3 if the workspace could not be
+read or trying writes failed or was interrupted, 4 if syncing is not safe, 5 if only
+provisioning is not. Interrupting the wait for the audit trail ends the wait only.`,
 		Example: `  BATON_TOKEN=... segment-iam doctor
   BATON_TOKEN=... segment-iam doctor -o json > report.json`,
 		Args:              exactly(0, "no argument"),
@@ -74,7 +82,7 @@ given. It has no name, e-mail, id, label or slug of the workspace, so it can be 
 	cmd.Flags().StringVar(&memberToken, "member-token", "", "another token, with Minimal Workspace Access, to see what it is refused")
 	cmd.Flags().BoolVar(&load, "load", false, "also send up to 64 requests at the same time, at most a quarter of the rate limit")
 	cmd.Flags().StringVar(&try.Slug, "try-writes", "", "`SLUG` of the workspace, to try writes on a group of its own")
-	cmd.Flags().StringVar(&try.TestAddress, "test-address", "", "e-mail of a user or invite who may be in that group for a moment, while it gives nothing")
+	cmd.Flags().StringVar(&try.TestAddress, "test-address", "", "e-mail of a user or invite who may be in that group for a moment, while it gives nothing; also written in another case")
 	cmd.Flags().StringVar(&try.Invite, "invite", "", "address that may be invited for a moment; Segment sends it an e-mail")
 	cmd.Flags().BoolVar(&try.NoAudit, "no-audit", false, "do not wait for what the writes left in the audit trail, up to ten minutes")
 	s.addAccount(cmd)

@@ -268,6 +268,7 @@ func TestWrites_Refused(t *testing.T) {
 		"a slug in another case":    {func(_ *sim.Workspace, o *Writes) { o.Slug = strings.ToUpper(o.Slug) }, ErrOtherWorkspace},
 		"an invite of a user":       {func(ws *sim.Workspace, o *Writes) { o.Invite = strings.ToUpper(ws.Users[0].Email) }, ErrAddress},
 		"an invite that is pending": {func(ws *sim.Workspace, o *Writes) { o.Invite = ws.Invites[0].Email }, ErrAddress},
+		"an invite with a name":     {func(_ *sim.Workspace, o *Writes) { o.Invite = "New <" + invited + ">" }, ErrAddress},
 		"an unknown test address":   {func(_ *sim.Workspace, o *Writes) { o.TestAddress = invited }, ErrAddress},
 	} {
 		t.Run(name, func(t *testing.T) {
