@@ -47,7 +47,7 @@ func TestDemo_HasAccessToShow(t *testing.T) {
 		mapSlice(w.Groups, func(g Group) []Permission { return g.Permissions }),
 		mapSlice(w.Invites, func(i Invite) []Permission { return i.Permissions }),
 	)
-	c := &call{version: &version{state: w}}
+	c := &call{Server: New(w, WithRoleScopes()), version: &version{state: w}}
 	types := map[string]bool{}
 	for _, ps := range everyone {
 		// All roles and resources are in the workspace, so all permissions can be written.
