@@ -335,7 +335,7 @@ func TestEmails_FoldAToZAlone(t *testing.T) {
 
 // The log names what goes with a user or an invite, and a change of several steps is
 // announced before the first.
-func TestAuditLine_WhatIsLost(t *testing.T) {
+func TestChangeLog_WhatIsLost(t *testing.T) {
 	t.Parallel()
 	ws := ownerWorkspace(func(ws *sim.Workspace) {
 		makeOwner(ws, "u")

@@ -11,7 +11,7 @@ import (
 
 // A change that is not needed leaves one line in the log with the workspace, the
 // operation, the object and the reason.
-func TestAuditLine_NothingToChange(t *testing.T) {
+func TestChangeLog_NothingToChange(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		do   func(context.Context, *segmentapi.Client) error
