@@ -45,7 +45,7 @@ func accountSchema() *v2.ConnectorAccountCreationSchema {
 			fieldRole: v2.ConnectorAccountCreationSchema_Field_builder{
 				DisplayName: "Role",
 				Description: "The name or the id of a role, for the whole workspace. Without it the person gets Minimal Workspace Access.",
-				Placeholder: "Source Read-only",
+				Placeholder: segmentapi.RoleSourceReadOnly,
 				Order:       2,
 				StringField: &v2.ConnectorAccountCreationSchema_StringField{},
 			}.Build(),

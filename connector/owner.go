@@ -10,13 +10,14 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/baton-segment/baton-segment/connector/internal/syncstate"
+	"github.com/baton-segment/baton-segment/segmentapi"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
 // noteOwner records that a user or group owns the workspace, if it does. A process
 // does so once for all users and once for all groups.
 func noteOwner(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, holdings []holding) error {
-	owns := func(h holding) bool { return h.Type == access.TypeRole && h.RoleName == access.OwnerRole }
+	owns := func(h holding) bool { return h.Type == access.TypeRole && h.RoleName == segmentapi.RoleWorkspaceOwner }
 	if !slices.ContainsFunc(holdings, owns) {
 		return nil
 	}
@@ -49,9 +50,9 @@ func checkOwner(ctx context.Context, s syncstate.Sync) error {
 		return goneErr
 	}
 	names, err := s.AllNames(ctx, access.TypeRole)
-	if err != nil || !slices.Contains(slices.Collect(maps.Values(names)), access.OwnerRole) {
+	if err != nil || !slices.Contains(slices.Collect(maps.Values(names)), segmentapi.RoleWorkspaceOwner) {
 		return err
 	}
 	return status.Error(codes.FailedPrecondition,
-		"no user and no group holds the role "+access.OwnerRole+": this token does not see permissions (a workspace always has an owner); use another token and a new file")
+		"no user and no group holds the role "+segmentapi.RoleWorkspaceOwner+": this token does not see permissions (a workspace always has an owner); use another token and a new file")
 }

@@ -143,4 +143,6 @@ func (w writing) wider(answered []Assignment) ([]Assignment, []Assignment) {
 	return wider, narrower
 }
 
-func isMinimal(a Assignment) bool { return a.RoleName == minimalAccess && workspaceWide(a) }
+func isMinimal(a Assignment) bool {
+	return a.RoleName == RoleMinimalWorkspaceAccess && workspaceWide(a)
+}

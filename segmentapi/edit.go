@@ -13,11 +13,6 @@ import (
 	"github.com/segmentio/public-api-sdk-go/api"
 )
 
-// minimalAccess is the role that takes the place of the last permission. (Its
-// name in the API and in SCIM; Segment's documentation calls it Workspace
-// Member.)
-const minimalAccess = "Minimal Workspace Access"
-
 func (c *Client) grant(ctx context.Context, sub subject, assignments []Assignment) (Difference, error) {
 	if err := checkAssignments(assignments); err != nil {
 		return Difference{}, err
@@ -45,7 +40,7 @@ func (c *Client) replace(ctx context.Context, sub subject, permissions []Permiss
 	var change *Difference
 	return c.edit(ctx, sub, func(held []Assignment) []Assignment {
 		if change == nil {
-			first := Compare(held, target)
+			first := Compare(held, withWorkspaceOf(held, target))
 			change = &first
 		}
 		return change.Apply(held)
@@ -323,7 +318,11 @@ func (e *permissionEdit) wanted(ctx context.Context, held []Assignment) ([]Assig
 	// Minimal Workspace Access that Segment has added is kept and not edited.
 	e.addedBySegment = union(e.addedBySegment, matching(without(held, e.first), isMinimal))
 	added := matching(held, isIn(e.addedBySegment))
-	wanted := union(union(nil, e.edit(cloned(without(held, added)))), added)
+	edited, err := e.c.inWorkspace(ctx, e.edit(cloned(without(held, added))))
+	if err != nil {
+		return nil, wrapFor(e.sub, err)
+	}
+	wanted := union(union(nil, edited), added)
 	for _, a := range Compare(held, wanted).Added {
 		if err := a.check(); err != nil {
 			return nil, err
@@ -351,7 +350,7 @@ func (e *permissionEdit) wanted(ctx context.Context, held []Assignment) ([]Assig
 
 // minimalAssignment is what everybody may hold.
 func (c *Client) minimalAssignment(ctx context.Context) (Assignment, error) {
-	role, err := c.Roles.Find(ctx, minimalAccess)
+	role, err := c.Roles.Find(ctx, RoleMinimalWorkspaceAccess)
 	if err != nil {
 		return Assignment{}, err
 	}

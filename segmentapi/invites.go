@@ -144,7 +144,11 @@ func (s *InviteService) send(ctx context.Context, email string, assignments []As
 		}
 		assignments = []Assignment{minimal}
 	}
-	if err := s.c.checkLabels(ctx, assignments); err != nil {
+	assignments, err := s.c.inWorkspace(ctx, assignments)
+	if err != nil {
+		return nil, fmt.Errorf("segment invite %s: %w", email, err)
+	}
+	if err = s.c.checkLabels(ctx, assignments); err != nil {
 		return nil, fmt.Errorf("segment invite %s: %w", email, err)
 	}
 	if s.c.writer.dryRun {
@@ -152,7 +156,7 @@ func (s *InviteService) send(ctx context.Context, email string, assignments []As
 	}
 	var existing *Invite // By another program, meanwhile.
 	var invite *Invite
-	err := s.c.carryOut(ctx, change{
+	err = s.c.carryOut(ctx, change{
 		call: createInvites, subject: "invite " + email, what: Difference{Added: assignments}.String(), mustBeOurs: true,
 		send: func(ctx context.Context, again bool) error {
 			return sendUnless(ctx, s.c, createInvites, rechecker{always: again, check: func(ctx context.Context) (bool, error) {

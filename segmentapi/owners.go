@@ -19,10 +19,6 @@ import (
 // the role are looked at before single users.
 const OwnerScanLimit = 2000
 
-// workspaceOwner is the name of the role that a workspace must not be without.
-// Segment is not known to guard the last one.
-const workspaceOwner = "Workspace Owner"
-
 // ownersLock is held by everything that may take ownership away, so that two owners
 // are never removed because each of them was found when the other was removed.
 const ownersLock = "the owners of the workspace"
@@ -30,7 +26,8 @@ const ownersLock = "the owners of the workspace"
 // An otherOwner is an owner who remains: through a group, unless that is empty.
 type otherOwner struct{ userID, groupID string }
 
-// ownership keeps one change from taking the last owner of the workspace away.
+// ownership keeps one change from taking the last owner of the workspace away. Segment is
+// not known to guard the last one.
 type ownership struct {
 	c *Client
 	// remains reports whether a user is still an owner after the change, through a
@@ -66,7 +63,7 @@ func (o *ownership) makeOwner(ctx context.Context, held []Assignment) (bool, err
 		return false, nil
 	}
 	if o.role == nil {
-		role, err := o.c.Roles.Find(ctx, workspaceOwner)
+		role, err := o.c.Roles.Find(ctx, RoleWorkspaceOwner)
 		if err != nil {
 			return false, fmt.Errorf("segmentapi: an edit of workspace-wide roles needs to know who owns the workspace: %w", err)
 		}

@@ -108,7 +108,7 @@ func labelsKey(labels []Label) string {
 
 // String names the role and the scope on one line.
 func (a Assignment) String() string {
-	s := fmt.Sprintf("%s on %s %s", cmp.Or(a.RoleName, a.RoleID), a.Scope.Type, a.Scope.ID)
+	s := strings.TrimSuffix(fmt.Sprintf("%s on %s %s", cmp.Or(a.RoleName, a.RoleID), a.Scope.Type, a.Scope.ID), " ")
 	for i, l := range a.Scope.Labels {
 		s += []string{" with ", " and "}[min(i, 1)] + l.Key + "=" + l.Value
 	}
@@ -120,7 +120,7 @@ func (a Assignment) checkIDs() error {
 	switch {
 	case a.RoleID == "":
 		return invalidArgument("an assignment has no role id")
-	case a.Scope.Type == "" || a.Scope.ID == "":
+	case a.Scope.Type == "" || a.Scope.ID == "" && !needsWorkspace(a):
 		return invalidArgument("the assignment of role %s has a scope without type or id", a.RoleID)
 	}
 	return nil
@@ -244,12 +244,14 @@ type Edit func(held []Assignment) []Assignment
 
 // Grant returns the edit that adds assignments.
 func Grant(assignments ...Assignment) Edit {
-	return func(held []Assignment) []Assignment { return union(held, assignments) }
+	return func(held []Assignment) []Assignment { return union(held, withWorkspaceOf(held, assignments)) }
 }
 
 // Revoke returns the edit that removes assignments and nothing else: the role is
 // kept on other scopes, and on the same scope with other labels.
-func Revoke(assignments ...Assignment) Edit { return RevokeFunc(isIn(assignments)) }
+func Revoke(assignments ...Assignment) Edit {
+	return func(held []Assignment) []Assignment { return without(held, withWorkspaceOf(held, assignments)) }
+}
 
 // RevokeFunc returns the edit that removes the assignments that match.
 func RevokeFunc(match func(Assignment) bool) Edit {

@@ -202,14 +202,26 @@ func TestDifferences(t *testing.T) {
 }
 
 // An edit changes the assignments that it names, once or twice alike, and nothing else:
-// the others keep their labels.
+// the others keep their labels. A workspace without an id is the one that is held.
 func TestEditFuncs_ChangeOnlyTheirAssignments(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		held := drawAssignments(t, "held")
+		held := slices.DeleteFunc(drawAssignments(t, "held"), func(a segmentapi.Assignment) bool { return a.Scope.Type == "WORKSPACE" && a.Scope.ID == "" })
 		named := drawAssignments(t, "named", held...)
 		start := slices.Clone(held)
 		grant, revoke := segmentapi.Grant(named...), segmentapi.Revoke(named...)
+		for _, a := range slices.Concat(held, named) {
+			if a.Scope.Type != "WORKSPACE" || a.Scope.ID == "" {
+				continue
+			}
+			named = slices.Clone(named)
+			for i := range named {
+				if named[i].Scope.Type == "WORKSPACE" && named[i].Scope.ID == "" {
+					named[i].Scope.ID = a.Scope.ID
+				}
+			}
+			break
+		}
 		want := lines(held)
 		maps.Copy(want, lines(named))
 		if diff := cmp.Diff(want, lines(grant(held))); diff != "" {

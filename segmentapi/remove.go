@@ -202,7 +202,7 @@ func (o *ownership) takeFrom(ctx context.Context, what call, sub subject, held [
 func takingSteps(direct bool, groups []string) string {
 	var steps []string
 	if direct {
-		steps = append(steps, "take the role "+workspaceOwner+" away")
+		steps = append(steps, "take the role "+RoleWorkspaceOwner+" away")
 	}
 	if len(groups) > 0 {
 		steps = append(steps, "take it out of the groups "+strings.Join(groups, ", "))

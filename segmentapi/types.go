@@ -46,10 +46,13 @@ type Permission struct {
 }
 
 // A Scope is what a role is held on: the whole workspace, everything in it that
-// carries all of Labels, or one resource.
+// carries all of Labels, or one resource. [OnWorkspace], [OnLabels], [OnSource],
+// [OnFunction], [OnSpace] and [OnWarehouse] make scopes.
 type Scope struct {
 	Type ScopeType
-	ID   string
+	// ID is that of the resource or the workspace. What is read always has one. Methods that
+	// change access take a workspace without an id for that of the token.
+	ID string
 	// Labels restrict a workspace scope to resources that carry every one of them.
 	Labels []Label
 }

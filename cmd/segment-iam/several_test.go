@@ -279,7 +279,7 @@ func TestSeveral_Table(t *testing.T) {
 		for _, email := range emails {
 			p := access.Person{Type: access.TypeUser, ID: id + email, Email: email}
 			s.People = append(s.People, p)
-			s.Held[p.Ref()] = []access.Target{{Type: access.TypeRole, ID: "owner", RoleID: "owner", RoleName: access.OwnerRole}}
+			s.Held[p.Ref()] = []access.Target{{Type: access.TypeRole, ID: "owner", RoleID: "owner", RoleName: segmentapi.RoleWorkspaceOwner}}
 		}
 		return s
 	}

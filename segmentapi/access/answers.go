@@ -54,13 +54,6 @@ type Path struct {
 	ByName bool `json:"by_name,omitempty"`
 }
 
-// Roles that are found by their names, since ids differ between workspaces of Segment:
-// an owner reaches everything, and minimal access nothing.
-const (
-	OwnerRole   = "Workspace Owner"
-	MinimalRole = "Minimal Workspace Access"
-)
-
 // Who returns the paths to a thing, sorted by person, role, what the role is held on, and
 // group:
 //   - to a source, function, space or warehouse: who reaches it,

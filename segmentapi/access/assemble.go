@@ -143,7 +143,7 @@ func (s *Snapshot) hasOwner() bool {
 	x := s.Index()
 	exists := false
 	for _, name := range x.roles {
-		exists = exists || strings.TrimSpace(name) == OwnerRole
+		exists = exists || strings.TrimSpace(name) == segmentapi.RoleWorkspaceOwner
 	}
 	for _, held := range s.Held {
 		for _, t := range held {

@@ -70,7 +70,7 @@ func (x *Index) addRole(name string) {
 	}
 	x.applies[name] = nil
 	for _, typeID := range resourceTypes {
-		if name == OwnerRole || Applies(name, typeID) {
+		if name == segmentapi.RoleWorkspaceOwner || Applies(name, typeID) {
 			x.applies[name] = append(x.applies[name], typeID)
 		}
 	}
@@ -165,7 +165,7 @@ func (x *Index) roleName(t Target) string {
 	return strings.TrimSpace(firstOf(x.roles[t.RoleID], t.RoleName))
 }
 
-func (x *Index) isOwner(t Target) bool { return x.roleName(t) == OwnerRole }
+func (x *Index) isOwner(t Target) bool { return x.roleName(t) == segmentapi.RoleWorkspaceOwner }
 
 // path returns the path through a target, without person and group.
 func (x *Index) path(t Target) Path {

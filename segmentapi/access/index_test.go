@@ -1,6 +1,10 @@
 package access
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
 
 // Answers without paths are empty lists in JSON, not null.
 func TestIndex_NoPathsAreNotNil(t *testing.T) {
@@ -23,7 +27,7 @@ func TestIndex_NoPathsAreNotNil(t *testing.T) {
 func TestIndex_EverythingRestsOnNames(t *testing.T) {
 	t.Parallel()
 	ann := Person{Type: TypeUser, ID: "ann"}
-	held := map[Ref][]Target{ann.Ref(): {{Type: TypeRole, ID: "r", RoleID: "r", RoleName: "Source Admin"}, {Type: TypeRole, ID: "o", RoleID: "o", RoleName: OwnerRole}}}
+	held := map[Ref][]Target{ann.Ref(): {{Type: TypeRole, ID: "r", RoleID: "r", RoleName: "Source Admin"}, {Type: TypeRole, ID: "o", RoleID: "o", RoleName: segmentapi.RoleWorkspaceOwner}}}
 	for name, resources := range map[string][]Resource{"no source": nil, "a source": {{Type: TypeSource, ID: "ios"}}} {
 		everything := (&Snapshot{People: []Person{ann}, Resources: resources, Held: held}).Index().Overview().Everything
 		if len(everything) != 2 || !everything[0].ByName || everything[1].ByName {

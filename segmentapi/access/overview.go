@@ -1,17 +1,17 @@
 package access
 
-import "slices"
+import (
+	"slices"
 
-// PIIRole shows the holder personal data that is masked for others. It does not widen
-// what the holder reaches. Workspace owners see personal data as well.
-const PIIRole = "PII Access"
+	"github.com/baton-segment/baton-segment/segmentapi"
+)
 
 // An Overview is what a review of access starts from. No field is nil, and paths are
 // sorted as those of [Snapshot.Who].
 type Overview struct {
 	// Owners are the paths to the ownership of the workspace.
 	Owners []Path
-	// PII are the paths through which people see personal data: [PIIRole] and ownership.
+	// PII are the paths through which people see personal data: [segmentapi.RolePIIAccess] and ownership.
 	PII []Path
 	// Everything are the paths through roles on the whole workspace that are for sources,
 	// spaces, functions or warehouses: the holder reaches all of them, and those to come.
@@ -89,7 +89,7 @@ func (x *Index) Overview() Overview {
 
 // showsPII reports whether a target lets its holder see personal data.
 func (x *Index) showsPII(t Target) bool {
-	return x.roleName(t) == PIIRole || t.Type == TypeRole && x.isOwner(t)
+	return x.roleName(t) == segmentapi.RolePIIAccess || t.Type == TypeRole && x.isOwner(t)
 }
 
 // everything returns the path through a target to all resources of some type.

@@ -30,6 +30,7 @@
 package segmentapitest
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -156,6 +157,7 @@ func (s *Server) AddUser(u segmentapi.User) segmentapi.User {
 		if u.ID == "" {
 			u.ID = fmt.Sprintf("test-user-%d", len(w.Users)+1)
 		}
+		u.Permissions = inWorkspace(w.ID, u.Permissions)
 		w.Users = append(w.Users, sim.User{ID: u.ID, Name: u.Name, Email: u.Email, Permissions: permissions(u.Permissions)})
 	})
 	return u
@@ -170,6 +172,7 @@ func (s *Server) AddGroup(g segmentapi.Group, members ...string) segmentapi.Grou
 			g.ID = fmt.Sprintf("test-group-%d", len(w.Groups)+1)
 		}
 		g.MemberCount = len(members)
+		g.Permissions = inWorkspace(w.ID, g.Permissions)
 		w.Groups = append(w.Groups, sim.Group{
 			ID: g.ID, Name: g.Name, Members: slices.Clone(members), Permissions: permissions(g.Permissions),
 		})
@@ -242,6 +245,20 @@ func (s *Server) Requests() []Request {
 		out = append(out, Request{r.Operation, r.Method, r.Path, r.Query, r.Status})
 	}
 	return out
+}
+
+// inWorkspace fills in the id of the workspace, which scopes of segmentapi may leave out.
+func inWorkspace(id string, ps []segmentapi.Permission) []segmentapi.Permission {
+	filled := slices.Clone(ps)
+	for i := range filled {
+		filled[i].Scopes = slices.Clone(filled[i].Scopes)
+		for j, scope := range filled[i].Scopes {
+			if scope.Type == segmentapi.ScopeWorkspace {
+				filled[i].Scopes[j].ID = cmp.Or(scope.ID, id)
+			}
+		}
+	}
+	return filled
 }
 
 func permissions(ps []segmentapi.Permission) []sim.Permission {

@@ -3,7 +3,6 @@ package segmentapitest_test
 import (
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -22,16 +21,13 @@ func TestWhatATestAddsIsServed(t *testing.T) {
 	t.Parallel()
 	server := segmentapitest.NewServer(t, segmentapitest.WithWorkspace("empty"))
 	ctx := t.Context()
-	roles, err := server.Client.Roles.List(ctx, segmentapi.ListOptions{})
+	admin, err := server.Client.Roles.Find(ctx, segmentapi.RoleSourceAdmin)
 	if err != nil {
 		t.Fatal(err)
 	}
-	admin := roles.Items[slices.IndexFunc(roles.Items, func(r segmentapi.Role) bool { return r.Name == "Source Admin" })]
-	permission := segmentapi.Permission{RoleID: admin.ID, RoleName: admin.Name, Scopes: []segmentapi.Scope{{
-		Type:   segmentapi.ScopeWorkspace,
-		ID:     server.WorkspaceID(),
-		Labels: []segmentapi.Label{{Key: "environment", Value: "prod"}},
-	}}}
+	permission := segmentapi.Permission{RoleID: admin.ID, RoleName: admin.Name, Scopes: []segmentapi.Scope{
+		segmentapi.OnLabels(segmentapi.Label{Key: "environment", Value: "prod"}),
+	}}
 
 	// A role that no list has.
 	retired := segmentapi.Permission{RoleID: "retired", RoleName: "Retired", Scopes: []segmentapi.Scope{{Type: segmentapi.ScopeSource, ID: "deleted"}}}
@@ -39,6 +35,11 @@ func TestWhatATestAddsIsServed(t *testing.T) {
 	server.AddInvite("bob@example.com")
 	group := server.AddGroup(segmentapi.Group{Name: "Admins", Permissions: []segmentapi.Permission{permission}}, "ada@example.com", "bob@example.com")
 
+	for _, added := range [][]segmentapi.Permission{user.Permissions, group.Permissions} {
+		if id := added[0].Scopes[0].ID; id != server.WorkspaceID() {
+			t.Errorf("the workspace of a permission is %q", id)
+		}
+	}
 	gotUser, err := server.Client.Users.Get(ctx, user.ID)
 	if err != nil {
 		t.Fatal(err)

@@ -370,10 +370,13 @@ func checkRoleScopes(w *workspace) Check {
 
 // documentedRoles are the names that Segment documents.
 var documentedRoles = []string{ //nolint:gochecknoglobals // Constant.
-	access.OwnerRole, access.MinimalRole, access.PIIRole, "Source Admin", "Source Read-only", "Function Admin", "Functions Admin", "Function Read-only",
-	"Warehouse Destination Admin", "Warehouse Destination Read-only", "Unify and Engage Admin", "Unify and Engage Read-only",
-	"Unify Read-only, Engage User", "Identity Admin", "Tracking Plan Admin", "Tracking Plan Read-only", "End User Privacy Admin",
-	"Entities Admin", "Entities Read-only",
+	segmentapi.RoleWorkspaceOwner, segmentapi.RoleMinimalWorkspaceAccess, segmentapi.RolePIIAccess,
+	segmentapi.RoleSourceAdmin, segmentapi.RoleSourceReadOnly,
+	"Function Admin", segmentapi.RoleFunctionsAdmin, "Function Read-only", segmentapi.RoleFunctionsReadOnly,
+	segmentapi.RoleWarehouseDestinationAdmin, segmentapi.RoleWarehouseDestinationReadOnly,
+	segmentapi.RoleUnifyAndEngageAdmin, segmentapi.RoleUnifyAndEngageReadOnly, segmentapi.RoleUnifyReadOnlyEngageUser, segmentapi.RoleIdentityAdmin,
+	segmentapi.RoleTrackingPlanAdmin, segmentapi.RoleTrackingPlanReadOnly, segmentapi.RoleEndUserPrivacyAdmin,
+	segmentapi.RoleEntitiesAdmin, segmentapi.RoleEntitiesReadOnly,
 }
 
 func roleText(name string) string {
@@ -574,7 +577,7 @@ func checkGroupPermissions(w *workspace) Check {
 	}
 	shown, cases := 0, 0
 	for _, g := range w.groups {
-		given := slices.DeleteFunc(segmentapi.Assignments(g.Permissions), func(a segmentapi.Assignment) bool { return a.RoleName == access.MinimalRole })
+		given := slices.DeleteFunc(segmentapi.Assignments(g.Permissions), func(a segmentapi.Assignment) bool { return a.RoleName == segmentapi.RoleMinimalWorkspaceAccess })
 		if len(given) == 0 {
 			continue
 		}
@@ -635,9 +638,9 @@ func (w *workspace) isComplete() bool {
 // hasOwner reports whether anybody, or any group, holds the role Workspace Owner. If the
 // workspace does not list such a role, its owners cannot be recognized.
 func (w *workspace) hasOwner() bool {
-	found := !slices.ContainsFunc(w.roles, func(r segmentapi.Role) bool { return r.Name == access.OwnerRole })
+	found := !slices.ContainsFunc(w.roles, func(r segmentapi.Role) bool { return r.Name == segmentapi.RoleWorkspaceOwner })
 	w.held(func(p segmentapi.Permission, s segmentapi.Scope) {
-		found = found || p.RoleName == access.OwnerRole && s.Type == segmentapi.ScopeWorkspace && len(s.Labels) == 0
+		found = found || p.RoleName == segmentapi.RoleWorkspaceOwner && s.Type == segmentapi.ScopeWorkspace && len(s.Labels) == 0
 	})
 	return found
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/baton-segment/baton-segment/internal/sim"
+	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
 // marker is in everything of a marked workspace that could identify it.
@@ -35,7 +36,7 @@ func mark(text string) string {
 
 // markAll marks all strings in a value, but for names that are Segment's own.
 func markAll(v reflect.Value) {
-	own := []string{"Workspace Owner", "Minimal Workspace Access", "Source Admin", readSources, "WORKSPACE", "SOURCE", "FUNCTION", "SPACE", "WAREHOUSE"}
+	own := []string{"Workspace Owner", "Minimal Workspace Access", "Source Admin", segmentapi.RoleSourceReadOnly, "WORKSPACE", "SOURCE", "FUNCTION", "SPACE", "WAREHOUSE"}
 	switch v.Kind() { //nolint:exhaustive // Numbers need no marks.
 	case reflect.String:
 		if !slices.Contains(own, v.String()) {

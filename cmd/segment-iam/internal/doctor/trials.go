@@ -153,8 +153,6 @@ func (t *trial) role(names ...string) string {
 	return ""
 }
 
-const readSources = "Source Read-only"
-
 const (
 	unreadable = "the group cannot be read"
 	lacksRole  = "the workspace lacks the role or a source"
@@ -173,7 +171,7 @@ func (t *trial) tryAttached(ctx context.Context) error {
 	case len(held) > 0:
 		seen = fmt.Sprintf("%d permissions, the first with %s", len(held), roleText(held[0].RoleName))
 	}
-	t.add(attached, seen, count(ok), len(held) == 0 || len(held) == 1 && strings.TrimSpace(held[0].RoleName) == access.MinimalRole)
+	t.add(attached, seen, count(ok), len(held) == 0 || len(held) == 1 && strings.TrimSpace(held[0].RoleName) == segmentapi.RoleMinimalWorkspaceAccess)
 	return ctx.Err()
 }
 
@@ -237,18 +235,18 @@ func (t *trial) whyNoMember(ctx context.Context) (string, error) {
 		return "not tried: give --test-address", nil
 	}
 	if t.minimal == "" {
-		return "not tried: the workspace lacks " + access.MinimalRole, nil
+		return "not tried: the workspace lacks " + segmentapi.RoleMinimalWorkspaceAccess, nil
 	}
 	status, err := t.replace(ctx, t.minimal, t.onWorkspace())
 	if err != nil {
 		return "", err
 	}
 	if status/100 != 2 {
-		return fmt.Sprintf("not tried: giving the group %s only was answered with %d", access.MinimalRole, status), nil
+		return fmt.Sprintf("not tried: giving the group %s only was answered with %d", segmentapi.RoleMinimalWorkspaceAccess, status), nil
 	}
 	t.wait(ctx, func() bool { return t.holds(ctx, t.minimal, segmentapi.ScopeWorkspace) })
 	if held, ok := t.settled(ctx); !ok || len(held) != 1 || held[0].RoleID != t.minimal {
-		return "not tried: the group does not show that it gives " + access.MinimalRole + " only", ctx.Err()
+		return "not tried: the group does not show that it gives " + segmentapi.RoleMinimalWorkspaceAccess + " only", ctx.Err()
 	}
 	known, err := t.people(ctx)
 	if err == nil && known[segmentapi.FoldEmail(t.TestAddress)] != t.TestAddress {
@@ -386,7 +384,7 @@ func (t *trial) tryReplaceWithNothing(ctx context.Context) error {
 
 // tryRepeatedPost posts a role on the workspace, then the same role on a source.
 func (t *trial) tryRepeatedPost(ctx context.Context) error {
-	role, source := t.role(readSources), t.anyID(segmentapi.ScopeSource)
+	role, source := t.role(segmentapi.RoleSourceReadOnly), t.anyID(segmentapi.ScopeSource)
 	if role == "" || source == "" {
 		t.skip(lacksRole, postedAgain, postedAnswer)
 		return nil
@@ -449,7 +447,7 @@ func (t *trial) holds(ctx context.Context, role string, scope segmentapi.ScopeTy
 
 // tryEntries writes one role in two entries, and two types in one entry.
 func (t *trial) tryEntries(ctx context.Context) error {
-	role, source := t.role(readSources), t.anyID(segmentapi.ScopeSource)
+	role, source := t.role(segmentapi.RoleSourceReadOnly), t.anyID(segmentapi.ScopeSource)
 	if role == "" || source == "" {
 		t.skip(lacksRole, writtenEntries)
 		return nil
@@ -470,7 +468,7 @@ func (t *trial) tryEntries(ctx context.Context) error {
 func (t *trial) tryScopes(ctx context.Context) error {
 	var taken, wrong []string
 	cases, warehouse := 0, 0
-	for _, names := range [][]string{{readSources}, {"Function Read-only", "Functions Read-only"}, {"Warehouse Destination Read-only", "Warehouse Read-only"}, {"Unify and Engage Read-only"}} {
+	for _, names := range [][]string{{segmentapi.RoleSourceReadOnly}, {"Function Read-only", "Functions Read-only"}, {"Warehouse Destination Read-only", "Warehouse Read-only"}, {"Unify and Engage Read-only"}} {
 		role := t.role(names...)
 		for _, typeID := range []string{access.TypeSource, access.TypeFunction, access.TypeWarehouse, access.TypeSpace} {
 			scope, _ := access.ScopeOf(typeID)
@@ -513,7 +511,7 @@ const documentedCount = 200
 
 // tryMany writes a role on one source more than is known to be taken.
 func (t *trial) tryMany(ctx context.Context) error {
-	role, ids := t.role(readSources), t.listed[segmentapi.ScopeSource]
+	role, ids := t.role(segmentapi.RoleSourceReadOnly), t.listed[segmentapi.ScopeSource]
 	if role == "" || len(ids) <= documentedCount {
 		t.skip(fmt.Sprintf("the workspace lacks the role or more than %d sources", documentedCount), manyResources)
 		return nil
@@ -540,7 +538,7 @@ func (t *trial) tryMany(ctx context.Context) error {
 
 // tryDangling writes a role on a source that does not exist.
 func (t *trial) tryDangling(ctx context.Context) error {
-	role := t.role(readSources)
+	role := t.role(segmentapi.RoleSourceReadOnly)
 	if role == "" {
 		t.skip("the workspace lacks the role", danglingSource)
 		return nil
@@ -555,7 +553,7 @@ func (t *trial) tryDangling(ctx context.Context) error {
 
 // tryLabels writes a role on a label and compares what is read with what was written.
 func (t *trial) tryLabels(ctx context.Context) error {
-	role := t.role(readSources)
+	role := t.role(segmentapi.RoleSourceReadOnly)
 	if len(t.labels) == 0 || role == "" || t.minimal == "" {
 		t.skip("the workspace lacks the roles or a label", writtenLabels)
 		return nil
@@ -602,7 +600,7 @@ func (t *trial) tryInvite(ctx context.Context) error {
 		return nil
 	}
 	if t.minimal == "" {
-		t.skip("not tried: the workspace lacks "+access.MinimalRole, invitedAgain)
+		t.skip("not tried: the workspace lacks "+segmentapi.RoleMinimalWorkspaceAccess, invitedAgain)
 		return nil
 	}
 	// An invite that somebody else has made meanwhile must not be deleted.

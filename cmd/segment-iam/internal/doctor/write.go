@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/baton-segment/baton-segment/segmentapi"
-	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
 // GroupName precedes the date in the name of the group that a trial of writes makes.
@@ -125,7 +124,7 @@ func (t *trial) prepare(ctx context.Context, base http.RoundTripper) error {
 		return err
 	}
 	t.guard.prefix = at.Path
-	t.minimal = t.role(access.MinimalRole)
+	t.minimal = t.role(segmentapi.RoleMinimalWorkspaceAccess)
 	return nil
 }
 

@@ -76,7 +76,7 @@ func (m marker) before(s string) string {
 }
 
 func (m marker) role(name string) string {
-	if name == "" || name == access.OwnerRole || name == access.PIIRole {
+	if name == "" || name == segmentapi.RoleWorkspaceOwner || name == segmentapi.RolePIIAccess {
 		return name
 	}
 	return name + string(m)

@@ -67,7 +67,7 @@ func (s *Site) makeLists(overviews []access.Overview) []*list {
 	for _, typeID := range wording.Reachable {
 		lists = append(lists, m.paths(listEvery+typeID, "People who reach every "+typeID, "Through roles on the whole workspace.", func(o access.Overview) []access.Path {
 			return slices.DeleteFunc(slices.Clone(o.Everything), func(p access.Path) bool {
-				return p.Role.Name != access.OwnerRole && !access.Applies(p.Role.Name, typeID)
+				return p.Role.Name != segmentapi.RoleWorkspaceOwner && !access.Applies(p.Role.Name, typeID)
 			})
 		}))
 	}

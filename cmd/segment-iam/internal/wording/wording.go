@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/baton-segment/baton-segment/segmentapi"
 	"github.com/baton-segment/baton-segment/segmentapi/access"
 )
 
@@ -108,7 +109,7 @@ func Reaches(p access.Path) string {
 	switch {
 	case len(counts) > 0:
 		return strings.Join(counts, ", ")
-	case p.Resource.Type == access.TypeWorkspace && p.Role.Name != access.MinimalRole && !isForResources(p.Role.Name):
+	case p.Resource.Type == access.TypeWorkspace && p.Role.Name != segmentapi.RoleMinimalWorkspaceAccess && !isForResources(p.Role.Name):
 		return "the workspace itself"
 	}
 	return "nothing"
