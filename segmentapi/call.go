@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,7 @@ type call struct {
 func execute[T any](ctx context.Context, c *Client, op call, do func(context.Context) (*T, *http.Response, error)) (*T, *http.Response, error) {
 	st := &callState{operation: op.operation, ready: isAtOnce(ctx)}
 	out, resp, err := do(context.WithValue(ctx, callKey{}, st))
+	op = st.sent(op)
 	fail := &Error{Operation: op.operation, Method: op.method, Path: op.path, Attempts: st.attempts}
 	if resp == nil {
 		var limited *RateLimitError
@@ -36,8 +38,12 @@ func execute[T any](ctx context.Context, c *Client, op call, do func(context.Con
 			return nil, nil, &RateLimitError{Wait: limited.Wait, Reset: limited.Reset, err: fail}
 		}
 		fail.kind, fail.cause = ErrConnection, c.transport.redact(err)
-		if errors.Is(err, errTooLarge) {
+		var sent *url.Error
+		switch {
+		case errors.Is(err, errTooLarge):
 			fail.kind = ErrBadResponse
+		case !errors.As(err, &sent): // The official client refuses to make the request.
+			fail.kind = ErrInvalidArgument
 		}
 		if cause := ctx.Err(); cause != nil {
 			fail.kind, fail.cause = nil, cause
@@ -112,7 +118,8 @@ type lister[O, R, T any] struct {
 	// read returns nil rows if the answer has no list of rows.
 	read    func(*O) ([]R, api.PaginationOutput)
 	convert func(R) T
-	id      func(T) string
+	// id may be nil if rows need none.
+	id func(T) string
 	// optionalPagination is set if the answer may have no pagination.
 	optionalPagination bool
 }
@@ -144,7 +151,7 @@ func list[O, R, T any](ctx context.Context, c *Client, opts ListOptions, l liste
 	page := &Page[T]{Items: make([]T, len(rows)), Total: -1}
 	for i, r := range rows {
 		page.Items[i] = l.convert(r)
-		if l.id(page.Items[i]) == "" {
+		if l.id != nil && l.id(page.Items[i]) == "" {
 			return nil, l.bad("row %d has no id", i+1)
 		}
 	}
@@ -161,10 +168,12 @@ func list[O, R, T any](ctx context.Context, c *Client, opts ListOptions, l liste
 	return page, nil
 }
 
-func (l lister[O, R, T]) request(ctx context.Context, c *Client, in api.PaginationInput) (*O, *http.Response, error) {
+func (l *lister[O, R, T]) request(ctx context.Context, c *Client, in api.PaginationInput) (*O, *http.Response, error) {
 	return execute(ctx, c, l.call, decoded(func(ctx context.Context) (*O, *http.Response, error) {
 		stateOf(ctx).list = true
-		return l.run(ctx, in)
+		out, resp, err := l.run(ctx, in)
+		l.call = stateOf(ctx).sent(l.call)
+		return out, resp, err
 	}))
 }
 

@@ -94,11 +94,5 @@ func (c *Client) assemble(cache *roleCache) *Client {
 	return c
 }
 
-// Raw returns the official generated client, for operations that this package
-// does not cover. Its requests carry the token and are retried and paced as all
-// others; its errors are those of the official client. Do not change its
-// configuration.
-func (c *Client) Raw() *api.APIClient { return c.raw }
-
 // CloseIdleConnections closes connections that no request is using.
 func (c *Client) CloseIdleConnections() { c.transport.closeIdleConnections() }

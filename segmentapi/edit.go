@@ -335,7 +335,7 @@ func (e *permissionEdit) wanted(ctx context.Context, held []Assignment) ([]Assig
 	if e.minimal == nil {
 		minimal, err := e.c.minimalAssignment(ctx)
 		if err != nil {
-			if !errors.Is(err, errNoRole) && !errors.Is(err, ErrAmbiguous) {
+			if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrAmbiguous) {
 				return nil, wrapFor(e.sub, err) // It is not known whether there is such a role.
 			}
 			return nil, fmt.Errorf("segment %s: %w: %w", e.sub, ErrLastPermission, err)

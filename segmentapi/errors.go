@@ -21,7 +21,8 @@ var (
 	ErrUnauthorized = errors.New("unauthorized")
 	// ErrForbidden matches status 403.
 	ErrForbidden = errors.New("forbidden")
-	// ErrNotFound matches status 404.
+	// ErrNotFound matches status 404, and a search that has read a list to its end without
+	// finding anything. Such an error has the StatusCode 0, and is not [FromSegment].
 	ErrNotFound = errors.New("not found")
 	// ErrConflict matches status 409.
 	ErrConflict = errors.New("conflict")
@@ -44,7 +45,7 @@ var (
 	ErrConnection = errors.New("no answer")
 
 	// ErrAmbiguous means that several objects have the same name or address, so that
-	// it is not clear which of them to change.
+	// it is not clear which of them is meant.
 	ErrAmbiguous = errors.New("ambiguous")
 	// ErrLastOwner means that an edit could leave the workspace without an owner: no
 	// other holder of the role Workspace Owner was found. Nothing was changed, or it
@@ -81,9 +82,9 @@ var (
 type Error struct {
 	// Operation is the API operation, such as "listUsers".
 	Operation string
-	Method    string
-	// Path is the request's path, without the query.
-	Path string
+	// Method and Path are those of the request, without the query. They are empty if the
+	// official client refused to make one ([Do]).
+	Method, Path string
 	// StatusCode is the HTTP status, 0 when no answer arrived.
 	StatusCode int
 	// Details is Segment's error envelope. It is empty if the answer had none, as
@@ -134,7 +135,11 @@ const maxText = 1024
 // than 1100 bytes.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "segment %s (%s %s): ", e.Operation, e.Method, e.Path)
+	fmt.Fprintf(&b, "segment %s", e.Operation)
+	if e.Method != "" {
+		fmt.Fprintf(&b, " (%s %s)", e.Method, e.Path)
+	}
+	b.WriteString(": ")
 	switch {
 	case e.StatusCode != 0 && e.kind == nil:
 		fmt.Fprintf(&b, "%d %s", e.StatusCode, http.StatusText(e.StatusCode))

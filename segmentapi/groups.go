@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"net/http"
 	"slices"
@@ -43,6 +44,27 @@ func (s *GroupService) All(ctx context.Context) iter.Seq2[Group, error] {
 func (s *GroupService) Get(ctx context.Context, id string) (*Group, error) {
 	group, _, err := s.read(ctx, id)
 	return group, err
+}
+
+// Find returns the group with this name, without permissions; [GroupService.Get] has them.
+// The case of letters and white space around the name are ignored, as in
+// [GroupService.Create]. If one group has exactly this name, others do not matter.
+//
+// All groups are listed: one request for each 1000. Errors match [ErrInvalidArgument]
+// before any request, [ErrNotFound] if the list was read to its end and no group has the
+// name, and [ErrAmbiguous] if several have it, which Segment allows: the error names their
+// ids. In a workspace without user groups the error is that of the list; see
+// [LacksFeature].
+func (s *GroupService) Find(ctx context.Context, name string) (*Group, error) {
+	if foldName(name) == "" {
+		return nil, invalidArgument("the group name is empty")
+	}
+	return find(s.All(ctx), finder[Group]{
+		call: call{"listUserGroups", http.MethodGet, "/groups"}, kind: "group", text: fmt.Sprintf("the name %q", name),
+		id:    func(g Group) string { return g.ID },
+		exact: func(g Group) bool { return g.Name == name },
+		alike: func(g Group) bool { return foldName(g.Name) == foldName(name) },
+	})
 }
 
 // read returns a group and the body of the answer.

@@ -94,10 +94,14 @@ func (s *RoleService) lookUp(ctx context.Context, id string) (Role, error) {
 	}
 }
 
-// Find returns the role with this name, in any case, from the cache if possible;
-// see [RoleService.Get] for requests and errors. Segment has renamed roles, so use
-// names only for input that people write. If two roles have the name, the error
-// matches [ErrAmbiguous].
+// Find returns the role with this name, such as [RoleSourceAdmin], from the cache if
+// possible; see [RoleService.Get] for requests. The case of letters and white space around
+// the name are ignored. Unlike users, groups and sources, a role that has exactly this name
+// does not win over another: edits go by the names of roles.
+//
+// Segment has renamed roles, so keep ids and not names. Errors match [ErrInvalidArgument]
+// before any request, [ErrNotFound] if the list was read to its end and no role has the
+// name, and [ErrAmbiguous] if several have it: the error names their ids.
 func (s *RoleService) Find(ctx context.Context, name string) (*Role, error) {
 	key := byName + foldName(name)
 	if key == byName {
@@ -106,11 +110,17 @@ func (s *RoleService) Find(ctx context.Context, name string) (*Role, error) {
 	if e, ok := s.cache.get(key, time.Now()); ok {
 		return &e.role, nil
 	}
+	f := finder[Role]{
+		call: call{"listRoles", http.MethodGet, "/roles"}, kind: "role", text: fmt.Sprintf("the name %q", name),
+		id:    func(r Role) string { return r.ID },
+		alike: func(r Role) bool { return byName+foldName(r.Name) == key },
+	}
 	named := map[string][]Role{}
 	for r, err := range s.All(ctx) {
 		if err != nil {
-			return nil, err
+			return nil, withoutNotFound(err)
 		}
+		f.see(r)
 		named[byName+foldName(r.Name)] = append(named[byName+foldName(r.Name)], r)
 	}
 	for other, roles := range named {
@@ -118,19 +128,8 @@ func (s *RoleService) Find(ctx context.Context, name string) (*Role, error) {
 			s.cache.put(other, roles[0], true, time.Now())
 		}
 	}
-	switch roles := named[key]; len(roles) {
-	case 0:
-		return nil, &Error{Operation: "listRoles", Method: http.MethodGet, Path: "/roles", kind: ErrNotFound, cause: fmt.Errorf("%w the name %q", errNoRole, name)}
-	case 1:
-		return &roles[0], nil
-	default:
-		return nil, fmt.Errorf("segment role %q: %w: %s and %s have this name", name, ErrAmbiguous, roles[0].ID, roles[1].ID)
-	}
+	return f.result()
 }
-
-// errNoRole is the cause of ErrNotFound if the list of roles could be read and no
-// role in it has the name.
-var errNoRole = errors.New("no role has")
 
 // byName is the prefix of the cache's keys for names. No id has a line break.
 const byName = "name\n"

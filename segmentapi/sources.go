@@ -2,6 +2,7 @@ package segmentapi
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/http"
 
@@ -47,5 +48,27 @@ func (s *SourceService) Get(ctx context.Context, id string) (*Source, error) {
 		},
 		convert: sourceOf,
 		about:   func(r Source) bool { return r.ID == id },
+	})
+}
+
+// Find returns the source with this name or slug. The case of letters and white space
+// around the text are ignored. If one source has exactly this name or slug, others do not
+// matter.
+//
+// Names and slugs count alike: if it is the slug of one source and the name of another, the
+// error matches [ErrAmbiguous], and so it does if several sources have the name. The error
+// names their ids, for [SourceService.Get]. All sources are listed: one request for each
+// 1000. Other errors match [ErrInvalidArgument] before any request, and [ErrNotFound] if
+// the list was read to its end and no source has the name or slug.
+func (s *SourceService) Find(ctx context.Context, nameOrSlug string) (*Source, error) {
+	folded := foldName(nameOrSlug)
+	if folded == "" {
+		return nil, invalidArgument("the name or slug of the source is empty")
+	}
+	return find(s.All(ctx), finder[Source]{
+		call: call{"listSources", http.MethodGet, "/sources"}, kind: "source", text: fmt.Sprintf("the name or slug %q", nameOrSlug),
+		id:    func(s Source) string { return s.ID },
+		exact: func(s Source) bool { return s.Name == nameOrSlug || s.Slug == nameOrSlug },
+		alike: func(s Source) bool { return foldName(s.Name) == folded || foldName(s.Slug) == folded },
 	})
 }

@@ -27,8 +27,9 @@ import (
 // official client to the transport and back.
 type callState struct {
 	operation string
-	method    string
-	attempts  int
+	// method and path are those of the request, once there is one.
+	method, path string
+	attempts     int
 	// tries is how many of the attempts count for the policy: all but those that were
 	// refused because too many requests were under way.
 	tries int
@@ -141,10 +142,10 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if st == nil { // A request through Raw.
 		st = &callState{operation: "raw", list: true}
 	}
+	st.method, st.path, st.maxWait = req.Method, req.URL.Path, max(t.maxWait, leastWait(req.Context()))
 	if t.dryRun && req.Method != http.MethodGet {
 		return nil, fmt.Errorf("%s %s was not sent: this is a dry run", req.Method, req.URL.Path)
 	}
-	st.method, st.maxWait = req.Method, max(t.maxWait, leastWait(req.Context()))
 	req = req.Clone(context.WithValue(req.Context(), callKey{}, st))
 	req.Header.Set("Authorization", "Bearer "+t.token)
 	req.Header.Set("User-Agent", t.agent)

@@ -61,6 +61,27 @@ func (s *UserService) read(ctx context.Context, id string) (*User, []byte, error
 
 func userID(u User) string { return u.ID }
 
+// Find returns the user with this e-mail address, without permissions; [UserService.Get]
+// has them. The address compares without regard to the case of A to Z, as everywhere in
+// this package, and white space around it is ignored. If one user has exactly this address,
+// others that differ from it in case do not matter.
+//
+// Segment cannot look up an address, so all users are listed: one request for each 1000.
+// Errors match [ErrInvalidArgument] before any request, [ErrNotFound] if the list was read
+// to its end and nobody has the address, and [ErrAmbiguous] if several users have it: the
+// error names their ids. Pending invites are no users.
+func (s *UserService) Find(ctx context.Context, email string) (*User, error) {
+	email = trimEmail(email)
+	if email == "" {
+		return nil, invalidArgument("the e-mail address is empty")
+	}
+	return find(s.All(ctx), finder[User]{
+		call: call{"listUsers", http.MethodGet, "/users"}, kind: "user", text: fmt.Sprintf("the e-mail address %q", email), id: userID,
+		exact: func(u User) bool { return u.Email == email },
+		alike: func(u User) bool { return FoldEmail(u.Email) == FoldEmail(email) },
+	})
+}
+
 // ListGroups returns one page of the groups that a user is in, without their
 // permissions: GET /users/{userId}/groups (listUserGroupsFromUser).
 func (s *UserService) ListGroups(ctx context.Context, userID string, opts ListOptions) (*Page[Group], error) {
