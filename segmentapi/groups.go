@@ -39,6 +39,16 @@ func (s *GroupService) All(ctx context.Context) iter.Seq2[Group, error] {
 	return all(ctx, "listUserGroups", s.List)
 }
 
+// AllWithPermissions does for groups what [UserService.AllWithPermissions] does for users.
+func (s *GroupService) AllWithPermissions(ctx context.Context) iter.Seq2[Group, error] {
+	return withDetails(ctx, "listUserGroups", s.All, func(ctx context.Context, group *Group) error {
+		if len(group.Permissions) > 0 {
+			return nil
+		}
+		return complete(ctx, group, func() (*Group, error) { return s.Get(ctx, group.ID) })
+	})
+}
+
 // Get returns one group with permissions: GET /groups/{userGroupId}
 // (getUserGroup). A group that is gone is [ErrNotFound].
 func (s *GroupService) Get(ctx context.Context, id string) (*Group, error) {

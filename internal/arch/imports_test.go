@@ -25,7 +25,8 @@ var layout = map[string]struct {
 		},
 		never: []string{batonSDK, "connector", "internal/sim"},
 	},
-	"segmentapi/internal/pacing": {}, // The standard library only.
+	"segmentapi/internal/details": {}, // The standard library only.
+	"segmentapi/internal/pacing":  {}, // The same.
 	"segmentapi/access": {
 		modules:  []string{"golang.org/x/sync"}, // It reads users and groups in parallel.
 		packages: []string{"segmentapi"},

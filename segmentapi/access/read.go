@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/baton-segment/baton-segment/segmentapi"
+	"github.com/baton-segment/baton-segment/segmentapi/internal/details"
 )
 
 // ErrNoOwner is returned by [Read] if nobody is a Workspace Owner. A workspace always
@@ -24,7 +25,7 @@ var ErrTooManyGone = errors.New("too many users and groups have gone since they 
 
 // DefaultWorkers is the default of [ReadOptions]. That many are needed to use 6000
 // requests a minute of 320 ms each.
-const DefaultWorkers = 32
+const DefaultWorkers = details.Workers
 
 // ReadOptions configure [Read]. The zero value is ready to use.
 type ReadOptions struct {
@@ -41,10 +42,6 @@ type Progress struct {
 	// Read is how many users and groups have been read, All how many have been listed.
 	Read, All int
 }
-
-// recheckAfter is how long to wait before asking again for what was not found: reads may
-// lag behind writes.
-const recheckAfter = time.Second
 
 // Read reads a workspace: all lists, each user, and each group with its members. It costs
 // one request for each user, two or three for each group, and one for each page of a
@@ -331,7 +328,7 @@ func (r *reading) checkGone() error {
 // TooManyGone reports whether more users and groups have gone since they were listed than
 // is normal: a few are in a long run, and a single one is in a small workspace. More than
 // one in a hundred mean that something else is wrong.
-func TooManyGone(gone, listed int) bool { return listed > 0 && gone > 1 && gone*100 > listed }
+func TooManyGone(gone, listed int) bool { return details.TooManyGone(gone, listed) }
 
 // isNotFound reports whether Segment itself does not find something. An answer that is not
 // Segment's own proves nothing.
@@ -341,18 +338,7 @@ func isNotFound(err error) bool {
 
 // withRecheck asks once more, a second later, for what was not found.
 func withRecheck[T any](ctx context.Context, ask func() (T, error)) (T, error) {
-	answer, err := ask()
-	if !isNotFound(err) {
-		return answer, err
-	}
-	timer := time.NewTimer(recheckAfter)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ask()
-	case <-ctx.Done():
-		return answer, ctx.Err()
-	}
+	return details.Recheck(ctx, isNotFound, ask)
 }
 
 // collect returns the rows of a list, which may be none.
