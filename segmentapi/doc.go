@@ -10,20 +10,19 @@
 // [New] makes a [Client] from a Public API token; a workspace in the EU also
 // needs [WithRegion]. The client has a service for each kind of thing. It is
 // safe for concurrent use. Use one client for each token, so that all callers share
-// what it learns about the rate limit. The official client is available through
-// [Client.Raw], with the same retries and the same rate limit.
+// what it learns about the rate limit.
 //
 // # Lists and pages
 //
 // All streams every row and makes as many requests as it takes. The loop ends
 // after an error:
 //
-//	for listed, err := range client.Users.All(ctx) {
+//	for user, err := range client.Users.All(ctx) {
 //		if err != nil {
-//			return nil, err
+//			fmt.Println(err)
+//			return
 //		}
-//		user, err := client.Users.Get(ctx, listed.ID) // Lists leave permissions out.
-//		…
+//		fmt.Println(user.Email)
 //	}
 //
 // List makes exactly one request and returns a [Page]; its Next goes into the
@@ -31,10 +30,26 @@
 // return a list that may be incomplete, and All also if the list might never end
 // ([MaxPages], [MaxEmptyPages]).
 //
-// Segment's lists of users and groups carry no permissions, so an audit of 1000
-// users takes a Get for each of them. [User] documents how missing permissions
-// differ from none. Functions are listed one [FunctionType] at a time. Labels have
-// no pages: [LabelService.List] returns them all.
+// Segment's lists of users and groups carry no permissions, so an audit of 1000 users takes
+// 1000 more requests. [UserService.AllWithPermissions] and [GroupService.AllWithPermissions]
+// make them in parallel:
+//
+//	for user, err := range client.Users.AllWithPermissions(ctx) {
+//		if err != nil {
+//			return nil, err
+//		}
+//		for _, a := range segmentapi.Assignments(user.Permissions) {
+//			…
+//
+// [User] documents how missing permissions differ from none. Functions are listed one
+// [FunctionType] at a time. Labels have no pages: [LabelService.List] returns them all.
+//
+// # What people call things
+//
+// Methods take ids. Find returns the user with an e-mail address, the group or the role
+// with a name, or the source with a name or slug. It reads the whole list, and
+// if several have the name the error matches [ErrAmbiguous]. The roles that Segment
+// documents have constants, such as [RoleSourceAdmin], which say what each role gives.
 //
 // # Errors
 //
@@ -86,11 +101,10 @@
 // has done meanwhile, or widen a permission by dropping its labels. Here the unit
 // of change is an [Assignment], one role on one [Scope]:
 //
-//	onStaging := segmentapi.Assignment{
-//		RoleID: admin.ID,
-//		Scope:  segmentapi.Scope{Type: segmentapi.ScopeSource, ID: staging},
-//	}
+//	onStaging := segmentapi.Assignment{RoleID: admin.ID, Scope: segmentapi.OnSource(staging)}
 //	change, err := client.Users.Revoke(ctx, kwame, onStaging)
+//
+// [OnWorkspace], [OnLabels], [OnSource] and those beside them make scopes.
 //
 // Changes are idempotent: each reads first and writes only if something is to
 // change. Everything else that is held stays, labels included. Changes of one user or
@@ -120,11 +134,18 @@
 // the Business plan. An event names the actor, the resource and the type of change, not
 // what was changed.
 //
+// # Everything else
+//
+// Segment's API has much that is not about access. The official client is available through
+// [Client.Raw], with the same retries and the same rate limit. [Do] runs one of its requests
+// with the errors of this package, and [DoAll] streams the rows of any of its lists, as
+// strictly as All does.
+//
 // # Secrets
 //
 // Segment sends write keys, settings and function code with the objects that they
 // belong to. No type, error or log line of this package contains them; answers to
-// requests through [Client.Raw] do.
+// requests through [Client.Raw], [Do] and [DoAll] do.
 //
 // # Testing your own code
 //

@@ -2,7 +2,6 @@ package segmentapi_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/baton-segment/baton-segment/segmentapi"
@@ -17,14 +16,7 @@ func holders(ctx context.Context, client *segmentapi.Client, roleName string) ([
 		return nil, err
 	}
 	var found []string
-	for listed, err := range client.Users.All(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		user, err := client.Users.Get(ctx, listed.ID) // Lists leave permissions out.
-		if errors.Is(err, segmentapi.ErrNotFound) {
-			continue // Left since the list was made.
-		}
+	for user, err := range client.Users.AllWithPermissions(ctx) {
 		if err != nil {
 			return nil, err
 		}
@@ -34,11 +26,7 @@ func holders(ctx context.Context, client *segmentapi.Client, roleName string) ([
 			}
 		}
 	}
-	for listed, err := range client.Groups.All(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		group, err := client.Groups.Get(ctx, listed.ID)
+	for group, err := range client.Groups.AllWithPermissions(ctx) {
 		if err != nil {
 			return nil, err
 		}
@@ -64,7 +52,7 @@ func Example_whoHasARole() {
 	defer server.Close()
 	client := server.Client // Or what segmentapi.New returns.
 
-	for _, role := range []string{"Workspace Owner", "Functions Admin"} {
+	for _, role := range []string{segmentapi.RoleWorkspaceOwner, segmentapi.RoleFunctionsAdmin} {
 		found, err := holders(context.Background(), client, role)
 		if err != nil {
 			fmt.Println(err)

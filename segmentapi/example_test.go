@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"slices"
 	"time"
 
@@ -22,7 +24,8 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	for user, err := range client.Users.All(context.Background()) {
+	ctx := context.Background()
+	for user, err := range client.Users.All(ctx) {
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -60,6 +63,100 @@ func ExampleUserService_List() {
 	// 1 of 5
 }
 
+// Elif gets a role on everything that carries a label. If she held it already, nothing
+// would be written, and the Difference would be empty.
+func ExampleUserService_Grant() {
+	server := segmentapitest.Start()
+	defer server.Close()
+	client := server.Client // Or what segmentapi.New returns.
+	ctx := context.Background()
+
+	elif, err := client.Users.Find(ctx, "elif.aydin@example.com")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	reader, err := client.Roles.Find(ctx, segmentapi.RoleSourceReadOnly)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	change, err := client.Users.Grant(ctx, elif.ID, segmentapi.Assignment{
+		RoleID: reader.ID,
+		Scope:  segmentapi.OnLabels(segmentapi.Label{Key: "environment", Value: "prod"}),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(change)
+	// Output: + Source Read-only on WORKSPACE hX5kzTqWvN2bRc8JmYpL4d with environment=prod
+}
+
+// Kwame gets exactly what a list says. The Difference is what had to be changed.
+func ExampleUserService_Replace() {
+	server := segmentapitest.Start()
+	defer server.Close()
+	client := server.Client // Or what segmentapi.New returns.
+	ctx := context.Background()
+
+	kwame, err := client.Users.Find(ctx, "kwame.asante@example.com")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	admin, err := client.Roles.Find(ctx, segmentapi.RoleSourceAdmin)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	change, err := client.Users.Replace(ctx, kwame.ID, []segmentapi.Permission{{
+		RoleID: admin.ID,
+		Scopes: []segmentapi.Scope{segmentapi.OnSource("v4qZdw9SKTaMrWflbYkmRd"), segmentapi.OnSource("YdyIEKo8oFZMbqGH2ZjWl2")},
+	}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, a := range change.Added {
+		fmt.Println("added on", a.Scope.ID)
+	}
+	for _, a := range change.Removed {
+		fmt.Println("removed on", a.Scope.ID)
+	}
+	// Output:
+	// added on YdyIEKo8oFZMbqGH2ZjWl2
+	// removed on mI0lPQr7R4dvbnncc9g9UP
+}
+
+// Each change leaves a line in the log, and so does one that was not needed.
+func ExampleWithLogger() {
+	server := segmentapitest.Start()
+	defer server.Close()
+
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey { // The output of an example must not depend on the time.
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	client, err := segmentapi.New(server.Token, segmentapi.WithBaseURL(server.URL), segmentapi.WithLogger(logger))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.CloseIdleConnections()
+	for range 2 {
+		if _, err := client.Groups.AddMembers(context.Background(), "OndJOScDWjn9kpf01qM2Rep54Le", "mei.chen@example.com"); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	// Output:
+	// level=INFO msg=changed operation=addUsersToUserGroup subject="group OndJOScDWjn9kpf01qM2Rep54Le" change="+ mei.chen@example.com"
+	// level=INFO msg="nothing to change" operation=addUsersToUserGroup subject="group OndJOScDWjn9kpf01qM2Rep54Le" why="it has mei.chen@example.com"
+}
+
 // Kwame holds Source Admin on two sources. One of them is taken away, the other
 // stays. Repeating the call would change nothing, and the Difference would be empty.
 func ExampleUserService_Revoke() {
@@ -69,15 +166,12 @@ func ExampleUserService_Revoke() {
 	ctx := context.Background()
 
 	const kwame, staging = "xZUdDJLbx41F0fBkJbzhG4YHF1J", "mI0lPQr7R4dvbnncc9g9UP"
-	admin, err := client.Roles.Find(ctx, "Source Admin")
+	admin, err := client.Roles.Find(ctx, segmentapi.RoleSourceAdmin)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	onStaging := segmentapi.Assignment{
-		RoleID: admin.ID,
-		Scope:  segmentapi.Scope{Type: segmentapi.ScopeSource, ID: staging},
-	}
+	onStaging := segmentapi.Assignment{RoleID: admin.ID, Scope: segmentapi.OnSource(staging)}
 	change, err := client.Users.Revoke(ctx, kwame, onStaging)
 	if err != nil {
 		fmt.Println(err)
@@ -107,7 +201,7 @@ func ExampleUserService_Edit() {
 
 	const id = "xZUdDJLbx41F0fBkJbzhG4YHF1J"
 	change, err := client.Users.Edit(ctx, id, segmentapi.RevokeFunc(func(a segmentapi.Assignment) bool {
-		return a.RoleName == "Source Admin"
+		return a.RoleName == segmentapi.RoleSourceAdmin
 	}))
 	if err != nil {
 		fmt.Println(err)
@@ -132,14 +226,14 @@ func ExampleUserService_Remove() {
 	client := server.Client // Or what segmentapi.New returns.
 	ctx := context.Background()
 
-	owner, err := client.Roles.Find(ctx, "Workspace Owner")
+	owner, err := client.Roles.Find(ctx, segmentapi.RoleWorkspaceOwner)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	ada := server.AddUser(segmentapi.User{Email: "ada@example.com", Permissions: []segmentapi.Permission{{
 		RoleID: owner.ID,
-		Scopes: []segmentapi.Scope{{Type: segmentapi.ScopeWorkspace, ID: server.WorkspaceID()}},
+		Scopes: []segmentapi.Scope{segmentapi.OnWorkspace()},
 	}}})
 
 	removed, err := client.Users.Remove(ctx, ada.ID)
@@ -196,7 +290,7 @@ func ExampleInviteService_Create() {
 	client := server.Client // Or what segmentapi.New returns.
 	ctx := context.Background()
 
-	reader, err := client.Roles.Find(ctx, "Source Read-only")
+	reader, err := client.Roles.Find(ctx, segmentapi.RoleSourceReadOnly)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -205,7 +299,7 @@ func ExampleInviteService_Create() {
 		Email: "new.colleague@example.com",
 		Permissions: []segmentapi.Permission{{
 			RoleID: reader.ID,
-			Scopes: []segmentapi.Scope{{Type: segmentapi.ScopeSource, ID: "YdyIEKo8oFZMbqGH2ZjWl2"}},
+			Scopes: []segmentapi.Scope{segmentapi.OnSource("YdyIEKo8oFZMbqGH2ZjWl2")},
 		}},
 		Groups: []string{"lK8mPBLCfB35D61NaDhUT0SUKuO"},
 	})

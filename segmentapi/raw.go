@@ -42,8 +42,8 @@ type rawPage[D any] interface {
 // returns the data of the answer. newRequest makes the request on the Raw client of c, with the
 // context that it is given. The other type parameters follow from it:
 //
-//	out, err := segmentapi.Do(ctx, client, "getTrackingPlan", func(ctx context.Context) api.ApiGetTrackingPlanRequest {
-//		return client.Raw().TrackingPlansAPI.GetTrackingPlan(ctx, id)
+//	out, err := segmentapi.Do(ctx, client, "getSource", func(ctx context.Context) api.ApiGetSourceRequest {
+//		return client.Raw().SourcesAPI.GetSource(ctx, id)
 //	})
 //
 // The request is authorized, retried and paced, and its errors are those of the methods of

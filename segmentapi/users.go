@@ -158,7 +158,7 @@ func (s *UserService) Grant(ctx context.Context, userID string, assignments ...A
 // Permissions that could not be written back as they were read are not replaced:
 // [ErrNotUnderstood]. So it is if the token does not see any permissions.
 //
-// Segment requires at least one permission: "Minimal Workspace Access" takes the
+// Segment requires at least one permission: [RoleMinimalWorkspaceAccess] takes the
 // place of the last one, as the Difference shows. Errors match
 // [ErrLastPermission] if that is not possible, [ErrLastOwner] if no other owner
 // of the workspace can be found, and those of Grant.
@@ -177,7 +177,7 @@ func (s *UserService) Replace(ctx context.Context, userID string, permissions []
 // for changes that Grant and Revoke cannot express, such as a role on any scope:
 //
 //	client.Users.Edit(ctx, id, segmentapi.RevokeFunc(func(a segmentapi.Assignment) bool {
-//		return a.RoleName == "Source Admin"
+//		return a.RoleName == segmentapi.RoleSourceAdmin
 //	}))
 func (s *UserService) Edit(ctx context.Context, userID string, edit Edit) (Difference, error) {
 	return s.c.edit(ctx, s.subject(userID), edit)

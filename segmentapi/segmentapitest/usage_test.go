@@ -3,9 +3,7 @@ package segmentapitest_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/baton-segment/baton-segment/segmentapi"
@@ -17,16 +15,12 @@ import (
 // offboard is code that somebody wants to test: it removes the user with an
 // address.
 func offboard(ctx context.Context, client *segmentapi.Client, email string) error {
-	for user, err := range client.Users.All(ctx) {
-		if err != nil {
-			return err
-		}
-		if strings.EqualFold(user.Email, email) {
-			_, err = client.Users.Remove(ctx, user.ID)
-			return err
-		}
+	user, err := client.Users.Find(ctx, email)
+	if err != nil {
+		return err
 	}
-	return fmt.Errorf("nobody has the address %s", email)
+	_, err = client.Users.Remove(ctx, user.ID)
+	return err
 }
 
 func TestOffboard(t *testing.T) {
