@@ -145,9 +145,9 @@ func ofStatus(err error, e *segmentapi.Error) (codes.Code, string) {
 		return codes.Unauthenticated, checkAccess
 	case errors.Is(err, segmentapi.ErrForbidden):
 		return codes.PermissionDenied, checkAccess
-	case errors.Is(err, segmentapi.ErrNotFound) && answered && !reading:
+	case e.StatusCode == http.StatusNotFound && !reading:
 		return codes.FailedPrecondition, "what was to be changed, or something that the change names, may be gone: sync again"
-	case errors.Is(err, segmentapi.ErrNotFound) && answered:
+	case e.StatusCode == http.StatusNotFound:
 		// Not NotFound: the sync would finish without the rows.
 		return codes.FailedPrecondition, "check the base URL and the region"
 	case errors.Is(err, segmentapi.ErrNotFound):

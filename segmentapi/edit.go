@@ -17,6 +17,10 @@ func (c *Client) grant(ctx context.Context, sub subject, assignments []Assignmen
 	if err := checkAssignments(assignments); err != nil {
 		return Difference{}, err
 	}
+	assignments, err := c.inWorkspace(ctx, assignments)
+	if err != nil {
+		return Difference{}, wrapFor(sub, err)
+	}
 	return c.editOr(ctx, sub, Grant(assignments...), "it is held already: "+namesOf(assignments))
 }
 
@@ -29,6 +33,10 @@ func (c *Client) revoke(ctx context.Context, sub subject, assignments []Assignme
 			return Difference{}, err
 		}
 	}
+	assignments, err := c.inWorkspace(ctx, assignments)
+	if err != nil {
+		return Difference{}, wrapFor(sub, err)
+	}
 	return c.editOr(ctx, sub, Revoke(assignments...), "it is not held: "+namesOf(assignments))
 }
 
@@ -37,10 +45,14 @@ func (c *Client) replace(ctx context.Context, sub subject, permissions []Permiss
 	if err := checkAssignments(target); err != nil {
 		return Difference{}, err
 	}
+	target, err := c.inWorkspace(ctx, target)
+	if err != nil {
+		return Difference{}, wrapFor(sub, err)
+	}
 	var change *Difference
 	return c.edit(ctx, sub, func(held []Assignment) []Assignment {
 		if change == nil {
-			first := Compare(held, withWorkspaceOf(held, target))
+			first := Compare(held, target)
 			change = &first
 		}
 		return change.Apply(held)
@@ -318,11 +330,12 @@ func (e *permissionEdit) wanted(ctx context.Context, held []Assignment) ([]Assig
 	// Minimal Workspace Access that Segment has added is kept and not edited.
 	e.addedBySegment = union(e.addedBySegment, matching(without(held, e.first), isMinimal))
 	added := matching(held, isIn(e.addedBySegment))
-	edited, err := e.c.inWorkspace(ctx, e.edit(cloned(without(held, added))))
+	edited := e.edit(cloned(without(held, added)))
+	more, err := e.c.inWorkspace(ctx, without(edited, held)) // What is held stays as it was read.
 	if err != nil {
 		return nil, wrapFor(e.sub, err)
 	}
-	wanted := union(union(nil, edited), added)
+	wanted := union(union(matching(edited, isIn(held)), more), added)
 	for _, a := range Compare(held, wanted).Added {
 		if err := a.check(); err != nil {
 			return nil, err

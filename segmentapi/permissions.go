@@ -244,11 +244,12 @@ type Edit func(held []Assignment) []Assignment
 
 // Grant returns the edit that adds assignments.
 func Grant(assignments ...Assignment) Edit {
-	return func(held []Assignment) []Assignment { return union(held, withWorkspaceOf(held, assignments)) }
+	return func(held []Assignment) []Assignment { return union(held, assignments) }
 }
 
 // Revoke returns the edit that removes assignments and nothing else: the role is
-// kept on other scopes, and on the same scope with other labels.
+// kept on other scopes, and on the same scope with other labels. A workspace without an id
+// is the one that the held assignments name.
 func Revoke(assignments ...Assignment) Edit {
 	return func(held []Assignment) []Assignment { return without(held, withWorkspaceOf(held, assignments)) }
 }

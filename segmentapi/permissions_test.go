@@ -202,7 +202,7 @@ func TestDifferences(t *testing.T) {
 }
 
 // An edit changes the assignments that it names, once or twice alike, and nothing else:
-// the others keep their labels. A workspace without an id is the one that is held.
+// the others keep their labels. A workspace without an id is revoked where it is held.
 func TestEditFuncs_ChangeOnlyTheirAssignments(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -210,22 +210,22 @@ func TestEditFuncs_ChangeOnlyTheirAssignments(t *testing.T) {
 		named := drawAssignments(t, "named", held...)
 		start := slices.Clone(held)
 		grant, revoke := segmentapi.Grant(named...), segmentapi.Revoke(named...)
-		for _, a := range slices.Concat(held, named) {
-			if a.Scope.Type != "WORKSPACE" || a.Scope.ID == "" {
-				continue
-			}
-			named = slices.Clone(named)
-			for i := range named {
-				if named[i].Scope.Type == "WORKSPACE" && named[i].Scope.ID == "" {
-					named[i].Scope.ID = a.Scope.ID
-				}
-			}
-			break
-		}
 		want := lines(held)
 		maps.Copy(want, lines(named))
 		if diff := cmp.Diff(want, lines(grant(held))); diff != "" {
 			t.Fatalf("granted (-want +got):\n%s", diff)
+		}
+		ids := map[string]bool{}
+		for _, a := range held {
+			if a.Scope.Type == "WORKSPACE" {
+				ids[a.Scope.ID] = true
+			}
+		}
+		named = slices.Clone(named)
+		for i := range named {
+			if named[i].Scope.Type == "WORKSPACE" && named[i].Scope.ID == "" && len(ids) == 1 {
+				named[i].Scope.ID = slices.Collect(maps.Keys(ids))[0]
+			}
 		}
 		want = lines(held)
 		maps.DeleteFunc(want, func(l string, _ bool) bool { return lines(named)[l] })

@@ -46,15 +46,20 @@ func withWorkspace(assignments []Assignment, id string) []Assignment {
 	return filled
 }
 
-// withWorkspaceOf fills in the id of the workspace that held names, or else one of
-// assignments, if any does. All that a user or group holds is in one workspace.
+// withWorkspaceOf fills in the id of the workspace that held names, if it names one and no
+// other.
 func withWorkspaceOf(held, assignments []Assignment) []Assignment {
-	for _, a := range slices.Concat(held, assignments) {
-		if a.Scope.Type == ScopeWorkspace && a.Scope.ID != "" {
-			return withWorkspace(assignments, a.Scope.ID)
+	id := ""
+	for _, a := range held {
+		switch {
+		case a.Scope.Type != ScopeWorkspace || a.Scope.ID == id:
+		case id != "":
+			return assignments
+		default:
+			id = a.Scope.ID
 		}
 	}
-	return assignments
+	return withWorkspace(assignments, id)
 }
 
 // inWorkspace fills in the id of the token's workspace.

@@ -30,8 +30,8 @@ func TestScopes(t *testing.T) {
 	}
 }
 
-// Changes on a workspace without an id are on the workspace of the token. Its id is asked
-// for if nothing that is held has it.
+// Changes on a workspace without an id are on the workspace of the token, whatever is held
+// already. The Edit that revokes does without a request: what is held has the id.
 func TestOnWorkspace(t *testing.T) {
 	t.Parallel()
 	whole := segmentapi.Assignment{RoleID: admin, Scope: segmentapi.OnWorkspace()}
@@ -59,19 +59,22 @@ func TestOnWorkspace(t *testing.T) {
 		lookups int
 		same    bool
 	}{
-		"grant":                  {[]sim.Permission{on(reader, "SOURCE a")}, grant, whole, []string{reader + " SOURCE a", heldAdmin}, 1, false},
-		"grant on a label":       {[]sim.Permission{on(reader, "SOURCE a")}, grant, labeled, []string{reader + " SOURCE a", admin + " " + onProd}, 1, false},
-		"grant beside another":   {[]sim.Permission{on(minimal, wholeWorkspace)}, grant, whole, []string{heldMinimal, heldAdmin}, 0, false},
-		"grant what is held":     {[]sim.Permission{on(admin, wholeWorkspace)}, grant, whole, []string{heldAdmin}, 0, true},
-		"edit that grants":       {[]sim.Permission{on(reader, "SOURCE a")}, edit(segmentapi.Grant), whole, []string{reader + " SOURCE a", heldAdmin}, 1, false},
-		"revoke":                 {[]sim.Permission{on(admin, wholeWorkspace, "SOURCE a", onProd)}, revoke, whole, []string{admin + " SOURCE a", admin + " " + onProd}, 0, false},
-		"revoke on a label":      {[]sim.Permission{on(admin, wholeWorkspace, onProd)}, revoke, labeled, []string{heldAdmin}, 0, false},
-		"revoke what is not":     {[]sim.Permission{on(admin, "SOURCE a")}, revoke, whole, []string{admin + " SOURCE a"}, 0, true},
-		"edit that revokes":      {[]sim.Permission{on(admin, wholeWorkspace, onProd)}, edit(segmentapi.Revoke), whole, []string{admin + " " + onProd}, 0, false},
-		"replace":                {[]sim.Permission{on(reader, "SOURCE a")}, replace, labeled, []string{admin + " " + onProd}, 1, false},
-		"replace with the same":  {[]sim.Permission{on(admin, wholeWorkspace)}, replace, whole, []string{heldAdmin}, 0, true},
-		"replace and keep some":  {[]sim.Permission{on(admin, wholeWorkspace), on(reader, wholeWorkspace)}, replace, whole, []string{heldAdmin}, 0, false},
-		"grant and need nothing": {[]sim.Permission{on(admin, onProd)}, grant, labeled, []string{admin + " " + onProd}, 0, true},
+		"grant":                   {[]sim.Permission{on(reader, "SOURCE a")}, grant, whole, []string{reader + " SOURCE a", heldAdmin}, 1, false},
+		"grant on a label":        {[]sim.Permission{on(reader, "SOURCE a")}, grant, labeled, []string{reader + " SOURCE a", admin + " " + onProd}, 1, false},
+		"grant beside another":    {[]sim.Permission{on(minimal, wholeWorkspace)}, grant, whole, []string{heldMinimal, heldAdmin}, 1, false},
+		"grant what is held":      {[]sim.Permission{on(admin, wholeWorkspace)}, grant, whole, []string{heldAdmin}, 1, true},
+		"edit that grants":        {[]sim.Permission{on(reader, "SOURCE a")}, edit(segmentapi.Grant), whole, []string{reader + " SOURCE a", heldAdmin}, 1, false},
+		"revoke":                  {[]sim.Permission{on(admin, wholeWorkspace, "SOURCE a", onProd)}, revoke, whole, []string{admin + " SOURCE a", admin + " " + onProd}, 1, false},
+		"revoke on a label":       {[]sim.Permission{on(admin, wholeWorkspace, onProd)}, revoke, labeled, []string{heldAdmin}, 1, false},
+		"revoke what is not":      {[]sim.Permission{on(admin, "SOURCE a")}, revoke, whole, []string{admin + " SOURCE a"}, 1, true},
+		"edit beside another":     {[]sim.Permission{on(minimal, wholeWorkspace)}, edit(segmentapi.Grant), whole, []string{heldMinimal, heldAdmin}, 1, false},
+		"edit beside a stranger":  {[]sim.Permission{on(minimal, "WORKSPACE other"), on(reader, wholeWorkspace)}, edit(segmentapi.Grant), whole, []string{minimal + " WORKSPACE other", reader + " " + wholeWorkspace, heldAdmin}, 1, false},
+		"grant beside a stranger": {[]sim.Permission{on(minimal, "WORKSPACE other")}, grant, whole, []string{minimal + " WORKSPACE other", heldAdmin}, 1, false},
+		"edit that revokes":       {[]sim.Permission{on(admin, wholeWorkspace, onProd)}, edit(segmentapi.Revoke), whole, []string{admin + " " + onProd}, 0, false},
+		"replace":                 {[]sim.Permission{on(reader, "SOURCE a")}, replace, labeled, []string{admin + " " + onProd}, 1, false},
+		"replace with the same":   {[]sim.Permission{on(admin, wholeWorkspace)}, replace, whole, []string{heldAdmin}, 1, true},
+		"replace and keep some":   {[]sim.Permission{on(admin, wholeWorkspace), on(reader, wholeWorkspace)}, replace, whole, []string{heldAdmin}, 1, false},
+		"grant and need nothing":  {[]sim.Permission{on(admin, onProd)}, grant, labeled, []string{admin + " " + onProd}, 1, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
