@@ -47,9 +47,9 @@
 // # What people call things
 //
 // Methods take ids. Find returns the user with an e-mail address, the group or the role
-// with a name, or the source with a name or slug. It reads the whole list, and
-// if several have the name the error matches [ErrAmbiguous]. The roles that Segment
-// documents have constants, such as [RoleSourceAdmin], which say what each role gives.
+// with a name, or the source with a name or slug. It reads the whole list. If several have
+// the name, the error matches [ErrAmbiguous]; if none has, [ErrNotFound]. The roles that
+// Segment documents have constants, such as [RoleSourceAdmin], which say what each gives.
 //
 // # Errors
 //
@@ -138,8 +138,8 @@
 //
 // Segment's API has much that is not about access. The official client is available through
 // [Client.Raw], with the same retries and the same rate limit. [Do] runs one of its requests
-// with the errors of this package, and [DoAll] streams the rows of any of its lists, as
-// strictly as All does.
+// with the errors of this package, and [DoAll] streams the rows of its lists, as strictly as
+// All does.
 //
 // # Secrets
 //

@@ -38,18 +38,20 @@ type rawPage[D any] interface {
 	GetPagination() api.PaginationOutput
 }
 
-// Do runs an operation of the official client, which this package need not cover, and
-// returns the data of the answer. newRequest makes the request on the Raw client of c, with the
-// context that it is given. The other type parameters follow from it:
+// Do runs an operation of the official client and returns the data of its answer. It is for
+// operations that this package does not cover. newRequest makes the request with [Client.Raw]
+// of c, and with the context that it is given. Nothing needs a type: all of them follow from
+// the request. (Package api is github.com/segmentio/public-api-sdk-go/api.)
 //
 //	out, err := segmentapi.Do(ctx, client, "getSource", func(ctx context.Context) api.ApiGetSourceRequest {
 //		return client.Raw().SourcesAPI.GetSource(ctx, id)
 //	})
 //
-// The request is authorized, retried and paced, and its errors are those of the methods of
-// this package: an [*Error] with the given operation, or a [*RateLimitError]. A request
-// that the official client refuses to send matches [ErrInvalidArgument], and an answer
-// without data [ErrBadResponse]. An operation that writes is not read back.
+// The request is authorized, retried and paced as all others. Its errors are those of the
+// methods of this package: an [*Error], which names the given operation, or a
+// [*RateLimitError]. If the official client refuses to make the request, as when an argument
+// is missing, the error matches [ErrInvalidArgument]; if the answer has no data,
+// [ErrBadResponse]. Do does not read back what an operation has written.
 func Do[Q rawRequest[A], A rawAnswer[D], D any](ctx context.Context, c *Client, operation string, newRequest func(context.Context) Q) (*D, error) {
 	op := call{operation: operation}
 	out, _, err := execute(ctx, c, op, decoded(func(ctx context.Context) (*A, *http.Response, error) {
@@ -68,18 +70,18 @@ func Do[Q rawRequest[A], A rawAnswer[D], D any](ctx context.Context, c *Client, 
 	return &data, nil
 }
 
-// DoAll streams every row of a list of the official client. newRequest makes the request for
-// a page as for [Do], without the pagination; a method of the official client will do if it
-// needs no other arguments. rows returns the rows of a page:
+// DoAll streams every row of a list of the official client. newRequest makes the request as
+// for [Do], without its pagination. If the request has no other arguments, it is a method of
+// the official client. rows is the method that returns the rows of a page:
 //
 //	for plan, err := range segmentapi.DoAll(ctx, client, "listTrackingPlans",
 //		client.Raw().TrackingPlansAPI.ListTrackingPlans, (*api.ListTrackingPlansV1Output).GetTrackingPlans) {
 //
 // It is as strict as the lists of this package: an answer without rows or without
 // pagination and a cursor that repeats are [ErrBadResponse], as is a list that might never
-// end ([MaxPages], [MaxEmptyPages]). Pages are as large as [WithPageSize] says; if Segment
-// allows fewer rows in this list, use a client with that page size. Other errors are those
-// of Do. The loop ends after an error.
+// end ([MaxPages], [MaxEmptyPages]). [WithPageSize] sets the size of the pages. If Segment
+// refuses more than 200 rows, DoAll asks again for 200, as [ListOptions] says. Other errors
+// are those of Do. The loop ends after an error.
 func DoAll[Q rawListRequest[Q, A], A rawAnswer[D], D any, P rawPage[D], R any](
 	ctx context.Context, c *Client, operation string, newRequest func(context.Context) Q, rows func(P) []R,
 ) iter.Seq2[R, error] {
