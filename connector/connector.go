@@ -62,6 +62,9 @@ type Options struct {
 	// PageSize is how many rows a list request asks for, 1 to 1000. Zero means
 	// 1000, which costs least.
 	PageSize int
+	// DryRun makes changes read, check and log what they would do, and change nothing.
+	// They succeed, so do not set it where success means that access has changed.
+	DryRun bool
 	// Version is the program's, for the User-Agent header. Empty means "dev".
 	Version string
 }
@@ -121,6 +124,9 @@ func New(ctx context.Context, opts Options) (*Connector, error) {
 	}
 	if opts.PageSize != 0 {
 		options = append(options, segmentapi.WithPageSize(opts.PageSize))
+	}
+	if opts.DryRun {
+		options = append(options, segmentapi.WithDryRun())
 	}
 	// A token read from a file tends to end in a line break.
 	client, err := segmentapi.New(strings.TrimSpace(opts.Token), options...)

@@ -88,10 +88,12 @@ func (c *Client) editOr(ctx context.Context, sub subject, edit Edit, why string)
 		made, err = c.repeatOverwritten(ctx, sub, edit, made)
 	}
 	switch {
-	case err != nil || c.writer.dryRun:
+	case err != nil:
 		return made.change, err
 	case made.change.Empty():
 		c.logUnchanged(ctx, sub.put, sub.String(), why)
+		return made.change, nil
+	case c.planned(ctx, sub.put, sub.String(), made.change.String()):
 		return made.change, nil
 	}
 	if err = c.checkNotOverwritten(ctx, sub, edit, made, repeated); err != nil {

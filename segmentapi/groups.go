@@ -111,7 +111,7 @@ func (s *GroupService) Create(ctx context.Context, name string) (*Group, error) 
 	if err = before.checkFree(op, name, ""); err != nil {
 		return nil, err
 	}
-	if s.c.writer.dryRun {
+	if s.c.planned(ctx, op, "group "+name, "created") {
 		return &Group{Name: name}, nil
 	}
 	var out *api.CreateUserGroup200Response
@@ -200,13 +200,14 @@ func (s *GroupService) Rename(ctx context.Context, groupID, name string) (*Group
 	if err = before.checkFree(op, name, groupID); err != nil {
 		return nil, err
 	}
-	if s.c.writer.dryRun {
+	old := group.Name
+	renamed := "renamed from " + old + " to " + name
+	if s.c.planned(ctx, op, sub.String(), renamed) {
 		group.Name = name
 		return group, nil
 	}
-	old := group.Name
 	err = s.c.carryOut(ctx, change{
-		call: op, subject: sub.String(), what: "renamed from " + old + " to " + name, repeatable: true,
+		call: op, subject: sub.String(), what: renamed, repeatable: true,
 		send: func(ctx context.Context, again bool) error {
 			return sendUnless(ctx, s.c, op, rechecker{always: again, check: func(ctx context.Context) (bool, error) {
 				now, listErr := s.readAll(ctx)
@@ -438,7 +439,7 @@ func (s *GroupService) RemoveMembers(ctx context.Context, groupID string, emails
 	defer end()
 	rows, err := s.membersWith(ctx, groupID, emails)
 	if err == nil && len(rows) == 0 {
-		s.c.logUnchanged(ctx, call{operation: "removeUsersFromUserGroup"}, "group "+groupID, "it does not have "+strings.Join(emails, ", "))
+		s.c.logUnchanged(ctx, removeMembersCall(groupID), "group "+groupID, "it does not have "+strings.Join(emails, ", "))
 	}
 	if err != nil || len(rows) == 0 {
 		return nil, err
@@ -470,7 +471,7 @@ func (s *GroupService) RemoveMembers(ctx context.Context, groupID string, emails
 		return nil, err
 	}
 	removed := addresses(rows)
-	if s.c.writer.dryRun {
+	if s.c.planned(ctx, removeMembersCall(groupID), "group "+groupID, "- "+strings.Join(removed, ", ")) {
 		return removed, nil
 	}
 	sent, err := s.takeOut(ctx, groupID, emails, rows, check)

@@ -102,10 +102,13 @@ func (s *InviteService) Create(ctx context.Context, in Invitation) (*Invite, err
 			return nil, err
 		}
 	}
-	if s.c.writer.dryRun || invite.User != nil && !invite.Sent {
+	if invite.User != nil && !invite.Sent {
 		return invite, nil
 	}
 	for i, groupID := range in.Groups {
+		if s.c.planned(ctx, addMembersCall(groupID), "group "+groupID, "+ "+invite.Email) {
+			continue
+		}
 		if _, err = s.c.Groups.AddMembers(ctx, groupID, invite.Email); err != nil {
 			return nil, fmt.Errorf("segment invite %s was sent, but is not yet in the groups %s: %w", invite.Email, strings.Join(in.Groups[i:], ", "), err)
 		}
@@ -151,7 +154,7 @@ func (s *InviteService) send(ctx context.Context, email string, assignments []As
 	if err = s.c.checkLabels(ctx, assignments); err != nil {
 		return nil, fmt.Errorf("segment invite %s: %w", email, err)
 	}
-	if s.c.writer.dryRun {
+	if s.c.planned(ctx, createInvites, "invite "+email, Difference{Added: assignments}.String()) {
 		return &Invite{Email: email, Sent: true}, nil
 	}
 	var existing *Invite // By another program, meanwhile.
@@ -279,8 +282,8 @@ func (s *InviteService) Delete(ctx context.Context, email string) (bool, error) 
 	if listed == "" || err != nil {
 		return false, err
 	}
-	if s.c.writer.dryRun {
-		return true, nil
+	if s.c.writer.dryRun { // Without the requests that the other line takes.
+		return s.c.planned(ctx, deleteInvites, "invite "+listed, "removed"), nil
 	}
 	loses, in := s.loses(ctx, listed)
 	err = s.c.carryOut(ctx, change{

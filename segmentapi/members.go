@@ -18,12 +18,15 @@ func membersOf(groupID string) string { return "the members of group " + groupID
 // addMembers adds those of emails that are not in a group, and returns them.
 func (s *GroupService) addMembers(ctx context.Context, groupID string, emails []string) ([]string, error) {
 	missing, err := s.missing(ctx, groupID, emails)
-	if err != nil || s.c.writer.dryRun {
-		return missing, err
+	if err != nil {
+		return nil, err
 	}
 	if len(missing) == 0 {
 		s.c.logUnchanged(ctx, addMembersCall(groupID), "group "+groupID, "it has "+strings.Join(emails, ", "))
 		return nil, nil
+	}
+	if s.c.planned(ctx, addMembersCall(groupID), "group "+groupID, "+ "+strings.Join(missing, ", ")) {
+		return missing, nil
 	}
 	if err = s.add(ctx, groupID, missing, false); err != nil {
 		return nil, err
@@ -33,6 +36,10 @@ func (s *GroupService) addMembers(ctx context.Context, groupID string, emails []
 
 func addMembersCall(groupID string) call {
 	return call{"addUsersToUserGroup", http.MethodPost, "/groups/" + groupID + "/users"}
+}
+
+func removeMembersCall(groupID string) call {
+	return call{"removeUsersFromUserGroup", http.MethodDelete, "/group/" + groupID + "/users"}
 }
 
 // add adds members without looking whether they are in the group already. If they are
@@ -67,7 +74,7 @@ func memberFacts(groupID string, emails []string, in bool) []changedFact {
 // user and as an invite. check is asked again before a removal for which time has passed;
 // it may be nil. takeOut returns the addresses whose removal may have been carried out.
 func (s *GroupService) takeOut(ctx context.Context, groupID string, emails []string, rows []member, check func(context.Context) error) ([]string, error) {
-	op := call{"removeUsersFromUserGroup", http.MethodDelete, "/group/" + groupID + "/users"}
+	op := removeMembersCall(groupID)
 	var taken []string
 	for tries := 1; ; tries++ {
 		sending := addresses(rows)

@@ -312,7 +312,8 @@ func WithSettleTime(d time.Duration) Option {
 }
 
 // WithDryRun makes every method that changes something read, check and return what
-// it otherwise would, and write nothing. Values that only Segment can decide, such
+// it otherwise would, and write nothing. The log has "would change" in the place of
+// "changed". Values that only Segment can decide, such
 // as the id of a new group, are empty. Requests through [Client.Raw] that would
 // change something fail.
 func WithDryRun() Option {

@@ -41,7 +41,7 @@ func (r removal[T, O]) run(ctx context.Context) (bool, error) {
 		return r.goneMeanwhile(ctx, err)
 	}
 	if c.writer.dryRun {
-		return true, nil
+		return c.planned(ctx, r.call, subject, "removed"+losesRoles(r.held(there))), nil
 	}
 	err = c.carryOut(ctx, change{
 		call: r.call, subject: subject, what: "removed" + losesRoles(r.held(there)) + r.loses(), repeatable: true,

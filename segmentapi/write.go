@@ -177,6 +177,14 @@ func (c *Client) audit(ctx context.Context, what call, subject, change string, e
 	log.InfoContext(ctx, "changed")
 }
 
+// planned reports whether this is a dry run. If so, it logs the change that would be made.
+func (c *Client) planned(ctx context.Context, what call, subject, change string) bool {
+	if c.writer.dryRun {
+		c.changeLog(what, subject).InfoContext(ctx, "would change", "change", change)
+	}
+	return c.writer.dryRun
+}
+
 // logUnchanged logs that a change was not needed.
 func (c *Client) logUnchanged(ctx context.Context, what call, subject, why string) {
 	c.changeLog(what, subject).InfoContext(ctx, "nothing to change", "why", why)

@@ -75,6 +75,7 @@ func flagGroups() []flagGroup {
 			{"create-account-resource-type", "Create an account of this `type`. There is only invite, the default"},
 			{"delete-resource", "Delete the user or group of this `id`, or withdraw the invite of this e-mail"},
 			{"delete-resource-type", "Its `type`: user, group or invite"},
+			{"dry-run", "With one of these: check the change and log what it would do, but change nothing"},
 		}},
 		{"Service", serviceFlags()},
 		{"Logging and telemetry", loggingFlags()},

@@ -72,12 +72,12 @@ func (p *process) command() (*cobra.Command, error) {
 func checked(settings *viper.Viper, run runFunc) runFunc {
 	return func(cmd *cobra.Command, args []string) error {
 		flags := cmd.Flags()
-		for _, name := range []string{flagProfile, flagLogPath} {
+		for _, name := range []string{flagProfile, flagLogPath, flagClientID, flagDryRun} {
 			if err := settings.BindPFlag(name, flags.Lookup(name)); err != nil {
 				return err
 			}
 		}
-		if err := errors.Join(checkFile(settings), checkProfile(settings)); err != nil {
+		if err := errors.Join(checkFile(settings), checkProfile(settings), checkDryRun(settings)); err != nil {
 			return err
 		}
 		if len(settings.GetStringSlice(flagLogPath)) > 0 {
@@ -102,7 +102,7 @@ func setMemory() {
 func (p *process) connector(ctx context.Context, cfg *config.Segment, opts cli.RunTimeOpts) (types.ConnectorServer, error) {
 	p.guardExitCode(ctx)
 	c, err := connector.New(ctx, connector.Options{
-		Token: cfg.Token, Region: cfg.Region, BaseURL: cfg.BaseURL, PageSize: cfg.PageSize, Version: version,
+		Token: cfg.Token, Region: cfg.Region, BaseURL: cfg.BaseURL, PageSize: cfg.PageSize, DryRun: cfg.DryRun, Version: version,
 	})
 	if err != nil {
 		return nil, err

@@ -19,6 +19,8 @@ const (
 	flagProfile   = "create-account-profile"
 	flagLogFormat = "log-format"
 	flagLogPath   = "log-path"
+	flagClientID  = "client-id"
+	flagDryRun    = "dry-run"
 )
 
 // configPath is the variable that names the file with settings. Without it, that is
@@ -53,6 +55,15 @@ func checkProfile(settings *viper.Viper) error {
 	var profile map[string]any
 	if err := json.Unmarshal([]byte(text), &profile); err != nil {
 		return status.Errorf(codes.InvalidArgument, "--%s is no JSON object such as {\"email\": \"name@example.com\"}: %v", flagProfile, err)
+	}
+	return nil
+}
+
+// checkDryRun refuses a service that changes nothing: ConductorOne would take each change
+// as made.
+func checkDryRun(settings *viper.Viper) error {
+	if settings.GetBool(flagDryRun) && settings.GetString(flagClientID) != "" {
+		return status.Errorf(codes.InvalidArgument, "--%s is not for a service, whose changes ConductorOne takes as made: leave out --provisioning instead", flagDryRun)
 	}
 	return nil
 }

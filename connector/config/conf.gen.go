@@ -6,6 +6,7 @@ import "reflect"
 type Segment struct {
 	Token    string `mapstructure:"token"`
 	Region   string `mapstructure:"region"`
+	DryRun   bool   `mapstructure:"dry-run"`
 	BaseURL  string `mapstructure:"base-url"`
 	PageSize int    `mapstructure:"page-size"`
 }

@@ -216,3 +216,35 @@ func TestLog_Change(t *testing.T) {
 		}
 	}
 }
+
+// A dry run of a change checks it, logs what it would do, and changes nothing. A service
+// refuses it.
+func TestDryRun(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"grant":          {grantArgs("source:s1:src", typeUser, userNewcomer), 0, "would change"},
+		"held":           {grantArgs("source:s2:src", typeUser, userNewcomer), 0, "nothing to change: the user holds it already"},
+		"invitation":     {[]string{"--create-account-login", "new@example.com", "--create-account-profile", `{"email": "new@example.com"}`}, 0, "would change"},
+		"removal":        {[]string{"--delete-resource", userNewcomer, "--delete-resource-type", "user"}, 0, "would change"},
+		"no entitlement": {grantArgs("source:none:src", typeUser, userNewcomer), 5, ""},
+		"service":        {[]string{"--client-id", "a@127.0.0.1:1/spc", "--client-secret", "secret"}, 3, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDeployment(t, provisioned(), sharedSync(t, provisioned()))
+			before := stateOf(d.Workspace())
+			r := d.run(t, append(c.args, "--dry-run")...)
+			lines, _ := logLines(r.stderr)
+			if r.code != c.code || c.want != "" && (len(lines) == 0 || !slices.ContainsFunc(lines, func(l logLine) bool { return l.Msg == c.want })) {
+				t.Errorf("exit code %d, want %d and the line %q\n%s", r.code, c.code, c.want, r.stderr)
+			}
+			if diff := cmp.Diff(before, stateOf(d.Workspace())); diff != "" || len(simtest.Writes(d.Journal())) > 0 {
+				t.Errorf("it changed the workspace: %q\n%s", simtest.Writes(d.Journal()), diff)
+			}
+		})
+	}
+}
