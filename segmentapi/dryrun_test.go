@@ -23,7 +23,7 @@ func TestDryRun_Log(t *testing.T) {
 		"grant to a user": {func(ctx context.Context, c *segmentapi.Client) error {
 			_, err := c.Users.Grant(ctx, "u", assigned(admin, "SOURCE a"))
 			return err
-		}, []string{`would change replacePermissionsForUser "user u" "+ role-admin on SOURCE a"`}},
+		}, []string{`would change addPermissionsToUser "user u" "+ Source Admin on SOURCE a"`}},
 		"grant of what is held": {func(ctx context.Context, c *segmentapi.Client) error {
 			_, err := c.Users.Grant(ctx, "u", assigned(reader, "SOURCE b"))
 			return err

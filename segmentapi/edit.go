@@ -93,13 +93,33 @@ func (c *Client) editOr(ctx context.Context, sub subject, edit Edit, why string)
 	case made.change.Empty():
 		c.logUnchanged(ctx, sub.put, sub.String(), why)
 		return made.change, nil
-	case c.planned(ctx, sub.put, sub.String(), made.change.String()):
+	case c.writer.dryRun:
+		what := sub.put
+		if len(made.change.Removed) == 0 {
+			what = sub.post
+		}
+		c.planned(ctx, what, sub.String(), c.withRoleNames(ctx, made.change).String())
 		return made.change, nil
 	}
 	if err = c.checkNotOverwritten(ctx, sub, edit, made, repeated); err != nil {
 		return Difference{}, err
 	}
 	return made.change, nil
+}
+
+// withRoleNames returns a change with the names of the roles that it adds, for the log of
+// a dry run: no answer to a write has them. If a role cannot be read, its id stays.
+func (c *Client) withRoleNames(ctx context.Context, change Difference) Difference {
+	change.Added = slices.Clone(change.Added)
+	for i, a := range change.Added {
+		if a.RoleName != "" {
+			continue
+		}
+		if role, err := c.Roles.Get(ctx, a.RoleID); err == nil {
+			change.Added[i].RoleName = role.Name
+		}
+	}
+	return change
 }
 
 // A madeEdit is what became of an edit.
