@@ -104,10 +104,10 @@ func (i *inviteSyncer) CreateAccount(
 			return nil, nil, nil, userErr
 		}
 		if invite.Sent {
-			log.Info("invited, and accepted already", zap.String("user_id", invite.User.ID))
+			log.Info("invited, and already accepted", zap.String("user_id", invite.User.ID))
 			return v2.CreateAccountResponse_SuccessResult_builder{Resource: user, IsCreateAccountResult: true}.Build(), nil, nil, nil
 		}
-		log.Info("not invited: a user of the workspace already", zap.String("user_id", invite.User.ID))
+		log.Info("not invited: already a user of the workspace", zap.String("user_id", invite.User.ID))
 		return v2.CreateAccountResponse_AlreadyExistsResult_builder{Resource: user, IsCreateAccountResult: true}.Build(), nil, nil, nil
 	}
 	pending, err := inviteResource(workspace, invite.Email)
@@ -262,7 +262,7 @@ func textField(info *v2.AccountInfo, name string) (string, error) {
 	case string:
 		return trimBlanks(value), nil
 	default:
-		return "", status.Errorf(codes.InvalidArgument, "the field %s of the profile must be a text", name)
+		return "", status.Errorf(codes.InvalidArgument, "the field %s of the profile must be a string", name)
 	}
 }
 
@@ -277,7 +277,7 @@ func textsField(info *v2.AccountInfo, name string) ([]string, error) {
 	if !ok {
 		text, err := textField(info, name)
 		if err != nil {
-			return nil, status.Errorf(codes.InvalidArgument, "the field %s of the profile must be a list of texts", name)
+			return nil, status.Errorf(codes.InvalidArgument, "the field %s of the profile must be a list of strings", name)
 		}
 		list = []any{text}
 	}
@@ -285,7 +285,7 @@ func textsField(info *v2.AccountInfo, name string) ([]string, error) {
 	for _, value := range list {
 		text, isText := value.(string)
 		if !isText {
-			return nil, status.Errorf(codes.InvalidArgument, "the field %s of the profile must be a list of texts", name)
+			return nil, status.Errorf(codes.InvalidArgument, "the field %s of the profile must be a list of strings", name)
 		}
 		if text = strings.TrimSpace(text); text != "" {
 			texts = append(texts, text)
@@ -348,11 +348,11 @@ func choose[T any](field, asked string, rows []T, of func(T) (string, string)) (
 		if more := len(names) - maxCandidates; more > 0 {
 			names = append(names[:maxCandidates], fmt.Sprintf("%d more", more))
 		}
-		return "", status.Error(codes.InvalidArgument, clip(fmt.Sprintf("the field %s of the profile: none has the name or the id %q; there are: %s",
+		return "", status.Error(codes.InvalidArgument, clip(fmt.Sprintf("the field %s of the profile: no name or id matches %q; there are: %s",
 			field, asked, cmp.Or(strings.Join(names, ", "), "none")), maxDescription))
 	case 1:
 		return found[0], nil
 	}
-	return "", status.Errorf(codes.InvalidArgument, "the field %s of the profile: %q is the name of several, so give one of the ids %s",
+	return "", status.Errorf(codes.InvalidArgument, "the field %s of the profile: several have the name %q: use one of the ids %s",
 		field, asked, strings.Join(found, ", "))
 }

@@ -80,7 +80,7 @@ func TestList_EmptyPagesWithoutEnd(t *testing.T) {
 			t.Parallel()
 			f, asked := newEndlessFixture(t, path, c.key)
 			err := c.call(t.Context(), f)
-			if status.Code(err) != codes.Internal || !strings.Contains(err.Error(), "of which the last 100 are empty, there is still no end") {
+			if status.Code(err) != codes.Internal || !strings.Contains(err.Error(), "the last 100 of which are empty") {
 				t.Errorf("%v", err)
 			}
 			if asked.Load() != segmentapi.MaxEmptyPages {

@@ -41,7 +41,7 @@ func parseEntitlementID(s string) (entitlementID, error) {
 	case e.id == "" || e.slug == "":
 		return entitlementID{}, status.Errorf(codes.InvalidArgument, "the entitlement %q lacks its resource or its slug", s)
 	case k == nil || k.only == nil && k.on == "":
-		return entitlementID{}, status.Errorf(codes.InvalidArgument, "the entitlement %q is on a resource of type %q, which has none", s, typeID)
+		return entitlementID{}, status.Errorf(codes.InvalidArgument, "the entitlement %q is on a resource of type %q, which has no entitlements", s, typeID)
 	case k.only != nil && k.only.slug != e.slug:
 		return entitlementID{}, status.Errorf(codes.InvalidArgument, "the entitlement %q does not exist: a %s has the entitlement %q only", s, typeID, k.only.slug)
 	}
@@ -57,10 +57,10 @@ func readEntitlement(e *v2.Entitlement, types ...string) (entitlementID, error) 
 		return entitlementID{}, err
 	}
 	if !slices.Contains(types, parsed.typeID) {
-		return entitlementID{}, status.Errorf(codes.InvalidArgument, "the entitlement %q is none of a %s", e.GetId(), strings.Join(types, " or a "))
+		return entitlementID{}, status.Errorf(codes.InvalidArgument, "the entitlement %q does not belong to a %s", e.GetId(), strings.Join(types, " or a "))
 	}
 	if id := e.GetResource().GetId(); id != nil && (id.GetResourceType() != parsed.typeID || id.GetResource() != parsed.id) {
-		return entitlementID{}, status.Errorf(codes.InvalidArgument, "the entitlement %q comes with the resource %s %q, which it is not on",
+		return entitlementID{}, status.Errorf(codes.InvalidArgument, "the entitlement %q is not on the resource %s %q that it comes with",
 			e.GetId(), id.GetResourceType(), id.GetResource())
 	}
 	return parsed, nil
@@ -76,7 +76,7 @@ func principalID(principal *v2.Resource, types ...string) (*v2.ResourceId, error
 		return id, nil
 	case id.GetResourceType() == typeInvite:
 		return nil, status.Errorf(codes.FailedPrecondition,
-			"%s is invited and cannot get or lose roles: Segment does not show what an invite gives; put the invite into a group, or delete it and invite anew with another role",
+			"%s is invited and cannot get or lose roles: Segment does not show what an invite gives; add the invite to a group, or delete it and send one with another role",
 			id.GetResource())
 	}
 	return nil, status.Errorf(codes.InvalidArgument, "%s %q cannot be the principal: use a %s",

@@ -87,7 +87,7 @@ func (c *Connector) translate(what string, err error, started time.Time) *status
 	}
 	if code == codes.Unavailable {
 		if lasted := c.outage.failed(started, time.Now()); lasted >= longestOutage {
-			code, advice = codes.Internal, fmt.Sprintf("Segment keeps failing, for %s without a success in between: giving up", lasted.Round(time.Second))
+			code, advice = codes.Internal, fmt.Sprintf("Segment keeps failing: there was no success in %s", lasted.Round(time.Second))
 		}
 	}
 	// Joined errors, as the SDK's transport makes them, have a line each.
@@ -104,27 +104,27 @@ func ofKind(err error) (codes.Code, string, bool) {
 	switch {
 	case errors.Is(err, segmentapi.ErrNotRestored):
 		// Aborted, because a second try would find nothing to put right.
-		return codes.Aborted, "look at it in Segment, and whether the workspace has an owner, before anything is tried again", true
+		return codes.Aborted, "before you try again, check in Segment what it names, and that the workspace has an owner", true
 	case errors.Is(err, segmentapi.ErrNotUnderstood):
-		return codes.FailedPrecondition, "use a token that sees permissions, or make the change in Segment: this version cannot send everything back that it read", true
+		return codes.FailedPrecondition, "use a token that sees permissions, or make the change in Segment: this version cannot write back everything that it read", true
 	case errors.Is(err, segmentapi.ErrContested):
-		return codes.Aborted, "another program changes the same: look at it in Segment, then try again", true
+		return codes.Aborted, "another program changes it at the same time: check it in Segment, then try again", true
 	case errors.Is(err, segmentapi.ErrUnconfirmed):
 		// Aborted, because the SDK would repeat what is Unavailable without an end.
-		return codes.Aborted, "it may show later: try again, which changes nothing if it is done", true
+		return codes.Aborted, "it may become visible later: try again later, which changes nothing if the change is visible by then", true
 	case errors.Is(err, segmentapi.ErrLastOwner):
-		return codes.FailedPrecondition, "a workspace without an owner can be managed by nobody", true
+		return codes.FailedPrecondition, "nobody can manage a workspace without an owner", true
 	case errors.Is(err, segmentapi.ErrLastPermission):
 		return codes.FailedPrecondition, "remove the user from the workspace, or delete the group, instead", true
 	case errors.Is(err, segmentapi.ErrAmbiguous):
 		return codes.FailedPrecondition, "make the change in Segment", true
 	case errors.Is(err, segmentapi.ErrNotApplied):
 		// Aborted, because the SDK would repeat what is Unavailable.
-		return codes.Aborted, "somebody else may be changing the same: look at it in Segment, then try again", true
+		return codes.Aborted, "another program may be changing it at the same time: check it in Segment, then try again", true
 	case untrusted(err):
 		return codes.FailedPrecondition, "check the base URL, proxies on the way, and which certificates this machine trusts", true
 	case errors.Is(err, segmentapi.ErrConnection):
-		return codes.Unavailable, "check the network and, if it was set, the base URL", true
+		return codes.Unavailable, "check the network and, if set, the base URL", true
 	case errors.Is(err, segmentapi.ErrBadResponse):
 		return codes.Internal, "such an answer does not come from Segment itself: check the base URL, the region and proxies on the way", true
 	case errors.Is(err, segmentapi.ErrInvalidArgument):
@@ -225,5 +225,5 @@ func explainCursor(err error, token pageToken) error {
 	if token.Cursor == "" || !refused {
 		return err
 	}
-	return hint(err, "the list cannot be continued from here: start afresh, with a new file")
+	return hint(err, "the list cannot be continued from here: start again with a new file")
 }

@@ -266,7 +266,7 @@ func (g *groupSyncer) Grant(ctx context.Context, principal *v2.Resource, ent *v2
 	case err != nil:
 		return nil, nil, err
 	case email == "" && holder.GetResourceType() == typeInvite:
-		return nil, nil, status.Errorf(codes.FailedPrecondition, "%s is not invited any more: if the person has joined, sync again and grant it to the user", holder.GetResource())
+		return nil, nil, status.Errorf(codes.FailedPrecondition, "%s is no longer invited: if the person has joined, sync again and grant it to the user", holder.GetResource())
 	case email == "":
 		return nil, nil, errNoLonger(holder)
 	}
@@ -287,7 +287,7 @@ func (g *groupSyncer) Grant(ctx context.Context, principal *v2.Resource, ent *v2
 	case reportedGone(err, group):
 		return nil, nil, errNoLonger(group)
 	case errors.Is(err, segmentapi.ErrInvalid):
-		return nil, nil, hint(err, "the address may not be a user's or an invite's any more: sync again")
+		return nil, nil, hint(err, "the address may no longer belong to a user or an invite: sync again")
 	case err != nil:
 		return nil, nil, err
 	}
@@ -296,7 +296,7 @@ func (g *groupSyncer) Grant(ctx context.Context, principal *v2.Resource, ent *v2
 	}
 	granted := membership(group, []*v2.ResourceId{holder})
 	if len(added) == 0 {
-		logUnchanged(ctx, "grant", holder, fmt.Sprintf("the %s is in the group already", holder.GetResourceType()), zap.Stringer("entitlement", e))
+		logUnchanged(ctx, "grant", holder, fmt.Sprintf("the %s is already in the group", holder.GetResourceType()), zap.Stringer("entitlement", e))
 		return granted, annotations.New(&v2.GrantAlreadyExists{}), nil
 	}
 	return granted, nil, nil
@@ -428,7 +428,7 @@ func (g *groupSyncer) Create(ctx context.Context, r *v2.Resource) (*v2.Resource,
 	})
 	switch {
 	case errors.Is(err, segmentapi.ErrConflict):
-		return nil, nil, status.Errorf(codes.AlreadyExists, "%v: nobody could tell two groups of one name apart", err)
+		return nil, nil, status.Errorf(codes.AlreadyExists, "%v: two groups with the same name could not be told apart", err)
 	case noGroups(err):
 		return nil, nil, withoutGroups(err)
 	case errors.Is(err, segmentapi.ErrInvalid):

@@ -20,10 +20,10 @@ import (
 
 // The reasons for missing rows, as the log gives them.
 const (
-	whyUnlisted  = "members of groups that the list of users does not have"
-	whyUninvited = "pending members of groups that the list of invites does not have"
-	whyAccepted  = "invites whose address is a user's"
-	whyVanished  = "users and groups that have gone since they were listed"
+	whyUnlisted  = "members of groups who are not in the list of users"
+	whyUninvited = "pending members of groups who are not in the list of invites"
+	whyAccepted  = "invites whose address belongs to a user"
+	whyVanished  = "users and groups that were not found after they were listed"
 )
 
 // logSkipped warns that the workspace's plan lacks what one list is of.
@@ -89,7 +89,7 @@ func noSuch(workspace string, id *v2.ResourceId) string {
 
 func logUnknown(ctx context.Context, kinds map[string]int) {
 	for kind, n := range kinds {
-		ctxzap.Extract(ctx).Warn("permissions of a kind that is not shown: no grants for them",
+		ctxzap.Extract(ctx).Warn("permissions on unknown types of resources: no grants for them",
 			zap.String("scope", kind), zap.Int("count", n))
 	}
 }

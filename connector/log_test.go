@@ -99,7 +99,7 @@ func TestReport_UnknownScopes(t *testing.T) {
 			}
 			workers.Wait()
 			got := map[string][]int64{}
-			for _, e := range logs.FilterMessageSnippet("not shown: no grants").All() {
+			for _, e := range logs.FilterMessageSnippet("resources: no grants").All() {
 				fields := e.ContextMap()
 				kind, _ := fields["scope"].(string)
 				count, _ := fields["count"].(int64)
@@ -144,7 +144,7 @@ func TestReport_Once(t *testing.T) {
 	again := newFixture(t, ws)
 	again.session = store
 	must(again.grants(ctx, users[2]))(t)
-	if reported := logs.FilterMessageSnippet("not shown: no grants").Len(); reported != 1 || store.onGetAll != nil {
+	if reported := logs.FilterMessageSnippet("resources: no grants").Len(); reported != 1 || store.onGetAll != nil {
 		t.Errorf("reported %d times", reported)
 	}
 }
@@ -159,7 +159,7 @@ func TestReport_UnknownScopesWithoutAStore(t *testing.T) {
 	f.session = nil
 	ctx, logs := withObservedLog(t)
 	must(f.grants(ctx, must(userResource("", segmentapiUser("u2")))(t)))(t)
-	warnings := logs.FilterMessageSnippet("not shown: no grants").All()
+	warnings := logs.FilterMessageSnippet("resources: no grants").All()
 	if len(warnings) != 1 || warnings[0].ContextMap()["scope"] != "DESTINATION" || warnings[0].ContextMap()["count"] != int64(2) {
 		t.Errorf("warnings: %v", warnings)
 	}

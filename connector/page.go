@@ -88,7 +88,7 @@ func (t pageToken) follow(what, next string, rows int) (pageToken, error) {
 		t.Empty = 0
 	}
 	if t.Pages >= segmentapi.MaxPages || t.Empty >= segmentapi.MaxEmptyPages {
-		return t, status.Errorf(codes.Internal, "%s: after %d pages, of which the last %d are empty, there is still no end", what, t.Pages, t.Empty)
+		return t, status.Errorf(codes.Internal, "%s: the list has not ended after %d pages, the last %d of which are empty", what, t.Pages, t.Empty)
 	}
 	if t.Steps >= t.Reach {
 		t.Mark, t.Steps, t.Reach = next, 0, max(1, 2*t.Reach)
@@ -185,7 +185,7 @@ func (l listing[T]) request(ctx context.Context, token pageToken) (*segmentapi.P
 	}
 	err = explainCursor(err, token)
 	if l.kind.optional {
-		err = hint(err, "to do without this type, name the others with --sync-resource-types")
+		err = hint(err, "to leave this type out, list the others with --sync-resource-types")
 	}
 	return nil, token, err
 }

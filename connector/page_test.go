@@ -85,7 +85,7 @@ func TestList_RefusedCursor(t *testing.T) {
 			f := newPagedFixture(t, full(), 1)
 			f.inject(t, sim.Fault{Operation: operation, Kind: sim.FaultExpiredCursor})
 			err := read(f)
-			if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), operation) || !strings.Contains(err.Error(), "start afresh, with a new file") {
+			if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), operation) || !strings.Contains(err.Error(), "start again with a new file") {
 				t.Errorf("%v", err)
 			}
 		})

@@ -54,7 +54,7 @@ func (r roleGrants) Grant(ctx context.Context, principal *v2.Resource, ent *v2.E
 	case reportedGone(err, holder):
 		return nil, nil, errNoLonger(holder)
 	case errors.Is(err, segmentapi.ErrInvalid):
-		return nil, nil, hint(err, "Segment may not let this role be held on that, or one of them is gone: sync again and choose what is there")
+		return nil, nil, hint(err, "Segment may not allow this role there, or one of the two no longer exists: sync again and use ids from the new file")
 	case err != nil:
 		return nil, nil, err
 	case !held && change.Empty():
@@ -67,7 +67,7 @@ func (r roleGrants) Grant(ctx context.Context, principal *v2.Resource, ent *v2.E
 	}
 	granted := []*v2.Grant{newGrant(e.typeID, e.id, e.slug, holder, opts...)}
 	if change.Empty() {
-		logUnchanged(ctx, "grant", holder, fmt.Sprintf("the %s holds it already", holder.GetResourceType()), zap.Stringer("entitlement", e))
+		logUnchanged(ctx, "grant", holder, fmt.Sprintf("the %s already holds it", holder.GetResourceType()), zap.Stringer("entitlement", e))
 		return granted, annotations.New(&v2.GrantAlreadyExists{}), nil
 	}
 	return granted, nil, nil
@@ -226,7 +226,7 @@ func reportedGone(err error, holder *v2.ResourceId) bool {
 // errNoLonger is the error of a grant to a user, an invite or a group that has
 // gone.
 func errNoLonger(holder *v2.ResourceId) error {
-	return status.Errorf(codes.NotFound, "Segment has no %s %s any more: sync again", holder.GetResourceType(), holder.GetResource())
+	return status.Errorf(codes.NotFound, "Segment no longer has %s %s: sync again", holder.GetResourceType(), holder.GetResource())
 }
 
 // deleteByID deletes a user, an invite or a group. One that has gone already is a

@@ -201,7 +201,7 @@ func TestGrant_InviteWhoseEmailLooksLikeAnother(t *testing.T) {
 	ws.Invites = []sim.Invite{{Email: "\u212aate@example.com"}, {Email: "ian@example.com\u00a0"}}
 	f := newFixture(t, ws)
 	for _, email := range []string{"kate@example.com", "ian@example.com", "\u0130an@example.com"} {
-		if _, _, err := f.grantTo(t.Context(), "group:g2:member", "invite:"+email); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "is not invited any more") {
+		if _, _, err := f.grantTo(t.Context(), "group:g2:member", "invite:"+email); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "is no longer invited") {
 			t.Errorf("%q: %v", email, err)
 		}
 	}

@@ -426,12 +426,12 @@ func TestProvisioning_NothingToDo(t *testing.T) {
 		// why is the reason in the one line that the log has.
 		why string
 	}{
-		"held by a user":                    {do: granting("role:owner:assigned", "user:u1"), says: exists, why: "the user holds it already"},
-		"held by a group":                   {do: granting("role:owner:assigned", "group:g1"), says: exists, why: "the group holds it already"},
-		"held on one label":                 {do: granting("label:env=prod:owner", "user:u3"), says: exists, why: "the user holds it already"},
-		"a member":                          {do: granting("group:g1:member", "user:u1"), says: exists, why: "the user is in the group already"},
-		"a pending member":                  {do: granting("group:g1:member", "invite:new@example.com"), says: exists, why: "the invite is in the group already"},
-		"a pending member in other case":    {do: granting("group:g1:member", "invite:NEW@example.com"), says: exists, why: "the invite is in the group already"},
+		"held by a user":                    {do: granting("role:owner:assigned", "user:u1"), says: exists, why: "the user already holds it"},
+		"held by a group":                   {do: granting("role:owner:assigned", "group:g1"), says: exists, why: "the group already holds it"},
+		"held on one label":                 {do: granting("label:env=prod:owner", "user:u3"), says: exists, why: "the user already holds it"},
+		"a member":                          {do: granting("group:g1:member", "user:u1"), says: exists, why: "the user is already in the group"},
+		"a pending member":                  {do: granting("group:g1:member", "invite:new@example.com"), says: exists, why: "the invite is already in the group"},
+		"a pending member in other case":    {do: granting("group:g1:member", "invite:NEW@example.com"), says: exists, why: "the invite is already in the group"},
 		"a deleted user":                    {do: revoking("source:src:src", "user:gone"), says: revoked, why: "workspace wksp has no user gone"},
 		"a deleted group":                   {do: revoking("source:src:src", "group:gone"), says: revoked, why: "workspace wksp has no group gone"},
 		"not held by a group":               {do: revoking("source:src:src", "group:g2"), says: revoked, why: "the group does not hold it"},

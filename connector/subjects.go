@@ -163,7 +163,7 @@ func countGone(ctx context.Context, s syncstate.Sync, id *v2.ResourceId, sub sub
 	}
 	if access.TooManyGone(gone, listed) {
 		return status.Errorf(codes.FailedPrecondition,
-			"%d of %d users and groups have gone since they were listed: too much would be missing, so start afresh, with a new file (the last: %s)",
+			"%d of %d users and groups were not found after they were listed, so the file would be incomplete: start again with a new file (the last: %s)",
 			gone, listed, sub.Missing)
 	}
 	return nil

@@ -221,11 +221,11 @@ func (c *Connector) logWithoutGrants(ctx context.Context, id *v2.ResourceId) {
 	if _, reference := c.references.find(syncID, id); reference || syncID == "" || kindOf(id.GetResourceType()).perRow {
 		return
 	}
-	ctxzap.Extract(ctx).Warn("in the file without grants: who has access, and what an invite gives, come with users and groups",
+	ctxzap.Extract(ctx).Warn("in the file without grants: grants are synced with users and groups",
 		zap.String("resource_type", id.GetResourceType()), zap.String("resource", id.GetResource()))
 }
 
 // errNoType refuses a target of a type that the connector does not have.
 func errNoType(id *v2.ResourceId) error {
-	return status.Errorf(codes.FailedPrecondition, "there is no resource type %q, so no %s", id.GetResourceType(), id.GetResource())
+	return status.Errorf(codes.FailedPrecondition, "%s does not exist: there is no resource type %q", id.GetResource(), id.GetResourceType())
 }

@@ -59,7 +59,7 @@ func (w *workspaceSyncer) Get(ctx context.Context, id, _ *v2.ResourceId) (*v2.Re
 // become members by accepting an invite.
 func (w *workspaceSyncer) Grant(ctx context.Context, principal *v2.Resource, ent *v2.Entitlement) ([]*v2.Grant, annotations.Annotations, error) {
 	refusal := status.Error(codes.FailedPrecondition,
-		"nobody can be made a member of the workspace without being asked: create an account, which sends an invite, instead")
+		"a user cannot be added to the workspace directly: create an account instead, which sends an invite")
 	holder := principal.GetId()
 	if holder.GetResourceType() != typeUser || holder.GetResource() == "" {
 		return nil, nil, refusal
@@ -186,7 +186,7 @@ func (c *Connector) openSync(ctx context.Context, opts rs.SyncOpAttrs) (syncstat
 	}
 	began, err := s.KeepWorkspace(ctx, id)
 	if err == nil && began != id {
-		err = status.Errorf(codes.FailedPrecondition, "this file is of workspace %s, the token of %s: use a new file", began, id)
+		err = status.Errorf(codes.FailedPrecondition, "this file belongs to workspace %s, the token to workspace %s: use a new file", began, id)
 	}
 	return s, id, err
 }
@@ -202,7 +202,7 @@ func (c *Connector) beginChange(ctx context.Context, client *segmentapi.Client, 
 	for _, r := range handed {
 		if of := workspaceOf(r); of != "" && of != id {
 			return ctx, "", status.Errorf(codes.FailedPrecondition,
-				"the token is one of workspace %s, not of workspace %s: use the token that the file was synced with, or sync into a new file", id, of)
+				"the token belongs to workspace %s, not to workspace %s: use the token that the file was synced with, or sync into a new file", id, of)
 		}
 	}
 	return withWorkspace(ctx, id), id, nil

@@ -156,7 +156,7 @@ func TestSync_ResumedInAnotherWorkspaceIsRefused(t *testing.T) {
 				}
 				other := f.inOtherWorkspace(t)
 				err := call(t.Context(), other)
-				if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "this file is of workspace wksp, the token of other: use a new file") {
+				if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "this file belongs to workspace wksp, the token to workspace other: use a new file") {
 					t.Errorf("%v", err)
 				}
 				// Another sync of the same process is none of that one's.
@@ -212,7 +212,7 @@ func TestProvisioning_OtherWorkspaceIsRefused(t *testing.T) {
 						t.Errorf("%s: %v", what, err)
 						continue
 					}
-					for _, part := range []string{"the token is one of workspace other, not of workspace wksp", "use the token that the file was synced with"} {
+					for _, part := range []string{"the token belongs to workspace other, not to workspace wksp", "use the token that the file was synced with"} {
 						if !strings.Contains(err.Error(), part) {
 							t.Errorf("%s: the error does not say %q: %v", what, part, err)
 						}
@@ -236,7 +236,7 @@ func TestCreate_GroupOfAnotherWorkspaceIsRefused(t *testing.T) {
 	row := rowWithID(t, f.listAll(t)[typeGroup], "g1")
 	other := f.inOtherWorkspace(t)
 	_, _, err := syncerOf[*groupSyncer](other, typeGroup).Create(t.Context(), row)
-	if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "the token is one of workspace other, not of workspace wksp") {
+	if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "the token belongs to workspace other, not to workspace wksp") {
 		t.Errorf("%v", err)
 	}
 	if writes := other.writes(); len(writes) > 0 {

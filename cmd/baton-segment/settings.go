@@ -54,7 +54,7 @@ func checkProfile(settings *viper.Viper) error {
 	}
 	var profile map[string]any
 	if err := json.Unmarshal([]byte(text), &profile); err != nil {
-		return status.Errorf(codes.InvalidArgument, "--%s is no JSON object such as {\"email\": \"name@example.com\"}: %v", flagProfile, err)
+		return status.Errorf(codes.InvalidArgument, "--%s is not a JSON object such as {\"email\": \"name@example.com\"}: %v", flagProfile, err)
 	}
 	return nil
 }

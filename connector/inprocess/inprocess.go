@@ -73,8 +73,8 @@ func New(ctx context.Context, builder connectorbuilder.ConnectorBuilderV2, opts 
 func (r *Runner) build(ctx context.Context, store sessions.SessionStore) (server types.ConnectorServer, err error) { //nolint:nonamedreturns // The deferred function sets the error.
 	defer func() {
 		if p := recover(); p != nil {
-			ctxzap.Extract(ctx).Error("the connector panics", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
-			err = status.Error(codes.Internal, "the connector panics while it is set up")
+			ctxzap.Extract(ctx).Error("the connector panicked", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			err = status.Error(codes.Internal, "the connector panicked during setup")
 		}
 	}()
 	return connector.NewServer(ctx, r.builder, connectorbuilder.WithSessionStore(store))

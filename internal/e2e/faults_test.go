@@ -369,7 +369,7 @@ func faultRows() []faultRow {
 		paged(with(row(sim.FaultRepeatCursor, complete, failsInternal), func(f *faultRow) { f.words = address })),
 		paged(with(row(sim.FaultShrinkCursor, complete, failsInternal), func(f *faultRow) { f.words = address })),
 		// The first request has no cursor.
-		paged(with(row(sim.FaultExpiredCursor, complete, failsInvalidArgument), func(f *faultRow) { f.words = []string{"start afresh"} })),
+		paged(with(row(sim.FaultExpiredCursor, complete, failsInvalidArgument), func(f *faultRow) { f.words = []string{"start again"} })),
 		// After one empty page the list continues with a cursor that Segment did not make.
 		paged(with(row(sim.FaultEmptyPages, failsInvalidArgument, failsInternal), func(f *faultRow) { f.together = "after 100 pages" })),
 		row(sim.FaultRepeatRow, complete, complete),

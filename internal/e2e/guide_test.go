@@ -272,7 +272,7 @@ func messageCases(t *testing.T) map[string]messageCase {
 		"invalid resource type ... in filter":                                   {args: []string{"--sync-resource-types", "users"}},
 		"401 Unauthorized; ... check the token":                                 {env: []string{"BATON_TOKEN=another"}},
 		"403 Forbidden; ... check the token, that the token's role allows this": {fault: failing("listUsers", http.StatusForbidden)},
-		"to do without this type, name the others with --sync-resource-types":   {fault: failing("listSpaces", http.StatusForbidden)},
+		"to leave this type out, list the others with --sync-resource-types":    {fault: failing("listSpaces", http.StatusForbidden)},
 		"404 Not Found; ... check the base URL and the region":                  {fault: failing("listUsers", http.StatusNotFound)},
 		"500 Internal Server Error; ... Segment keeps failing":                  {fault: failing("listUsers", http.StatusInternalServerError)},
 		"the answer is not JSON ... such an answer does not come from Segment itself": {
@@ -283,16 +283,16 @@ func messageCases(t *testing.T) map[string]messageCase {
 		"bad response: the next cursor is the one just used": {
 			fault: sim.Fault{Operation: "listUsers", Kind: sim.FaultRepeatCursor}, args: small,
 		},
-		"the list cannot be continued from here: start afresh, with a new file": {
+		"the list cannot be continued from here: start again with a new file": {
 			fault: sim.Fault{Operation: "listUsers", Kind: sim.FaultExpiredCursor}, args: small,
 		},
-		"after ... pages, of which the last ... are empty, there is still no end": {endless: true},
+		"the list has not ended after ... pages, the last ... of which are empty": {endless: true},
 		"this token does not see permissions (a workspace always has an owner)": {
 			options: []sim.Option{sim.WithNormalizing(sim.NormalizeOmitsPermissions)},
 		},
-		"workspace ... has no user ...: correct its id, or leave it out":               {args: []string{"--sync-resources", "bid:r:user/ann@example.com"}},
-		"there is no resource type ..., so no":                                         {args: []string{"--sync-resources", "bid:r:users/u-ann"}},
-		"users and groups have gone since they were listed: too much would be missing": {fault: failing("getUser", http.StatusNotFound)},
+		"workspace ... has no user ...: correct its id, or leave it out": {args: []string{"--sync-resources", "bid:r:user/ann@example.com"}},
+		"there is no resource type":                                      {args: []string{"--sync-resources", "bid:r:users/u-ann"}},
+		"users and groups were not found after they were listed":         {fault: failing("getUser", http.StatusNotFound)},
 
 		"no other Workspace Owner found: give the role Workspace Owner to another user first": {
 			args: []string{"--revoke-grant", "role:owner:assigned:user:u-owner"},
@@ -302,25 +302,25 @@ func messageCases(t *testing.T) map[string]messageCase {
 		},
 		"the last permission cannot be taken away": {workspace: last, args: []string{"--revoke-grant", "role:minimal:assigned:user:u-ann"}},
 		"is invited and cannot get or lose roles":  {args: grantArgs("source:s1:src", typeInvite, invited)},
-		"is not invited any more": {
+		"is no longer invited": {
 			since: func(ws *sim.Workspace) { ws.Invites = nil }, args: grantArgs("group:g-members:member", typeInvite, invited),
 		},
-		"Segment has no user ... any more: sync again": {since: removeUserByID(userNewcomer), args: grantArgs("source:s1:src", typeUser, userNewcomer)},
-		"pebble: not found":                            {args: []string{"--revoke-grant", "source:s1:src:user:u-owner"}},
-		"pebble engine: no current sync":               {noFile: true, args: []string{"--revoke-grant", "source:s1:src:user:u-owner"}},
-		"Segment may not let this role be held on that, or one of them is gone": {
+		"Segment no longer has user ...: sync again": {since: removeUserByID(userNewcomer), args: grantArgs("source:s1:src", typeUser, userNewcomer)},
+		"pebble: not found":                          {args: []string{"--revoke-grant", "source:s1:src:user:u-owner"}},
+		"pebble engine: no current sync":             {noFile: true, args: []string{"--revoke-grant", "source:s1:src:user:u-owner"}},
+		"Segment may not allow this role there, or one of the two no longer exists": {
 			since: func(ws *sim.Workspace) { ws.Sources = ws.Sources[1:] }, args: grantArgs("source:s1:src", typeUser, userNewcomer),
 		},
-		"nobody can be made a member of the workspace without being asked": {
+		"a user cannot be added to the workspace directly": {
 			since: removeUserByID(userNewcomer), args: grantArgs("workspace:ws:member", typeUser, userNewcomer),
 		},
-		"none has the name or the id ... there are:":     {args: account(`{"email":"new@example.com","role":"Source Amin"}`)},
-		"is the name of several, so give one of the ids": {workspace: accountsWorkspace, args: account(`{"email":"new@example.com","groups":["Twins"]}`)},
-		"the profile has no email":                       {args: account(`{"role":"pii"}`)},
+		"no name or id matches ...; there are:":         {args: account(`{"email":"new@example.com","role":"Source Amin"}`)},
+		"several have the name ...: use one of the ids": {workspace: accountsWorkspace, args: account(`{"email":"new@example.com","groups":["Twins"]}`)},
+		"the profile has no email":                      {args: account(`{"role":"pii"}`)},
 		"the workspace's plan may not include user groups": {
 			options: []sim.Option{sim.WithoutFeatures(sim.FeatureGroups)}, args: account(`{"email":"new@example.com","groups":["Members"]}`),
 		},
-		"the token is one of workspace ..., not of workspace": {
+		"the token belongs to workspace ..., not to workspace": {
 			since: func(ws *sim.Workspace) { ws.ID = "ws2" }, args: []string{"--revoke-grant", "workspace:ws:member:user:u-ann"},
 		},
 		"resource type warehouse does not have provisioner configured":    {args: grantArgs("warehouse:w1:wh", typeUser, userNewcomer)},
@@ -335,27 +335,27 @@ func messageCases(t *testing.T) map[string]messageCase {
 		"COULD NOT BE CHANGED BACK": {
 			options: []sim.Option{sim.WithNormalizing(sim.NormalizePutDropsLabels)}, args: []string{"--revoke-grant", "source:s2:src:user:" + userHolder},
 		},
-		"--create-account-profile is no JSON object": {args: account("not json")},
-		"the profile has the unknown key":            {args: account(`{"email":"new@example.com","rolle":"pii"}`)},
-		"429 Too Many Requests; ... try again in":    {fault: limited, args: plain},
-		"no answer: ... check the network":           {fault: sim.Fault{Operation: "createInvites", Kind: sim.FaultReset, Ordinal: 1}, args: plain},
+		"--create-account-profile is not a JSON object": {args: account("not json")},
+		"the profile has the unknown key":               {args: account(`{"email":"new@example.com","rolle":"pii"}`)},
+		"429 Too Many Requests; ... try again in":       {fault: limited, args: plain},
+		"no answer: ... check the network":              {fault: sim.Fault{Operation: "createInvites", Kind: sim.FaultReset, Ordinal: 1}, args: plain},
 		"503 Service Unavailable; ... fails: try again later": {
 			fault: once(failing("createInvites", http.StatusServiceUnavailable)), args: plain,
 		},
 
 		"skipped: the workspace's plan or a feature is missing":                 {options: gate},
 		"not in the file, because the workspace's plan or a feature is missing": {options: gate},
-		"in the file without grants: who has access, and what an invite gives, come with users and groups": {
+		"in the file without grants: grants are synced with users and groups": {
 			args: []string{"--sync-resources", "bid:r:source/s1"},
 		},
-		"left out: members of groups that the list of users does not have": {
+		"left out: members of groups who are not in the list of users": {
 			operation: "listUsersFromUserGroup", before: func(ws *sim.Workspace) {
 				ws.Users = append(ws.Users, sim.User{ID: "u-late", Email: "late@example.com"})
 				addMember("g-members", "late@example.com")(ws)
 			},
 		},
-		"left out: invites whose address is a user's":                 {workspace: sim.Hostile},
-		"permissions of a kind that is not shown: no grants for them": {workspace: sim.Hostile},
+		"left out: invites whose address belongs to a user":             {workspace: sim.Hostile},
+		"permissions on unknown types of resources: no grants for them": {workspace: sim.Hostile},
 		"Segment limits how many requests may be under way at a time": {
 			workspace: func() *sim.Workspace { return sim.Sized(sim.Size{Users: 200, Seed: 7}) }, options: []sim.Option{sim.WithConcurrency(2)},
 			fault: sim.Fault{Operation: "getUser", Kind: sim.FaultDelay, Delay: 5 * time.Millisecond},

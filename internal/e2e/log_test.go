@@ -208,7 +208,7 @@ func TestLog_Change(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t, provisioned(), sharedSync(t, provisioned()))
 	args := grantArgs("source:s1:src", typeUser, userNewcomer)
-	for _, want := range []string{"changed", "nothing to change: the user holds it already"} {
+	for _, want := range []string{"changed", "nothing to change: the user already holds it"} {
 		r := d.run(t, args...)
 		lines, other := logLines(r.stderr)
 		if r.code != 0 || other != "" || len(lines) != 1 || lines[0].Msg != want {

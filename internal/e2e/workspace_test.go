@@ -39,7 +39,7 @@ func TestProvisioning_TokenOfAnotherWorkspace(t *testing.T) {
 			s := d.run(t, c.args...)
 			d.check(t, s, c.code, stateOf(sim.New(ws).Workspace()), c.args)
 			if c.code != codes.OK {
-				c.words = []string{"the token is one of workspace other, not of workspace ws"}
+				c.words = []string{"the token belongs to workspace other, not to workspace ws"}
 				if slices.ContainsFunc(s.requests, func(r sim.Request) bool { return r.Operation != "getWorkspace" }) {
 					t.Errorf("it asked for more than the workspace:\n%s", s.text())
 				}
@@ -69,7 +69,7 @@ func TestSync_ResumedWithTheTokenOfAnotherWorkspace(t *testing.T) {
 	ws.ID = "other"
 	second := serve(t, ws)
 	r := run(t, second.Env(), "baton-segment", args...)
-	if says := "this file is of workspace " + first.Workspace().ID + ", the token of other: use a new file"; r.code != int(codes.FailedPrecondition) || !strings.Contains(r.stderr, says) {
+	if says := "this file belongs to workspace " + first.Workspace().ID + ", the token to workspace other: use a new file"; r.code != int(codes.FailedPrecondition) || !strings.Contains(r.stderr, says) {
 		t.Errorf("exit code %d, without %q:\n%s", r.code, says, r.stderr)
 	}
 	// The right token resumes it.

@@ -522,7 +522,7 @@ func TestOverview_SaysWhatIsNotIncluded(t *testing.T) {
 		}
 		want := []string{
 			"not read, because the workspace's plan or a feature is missing: space",
-			"permissions of kinds that are not known, which no answer includes: <b> (1), JOURNEY (2)",
+			"permissions on unknown types of resources, which no answer includes: <b> (1), JOURNEY (2)",
 		}
 		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)

@@ -73,7 +73,7 @@ func Gaps(s *access.Snapshot) []string {
 		for _, kind := range slices.Sorted(maps.Keys(s.Unknown)) {
 			kinds = append(kinds, Plain(kind)+" ("+strconv.Itoa(s.Unknown[kind])+")")
 		}
-		gaps = append(gaps, "permissions of kinds that are not known, which no answer includes: "+strings.Join(kinds, ", "))
+		gaps = append(gaps, "permissions on unknown types of resources, which no answer includes: "+strings.Join(kinds, ", "))
 	}
 	return gaps
 }
