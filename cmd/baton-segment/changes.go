@@ -19,8 +19,8 @@ import (
 	"github.com/baton-segment/baton-segment/connector"
 )
 
-// A changeServer reports each change to the parent process while it is made, with
-// all the tries that the SDK makes of it. It also reports the end of each sync.
+// A changeServer reports each change to the parent process while it is in progress, including
+// the SDK's retries. It also reports the end of each sync.
 type changeServer struct {
 	types.ConnectorServer
 	reporter writing.Reporter
@@ -39,7 +39,7 @@ func (s changeServer) Cleanup(ctx context.Context, in *v2.ConnectorServiceCleanu
 		err = s.reporter.Synced(ctx, synced)
 	}
 	if err != nil { // The sync is complete all the same.
-		ctxzap.Extract(ctx).Warn("the log does not show what the file has", zap.Error(err))
+		ctxzap.Extract(ctx).Warn("the log cannot summarize the file", zap.Error(err))
 	}
 	return s.ConnectorServer.Cleanup(ctx, in)
 }

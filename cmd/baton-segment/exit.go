@@ -24,21 +24,20 @@ const (
 // guardExitCode leaves the exit code to the main goroutine.
 //
 // At the end of a one-shot run the SDK cancels the context of its child
-// process. The goroutine that waits for the child sees it die and calls
-// os.Exit(0), while the main goroutine is still on its way to exit with the
-// code of the failure: who comes first decides. All that the goroutine passes
-// through on the way is the SDK's logger, so that is where it is held, for the
-// rest of the process. Closing what it would have closed is deferred in the
-// main goroutine too.
+// process. The goroutine that waits for the child then calls os.Exit(0), while
+// the main goroutine is about to exit with the code of the failure. The first
+// of the two determines the exit code. Before it exits, the goroutine only
+// calls the SDK's logger, so the logger blocks it for the rest of the process.
+// The main goroutine also closes everything that this goroutine would close.
 //
 // If the child has crashed, the goroutine logs that and exits with 1, which is right.
 // In between it calls crashed.
 //
-// When the work is stopped, each of the calls that are cut off would log an error, which
-// the guard drops.
+// If the work is stopped, each interrupted call would log an error. The guard drops these.
 //
-// The SDK hands its logger out in ctx and keeps the pointer, so replacing what
-// it points to reaches every user of it. What the guard lets pass goes through logLevels.
+// The SDK passes its logger in ctx and keeps the pointer. Replacing the logger
+// behind the pointer therefore reaches every user of it. Entries that the guard
+// does not drop go through logLevels.
 func (p *process) guardExitCode(ctx context.Context) {
 	logger := ctxzap.Extract(ctx)
 	*logger = *logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {

@@ -13,9 +13,10 @@ import (
 
 const description = `Baton-segment reads a Twilio Segment workspace: its users, invites, groups and roles, and
 who holds which role on what. A run writes a file (.c1z) that segment-iam and the baton
-command read. With a client ID of ConductorOne, it is a service instead.
+command read. With a client ID from ConductorOne, it runs as a service instead.
 
-It only reads, unless a flag under "Changes" is set, or --provisioning in a service.`
+It changes nothing in Segment, unless a flag under "Changes" is set. As a service, it needs
+--provisioning to make changes.`
 
 const examples = `  export BATON_TOKEN=<token>
 
@@ -41,7 +42,7 @@ type flagGroup struct {
 	flags []flagText
 }
 
-// A flagText is a flag and what the help says about it. If that is empty, the help has
+// A flagText is a flag and its description in the help. If the text is empty, the help has
 // the SDK's description.
 type flagText struct{ name, text string }
 
@@ -49,7 +50,7 @@ type flagText struct{ name, text string }
 func flagGroups() []flagGroup {
 	return []flagGroup{
 		{"Credentials", []flagText{
-			{"token", "required: Segment Public API token of a Workspace Owner. Set BATON_TOKEN instead: other users of the machine can see the flag in the list of processes"},
+			{"token", "required: Segment Public API token of a Workspace Owner. Set BATON_TOKEN instead: other users of the machine can see the flag in the process list"},
 			{"region", "Region of the workspace, US or EU. A token works in one region only"},
 		}},
 		{"Sync", []flagText{
@@ -58,11 +59,11 @@ func flagGroups() []flagGroup {
 			{"sync-resources", "Sync only the resources of these `ids`, such as bid:r:user/42"},
 			{"skip-entitlements-and-grants", "Sync resources only"},
 			{"skip-grants", "With --sync-resources: sync no grants"},
-			{"workers", "Requests at a time. -1 is one for each processor; by default 32, or as many as Segment takes"},
-			{"http-timeout-seconds", "Most seconds that a request may take, 1 to 1800"},
+			{"workers", "Number of simultaneous requests, by default 32, or fewer if Segment refuses that many. -1 means one for each processor"},
+			{"http-timeout-seconds", "Time limit of a request in seconds, 1 to 1800"},
 			{"c1z-temp-dir", "Put temporary files into this `folder`, which must exist"},
-			{"session-store-maximum-size", "Keep at most so many bytes of a sync in memory"},
-			{"storage-engine", "Format of a new file: pebble or sqlite. pebble by default"},
+			{"session-store-maximum-size", "Maximum size of the sync's data in memory, in bytes"},
+			{"storage-engine", "Format of a new file: pebble (the default) or sqlite"},
 		}},
 		{"Changes", []flagText{
 			{"grant-entitlement", "Grant the entitlement of this `id`"},
@@ -71,8 +72,8 @@ func flagGroups() []flagGroup {
 			{"revoke-grant", "Revoke the grant of this `id`"},
 			{"create-account-login", "Invite a person. Give the same `e-mail` in the profile"},
 			{"create-account-email", "Use this `e-mail` if the profile has none"},
-			{"create-account-profile", "Invite with this `JSON` object: its keys are email, role and groups"},
-			{"create-account-resource-type", "Create an account of this `type`. There is only invite, the default"},
+			{"create-account-profile", "Invite a person with this `JSON` object. Its keys are email, role and groups"},
+			{"create-account-resource-type", "Create an account of this `type`. Only invite, the default, is possible"},
 			{"delete-resource", "Delete the user or group of this `id`, or withdraw the invite of this e-mail"},
 			{"delete-resource-type", "Its `type`: user, group or invite"},
 			{"dry-run", "With one of these: check the change and log what it would do, but change nothing"},
@@ -85,30 +86,30 @@ func flagGroups() []flagGroup {
 
 func serviceFlags() []flagText {
 	return []flagText{
-		{"client-id", "Client ID from ConductorOne. It makes the run a service"},
+		{"client-id", "Client ID from ConductorOne. With it, the program runs as a service"},
 		{"client-secret", "Client secret from ConductorOne. Set BATON_CLIENT_SECRET instead, as with the token"},
 		{"provisioning", "Allow changes. Without it, a service only reads"},
 		{"skip-full-sync", "Run no full syncs"},
-		{"task-concurrency", "Tasks at a time, 1 to 100"},
+		{"task-concurrency", "Number of simultaneous tasks, 1 to 100"},
 		{"health-check", "Answer on /live, /ready and /health"},
 		{"health-check-port", "Port of the health check"},
-		{"health-check-bind-address", "Listen on this `address`. With 127.0.0.1, other machines cannot ask"},
-		{"log-level-debug-expires-at", "On AWS Lambda, end the log level debug at this `time`, in RFC 3339"},
+		{"health-check-bind-address", "Listen on this `address`. With 127.0.0.1, other machines cannot connect"},
+		{"log-level-debug-expires-at", "On AWS Lambda, stop logging at the level debug at this `time`, in RFC 3339"},
 	}
 }
 
 func loggingFlags() []flagText {
 	return []flagText{
 		{"log-level", "Log lines of this `level` and above: debug, info, warn or error"},
-		{"log-format", "Log in this `format`: console or json. By default it is console on a terminal, else json"},
+		{"log-format", "Log in this `format`: console or json. The default is console on a terminal, otherwise json"},
 		{"log-path", "Write the log to the files at these `paths`. Lines about requests and changes still go to standard error"},
 		{"log-event-log", ""}, // On Windows only.
 		{"otel-collector-endpoint", "Send traces and logs to the OpenTelemetry collector at this `address`, such as localhost:4317, by OTLP over gRPC"},
 		{"otel-collector-endpoint-tls-cert-path", "Trust the certificates in the PEM file at this `path`"},
 		{"otel-collector-endpoint-tls-cert", "Trust the certificates in this `text`, a PEM file in base64url without padding"},
-		{"otel-collector-endpoint-tls-insecure", "Connect to it without TLS"},
-		{"otel-tracing-disabled", "Send no traces to it"},
-		{"otel-logging-disabled", "Send no logs to it"},
+		{"otel-collector-endpoint-tls-insecure", "Connect to the collector without TLS"},
+		{"otel-tracing-disabled", "Send no traces to the collector"},
+		{"otel-logging-disabled", "Send no logs to the collector"},
 	}
 }
 
@@ -127,7 +128,8 @@ func unusedFlags() []string {
 	}
 }
 
-// describe gives the command a help that has all flags, also those that the SDK hides.
+// describe sets the help of the command, which has all flags, including those that the SDK
+// hides.
 func describe(root *cobra.Command) {
 	root.Short, root.Long, root.Example = "Read a Twilio Segment workspace, and change who has access", description, examples
 	root.SetUsageFunc(func(cmd *cobra.Command) error {
@@ -171,15 +173,15 @@ func usage(cmd *cobra.Command) string {
 	if flags := cmd.LocalNonPersistentFlags(); flags.HasAvailableFlags() {
 		fmt.Fprintf(&b, "\nFlags:\n%s", flags.FlagUsagesWrapped(columns))
 	}
-	fmt.Fprintf(&b, "\nThe flags that %s --help lists are taken as well.\n", cmd.Root().Name())
+	fmt.Fprintf(&b, "\nThis command also takes the flags that %s --help lists.\n", cmd.Root().Name())
 	return b.String()
 }
 
-// columns is how long a line of flags may be.
+// columns is the maximum length of a line of flags.
 const columns = 110
 
-// writeGroups writes the flags of the main command, by use. A flag that an SDK has added
-// and that is not grouped yet is shown with the SDK's description.
+// writeGroups writes the flags of the main command by group. If a new version of the SDK adds
+// a flag that has no group yet, the help shows it with the SDK's description.
 func writeGroups(b *strings.Builder, root *cobra.Command) {
 	groups, known := flagGroups(), unusedFlags()
 	for _, g := range groups {
@@ -200,11 +202,11 @@ func writeGroups(b *strings.Builder, root *cobra.Command) {
 		}
 	}
 	b.WriteString(`
-Each flag can be set as an environment variable, such as BATON_SYNC_RESOURCES for
+Each flag can also be set as an environment variable, such as BATON_SYNC_RESOURCES for
 --sync-resources, or in the file .baton.yaml in the working folder, or in the YAML file that
-BATON_CONFIG_PATH names. A flag comes before the environment, and that before the file.
+BATON_CONFIG_PATH names. Flags override environment variables, which override the file.
 
-Of no use with this connector, deprecated, or for tests:
+These flags have no use with this connector, are deprecated, or are for tests:
 `)
 	names := "--" + strings.Join(unusedFlags(), ", --")
 	for len(names) > columns {

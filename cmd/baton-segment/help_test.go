@@ -37,8 +37,8 @@ func help(t *testing.T, args ...string) string {
 	return out.String()
 }
 
-// Each flag that the program takes is in one list, and each flag of a list is one that
-// the program takes. The help explains it, or has its name.
+// Each flag of the program is in exactly one list, and each flag in a list exists. The help
+// explains the flag, or contains its name.
 func TestHelp_HasEveryFlag(t *testing.T) {
 	text := help(t)
 	listed := unusedFlags()
@@ -72,8 +72,8 @@ func TestHelp_HasEveryFlag(t *testing.T) {
 	}
 }
 
-// The help has a description, examples, the flags by use, and what to know about the
-// token. Subcommands have their own.
+// The help has a description, examples, the flags by group, and the warning about the token.
+// Each subcommand has its own help.
 func TestHelp(t *testing.T) {
 	text := help(t)
 	for _, part := range []string{
@@ -98,8 +98,8 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// A settings file that cannot be read ends the run. The error does not have its contents,
-// among which is the token.
+// If a settings file cannot be read, the run ends. The error does not contain the content of
+// the file, which may include the token.
 func TestCheckFile(t *testing.T) {
 	const broken = "token: secret\n\tregion eu\n: [secret"
 	for _, c := range []struct{ name, path, file, text, want string }{

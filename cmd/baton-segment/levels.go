@@ -14,7 +14,7 @@ import (
 
 // Messages of baton-sdk v0.26.0 about a call that has failed.
 const (
-	// The SDK waits and makes the call again. If the rate limit is used up, this is no
+	// The SDK waits and repeats the call. If the rate limit is used up, this is not a
 	// failure.
 	retrying = "retrying operation"
 	// Both repeat the error of a call, in the parent and in the child.
@@ -22,13 +22,14 @@ const (
 	callUnavailable = callFinished + "Unavailable"
 )
 
-// waiting takes the place of retrying if the rate limit is used up.
+// waiting replaces retrying if the rate limit is used up.
 const waiting = "waiting for the rate limit"
 
-// waitingEvery is the least time between two such lines: all workers wait at once.
+// waitingEvery is the minimum time between two such lines, because all workers wait at the
+// same time.
 const waitingEvery = 10 * time.Second
 
-// isPhase reports whether a message of the SDK's syncer shows a person where a sync is.
+// isPhase reports whether a message of the SDK's syncer shows the progress of a sync.
 func isPhase(message string) bool {
 	switch message {
 	case "Syncing resources...", "Syncing entitlements...", "Syncing grants...", "Expanding grants...",
@@ -41,7 +42,7 @@ func isPhase(message string) bool {
 // isForUsers reports whether a function logs for the person who runs the program. The
 // name of a function begins with the path of its package. These are the packages of this
 // module, and those of the SDK that receive tasks and report their results. All others,
-// also those that a later version adds, log what only their developers need.
+// including those that a later version adds, log for their developers only.
 func isForUsers(function string) bool {
 	const sdk = "github.com/conductorone/baton-sdk/pkg/"
 	for _, path := range []string{
@@ -55,9 +56,9 @@ func isForUsers(function string) bool {
 	return false
 }
 
-// level is the level at which an entry is logged that has the error err, or none. It
-// lowers the info lines of packages that do not log for users, and the lines about a call
-// that the SDK makes again. Any other warning or error keeps its level.
+// level returns the level for an entry, given its error, if any. It lowers info lines of
+// packages that do not log for users, and lines about a call that the SDK repeats. Any other
+// warning or error keeps its level.
 func level(e zapcore.Entry, err error) zapcore.Level {
 	switch {
 	case e.Level == zapcore.InfoLevel:
@@ -70,7 +71,7 @@ func level(e zapcore.Entry, err error) zapcore.Level {
 			return zapcore.DebugLevel
 		}
 	case e.Message == retrying && isRateLimit(err):
-		return zapcore.DebugLevel // The line about waiting takes its place.
+		return zapcore.DebugLevel // The line about waiting replaces it.
 	}
 	return e.Level
 }
@@ -90,11 +91,11 @@ func isRateLimit(err error) bool {
 }
 
 // logLevels is a log whose lines at the level info and above are for the person who runs
-// the program. At the level debug, it has everything.
+// the program. At the level debug, it has all lines.
 type logLevels struct {
 	zapcore.Core
-	// console is set if the log is in the format for people. It is without the place in
-	// the code and the fields about the call of the child then.
+	// console is set if the log is in the format for people. Its lines then omit the place in
+	// the code, and the fields about calls of the child.
 	console bool
 	// waited is when the last line about waiting was written, in Unix nanoseconds.
 	waited *atomic.Int64
@@ -145,8 +146,8 @@ func (l logLevels) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	return l.Core.Write(e, fields)
 }
 
-// writeWaiting writes how long the SDK waits for the rate limit, unless it did a few
-// seconds ago.
+// writeWaiting writes how long the SDK waits for the rate limit, at most once in
+// waitingEvery.
 func (l logLevels) writeWaiting(e zapcore.Entry, fields []zapcore.Field) error {
 	last := l.waited.Load()
 	if !l.Enabled(zapcore.InfoLevel) || e.Time.UnixNano()-last < int64(waitingEvery) || !l.waited.CompareAndSwap(last, e.Time.UnixNano()) {

@@ -26,8 +26,8 @@ func rateLimit(t *testing.T) error {
 	return fmt.Errorf("listing users: %w", st.Err())
 }
 
-// Lines of internals are for debugging. Warnings and errors keep their level, those about
-// an expected wait excepted.
+// Lines of the SDK's internals have the level debug. Warnings and errors keep their level,
+// except those about an expected wait.
 func TestLevel(t *testing.T) {
 	t.Parallel()
 	const (
@@ -84,8 +84,8 @@ type stoppedClock struct{ now time.Time }
 func (c *stoppedClock) Now() time.Time                       { return c.now }
 func (*stoppedClock) NewTicker(d time.Duration) *time.Ticker { return time.NewTicker(d) }
 
-// Of the many lines about one wait for the rate limit, the log has one, with the time. At
-// the level debug it has them all.
+// The log has one line, with the time, for many lines about one wait for the rate limit. At
+// the level debug, it has all of them.
 func TestLogLevels_Waiting(t *testing.T) {
 	t.Parallel()
 	for lowest, want := range map[zapcore.Level][]string{
@@ -113,8 +113,8 @@ func TestLogLevels_Waiting(t *testing.T) {
 	}
 }
 
-// The log for people has no fields about the call of the child and no place in the code,
-// unless it is for debugging. The log for machines has both.
+// The log for people omits the fields about calls of the child and the place in the code,
+// unless its level is debug. The log for machines has both.
 func TestLogLevels_Console(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

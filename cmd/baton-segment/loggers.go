@@ -10,12 +10,12 @@ import (
 	"google.golang.org/grpc/grpclog"
 )
 
-// takeOverLoggers takes over the loggers that libraries share in a process and that
-// write to standard error whatever a peer sends. Go's HTTP library, for one, logs an
-// answer that it has not asked for: from a broken proxy that is somebody's write keys, or
-// the token. The program's own log is the SDK's, which these loggers do not use.
+// takeOverLoggers replaces the global loggers of libraries, which write data from peers to
+// standard error. For example, Go's HTTP library logs unsolicited answers. If a proxy is
+// broken, these can contain write keys or the token. The program's own log is the SDK's,
+// which does not use these loggers.
 //
-// A program that embeds the connector has loggers of its own, so this is for main.
+// Only main calls it, because a program that embeds the connector has its own loggers.
 func takeOverLoggers() {
 	// Those of net/http, Pebble and, by default, package slog.
 	log.SetOutput(io.Discard)

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Settings of the SDK that this program looks at.
+// Settings of the SDK that this program reads.
 const (
 	flagProfile   = "create-account-profile"
 	flagLogFormat = "log-format"
@@ -27,8 +27,8 @@ const (
 // .baton.yaml in the working folder.
 const configPath = "BATON_CONFIG_PATH"
 
-// checkFile refuses a file with settings that is named and not there, or that is not
-// YAML. The SDK would go on without it.
+// checkFile refuses a settings file that is named but does not exist, or that is not YAML.
+// The SDK would continue without it.
 func checkFile(settings *viper.Viper) error {
 	name, used := os.Getenv(configPath), settings.ConfigFileUsed()
 	if used == "" && name != "" {
@@ -45,8 +45,8 @@ func checkFile(settings *viper.Viper) error {
 	return err
 }
 
-// checkProfile refuses a profile for a new account that is no JSON object. The SDK would
-// use an empty one, and so invite the person with less than was asked for.
+// checkProfile refuses a profile for a new account that is not a JSON object. The SDK would
+// use an empty profile, and so invite the person with less than was requested.
 func checkProfile(settings *viper.Viper) error {
 	text := settings.GetString(flagProfile)
 	if text == "" {
@@ -68,8 +68,8 @@ func checkDryRun(settings *viper.Viper) error {
 	return nil
 }
 
-// setLogFormat makes the format of the log the one for people if it goes to a terminal.
-// The SDK looks at standard output, where the log does not go.
+// setLogFormat sets the format of the log to the one for people if standard error is a
+// terminal. The SDK checks standard output instead, but the log goes to standard error.
 func setLogFormat(flags *pflag.FlagSet) {
 	format := logging.LogFormatJSON
 	if term.IsTerminal(int(os.Stderr.Fd())) { // #nosec G115 -- It is a small number.
@@ -78,7 +78,7 @@ func setLogFormat(flags *pflag.FlagSet) {
 	setDefault(flags.Lookup(flagLogFormat), format)
 }
 
-// setDefault sets the value that a flag has if it is set nowhere.
+// setDefault sets the value of a flag for the case that the user does not set it.
 func setDefault(f *pflag.Flag, value string) {
 	if !f.Changed {
 		_ = f.Value.Set(value) // A string takes any value.

@@ -133,7 +133,7 @@ func (p *process) waitForChanges() {
 		}
 	case <-p.over:
 	case <-time.After(stopTime):
-		fmt.Fprintf(os.Stderr, "stopped after %v before the end of: %s. Look at it in Segment.\n", stopTime, strings.Join(p.changes.UnderWay(), ", "))
+		fmt.Fprintf(os.Stderr, "stopped after %v, before this change ended: %s. Check its result in Segment.\n", stopTime, strings.Join(p.changes.UnderWay(), ", "))
 	}
 }
 

@@ -14,15 +14,15 @@ import (
 	"go.uber.org/zap"
 )
 
-// reportFile logs what the file of a sync that has ended has, as the last line of the
-// run. The counts are those in the file, so they are right after a resumed sync as well.
+// reportFile summarizes the file of a completed sync in the last log line of the run. The
+// counts are read from the file, so they are also right after a resumed sync.
 func (p *process) reportFile() {
 	log := zap.L()
 	if p.changes == nil || p.settings.GetString("client-id") != "" || log.Check(zap.InfoLevel, "") == nil {
 		return
 	}
 	synced := p.changes.Synced()
-	if synced == nil { // The run was no sync.
+	if synced == nil { // The run was not a sync.
 		return
 	}
 	file := p.settings.GetString("file")
@@ -43,7 +43,7 @@ func (p *process) reportFile() {
 		zap.Int64("grants", f.stats.GetGrants()), zap.Strings("skipped", f.skipped))
 }
 
-// fileStats are what the log says about a file.
+// fileStats is the summary of a file for the log.
 type fileStats struct {
 	name    string
 	kind    connectorstore.SyncType
@@ -51,7 +51,7 @@ type fileStats struct {
 	skipped []string
 }
 
-// readFileStats reads the counts that the SDK has put into the file at the end of the sync.
+// readFileStats reads the counts that the SDK writes to the file at the end of a sync.
 func readFileStats(ctx context.Context, file, tempDir, syncID string) (fileStats, error) {
 	store, err := dotc1z.NewStore(ctx, file, dotc1z.WithReadOnly(true), dotc1z.WithTmpDir(tempDir))
 	if err != nil {
@@ -70,7 +70,7 @@ func readFileStats(ctx context.Context, file, tempDir, syncID string) (fileStats
 	return fileStats{}, errors.Join(err, store.Close(ctx))
 }
 
-// sentence says what the file has: users and groups first, and no types without rows.
+// sentence summarizes the file. It begins with users and groups, and omits types without rows.
 func (f fileStats) sentence() string {
 	counts := f.stats.GetResourcesByResourceType()
 	types := slices.Sorted(maps.Keys(counts))

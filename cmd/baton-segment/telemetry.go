@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// traceDelay is the variable with the milliseconds after which a process sends its
-	// traces, 5000 by default.
+	// traceDelay is the variable with the interval in milliseconds at which a process sends
+	// its traces, by default 5000.
 	traceDelay = "OTEL_BSP_SCHEDULE_DELAY"
-	// telemetryWait is longer than both processes keep traces, with the delay set here, and
-	// logs, which the SDK sends each second.
+	// telemetryWait is longer than the intervals at which both processes send traces, set
+	// here, and logs, which the SDK sends once a second.
 	telemetryWait = 1200 * time.Millisecond
-	// telemetryTime is how long the last traces may take.
+	// telemetryTime is the time limit for sending the last traces.
 	telemetryTime = 2 * time.Second
 )
 
-// setTraceDelay makes both processes of a run send their traces as often as their logs.
+// setTraceDelay makes both processes of a run send traces as often as logs.
 func setTraceDelay() error {
 	if os.Getenv(traceDelay) != "" {
 		return nil
@@ -27,10 +27,10 @@ func setTraceDelay() error {
 	return os.Setenv(traceDelay, "1000")
 }
 
-// sendTelemetry sends what is left for the collector of telemetry, if there is one. The
-// work is done, and the child is still there. The SDK would kill the child, which sends
-// nothing then, and close its own connection before it sends the rest: baton-sdk v0.26.0
-// loses that, and tries for ten seconds.
+// sendTelemetry sends the remaining traces and logs to the collector, if there is one. It is
+// called when the work is done and the child still runs. Otherwise the SDK would kill the
+// child before it sends anything, and close its own connection before it sends the rest:
+// baton-sdk v0.26.0 then tries for ten seconds and loses the rest.
 func (p *process) sendTelemetry() {
 	if p.settings.GetString("otel-collector-endpoint") == "" {
 		return

@@ -158,7 +158,7 @@ func (a answer) notes(none string) []string {
 			notes = append(notes, none+" in workspace "+p.name)
 		}
 		if p.match.Unlisted {
-			notes = append(notes, fmt.Sprintf("workspace %s: Segment does not list %s %s any more", p.name, p.match.Type, wording.Named(p.match.Thing)))
+			notes = append(notes, fmt.Sprintf("workspace %s: Segment no longer lists %s %s", p.name, p.match.Type, wording.Named(p.match.Thing)))
 		}
 	}
 	return notes

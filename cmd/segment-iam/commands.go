@@ -22,11 +22,11 @@ func newWho(s *settings) *cobra.Command {
 	var typeID string
 	cmd := &cobra.Command{
 		Use:   "who THING",
-		Short: "Says who reaches a source, space, function or warehouse, holds a role, or is in a group",
-		Long: `who says who reaches a source, space, function or warehouse; who holds a role,
-at any scope; who holds a role on a label; who is in a group.
+		Short: "Show who reaches a source, space, function or warehouse, holds a role, or is in a group",
+		Long: `who shows who reaches a source, space, function or warehouse, who holds a role at any
+scope, who holds a role on a label, or who is in a group.
 
-THING is a name, a slug or an id, or a label such as env=prod. With several files it is
+THING is a name, a slug or an id, or a label such as env=prod. With several files, it is
 looked up in each, and the answer names the workspaces that do not have it.`,
 		Example: `  segment-iam who ios
   segment-iam who env=prod
@@ -60,12 +60,11 @@ looked up in each, and the answer names the workspaces that do not have it.`,
 func newWhat(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "what PERSON",
-		Short: "Says what a user or a pending invite reaches",
-		Long: `what says what a user or a pending invite reaches, and through what.
+		Short: "Show what a user or a pending invite reaches",
+		Long: `what shows what a user or a pending invite reaches, and through what.
 
-PERSON is an e-mail, a name or an id. With several files, the person is the one who has
-the same e-mail in each. A role on the whole workspace is one row that counts what it
-reaches.`,
+PERSON is an e-mail, a name or an id. With several files, the person is matched by e-mail.
+A role on the whole workspace is one row, which counts what it reaches.`,
 		Example: `  segment-iam what ann@example.com
   segment-iam what "Ann Lee" -o json`,
 		Args: exactly(1, "one person"),
@@ -88,7 +87,7 @@ reaches.`,
 func newOwners(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "owners",
-		Short: "Says who owns the workspace, and through what",
+		Short: "Show who owns the workspace, and through what",
 		Args:  exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			snapshots, err := s.load(cmd)
@@ -106,7 +105,7 @@ func newOwners(s *settings) *cobra.Command {
 func newDiff(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "diff OLD NEW",
-		Short:   "Says who gained or lost what between two files",
+		Short:   "Show who gained or lost what between two files",
 		Example: `  segment-iam diff monday.c1z friday.c1z`,
 		Args:    exactly(2, "two files"),
 		RunE: func(cmd *cobra.Command, args []string) error {

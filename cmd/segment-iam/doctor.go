@@ -19,23 +19,27 @@ func newDoctor(s *settings) *cobra.Command {
 	var try doctor.Writes
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Checks on the workspace itself what baton-segment assumes of Segment",
-		Long: `doctor checks on the workspace itself what baton-segment assumes of Segment, and says
-whether syncing and provisioning are safe. It only reads, unless --try-writes has the
-slug of the workspace: then it also tries writes on a group of its own, which it deletes
-again. It never touches what others have made, and sends no e-mail unless --invite asks
-for it.
+		Short: "Check on the workspace itself what baton-segment assumes of Segment",
+		Long: `doctor checks on the workspace itself what baton-segment assumes of Segment, and reports
+whether syncing and provisioning are safe. By default, it only reads. With --try-writes and
+the slug of the workspace, it also tries writes on a group that it creates, and deletes the
+group again. It never changes what others have created, and sends no e-mail unless --invite
+is set.
 
-If trying writes fails or is interrupted, what was made is deleted, the report of what was
-learned until then is printed, and the error names what is left behind, if anything. Only
-the errors and the lines about what is made and deleted, on standard error, have names.
+If trying writes fails or is interrupted, doctor deletes what it has created, and prints the
+report so far. If anything is left behind, the error names it. Interrupting the wait for the
+audit trail ends only the wait.
 
-The report has counts, statuses and forms of ids, and names that Segment itself has
-given. It has no name, e-mail, id, label or slug of the workspace, so it can be shared.
+The report contains counts, statuses, forms of ids, and names that Segment itself has given.
+It contains no name, e-mail, id, label or slug from the workspace, so you can share it. Only
+errors and lines about created and deleted objects, on standard error, contain names.
 
-Exit codes: 0 if both are safe, 2 for a wrong command line, 3 if the workspace could not be
-read or trying writes failed or was interrupted, 4 if syncing is not safe, 5 if only
-provisioning is not. Interrupting the wait for the audit trail ends the wait only.`,
+Exit codes:
+  0  syncing and provisioning are safe
+  2  the command line is wrong
+  3  the workspace could not be read, or trying writes failed or was interrupted
+  4  syncing is not safe
+  5  only provisioning is not safe`,
 		Example: `  BATON_TOKEN=... segment-iam doctor
   BATON_TOKEN=... segment-iam doctor -o json > report.json`,
 		Args:              exactly(0, "no argument"),
@@ -69,7 +73,7 @@ provisioning is not. Interrupting the wait for the audit trail ends the wait onl
 			if report == nil {
 				return err
 			}
-			// A report without all that it should have is printed as well.
+			// An incomplete report is also printed.
 			printErr := writer{out: cmd.OutOrStdout(), format: output}.doctor(report, errors.Is(err, doctor.ErrLeftBehind))
 			if err = errors.Join(err, printErr); err != nil {
 				return err
@@ -79,12 +83,12 @@ provisioning is not. Interrupting the wait for the audit trail ends the wait onl
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", formatTable, "table or json")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{formatTable, formatJSON}, cobra.ShellCompDirectiveNoFileComp))
-	cmd.Flags().StringVar(&memberToken, "member-token", "", "another token, with Minimal Workspace Access, to see what it is refused")
+	cmd.Flags().StringVar(&memberToken, "member-token", "", "another token, with Minimal Workspace Access, to check how Segment refuses it")
 	cmd.Flags().BoolVar(&load, "load", false, "also send up to 64 requests at the same time, at most a quarter of the rate limit")
-	cmd.Flags().StringVar(&try.Slug, "try-writes", "", "`SLUG` of the workspace, to try writes on a group of its own")
-	cmd.Flags().StringVar(&try.TestAddress, "test-address", "", "e-mail of a user or invite who may be in that group for a moment, while it gives nothing; also written in another case")
-	cmd.Flags().StringVar(&try.Invite, "invite", "", "address that may be invited for a moment; Segment sends it an e-mail")
-	cmd.Flags().BoolVar(&try.NoAudit, "no-audit", false, "do not wait for what the writes left in the audit trail, up to ten minutes")
+	cmd.Flags().StringVar(&try.Slug, "try-writes", "", "`SLUG` of the workspace, to try writes on a group that doctor creates")
+	cmd.Flags().StringVar(&try.TestAddress, "test-address", "", "e-mail of a user or invite to add to that group for a moment, while it gives nothing; also in another case")
+	cmd.Flags().StringVar(&try.Invite, "invite", "", "address to invite for a moment; Segment sends it an e-mail")
+	cmd.Flags().BoolVar(&try.NoAudit, "no-audit", false, "do not wait up to ten minutes for the writes to appear in the audit trail")
 	s.addAccount(cmd)
 	return cmd
 }
@@ -110,7 +114,7 @@ func unsafe(r *doctor.Report) error {
 	return nil
 }
 
-// doctor prints a report. leftBehind says whether something that was made could not be
+// doctor prints a report. leftBehind reports whether something that was created could not be
 // deleted.
 func (w writer) doctor(r *doctor.Report, leftBehind bool) error {
 	if w.format == formatJSON {
@@ -120,9 +124,9 @@ func (w writer) doctor(r *doctor.Report, leftBehind bool) error {
 	requests := fmt.Sprintf("%d requests, which changed nothing.", r.Requests)
 	switch {
 	case r.Writes > 0 && leftBehind:
-		requests = fmt.Sprintf("%d requests, %d of them writes. NOT all that they made is deleted: see the error.", r.Requests, r.Writes)
+		requests = fmt.Sprintf("%d requests, %d of them writes. NOT everything that they created is deleted: see the error.", r.Requests, r.Writes)
 	case r.Writes > 0:
-		requests = fmt.Sprintf("%d requests, %d of them writes. What they made is deleted.", r.Requests, r.Writes)
+		requests = fmt.Sprintf("%d requests, %d of them writes. Everything that they created is deleted.", r.Requests, r.Writes)
 	}
 	var lines []string
 	for _, c := range r.Checks {
@@ -136,7 +140,7 @@ func (w writer) doctor(r *doctor.Report, leftBehind bool) error {
 		}
 	}
 	if len(lines) > 0 {
-		lines = append([]string{"What differs, and what it means:"}, lines...)
+		lines = append([]string{"Differences and their consequences:"}, lines...)
 	}
 	lines = append(lines, safetyText("sync", r.Sync), safetyText("provision", r.Provision), requests)
 	return w.print(t, nil, lines)

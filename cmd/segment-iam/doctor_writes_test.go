@@ -28,8 +28,8 @@ func tryWrites(t *testing.T, s simtest.Server, stopAt string, args ...string) re
 	return result{code, stdout.String(), stderr.String()}
 }
 
-// A failure or an interruption of the writes loses nothing that was learned before, and is the
-// result of the command, whatever the workspace shows.
+// If the writes fail or are interrupted, the report keeps all earlier results. The exit code is
+// that of the failure, regardless of the results.
 func TestDoctor_WritesFail(t *testing.T) {
 	t.Setenv("NO_COLOR", "1")
 	const interrupted, failed = "not reached: the run was interrupted", "not reached: the trial of writes failed before"
@@ -89,7 +89,7 @@ func TestDoctor_WritesFailTable(t *testing.T) {
 	t.Setenv("NO_COLOR", "1")
 	s := serveDoctor(t, sim.Demo())
 	r := tryWrites(t, s, "removeUsersFromUserGroup")
-	if r.code != exitFailed || !strings.Contains(r.stdout, "Safe to sync.\nSafe to provision.\n") || !strings.Contains(r.stdout, " of them writes. What they made is deleted.\n") {
+	if r.code != exitFailed || !strings.Contains(r.stdout, "Safe to sync.\nSafe to provision.\n") || !strings.Contains(r.stdout, " of them writes. Everything that they created is deleted.\n") {
 		t.Errorf("exit code %d\n%s\n%s", r.code, r.stdout, r.stderr)
 	}
 	lines := strings.Split(strings.TrimSpace(r.stderr), "\n")
@@ -99,7 +99,7 @@ func TestDoctor_WritesFailTable(t *testing.T) {
 		}
 	}
 	simtest.Inject(t, s.Server, sim.Fault{Operation: "deleteUserGroup", Kind: sim.FaultStatus, Status: http.StatusForbidden})
-	if r = tryWrites(t, s, "createUserGroup"); r.code != exitFailed || !strings.Contains(r.stdout, "NOT all that they made is deleted: see the error.\n") {
+	if r = tryWrites(t, s, "createUserGroup"); r.code != exitFailed || !strings.Contains(r.stdout, "NOT everything that they created is deleted: see the error.\n") {
 		t.Errorf("exit code %d\n%s\n%s", r.code, r.stdout, r.stderr)
 	}
 	// The next run writes nothing, because of the group.
@@ -118,8 +118,8 @@ func TestDoctor_WritesUsage(t *testing.T) {
 		"an address alone":         {[]string{"--test-address", "a@example.com"}, exitUsage, "need --try-writes"},
 		"an invite alone":          {[]string{"--invite", "a@example.com"}, exitUsage, "need --try-writes"},
 		"another slug":             {[]string{"--try-writes", "another"}, exitFailed, `the token is of another workspace: its slug is "`},
-		"an invite of a name":      {[]string{"--try-writes", sim.Demo().Slug, "--invite", "Ann <ann@example.org>"}, exitFailed, "is no e-mail address"},
-		"an invite with a newline": {[]string{"--try-writes", sim.Demo().Slug, "--invite", "a\n@example.org"}, exitFailed, "is no e-mail address"},
+		"an invite of a name":      {[]string{"--try-writes", sim.Demo().Slug, "--invite", "Ann <ann@example.org>"}, exitFailed, "is not an e-mail address"},
+		"an invite with a newline": {[]string{"--try-writes", sim.Demo().Slug, "--invite", "a\n@example.org"}, exitFailed, "is not an e-mail address"},
 	} {
 		s := serveDoctor(t, sim.Demo())
 		r := runArgs(t, append([]string{"doctor"}, tt.args...)...)

@@ -1,5 +1,6 @@
-// Segment-iam says who reaches what in a Twilio Segment workspace, and through what: from
-// a file that baton-segment has synced, or from the workspace itself. It changes nothing.
+// Segment-iam shows who reaches what in a Twilio Segment workspace, and through what. It reads
+// a file that baton-segment has synced, or the workspace itself. It changes nothing, except
+// with doctor --try-writes.
 package main
 
 import (
@@ -84,16 +85,16 @@ func newCommand() *cobra.Command {
 	var s settings
 	root := &cobra.Command{
 		Use:   "segment-iam",
-		Short: "Says who reaches what in a Twilio Segment workspace, and through what",
-		Long: `segment-iam says who reaches what in a Twilio Segment workspace, and through what.
+		Short: "Show who reaches what in a Twilio Segment workspace, and through what",
+		Long: `segment-iam shows who reaches what in a Twilio Segment workspace, and through what.
 
-It reads a file that baton-segment has synced (-f FILE, sync.c1z unless given), or the
-workspace itself (--live). It changes nothing. If -f is repeated, with a file of another
-workspace each time, there is one answer over all of them, and each row says which
-workspace it is about.
+It reads a file that baton-segment has synced (-f FILE, by default sync.c1z), or the
+workspace itself (--live). It changes nothing, except with doctor --try-writes. For one
+answer over several workspaces, repeat -f with a file of each. Each row then names its
+workspace.
 
-Segment does not say which roles are for sources, functions, spaces or warehouses.
-segment-iam goes by their names; rows that rest on that are marked with a star.`,
+Segment does not say which roles apply to sources, functions, spaces or warehouses.
+segment-iam infers it from the name of the role, and marks such rows with a star.`,
 		Example: `  segment-iam who ios                    who reaches the source "ios"
   segment-iam who "Source Admin"         who holds the role, at any scope
   segment-iam what ann@example.com       what a person reaches

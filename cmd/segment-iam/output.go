@@ -69,7 +69,7 @@ func (w writer) who(a answer) error {
 		title = "Who is in group " + a.thing()
 	}
 	if match.Unlisted && !a.several() {
-		title += ", which Segment does not list any more"
+		title += ", which Segment no longer lists"
 	}
 	return w.about(a, title)
 }
@@ -146,10 +146,10 @@ func (w writer) diff(c access.Changes) error {
 	}
 	var footer []string
 	for _, p := range c.People.Came {
-		footer = append(footer, fmt.Sprintf("came: %s %s", p.Type, wording.Plain(wording.Person(p))))
+		footer = append(footer, fmt.Sprintf("added: %s %s", p.Type, wording.Plain(wording.Person(p))))
 	}
 	for _, p := range c.People.Went {
-		footer = append(footer, fmt.Sprintf("went: %s %s", p.Type, wording.Plain(wording.Person(p))))
+		footer = append(footer, fmt.Sprintf("removed: %s %s", p.Type, wording.Plain(wording.Person(p))))
 	}
 	if len(rows)+len(footer) == 0 {
 		footer = append(footer, "nothing")

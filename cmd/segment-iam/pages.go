@@ -27,10 +27,10 @@ func newReport(s *settings) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "report -o FILE.html",
-		Short: "Writes a page about the whole workspace, for a review",
+		Short: "Write a page about the whole workspace, for a review",
 		Long: `report writes one HTML file about the whole workspace: owners, people who see personal
 data, roles on everything, pending invites, and each person, group, role, resource and
-label. It is complete in itself, can be sent and printed, and contains personal data.`,
+label. The file is self-contained, so it can be sent and printed. It contains personal data.`,
 		Example: `  segment-iam report -o access.html
   segment-iam report -o access.html -f friday.c1z --since monday.c1z`,
 		Args:              exactly(0, "no argument"),
@@ -106,10 +106,10 @@ func newServe(s *settings) *cobra.Command {
 	var port uint16
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Shows the pages of a report in a browser on this machine",
+		Short: "Show the pages of a report in a browser on this machine",
 		Long: `serve shows the pages of a report in a browser on this machine, with a page for each
-person and resource, and a search. Other machines cannot reach it. If a file is replaced,
-the next page that is loaded shows the new file. Ctrl-C ends it.`,
+person and resource, and a search. Other machines cannot connect. If a file is replaced,
+the next page that is loaded shows the new file. To stop it, press Ctrl-C.`,
 		Example: `  segment-iam serve
   segment-iam serve -f friday.c1z --since monday.c1z --port 8080`,
 		Args:              exactly(0, "no argument"),
@@ -117,7 +117,7 @@ the next page that is loaded shows the new file. Ctrl-C ends it.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			listener, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 			if err != nil {
-				return fmt.Errorf("port %d cannot be used, so choose another one with --port: %w", port, err)
+				return fmt.Errorf("port %d cannot be used: choose another with --port: %w", port, err)
 			}
 			shown, err := s.show(cmd)
 			if err != nil {
@@ -135,7 +135,7 @@ the next page that is loaded shows the new file. Ctrl-C ends it.`,
 }
 
 func (s *settings) addSince(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&s.since, "since", nil, "older `file` of the workspace, to show what has changed; may be repeated")
+	cmd.Flags().StringArrayVar(&s.since, "since", nil, "older `file` of the workspace, to show what has changed (may be repeated)")
 	_ = cmd.MarkFlagFilename("since", "c1z")
 }
 
@@ -161,7 +161,7 @@ func (s *settings) sources(cmd *cobra.Command) ([]page.Source, error) {
 		i := slices.IndexFunc(snapshots, func(s *access.Snapshot) bool { return s.Workspace.ID == before.Workspace.ID })
 		switch {
 		case i < 0:
-			return nil, fmt.Errorf("--since %s is of the workspace %s, which is not among those to show", file, wording.Named(before.WorkspaceThing()))
+			return nil, fmt.Errorf("--since %s is of workspace %s, which the pages do not show", file, wording.Named(before.WorkspaceThing()))
 		case sources[i].Before != nil:
 			return nil, usagef("--since %s and %s are both of workspace %s: give one of them", sinceOf[before.Workspace.ID], file, wording.Named(before.WorkspaceThing()))
 		}
@@ -181,7 +181,7 @@ func serve(cmd *cobra.Command, listener net.Listener, current page.Current) erro
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	stopped := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stopped()
-	if _, err = fmt.Fprintf(cmd.OutOrStdout(), "http://%s/ shows who reaches what, on this machine only. Ctrl-C ends it.\n", listener.Addr()); err != nil {
+	if _, err = fmt.Fprintf(cmd.OutOrStdout(), "http://%s/ shows who reaches what, on this machine only. To stop, press Ctrl-C.\n", listener.Addr()); err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	if err = server.Serve(listener); ctx.Err() != nil {
@@ -222,7 +222,7 @@ func (s *shown) current() (*page.Site, string) {
 	}
 	s.seen, s.warning = now, ""
 	if err := s.read(); err != nil {
-		s.warning = "The files have changed and cannot be shown, so the pages show what they contained before: " + wording.Plain(err.Error())
+		s.warning = "The new files cannot be shown, so the pages still show the previous ones: " + wording.Plain(err.Error())
 	}
 	return s.site, s.warning
 }
@@ -238,7 +238,7 @@ func (s *shown) read() error {
 	for i, source := range sources {
 		ids[i] = source.Snapshot.Workspace.ID
 		if s.site != nil && !slices.Contains(s.ids, ids[i]) {
-			return fmt.Errorf("%s is now of the workspace %s: to see it, start segment-iam again", source.From, wording.Named(source.Snapshot.WorkspaceThing()))
+			return fmt.Errorf("%s is now of workspace %s: to see it, start segment-iam again", source.From, wording.Named(source.Snapshot.WorkspaceThing()))
 		}
 	}
 	s.site, s.ids = page.New(version, sources...), ids

@@ -206,7 +206,7 @@ func TestReport_FailureLeavesNothingBehind(t *testing.T) {
 		"the second file unfinished": {"access.html", []string{"-f", hostile, "-f", unfinished}, exitFailed, unfinished + ": unusable file: its sync has not ended"},
 		"no such file before":        {"access.html", []string{"-f", demo, "--since", "absent.c1z"}, exitFailed, "absent.c1z: unusable file: there is no such file"},
 		"unfinished before":          {"access.html", []string{"-f", demo, "--since", unfinished}, exitFailed, "its sync has not ended"},
-		"another workspace before":   {"access.html", []string{"-f", demo, "--since", hostile}, exitFailed, "--since " + hostile + " is of the workspace " + sim.Hostile().Name},
+		"another workspace before":   {"access.html", []string{"-f", demo, "--since", hostile}, exitFailed, "--since " + hostile + " is of workspace " + sim.Hostile().Name},
 		"a workspace before, twice":  {"access.html", []string{"-f", demo, "--since", demo, "--since", later}, exitUsage, "--since " + demo + " and " + later + " are both of workspace Velo Northwind"},
 		"a report as the file":       {"access.html", []string{"-f", "access.html"}, exitFailed, "access.html: unusable file"},
 	} {
@@ -386,7 +386,7 @@ func TestServe_PortInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := runArgs(t, "serve", "--port", port, "-f", "absent.c1z")
-	if r.code != exitFailed || r.stdout != "" || !strings.HasPrefix(r.stderr, "segment-iam: port "+port+" cannot be used, so choose another one with --port: ") || !strings.HasSuffix(r.stderr, "address already in use\n") {
+	if r.code != exitFailed || r.stdout != "" || !strings.HasPrefix(r.stderr, "segment-iam: port "+port+" cannot be used: choose another with --port: ") || !strings.HasSuffix(r.stderr, "address already in use\n") {
 		t.Errorf("exit code %d, stdout %q, stderr:\n%s", r.code, r.stdout, r.stderr)
 	}
 }
@@ -407,7 +407,7 @@ func TestServe_ExitCodes(t *testing.T) {
 		"a host":                   {[]string{"--host", "0.0.0.0"}, exitUsage, "--host"},
 		"file and live":            {[]string{"--live", "-f", demo}, exitUsage, "--live"},
 		"a workspace before twice": {[]string{"-f", demo, "--since", demo, "--since", demo}, exitUsage, "give one of them"},
-		"another workspace before": {[]string{"-f", demo, "--since", hostile}, exitFailed, "is of the workspace " + sim.Hostile().Name},
+		"another workspace before": {[]string{"-f", demo, "--since", hostile}, exitFailed, "is of workspace " + sim.Hostile().Name},
 		"no such file":             {[]string{"-f", "absent.c1z"}, exitFailed, "there is no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -437,8 +437,8 @@ func TestPages_Completion(t *testing.T) {
 		{[]string{"serve", "-f", ""}, "c1z\n" + byEnding},
 		{[]string{"serve", "--since", ""}, "c1z\n" + byEnding},
 		{[]string{"serve", "--p"}, "--port\tport to listen on; 0 takes a free one\n" + noFiles},
-		{[]string{"repo"}, "report\tWrites a page about the whole workspace, for a review\n" + noFiles},
-		{[]string{"ser"}, "serve\tShows the pages of a report in a browser on this machine\n" + noFiles},
+		{[]string{"repo"}, "report\tWrite a page about the whole workspace, for a review\n" + noFiles},
+		{[]string{"ser"}, "serve\tShow the pages of a report in a browser on this machine\n" + noFiles},
 	} {
 		if r := runArgs(t, append([]string{"__complete"}, tt.args...)...); r.code != 0 || r.stdout != tt.want {
 			t.Errorf("completions of %q: exit code %d, %q, want %q", tt.args, r.code, r.stdout, tt.want)
@@ -452,7 +452,7 @@ func TestPages_Help(t *testing.T) {
 	t.Parallel()
 	for command, texts := range map[string][]string{
 		"report": {"segment-iam report -o FILE.html [flags]", "segment-iam report -o access.html\n", "-o, --output string", "replaced if it exists", "personal data."},
-		"serve":  {"segment-iam serve [flags]", "segment-iam serve -f friday.c1z", "--port uint16", "Other machines cannot reach it", "Ctrl-C ends it"},
+		"serve":  {"segment-iam serve [flags]", "segment-iam serve -f friday.c1z", "--port uint16", "Other machines cannot connect", "To stop it, press Ctrl-C"},
 	} {
 		help := mustRun(t, command, "--help")
 		for _, text := range append(texts, "-f, --file FILE", "--since file", "may be repeated", "--live", "BATON_TOKEN") {

@@ -25,7 +25,7 @@ type served struct {
 }
 
 // address is the line that serve prints.
-var address = regexp.MustCompile(`^(http://127\.0\.0\.1:[0-9]+)/ shows who reaches what, on this machine only\. Ctrl-C ends it\.\n$`)
+var address = regexp.MustCompile(`^(http://127\.0\.0\.1:[0-9]+)/ shows who reaches what, on this machine only\. To stop, press Ctrl-C\.\n$`)
 
 // startServe runs serve until the test ends. It fails the test if serve prints more than
 // its address.
@@ -97,7 +97,7 @@ func (s served) fetch(ctx context.Context, target string) (shownPage, error) {
 
 const (
 	peoplePage = "/list?name=people"
-	before     = "The files have changed and cannot be shown, so the pages show what they contained before: "
+	before     = "The new files cannot be shown, so the pages still show the previous ones: "
 )
 
 // check asks twice for a page, which has the text but not the other one, and a warning
@@ -158,7 +158,7 @@ func TestServe_FileIsReplaced(t *testing.T) {
 		{"garbage in place", func() { writeText(t, file, "garbage") }, firstUser, renamedUser, "not a file that baton-segment has written"},
 		{"a newer file in place", func() { writeText(t, file, readText(t, newer)) }, renamedUser, firstUser, ""},
 		{"an older file in place", func() { writeText(t, file, readText(t, old)) }, firstUser, renamedUser, ""},
-		{"a file of another workspace", by(hostile), firstUser, "user-malformed", "sync.c1z is now of the workspace " + sim.Hostile().Name + " ("},
+		{"a file of another workspace", by(hostile), firstUser, "user-malformed", "sync.c1z is now of workspace " + sim.Hostile().Name + " ("},
 		{"a file of the workspace", by(newer), renamedUser, firstUser, ""},
 		{"a folder", func() {
 			remove()

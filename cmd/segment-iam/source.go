@@ -49,7 +49,7 @@ func (s *settings) addSource(cmd *cobra.Command) {
 // addAccount adds the flags that say which workspace to read.
 func (s *settings) addAccount(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&s.token, "token", "", "Segment Public API token, for reading the workspace itself; better BATON_TOKEN, since others see the command line")
+	f.StringVar(&s.token, "token", "", "Segment Public API token. Set BATON_TOKEN instead: other users of the machine can see the flag")
 	f.StringVar(&s.region, "region", "", "us or eu (BATON_REGION; default us)")
 	f.StringVar(&s.baseURL, "base-url", "", "endpoint of a simulator (BATON_BASE_URL)")
 	_ = f.MarkHidden("base-url")
@@ -163,7 +163,7 @@ func fromEnv(flag, name string) string {
 // readOnly refuses every request that could change something.
 type readOnly struct{ base http.RoundTripper }
 
-var errReadOnly = errors.New("segment-iam does not send anything but GET")
+var errReadOnly = errors.New("segment-iam sends only GET requests")
 
 // RoundTrip implements http.RoundTripper.
 func (r readOnly) RoundTrip(req *http.Request) (*http.Response, error) {

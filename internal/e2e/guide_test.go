@@ -132,7 +132,7 @@ func capabilityRows(t *testing.T) []string {
 		capabilities []string
 	}{
 		{"Sync", []string{"CAPABILITY_SYNC"}},
-		{"Sync of single ones", []string{"CAPABILITY_TARGETED_SYNC"}},
+		{"Sync single resources", []string{"CAPABILITY_TARGETED_SYNC"}},
 		{"Grant and revoke", []string{"CAPABILITY_PROVISION"}},
 		{"Create", []string{"CAPABILITY_ACCOUNT_PROVISIONING", "CAPABILITY_RESOURCE_CREATE"}},
 		{"Delete", []string{"CAPABILITY_RESOURCE_DELETE"}},

@@ -21,7 +21,7 @@ import (
 // doctorMade precedes the id in the line about the group that a doctor has made.
 const doctorMade = "made group "
 
-// A doctor reads only, and counts its requests.
+// By default, a doctor only reads. It counts its requests.
 func TestIAMDoctor_Reads(t *testing.T) {
 	t.Parallel()
 	s := serve(t, sim.Demo())
@@ -100,8 +100,8 @@ func checkOwnGroupOnly(t *testing.T, s server) string {
 	return id
 }
 
-// A doctor that is interrupted while a write is under way deletes what it has made, prints
-// what it has learned, and says so with its exit code.
+// If a doctor is interrupted during a write, it deletes everything that it has created, prints
+// the report so far, and ends with the exit code for interruptions.
 func TestIAMDoctor_Interrupted(t *testing.T) {
 	t.Parallel()
 	const invited = "new@example.org"
@@ -116,7 +116,7 @@ func TestIAMDoctor_Interrupted(t *testing.T) {
 	} {
 		for _, by := range iamStops() {
 			if by.signal != syscall.SIGINT && m.operation != "addUsersToUserGroup" {
-				continue // All signals do the same.
+				continue // All signals have the same effect.
 			}
 			pool.run(fmt.Sprintf("%s/%s", m.operation, by.name), func(t *testing.T) {
 				ws := sim.Demo()
@@ -150,7 +150,7 @@ func checkDoctorStopped(t *testing.T, s server, p *process) {
 	text := p.text()
 	for _, want := range []string{
 		doctorMade, "interrupted: deleting group ", "deleted group ", "segment-iam: stopped\n",
-		"not reached: the run was interrupted", " of them writes. What they made is deleted.\n", "Safe to sync.\n",
+		"not reached: the run was interrupted", " of them writes. Everything that they created is deleted.\n", "Safe to sync.\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not print %q:\n%s", want, text)
@@ -158,7 +158,8 @@ func checkDoctorStopped(t *testing.T, s server, p *process) {
 	}
 }
 
-// A second interruption ends the doctor at once. It has said before what that leaves behind.
+// A second interruption ends the doctor immediately. Before, it has printed what is then left
+// behind.
 func TestIAMDoctor_InterruptedTwice(t *testing.T) {
 	t.Parallel()
 	ws := sim.Demo()

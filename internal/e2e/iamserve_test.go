@@ -21,12 +21,12 @@ import (
 )
 
 // servedLine is what serve prints, and all that it prints.
-var servedLine = regexp.MustCompile(`^http://(127\.0\.0\.1:[0-9]+)/ shows who reaches what, on this machine only\. Ctrl-C ends it\.\n$`)
+var servedLine = regexp.MustCompile(`^http://(127\.0\.0\.1:[0-9]+)/ shows who reaches what, on this machine only\. To stop, press Ctrl-C\.\n$`)
 
 // startServing runs serve in a folder until it has printed its address.
 func startServing(t *testing.T, dir string, args ...string) (*process, string) {
 	t.Helper()
-	p := startProgram(t, "segment-iam", dir, nil, "Ctrl-C ends it.", append([]string{"serve"}, args...)...)
+	p := startProgram(t, "segment-iam", dir, nil, "To stop, press Ctrl-C.", append([]string{"serve"}, args...)...)
 	p.await(t, p.logged)
 	return p, servedAddress(t, p)
 }
@@ -108,7 +108,7 @@ func TestIAMServe_Pages(t *testing.T) {
 	}
 	checkNotReachable(t, port)
 	r := run(t, nil, "segment-iam", "serve", "--port", port, "-f", sharedSync(t, ws))
-	if r.code != 3 || r.stdout != "" || !strings.HasPrefix(r.stderr, "segment-iam: port "+port+" cannot be used, so choose another one with --port: ") || strings.Count(r.stderr, "\n") != 1 {
+	if r.code != 3 || r.stdout != "" || !strings.HasPrefix(r.stderr, "segment-iam: port "+port+" cannot be used: choose another with --port: ") || strings.Count(r.stderr, "\n") != 1 {
 		t.Errorf("a second serve ends with the exit code %d and prints %q and %q", r.code, r.stdout, r.stderr)
 	}
 	if status, _ := getPage(t, address, "/", nil); status != http.StatusOK {
@@ -224,7 +224,7 @@ func TestIAMServe_ReplacedBeforeFirstPage(t *testing.T) {
 	ws.Users[0].Name = name
 	syncInProcess(t, serve(t, ws), newer, 0)
 	read := firstEvent(t, temp, fsnotify.Remove) // The file is unpacked there while it is read.
-	p := startProgram(t, "segment-iam", temp, nil, "Ctrl-C ends it.", "serve", "-f", file, "--since", since)
+	p := startProgram(t, "segment-iam", temp, nil, "To stop, press Ctrl-C.", "serve", "-f", file, "--since", since)
 	p.await(t, read)
 	replaceFile(t, file, newer)
 	p.await(t, p.logged)

@@ -31,7 +31,7 @@ type logLine struct {
 	Skipped      []string
 }
 
-// logLines decodes the log. Text that is no line of a log is returned as it is.
+// logLines decodes the log. It returns text that is not a log line unchanged.
 func logLines(stderr string) ([]logLine, string) {
 	var lines []logLine
 	other := ""
@@ -49,7 +49,8 @@ func logLines(stderr string) ([]logLine, string) {
 // maxLines is how many lines a healthy sync of a small workspace may print.
 const maxLines = 6
 
-// A healthy sync prints a few lines, none of them above info, and last what its file has.
+// A healthy sync prints a few lines, none of them above info. The last one summarizes the
+// file.
 func TestLog_HealthySync(t *testing.T) {
 	t.Parallel()
 	s := serve(t, sim.Demo())
@@ -100,7 +101,7 @@ func checkLastLine(t *testing.T, lines []logLine, dir, file string, skipped ...s
 	}
 }
 
-// A sync that waits for the rate limit prints that once for all workers, and nothing above
+// If a sync waits for the rate limit, it prints one line for all workers, and nothing above
 // info.
 func TestLog_RateLimitedSync(t *testing.T) {
 	t.Parallel()
@@ -119,8 +120,8 @@ func TestLog_RateLimitedSync(t *testing.T) {
 	checkLastLine(t, lines, dir, syncName)
 }
 
-// A sync that fails prints its error, and no line about a file that it has not finished.
-// One that Segment's failures delay has warnings.
+// A sync that fails prints its error, and no summary of the unfinished file. If Segment's
+// failures delay a sync, it prints warnings.
 func TestLog_UnhealthySync(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -156,9 +157,9 @@ func TestLog_UnhealthySync(t *testing.T) {
 	}
 }
 
-// After a sync that was interrupted and resumed, the last line has what the file has, and
-// what the first run has skipped. So it does in a sync of single resources, and in the
-// other format of files.
+// After an interrupted and resumed sync, the last line has the counts of the whole file, and
+// the types that the first run skipped. This also holds for a sync of single resources, and
+// for the other file format.
 func TestLog_LastLine(t *testing.T) {
 	t.Parallel()
 	gates := sim.WithoutFeatures(sim.FeatureSpaces, sim.FeatureLabels)
@@ -203,7 +204,7 @@ func TestLog_LastLine(t *testing.T) {
 	})
 }
 
-// The last line of a change says what was changed, or that it was so already.
+// The last line of a change reports what was changed, or that nothing needed to change.
 func TestLog_Change(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t, provisioned(), sharedSync(t, provisioned()))

@@ -197,7 +197,7 @@ func checkHistory(t *testing.T, blocks []string) {
 	out := runScriptIn(t, dir, plain(s), firstSync+blocks[0], nil).stdout
 	for _, want := range []string{
 		`(?m)^ gained +` + promoted.Name + ` <\S+> +Source Admin +source ` + text(ws.Sources[0].Name) + ` `,
-		`(?m)^ lost +` + leaver.Name + ` `, `(?m)^went: user ` + leaver.Name + ` `,
+		`(?m)^ lost +` + leaver.Name + ` `, `(?m)^removed: user ` + leaver.Name + ` `,
 	} {
 		if !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("the output lacks %s:\n%s", want, out)

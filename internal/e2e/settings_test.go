@@ -36,18 +36,18 @@ func (s setting) values(t *testing.T) string {
 	case s.StringField != nil && len(s.StringField.Rules.In) > 0:
 		kind, standard = "`"+strings.Join(s.StringField.Rules.In, "` or `")+"`", s.StringField.DefaultValue
 	case s.StringField != nil:
-		kind, standard = "A text", s.StringField.DefaultValue
+		kind, standard = "String", s.StringField.DefaultValue
 	case s.IntField != nil && s.IntField.Rules.Lte != "":
 		kind, standard = s.IntField.Rules.Gte+" to "+s.IntField.Rules.Lte, s.IntField.DefaultValue
 	case s.IntField != nil:
-		kind, standard = "A number", s.IntField.DefaultValue
+		kind, standard = "Number", s.IntField.DefaultValue
 	case s.BoolField != nil:
 		kind, standard = "`true` or `false`", "false"
 	default:
 		t.Errorf("%s is of an unknown kind", s.Name)
 	}
 	if standard != "" {
-		kind += "; without it `" + standard + "`"
+		kind += "; default `" + standard + "`"
 	}
 	return kind
 }
@@ -131,23 +131,23 @@ func helpFlags(t *testing.T) ([]helpFlag, []string) {
 
 // values describes the values that the flag takes.
 func (f helpFlag) values() string {
-	kind := "A text"
+	kind := "String"
 	switch {
 	case f.kind == "":
 		kind = "`true` or `false`"
 	case f.kind == "int":
-		kind = "A number"
+		kind = "Number"
 	case strings.HasSuffix(f.kind, "s"):
-		kind = "Texts, separated by commas"
+		kind = "Strings, separated by commas"
 	}
 	if f.standard != "" {
-		kind += "; without it `" + f.standard + "`"
+		kind += "; default `" + f.standard + "`"
 	}
 	return kind
 }
 
-// checkSettingsFile runs the program with the settings file of the guide. The environment
-// comes before it, and a flag before that.
+// checkSettingsFile runs the program with the settings file of the guide. Environment
+// variables override the file, and flags override both.
 func checkSettingsFile(t *testing.T, blocks []string) {
 	s := serve(t, sim.Demo())
 	settings := strings.ReplaceAll(blocks[0], "<token>", s.Token())

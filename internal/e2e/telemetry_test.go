@@ -78,9 +78,8 @@ func collect(t *testing.T) (*collector, string) {
 	return c, listener.Addr().String()
 }
 
-// A run sends its traces and logs to a collector of OpenTelemetry, from both of its
-// processes. Among them are neither the token nor secrets of the workspace, also if
-// Segment's answer repeats the token.
+// Both processes of a run send traces and logs to an OpenTelemetry collector. These contain
+// neither the token nor secrets of the workspace, even if Segment's answer repeats the token.
 func TestTelemetry(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]*sim.Fault{

@@ -17,7 +17,8 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim"
 )
 
-// openTerminal opens a pseudo terminal: the side of the person, and that of the program.
+// openTerminal opens a pseudo terminal. It returns the side of the person and the side of the
+// program.
 func openTerminal(t *testing.T) (*os.File, *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -65,8 +66,8 @@ func runOnTerminal(t *testing.T, s server, piped bool, args ...string) string {
 	return strings.ReplaceAll(shown.String(), "\r\n", "\n")
 }
 
-// On a terminal, the log is for people: time, level, message and fields. In a pipe it is
-// JSON. The flag chooses either, wherever the log goes.
+// On a terminal, the log is for people: time, level, message and fields. In a pipe, it is
+// JSON. The flag overrides both.
 func TestLog_Terminal(t *testing.T) {
 	t.Parallel()
 	s := serve(t, sim.Demo())

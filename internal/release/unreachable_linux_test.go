@@ -8,9 +8,9 @@ import (
 	"github.com/baton-segment/baton-segment/internal/sim/simtest"
 )
 
-// A service that cannot reach ConductorOne, or is refused by it, ends with a code of its
-// own after about half a minute at most: something else has to start it again. The guide
-// lists these codes and messages.
+// If a service cannot reach ConductorOne, or ConductorOne refuses it, the service ends with a
+// specific exit code within about half a minute. It does not restart itself. The guide lists
+// these codes and messages.
 func TestService_ConductorOneDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	unused := "127.0.0.1:" + simtest.FreePort(t)
@@ -44,8 +44,8 @@ func TestService_ConductorOneDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// If ConductorOne goes away later, the service logs an error each time that it has asked
-// in vain, and goes on asking.
+// If ConductorOne becomes unreachable later, the service logs an error for each failed
+// attempt, and keeps trying.
 func TestService_ConductorOneGoesAway(t *testing.T) {
 	t.Parallel()
 	c := serveConductorOne(t)

@@ -31,7 +31,7 @@ const (
 	lastCursor         = "the cursor on the last page of a list"
 	limitHeaders       = "headers about the rate limit"
 	resetHeader        = "the header X-RateLimit-Reset"
-	dangling           = "permissions on resources that no list has"
+	dangling           = "permissions on resources that are in no list"
 	functionIDs        = "the form of ids of functions in permissions"
 	invitees           = "invited people among the users"
 	groupPermissions   = "roles of groups in the details of users"

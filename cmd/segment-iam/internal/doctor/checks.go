@@ -155,7 +155,7 @@ func failureText(err error) string {
 func checkMemberToken(w *workspace) Check {
 	c := Check{
 		Question: 6, Name: "the answer to a token with less than Workspace Owner", Assumed: "401, 403, or a user without the field permissions", Seen: "not asked: give --member-token",
-		Means: "Such a token cannot be told from that of a Workspace Owner. Use none to sync.",
+		Means: "Such a token cannot be told from that of a Workspace Owner. Do not sync with one.",
 	}
 	m := w.member
 	switch {
@@ -214,7 +214,7 @@ func checkPlan(w *workspace) Check {
 	return Check{
 		Question: 7, Name: "the answer if the plan lacks a type", Assumed: "404 or 400, with an error in Segment's form that names no field",
 		Seen:  firstOf(w.failures(slices.Concat(lacking, unclear)), "nothing is lacking"),
-		Means: "A sync fails instead of leaving the type out. If the plan lacks it, name the other types in --sync-resource-types.", sync: true,
+		Means: "A sync fails instead of leaving the type out. If the plan lacks it, list the other types in --sync-resource-types.", sync: true,
 	}.decide(len(lacking)+len(unclear), len(unclear) == 0)
 }
 
@@ -441,7 +441,7 @@ func checkRepeatedRows(w *workspace) Check {
 func checkNext(w *workspace) Check {
 	return Check{
 		Question: 20, Name: "the cursor on the last page of a list", Assumed: "absent, null or empty", Seen: sorted(w.next),
-		Means: "A sync fails: baton-segment cannot tell where a list ends, and does not show a part of it as all.", sync: true, provision: true,
+		Means: "A sync fails, because baton-segment cannot tell where a list ends.", sync: true, provision: true,
 	}.decide(len(w.next), w.next[nextOtherType]+w.next[nextItself] == 0)
 }
 
@@ -514,7 +514,7 @@ func checkDangling(w *workspace) Check {
 		}
 	})
 	return Check{
-		Question: 25, Name: "permissions on resources that no list has", Assumed: "possible", Seen: fmt.Sprintf("of %d on single resources: %s", cases, sorted(dangling)),
+		Question: 25, Name: "permissions on resources that are in no list", Assumed: "possible", Seen: fmt.Sprintf("of %d on single resources: %s", cases, sorted(dangling)),
 		Means: "A sync shows them with listed: false. They may be left over from deleted resources.",
 	}.decide(n, true)
 }
@@ -615,7 +615,7 @@ func checkDetails(w *workspace) Check {
 	case with == 0 || ownerless:
 		c.Means, c.sync, c.provision = "The token does not see permissions, and a sync fails: use a token of a Workspace Owner.", true, true
 	default:
-		c.Means, c.sync = "Users and groups without this field count as holding nothing. If Segment's app shows roles of theirs, use a token of a Workspace Owner.", true
+		c.Means, c.sync = "Users and groups without this field count as holding nothing. If Segment's app shows roles for them, use a token of a Workspace Owner.", true
 	}
 	if ownerless {
 		c.Seen += "; nobody is Workspace Owner"

@@ -143,7 +143,7 @@ func (t *trial) checkAddresses(ctx context.Context) error {
 	}
 	if t.Invite != "" {
 		if parsed, err := mail.ParseAddress(t.Invite); err != nil || parsed.Address != t.Invite {
-			return fmt.Errorf("%w: %q is no e-mail address", ErrAddress, t.Invite)
+			return fmt.Errorf("%w: %q is not an e-mail address", ErrAddress, t.Invite)
 		}
 		if known[segmentapi.FoldEmail(t.Invite)] != "" {
 			return fmt.Errorf("%w: %s is a user or invited already, and the invite is to be deleted again", ErrAddress, t.Invite)
@@ -383,7 +383,7 @@ func (t *trial) findGroup(ctx context.Context) bool {
 	return false
 }
 
-var errDeletedMeanwhile = errors.New("somebody has deleted the group of the doctor meanwhile, so that the answers say nothing")
+var errDeletedMeanwhile = errors.New("somebody else deleted the group of the doctor, so the answers mean nothing")
 
 // cleanUp deletes the group. It returns what went wrong before, and what is left behind.
 func (t *trial) cleanUp(ctx context.Context, err error) error {

@@ -36,7 +36,7 @@ func pretend(method, path string, status int) []sim.Option {
 	}))
 }
 
-// emptied takes an empty list of permissions, and shows then the first n of two others.
+// emptied accepts an empty list of permissions, and then shows the first n of two others.
 func emptied(n int) []sim.Option {
 	none := false
 	return opts(sim.WithAnswers(func(a *sim.Answer) {
@@ -111,7 +111,7 @@ func permissionAnswers() map[string]answer {
 	}
 }
 
-// addUnlabeled shows each role on a label as if it were on the whole workspace as well.
+// addUnlabeled shows each role on a label as if it were also on the whole workspace.
 func addUnlabeled() sim.Option {
 	return onOwnGroup(func(group map[string]any) {
 		for _, p := range rowsOf(group["permissions"]) {
@@ -300,7 +300,7 @@ func TestWrites_CanDiffer(t *testing.T) {
 	}
 }
 
-// Reads that are late change no verdict and nothing that was counted.
+// Late reads change neither verdicts nor counts.
 func TestWrites_LateReads(t *testing.T) {
 	t.Parallel()
 	run := func(t *testing.T, opts ...sim.Option) map[string]string {

@@ -24,7 +24,7 @@ func onOwnGroup(edit func(map[string]any)) sim.Option {
 	})
 }
 
-// No role is tried on a group that may have the test address in it.
+// The doctor tries no role on the group while the test address may be a member.
 func TestWrites_MemberStays(t *testing.T) {
 	t.Parallel()
 	refusedRemoval := sim.WithAnswers(func(a *sim.Answer) {
@@ -105,7 +105,8 @@ func shownOnce() sim.Option {
 	})
 }
 
-// Nobody is added to a group unless it is seen to give Minimal Workspace Access only.
+// Before it adds a member, the doctor verifies that the group gives only Minimal Workspace
+// Access.
 func TestWrites_NoMember(t *testing.T) {
 	t.Parallel()
 	more := map[string]any{"roleId": "role", "roleName": "Source Admin", "resources": []any{map[string]any{"id": "ws", "type": "WORKSPACE", "labels": []any{}}}}

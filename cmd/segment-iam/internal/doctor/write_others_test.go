@@ -43,7 +43,7 @@ func loseAnswer(send func() (*http.Response, error)) (*http.Response, error) {
 // sent returns how many requests of an operation are in the journal.
 func sent(s *sim.Server, operation string) int { return simtest.Count(s.Journal())[operation] }
 
-// What others have made or undone meanwhile stays as it is.
+// The doctor does not touch changes that others make during its run.
 func TestWrites_OthersAreKept(t *testing.T) {
 	t.Parallel()
 	invite := func(ws *sim.Workspace) { ws.Invites = append(ws.Invites, sim.Invite{Email: invited}) }
@@ -82,7 +82,7 @@ func TestWrites_OthersAreKept(t *testing.T) {
 	}
 }
 
-// Nothing is written if the lists that show what is others' cannot be read.
+// If the lists that show the objects of others cannot be read, the doctor writes nothing.
 func TestWrites_UnknownOthers(t *testing.T) {
 	t.Parallel()
 	for _, operation := range []string{"listUsers", "listInvites", "listUserGroups"} {
@@ -113,7 +113,7 @@ func TestWrites_UnknownOthers(t *testing.T) {
 	}
 }
 
-// Two doctors never take the group of the other one for their own.
+// If two doctors run at the same time, each uses only its own group.
 func TestWrites_GroupNames(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestWrites_GroupNames(t *testing.T) {
 	})
 }
 
-// A single read that does not find the group does not make all answers worthless.
+// If a single read does not find the group, the other answers still count.
 func TestWrites_GroupNotFoundOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -271,7 +271,7 @@ func answerWith(r *http.Request, status int) *http.Response {
 	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(`{"errors":[{"type":"x"}]}`)), Request: r}
 }
 
-// Answers about a group that somebody has deleted say nothing.
+// If somebody else deletes the group, answers about it do not count.
 func TestWrites_GroupDeletedMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, operation := range []string{"replacePermissionsForUserGroup", "addPermissionsToUserGroup"} {

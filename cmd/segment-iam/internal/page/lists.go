@@ -82,7 +82,7 @@ type listMaker struct {
 
 // reviewed returns the lists that a review starts from.
 func (m listMaker) reviewed() []*list {
-	byName := m.paths("by-name", "Rows that rest on the name of a role", "Segment does not say which resources a role is for, so segment-iam goes by its name.",
+	byName := m.paths("by-name", "Rows that rest on the name of a role", "Segment does not say which resources a role applies to, so segment-iam infers it from the role's name.",
 		func(o access.Overview) []access.Path { return o.ByName })
 	byName.count, byName.total = nil, 0
 	for _, o := range m.overviews {

@@ -332,8 +332,8 @@ func (s *Site) changes() (document, bool) {
 	d.Sections = []section{
 		{Title: fmt.Sprintf("Gained: %d", gained.len()), Lead: "Roles and group memberships that people have now and did not have before.", Table: gained},
 		{Title: fmt.Sprintf("Lost: %d", lost.len()), Lead: "Roles and group memberships that people had before and do not have now.", Table: lost},
-		{Title: fmt.Sprintf("People who came: %d", came.len()), Table: came},
-		{Title: fmt.Sprintf("People who went: %d", went.len()), Table: went},
+		{Title: fmt.Sprintf("People added: %d", came.len()), Table: came},
+		{Title: fmt.Sprintf("People removed: %d", went.len()), Table: went},
 	}
 	return d, known
 }

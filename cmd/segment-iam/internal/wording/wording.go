@@ -57,7 +57,7 @@ func Role(p access.Path) string {
 
 // Notes for paths that need one.
 const (
-	ByNameNote    = "* by the name of the role: Segment does not say what it is for"
+	ByNameNote    = "* inferred from the name of the role: Segment does not say which resources it applies to"
 	IfLabeledNote = "if labeled: Segment does not show which labels a space carries"
 )
 
