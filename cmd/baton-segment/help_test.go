@@ -77,8 +77,8 @@ func TestHelp_HasEveryFlag(t *testing.T) {
 func TestHelp(t *testing.T) {
 	text := help(t)
 	for _, part := range []string{
-		"It only reads, unless", "Examples:", "--grant-entitlement <", "--revoke-grant <", "--create-account-profile '", "--delete-resource <",
-		"\nCredentials:\n", "\nSync:\n", "\nChanges:\n", "\nService:\n", "\nLogging and telemetry:\n", "BATON_TOKEN", "list of processes", ".baton.yaml",
+		"It changes nothing in Segment, unless", "Examples:", "--grant-entitlement <", "--revoke-grant <", "--create-account-profile '", "--delete-resource <",
+		"\nCredentials:\n", "\nSync:\n", "\nChanges:\n", "\nService:\n", "\nLogging and telemetry:\n", "BATON_TOKEN", "process list", ".baton.yaml",
 	} {
 		if !strings.Contains(text, part) {
 			t.Errorf("the help does not have %q", part)
