@@ -68,13 +68,13 @@ func TestParseEntitlementID_Invalid(t *testing.T) {
 		"group:g1:owner":         `a group has the entitlement "member" only`,
 		"workspace:w1:assigned":  `a workspace has the entitlement "member" only`,
 		"role:r1:member":         `a role has the entitlement "assigned" only`,
-		"user:u1:member":         `of type "user", which has none`,
-		"invite:a@b.com:member":  `of type "invite", which has none`,
-		"destination:d1:r1":      `of type "destination", which has none`,
-		":s1:r1":                 `of type "", which has none`,
-		"source :s1:r1":          `of type "source ", which has none`,
+		"user:u1:member":         `of type "user", which has no entitlements`,
+		"invite:a@b.com:member":  `of type "invite", which has no entitlements`,
+		"destination:d1:r1":      `of type "destination", which has no entitlements`,
+		":s1:r1":                 `of type "", which has no entitlements`,
+		"source :s1:r1":          `of type "source ", which has no entitlements`,
 		"source:s1:r1:user:u1:":  "lacks",
-		"Source:s1:r1":           `of type "Source", which has none`,
+		"Source:s1:r1":           `of type "Source", which has no entitlements`,
 		"role:r1:assigned:group": "only",
 	} {
 		if _, err := parseEntitlementID(id); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), says) {
@@ -115,7 +115,7 @@ func TestReadEntitlement_OtherResource(t *testing.T) {
 	t.Parallel()
 	for _, id := range []*v2.ResourceId{resourceID(typeSource, "other"), resourceID(typeSpace, "s1"), resourceID("", "s1"), {}} {
 		e := v2.Entitlement_builder{Id: "source:s1:r1", Resource: v2.Resource_builder{Id: id}.Build()}.Build()
-		if got, err := readEntitlement(e, typeSource); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "which it is not on") {
+		if got, err := readEntitlement(e, typeSource); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "that it comes with") {
 			t.Errorf("with %v: %+v, %v", id, got, err)
 		}
 	}
