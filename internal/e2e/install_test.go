@@ -96,7 +96,9 @@ func checkGoInstall(t *testing.T, commands string) {
 	proxy := strings.TrimSpace(runIn(t, repository, env, "go", "env", "GOPROXY").stdout)
 	cache := strings.TrimSpace(runIn(t, repository, env, "go", "env", "GOMODCACHE").stdout)
 	bin := t.TempDir()
-	env = append(env, "GOBIN="+bin, "GOPROXY=file://"+strings.TrimSuffix(served, filepath.FromSlash(module))+","+proxy, "GONOSUMDB="+module)
+	// The go command keeps an index of each module version, but this version has other files
+	// with each commit.
+	env = append(env, "GODEBUG=goindex=0", "GOBIN="+bin, "GOPROXY=file://"+strings.TrimSuffix(served, filepath.FromSlash(module))+","+proxy, "GONOSUMDB="+module)
 	t.Cleanup(func() {
 		removeModule(t, filepath.Join(cache, filepath.FromSlash(module)+"@"+version), filepath.Join(cache, "cache", "download", filepath.FromSlash(module), "@v", version))
 	})
