@@ -95,8 +95,8 @@ func register(t *testing.T) (*writing.Register, writing.Reporter) {
 
 // Every call that makes a change is in the register while it runs.
 func TestChangeServer_ReportsChanges(t *testing.T) {
-	r, reporter := register(t)
 	for what, call := range calls() {
+		r, reporter := register(t) // Of its own: the end of a change reaches the register later.
 		made := 0
 		s := changeServer{server{change: func(context.Context) error {
 			made++
