@@ -24,14 +24,14 @@ func tryWrites(t *testing.T, s simtest.Server, stopAt string, args ...string) re
 		simtest.Before(t, s.Server, stopAt, 1, func(*sim.Workspace) { cancel() })
 	}
 	var stdout, stderr bytes.Buffer
-	code := run(ctx, append([]string{"doctor", "--try-writes", s.Workspace().Slug, "--no-audit"}, args...), &stdout, &stderr)
+	code := run(ctx, append([]string{"doctor", "--token", s.Token(), "--base-url", s.URL, "--try-writes", s.Workspace().Slug, "--no-audit"}, args...), &stdout, &stderr)
 	return result{code, stdout.String(), stderr.String()}
 }
 
 // If the writes fail or are interrupted, the report keeps all earlier results. The exit code is
 // that of the failure, regardless of the results.
 func TestDoctor_WritesFail(t *testing.T) {
-	t.Setenv("NO_COLOR", "1")
+	t.Parallel()
 	const interrupted, failed = "not reached: the run was interrupted", "not reached: the trial of writes failed before"
 	unknown := sim.WithNormalizing(sim.NormalizeUnknownPermissionField)
 	const removeMember, remove = "removeUsersFromUserGroup", "deleteUserGroup"
@@ -57,7 +57,8 @@ func TestDoctor_WritesFail(t *testing.T) {
 		"another address":         {args: []string{"--test-address", "nobody@example.org"}, seen: failed, says: "nobody@example.org is neither a user nor invited"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serveDoctor(t, sim.Demo(), tt.opts...)
+			t.Parallel() // Changes are a second apart.
+			s := simtest.Serve(t, sim.Demo(), tt.opts...)
 			before := s.Workspace()
 			if tt.fault.Operation != "" {
 				simtest.Inject(t, s.Server, tt.fault)
@@ -86,8 +87,8 @@ func TestDoctor_WritesFail(t *testing.T) {
 }
 
 func TestDoctor_WritesFailTable(t *testing.T) {
-	t.Setenv("NO_COLOR", "1")
-	s := serveDoctor(t, sim.Demo())
+	t.Parallel()
+	s := simtest.Serve(t, sim.Demo())
 	r := tryWrites(t, s, "removeUsersFromUserGroup")
 	if r.code != exitFailed || !strings.Contains(r.stdout, "Safe to sync.\nSafe to provision.\n") || !strings.Contains(r.stdout, " of them writes. Everything that they created is deleted.\n") {
 		t.Errorf("exit code %d\n%s\n%s", r.code, r.stdout, r.stderr)
