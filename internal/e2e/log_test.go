@@ -228,7 +228,7 @@ func TestDryRun(t *testing.T) {
 		want string
 	}{
 		"grant":          {grantArgs("source:s1:src", typeUser, userNewcomer), 0, "would change"},
-		"held":           {grantArgs("source:s2:src", typeUser, userNewcomer), 0, "nothing to change: the user holds it already"},
+		"held":           {grantArgs("source:s2:src", typeUser, userNewcomer), 0, "nothing to change: the user already holds it"},
 		"invitation":     {[]string{"--create-account-login", "new@example.com", "--create-account-profile", `{"email": "new@example.com"}`}, 0, "would change"},
 		"removal":        {[]string{"--delete-resource", userNewcomer, "--delete-resource-type", "user"}, 0, "would change"},
 		"no entitlement": {grantArgs("source:none:src", typeUser, userNewcomer), 5, ""},
