@@ -243,23 +243,6 @@ func TestReport_FailureLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-func TestReport_ReadOnlyFolder(t *testing.T) {
-	t.Parallel()
-	if os.Geteuid() == 0 {
-		t.Skip("root may write into any folder")
-	}
-	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o500); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, "access.html")
-	r := runArgs(t, "report", "-o", file, "-f", "absent.c1z")
-	if r.code != exitFailed || r.stderr != "segment-iam: "+file+" cannot be written: permission denied\n" {
-		t.Errorf("exit code %d\n%s", r.code, r.stderr)
-	}
-	checkEntries(t, dir)
-}
-
 // An endingContext is done once its error has been asked for a number of times.
 type endingContext struct {
 	context.Context
