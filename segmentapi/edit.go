@@ -353,7 +353,7 @@ func (e *permissionEdit) wanted(ctx context.Context, held []Assignment) ([]Assig
 	e.addedBySegment = union(e.addedBySegment, matching(without(held, e.first), isMinimal))
 	added := matching(held, isIn(e.addedBySegment))
 	edited := e.edit(cloned(without(held, added)))
-	more, err := e.c.inWorkspace(ctx, without(edited, held)) // What is held stays as it was read.
+	more, err := e.c.inWorkspace(ctx, without(edited, held)) // Assignments that are held stay as they were read.
 	if err != nil {
 		return nil, wrapFor(e.sub, err)
 	}

@@ -22,7 +22,8 @@ type finder[T any] struct {
 	// case of letters is ignored. An exact row wins. exact may be nil.
 	exact, alike func(T) bool
 
-	// What was found, by id: a row may move to a later page and come again.
+	// The rows that the text identifies, by id: a row may move to a later page and come
+	// again.
 	foundExact, foundAlike map[string]T
 }
 

@@ -73,7 +73,7 @@ func TestFind(t *testing.T) {
 	for _, c := range []struct {
 		kind, text, id string
 		err            error
-		names          string // What the error contains.
+		names          string // A part of the error.
 	}{
 		{"user", "bob@example.com", "bob", nil, ""},
 		{"user", " BOB@Example.com\n", "bob", nil, ""},

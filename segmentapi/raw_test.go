@@ -39,7 +39,7 @@ func TestDo(t *testing.T) {
 	}
 }
 
-// What fails has the errors of the methods, with the operation and the request.
+// A failed operation has the errors of the methods, with the operation and the request.
 func TestDo_Errors(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
