@@ -115,4 +115,4 @@ func comparePeople(a, b Person) int {
 }
 
 // shownName is the name of a person, or the e-mail of one without a name.
-func shownName(p Person) string { return firstOf(p.Name, p.Email, p.ID) }
+func shownName(p Person) string { return cmp.Or(p.Name, p.Email, p.ID) }

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -57,7 +58,7 @@ func (s *Snapshot) Things(types ...string) []Match {
 		}
 	}
 	for _, p := range s.People {
-		add(Match{Thing: Thing{Type: p.Type, ID: p.ID, Name: firstOf(p.Name, p.Email, p.ID)}, Email: p.Email})
+		add(Match{Thing: Thing{Type: p.Type, ID: p.ID, Name: cmp.Or(p.Name, p.Email, p.ID)}, Email: p.Email})
 	}
 	for _, g := range s.Groups {
 		add(Match{Thing: g.thing()})
@@ -82,16 +83,16 @@ func (s *Snapshot) rolesAndLabels() []Thing {
 		}
 	}
 	for _, r := range s.Roles {
-		addOnce(Thing{Type: TypeRole, ID: r.ID, Name: firstOf(r.Name, r.ID)})
+		addOnce(Thing{Type: TypeRole, ID: r.ID, Name: cmp.Or(r.Name, r.ID)})
 	}
 	for _, l := range s.Labels {
 		addOnce(labelThing([]segmentapi.Label{l}))
 	}
 	for _, targets := range s.Held {
 		for _, t := range targets {
-			addOnce(Thing{Type: TypeRole, ID: t.RoleID, Name: firstOf(t.RoleName, t.RoleID)})
+			addOnce(Thing{Type: TypeRole, ID: t.RoleID, Name: cmp.Or(t.RoleName, t.RoleID)})
 			if t.Type == TypeLabel {
-				addOnce(Thing{Type: TypeLabel, ID: t.ID, Name: firstOf(LabelText(t.Labels), t.ID)})
+				addOnce(Thing{Type: TypeLabel, ID: t.ID, Name: cmp.Or(LabelText(t.Labels), t.ID)})
 			}
 		}
 	}

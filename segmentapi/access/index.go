@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -162,14 +163,14 @@ func (x *Index) resource(typeID, id string) Resource {
 // roleName returns the name of the role of a target: that of the list of roles, else
 // that of the permission.
 func (x *Index) roleName(t Target) string {
-	return strings.TrimSpace(firstOf(x.roles[t.RoleID], t.RoleName))
+	return strings.TrimSpace(cmp.Or(x.roles[t.RoleID], t.RoleName))
 }
 
 func (x *Index) isOwner(t Target) bool { return x.roleName(t) == segmentapi.RoleWorkspaceOwner }
 
 // path returns the path through a target, without person and group.
 func (x *Index) path(t Target) Path {
-	return Path{Role: RoleRef{ID: t.RoleID, Name: firstOf(x.roleName(t), t.RoleID)}, HeldOn: x.heldOn(t), When: Now}
+	return Path{Role: RoleRef{ID: t.RoleID, Name: cmp.Or(x.roleName(t), t.RoleID)}, HeldOn: x.heldOn(t), When: Now}
 }
 
 func (x *Index) heldOn(t Target) Thing {
@@ -177,7 +178,7 @@ func (x *Index) heldOn(t Target) Thing {
 	case TypeRole:
 		return x.WorkspaceThing()
 	case TypeLabel:
-		return Thing{Type: TypeLabel, ID: t.ID, Name: firstOf(LabelText(t.Labels), t.ID)}
+		return Thing{Type: TypeLabel, ID: t.ID, Name: cmp.Or(LabelText(t.Labels), t.ID)}
 	}
 	if r, ok := x.resources[Ref{t.Type, t.ID}]; ok {
 		return r.thing()

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/baton-segment/baton-segment/segmentapi"
@@ -70,7 +71,7 @@ func (x *Index) Overview() Overview {
 	}
 	for _, r := range x.Roles {
 		if !held[r.ID] {
-			o.UnheldRoles = append(o.UnheldRoles, Thing{Type: TypeRole, ID: r.ID, Name: firstOf(r.Name, r.ID)})
+			o.UnheldRoles = append(o.UnheldRoles, Thing{Type: TypeRole, ID: r.ID, Name: cmp.Or(r.Name, r.ID)})
 		}
 	}
 	for _, r := range x.resources {

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -207,7 +208,7 @@ func (r *reading) lists() []task {
 		},
 		func(ctx context.Context) error {
 			return r.orSkip(TypeWarehouse, r.addResources(collect(mapped(r.c.Warehouses.All(ctx), func(w segmentapi.Warehouse) Resource {
-				return Resource{Type: TypeWarehouse, ID: w.ID, Name: firstOf(w.Name, w.Kind)}
+				return Resource{Type: TypeWarehouse, ID: w.ID, Name: cmp.Or(w.Name, w.Kind)}
 			}))))
 		},
 		func(ctx context.Context) error {

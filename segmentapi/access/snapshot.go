@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/baton-segment/baton-segment/segmentapi"
@@ -98,25 +99,15 @@ type Thing struct {
 
 // WorkspaceThing returns the workspace as answers name it.
 func (s *Snapshot) WorkspaceThing() Thing {
-	return Thing{Type: TypeWorkspace, ID: s.Workspace.ID, Name: firstOf(s.Workspace.Name, s.Workspace.Slug, s.Workspace.ID)}
+	return Thing{Type: TypeWorkspace, ID: s.Workspace.ID, Name: cmp.Or(s.Workspace.Name, s.Workspace.Slug, s.Workspace.ID)}
 }
 
-func (g Group) thing() Thing { return Thing{Type: TypeGroup, ID: g.ID, Name: firstOf(g.Name, g.ID)} }
+func (g Group) thing() Thing { return Thing{Type: TypeGroup, ID: g.ID, Name: cmp.Or(g.Name, g.ID)} }
 
 func (r Resource) thing() Thing {
-	return Thing{Type: r.Type, ID: r.ID, Name: firstOf(r.Name, r.Slug, r.ID)}
+	return Thing{Type: r.Type, ID: r.ID, Name: cmp.Or(r.Name, r.Slug, r.ID)}
 }
 
 func labelThing(labels []segmentapi.Label) Thing {
 	return Thing{Type: TypeLabel, ID: LabelID(labels), Name: LabelText(labels)}
-}
-
-// firstOf returns the first name that is not empty.
-func firstOf(names ...string) string {
-	for _, name := range names {
-		if name != "" {
-			return name
-		}
-	}
-	return ""
 }

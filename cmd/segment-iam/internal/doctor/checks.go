@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -61,15 +62,6 @@ func checkFields(w *workspace) Check {
 		c.Means += " baton-segment refuses to replace permissions with unknown fields, because these would be lost."
 	}
 	return c.decide(1, len(unknown) == 0)
-}
-
-func firstOf(texts ...string) string {
-	for _, text := range texts {
-		if text != "" {
-			return text
-		}
-	}
-	return ""
 }
 
 func checkPermissionsInLists(w *workspace) Check {
@@ -213,7 +205,7 @@ func checkPlan(w *workspace) Check {
 	lacking, unclear := w.refusedLists()
 	return Check{
 		Question: 7, Name: "the answer if the plan lacks a type", Assumed: "404 or 400, with an error in Segment's form that names no field",
-		Seen:  firstOf(w.failures(slices.Concat(lacking, unclear)), "nothing is lacking"),
+		Seen:  cmp.Or(w.failures(slices.Concat(lacking, unclear)), "nothing is lacking"),
 		Means: "A sync fails instead of leaving the type out. If the plan lacks it, list the other types in --sync-resource-types.", sync: true,
 	}.decide(len(lacking)+len(unclear), len(unclear) == 0)
 }
@@ -658,7 +650,7 @@ func checkPageSize(w *workspace) Check {
 		}
 	}
 	return Check{
-		Question: 35, Name: "pages of 1000 rows", Assumed: "every list takes them", Seen: fmt.Sprintf("asked of %d lists; refused by: %s", cases, firstOf(strings.Join(refused, ", "), "none")),
+		Question: 35, Name: "pages of 1000 rows", Assumed: "every list takes them", Seen: fmt.Sprintf("asked of %d lists; refused by: %s", cases, cmp.Or(strings.Join(refused, ", "), "none")),
 		Means: "A sync asks for 200 rows instead. Set --page-size 200, which saves the refused requests.",
 	}.decide(cases, len(refused) == 0)
 }
@@ -672,7 +664,7 @@ func checkFailures(w *workspace) Check {
 	failed := slices.DeleteFunc(slices.Sorted(maps.Keys(w.failed)), func(name string) bool {
 		return slices.Contains(lacking, name) || slices.Contains(unclear, name)
 	})
-	seen := firstOf(w.failures(failed), "none")
+	seen := cmp.Or(w.failures(failed), "none")
 	tooMany := access.TooManyGone(w.gone, w.asked)
 	if w.gone > 0 {
 		seen += fmt.Sprintf("; %d of %d users and groups were listed and then not found", w.gone, w.asked)

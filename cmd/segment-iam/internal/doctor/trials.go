@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -197,7 +198,7 @@ func (t *trial) tryMember(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if first/100 != 2 && refused(first) {
+	if refused(first) {
 		t.skip(fmt.Sprintf("not tried: adding a member was answered with %d", first), memberAgain, memberInCase)
 		return nil
 	}
@@ -502,7 +503,7 @@ func (t *trial) tryScopes(ctx context.Context) error {
 		seen = statusText(warehouse)
 	}
 	t.add(warehouseScope, seen, warehouse, warehouse/100 == 4)
-	t.add(takenScopes, fmt.Sprintf("of %d: taken: %s; otherwise than assumed: %s", cases, firstOf(strings.Join(taken, ", "), "none"), firstOf(strings.Join(wrong, ", "), "none")), cases, len(wrong) == 0)
+	t.add(takenScopes, fmt.Sprintf("of %d: taken: %s; otherwise than assumed: %s", cases, cmp.Or(strings.Join(taken, ", "), "none"), cmp.Or(strings.Join(wrong, ", "), "none")), cases, len(wrong) == 0)
 	return nil
 }
 

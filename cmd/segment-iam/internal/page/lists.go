@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -194,7 +195,7 @@ func (s *Site) catalogs() []*list {
 				if m.Unlisted {
 					c.Note = "not listed by Segment"
 				}
-				return row{c, plainCell(firstOf(m.Email, m.Slug)), plainCell(m.ID)}
+				return row{c, plainCell(cmp.Or(m.Email, m.Slug)), plainCell(m.ID)}
 			})
 		}
 		if kind.name == "people" {

@@ -4,6 +4,7 @@
 package page
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -175,7 +176,7 @@ type (
 func plainCell(text string) cell { return cell{Text: text} }
 
 func (w *workspace) personCell(p access.Person) cell {
-	c := cell{Text: firstOf(p.Name, p.Email, p.ID), To: w.address(p.Type, p.ID)}
+	c := cell{Text: cmp.Or(p.Name, p.Email, p.ID), To: w.address(p.Type, p.ID)}
 	if p.Email != c.Text {
 		c.Note = p.Email
 	}
@@ -222,15 +223,6 @@ func (w *workspace) asOf() string {
 }
 
 func formatTime(t time.Time) string { return t.UTC().Format("2 January 2006 at 15:04 UTC") }
-
-func firstOf(names ...string) string {
-	for _, name := range names {
-		if name != "" {
-			return name
-		}
-	}
-	return ""
-}
 
 func (t *table) add(n int, at func(i int) row) { t.parts = append(t.parts, part{n, at}) }
 

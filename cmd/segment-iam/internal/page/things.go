@@ -38,8 +38,8 @@ func (s *Site) person(d *document, w *workspace, ref access.Ref) bool {
 	if p.ID == "" {
 		return false
 	}
-	d.Title = firstOf(p.Name, p.Email, p.ID)
-	d.Facts = append(d.Facts, fact{"E-mail", []cell{plainCell(firstOf(p.Email, "none"))}}, fact{"Id", []cell{plainCell(p.ID)}})
+	d.Title = cmp.Or(p.Name, p.Email, p.ID)
+	d.Facts = append(d.Facts, fact{"E-mail", []cell{plainCell(cmp.Or(p.Email, "none"))}}, fact{"Id", []cell{plainCell(p.ID)}})
 	d.Facts = append(d.Facts, w.groupsFact(w.GroupsOf(ref)))
 	if others := s.sameEmail(w, p); len(others) > 0 {
 		d.Facts = append(d.Facts, fact{"The same e-mail in", others})
@@ -89,7 +89,7 @@ func (w *workspace) reachCell(p access.Path) cell {
 func (w *workspace) groupsFact(groups []access.Group) fact {
 	f := fact{Name: "Groups"}
 	for _, g := range groups {
-		f.Value = append(f.Value, cell{Text: firstOf(g.Name, g.ID), To: w.address(access.TypeGroup, g.ID)})
+		f.Value = append(f.Value, cell{Text: cmp.Or(g.Name, g.ID), To: w.address(access.TypeGroup, g.ID)})
 	}
 	slices.SortStableFunc(f.Value, func(a, b cell) int {
 		return cmp.Or(strings.Compare(a.Text, b.Text), strings.Compare(a.To.thing.ID, b.To.thing.ID))
@@ -123,7 +123,7 @@ func (s *Site) group(d *document, w *workspace, id string) bool {
 	if i < 0 {
 		return false
 	}
-	d.Title = firstOf(w.Groups[i].Name, id)
+	d.Title = cmp.Or(w.Groups[i].Name, id)
 	d.Facts = append(d.Facts, fact{"Id", []cell{plainCell(id)}})
 	members := w.Who(access.Thing{Type: access.TypeGroup, ID: id})
 	in := &table{Caption: "Members of " + d.Title, Columns: []string{"Person", "When"}, None: "Nobody."}
@@ -200,7 +200,7 @@ func (s *Site) resource(d *document, w *workspace, ref access.Ref, whole bool) b
 	if !known {
 		return false
 	}
-	d.Title = firstOf(r.Name, r.Slug, r.ID)
+	d.Title = cmp.Or(r.Name, r.Slug, r.ID)
 	d.Facts = append(d.Facts, fact{"Id", []cell{plainCell(r.ID)}})
 	if r.Slug != "" {
 		d.Facts = append(d.Facts, fact{"Slug", []cell{plainCell(r.Slug)}})
@@ -324,7 +324,7 @@ func (s *Site) changes() (document, bool) {
 		}{{came, w.changes.People.Came}, {went, w.changes.People.Went}} {
 			s.addRows(moved.to, w, len(moved.people), func(i int) row {
 				p := moved.people[i]
-				return row{plainCell(firstOf(p.Name, p.Email, p.ID)), plainCell(p.Email), plainCell(p.Type)}
+				return row{plainCell(cmp.Or(p.Name, p.Email, p.ID)), plainCell(p.Email), plainCell(p.Type)}
 			})
 		}
 	}
@@ -393,7 +393,7 @@ func (s *Site) search(text string) document {
 			found := w.matches(text, exact)
 			s.addRows(t, w, len(found), func(i int) row {
 				m := found[i]
-				return row{{Text: m.Name, To: w.address(m.Type, m.ID)}, plainCell(m.Type), plainCell(firstOf(m.Email, m.Slug)), plainCell(m.ID)}
+				return row{{Text: m.Name, To: w.address(m.Type, m.ID)}, plainCell(m.Type), plainCell(cmp.Or(m.Email, m.Slug)), plainCell(m.ID)}
 			})
 		}
 	}
