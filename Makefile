@@ -37,17 +37,19 @@ demo: build ## read a simulated workspace and show who reaches what in it
 screenshot: demo ## retake the picture for the README, with Chromium and Node.js
 	cd internal/browser && npm ci --no-progress && node pictures.mjs ../../.github readme
 
-# Results are not taken from the cache: some tests run programs that they build, and Go does not see those sources.
-define gotest
-	@race=-race; \
+# race makes -race the value of the shell variable race, if this machine can run the race detector.
+define race
+@race=-race; \
 	cc=$$($(GO) env CC); \
 	if [ "$$($(GO) env CGO_ENABLED)" != 1 ] || ! command -v "$${cc%% *}" >/dev/null; then \
 		race=; \
 		echo "test: NO RACE DETECTOR: it needs cgo and a C compiler ($$cc), and this machine does not offer both"; \
 	fi; \
-	set -x; \
-	$(GO) test $$race -count=1
+	set -x;
 endef
+
+# Results are not taken from the cache: some tests run programs that they build, and Go does not see those sources.
+gotest = $(race) $(GO) test $$race -count=1
 
 # The race detector is on wherever the product runs in the process of the test. Most tests of internal/e2e run programs
 # instead, which are built without it; their process has only the simulator, whose own tests have it. A test of
@@ -58,7 +60,13 @@ INPROCESS := ^Test(InProcess_|Any|Sync_AnswersWithoutRows|Soak$$|SecretsStayOutO
 test: ## run every test, with the race detector if there is a C compiler
 	@$(MAKE) --no-print-directory --jobs=3 test-inprocess test-packages test-programs
 
-.PHONY: test-inprocess test-packages test-programs
+.PHONY: test-compile test-inprocess test-packages test-programs
+# Otherwise the next two targets, which run at the same time, would both compile every package. go list -export compiles,
+# and unlike go build it does not link the programs.
+test-compile:
+	$(race) $(GO) list $$race -export ./... >/dev/null
+
+test-inprocess test-packages: test-compile
 test-inprocess:
 	$(gotest) -timeout=20m -run='$(INPROCESS)' ./internal/e2e
 
