@@ -72,7 +72,7 @@ func (c *Client) edit(ctx context.Context, sub subject, edit Edit) (Difference, 
 }
 
 // editOr locks the subject, makes the edit and checks that no other program has
-// overwritten it. If nothing is to change, it logs why.
+// overwritten it. If there is nothing to change, it logs why.
 func (c *Client) editOr(ctx context.Context, sub subject, edit Edit, why string) (Difference, error) {
 	if edit == nil {
 		return Difference{}, invalidArgument("the edit is nil")
@@ -234,7 +234,7 @@ type permissionEdit struct {
 	addedBySegment []Assignment
 	// unwritable are assignments that lose labels when they are written.
 	unwritable []Assignment
-	// postCheck is set while it is not known whether a POST has replaced what
+	// postCheck is set while it is unknown whether a POST has replaced what
 	// correction gives back.
 	postCheck *postCheck
 	// minimal takes the place of the last permission, once it is needed.

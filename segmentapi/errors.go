@@ -44,8 +44,8 @@ var (
 	// ErrConnection means that no answer arrived.
 	ErrConnection = errors.New("no answer")
 
-	// ErrAmbiguous means that several objects have the same name or address, so that
-	// it is not clear which of them is meant.
+	// ErrAmbiguous means that several objects have the same name or address, so it is
+	// unclear which of them is meant.
 	ErrAmbiguous = errors.New("ambiguous")
 	// ErrLastOwner means that an edit could leave the workspace without an owner: no
 	// other holder of the role Workspace Owner was found. Nothing was changed, or
@@ -108,8 +108,8 @@ func FromSegment(err error) bool {
 
 // LacksFeature reports whether err says that the workspace's plan does not include what
 // was asked for, such as user groups: status 404, or status 400 without a hint that the
-// request itself was wrong. Only an answer of Segment's own counts. Segment does not
-// document how it answers then.
+// request itself was wrong. Only Segment's own answers count. Segment does not
+// document how it answers in this case.
 func LacksFeature(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) || len(e.Details) == 0 {

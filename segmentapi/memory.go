@@ -204,7 +204,7 @@ func (m *memory) forgetOld() {
 // readRemembering repeats a read that contradicts what this process has written,
 // until it no longer does, or until a read cannot be that old. Then the read counts
 // and the memory is dropped: another program has changed the object. If the outcome of the
-// last write is not known, it first waits until a read shows it. The error of read may say
+// last write is unknown, it first waits until a read shows it. The error of read may say
 // that the object is gone.
 func readRemembering[T any](
 	ctx context.Context, c *Client, object string, read func(context.Context) (T, error), shows func(T, string) (has, read bool),

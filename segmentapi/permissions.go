@@ -12,7 +12,7 @@ import (
 // and are compared and edited as assignments.
 type Assignment struct {
 	RoleID string
-	// RoleName is for people. It is ignored in comparisons and not written.
+	// RoleName is for display. It is ignored in comparisons and not written.
 	RoleName string
 	Scope    Scope
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/segmentio/public-api-sdk-go/api"
 )
 
-// UserService reads the people of the workspace.
+// UserService reads and changes the users of the workspace.
 type UserService struct{ c *Client }
 
 // List returns one page of users: GET /users (listUsers). Segment leaves their

@@ -297,7 +297,7 @@ func sendUnless[T any](
 // A change is a write of anything but permissions.
 type change struct {
 	call
-	// subject and what are for people: "group g", "renamed to G".
+	// subject and what are for logs and errors: "group g", "renamed to G".
 	subject, what string
 	// send returns errUnwanted if the change turned out not to be wanted. If again is set,
 	// time has passed since that was decided.

@@ -11,8 +11,9 @@ const (
 
 // A concurrency keeps the number of requests under way within the server's limit, if there
 // is one. The server does not announce it, so it is searched for: a refusal halves the
-// number, and a number between one that was accepted and one that was refused is tried next. When the
-// two are neighbors, one more is tried in each window, because the limit may have risen.
+// number, and a number between one that was accepted and one that was refused is tried
+// next. When the two are neighbors, one more is tried in each window, because the limit may
+// have risen.
 type concurrency struct {
 	// most is the current limit. Zero means no limit.
 	most int
