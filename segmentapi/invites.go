@@ -321,6 +321,12 @@ const maxGroupsForLog = 50
 func (s *InviteService) loses(ctx context.Context, email string) (string, []string) {
 	const roles = ", and with it its roles, which cannot be read"
 	var groups, in []string
+	lost := func() string {
+		if len(groups) == 0 {
+			return roles
+		}
+		return roles + "; member of the groups " + strings.Join(groups, ", ")
+	}
 	searched := 0
 	for group, err := range s.c.Groups.All(ctx) {
 		if err == nil && searched < maxGroupsForLog {
@@ -333,14 +339,11 @@ func (s *InviteService) loses(ctx context.Context, email string) (string, []stri
 		case notInPlan(err) && searched == 0:
 			return roles, nil
 		case err != nil || searched == maxGroupsForLog:
-			return fmt.Sprintf("%s; member of the groups %s, and of others that were not read", roles, strings.Join(groups, ", ")), in
+			return lost() + "; not all groups were read", in
 		}
 		searched++
 	}
-	if len(groups) == 0 {
-		return roles, nil
-	}
-	return roles + "; member of the groups " + strings.Join(groups, ", "), in
+	return lost(), in
 }
 
 // isIn reports whether an invite is in a group.
