@@ -115,7 +115,7 @@
 // until it shows, for at most 10 seconds ([WithSettleTime], [ErrUnconfirmed]). For a
 // minute, the process compares what it reads before an edit with what it has written.
 // The result must match the request: if Segment grants a role on more than was requested,
-// that role is revoked ([ErrNotRestored] if it cannot be). A second after an edit, the user
+// the excess is revoked ([ErrNotRestored] if it cannot be). A second after an edit, the user
 // or group is read once more. If another program has overwritten the edit by replacing
 // the permissions in the same round trip, the edit is repeated ([ErrContested] if it is
 // overwritten again).

@@ -300,8 +300,8 @@ func messageCases(t *testing.T) map[string]messageCase {
 		"not directly but through the group... take the user out of the group": {
 			args: []string{"--revoke-grant", "role:minimal:assigned:user:u-ann"},
 		},
-		"the last permission cannot be revoked": {workspace: last, args: []string{"--revoke-grant", "role:minimal:assigned:user:u-ann"}},
-		"is invited and cannot get or lose roles":  {args: grantArgs("source:s1:src", typeInvite, invited)},
+		"the last permission cannot be revoked":   {workspace: last, args: []string{"--revoke-grant", "role:minimal:assigned:user:u-ann"}},
+		"is invited and cannot get or lose roles": {args: grantArgs("source:s1:src", typeInvite, invited)},
 		"is no longer invited": {
 			since: func(ws *sim.Workspace) { ws.Invites = nil }, args: grantArgs("group:g-members:member", typeInvite, invited),
 		},
