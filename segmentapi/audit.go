@@ -13,20 +13,20 @@ import (
 // of its Audit Trail.)
 const AuditTrailAge = 90 * 24 * time.Hour
 
-// auditClockError is by how much the clocks of the caller and of Segment may differ. It
+// auditClockError is how far the clocks of the caller and of Segment may differ. It
 // also covers 90 days that were counted by the calendar, across a change to daylight
 // saving time.
 const auditClockError = 24 * time.Hour
 
-// AuditService reads the audit trail: which changes were made in the workspace, by whom.
+// AuditService reads the audit trail: which changes were made in the workspace, and by whom.
 // The trail is a feature of the Business plan. In other workspaces Segment answers with an
 // error; see [LacksFeature].
 type AuditService struct{ c *Client }
 
-// An AuditEvent is one change in the audit trail. Everything in it is text without a list
-// of possible values: the official client (API 57.3.0) documents some types of events, such
-// as "Policy Created" or "User Group Deleted", with the operations that may leave them.
-// Neither what was changed nor the permissions before and after are in an event.
+// An AuditEvent is one change in the audit trail. Segment documents no list of values for
+// its fields: the official client (API 57.3.0) documents some types of events, such as
+// "Policy Created" or "User Group Deleted", with the operations that may leave them. An
+// event contains neither what was changed nor the permissions before and after.
 type AuditEvent struct {
 	ID string
 	// Time is in UTC.
@@ -37,8 +37,8 @@ type AuditEvent struct {
 	// ActorEmail is empty if Segment sends none.
 	ActorEmail string
 	// ResourceID is the id of the resource that was affected. Segment does not document
-	// whether that of an event about a policy is the policy, or the user or group that
-	// holds it.
+	// whether an event about a policy has the id of the policy, or of the user or group
+	// that holds it.
 	ResourceID   string
 	ResourceType string
 	ResourceName string
@@ -63,7 +63,7 @@ type AuditOptions struct {
 
 // List returns one page of events: GET /audit-events (listAuditEvents). Neither their order
 // nor the delay after which an event appears is documented. Sort events by Time, and do not
-// take a missing event for a change that was not made.
+// conclude from a missing event that no change was made.
 //
 // For the next page, set Cursor and leave the rest of the options as it is. The answer may
 // have no pagination. A page with fewer rows than requested is then the last one, and any

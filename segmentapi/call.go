@@ -212,7 +212,7 @@ func get[O, R, T any](ctx context.Context, c *Client, id string, g getter[O, R, 
 	return object, err
 }
 
-// getBody is get with the answer's body beside the object.
+// getBody is get, and also returns the body of the answer.
 func getBody[O, R, T any](ctx context.Context, c *Client, id string, g getter[O, R, T]) (*T, []byte, error) {
 	if err := checkID(g.kind, id); err != nil {
 		return nil, nil, err

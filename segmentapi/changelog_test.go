@@ -45,9 +45,9 @@ func TestChangeLog(t *testing.T) {
 			return fmt.Sprintf("level=INFO "+format+"\n", operation, subjectName(e))
 		}
 		want := line("msg=changed operation=%s subject=%q change=\"+ Source Admin on SOURCE a\"", e.post) +
-			line("msg=\"nothing to change\" operation=%s subject=%q why=\"it is held already: role-admin on SOURCE a\"", e.put) +
+			line("msg=\"nothing to change\" operation=%s subject=%q why=\"already held: role-admin on SOURCE a\"", e.put) +
 			line("msg=changed operation=%s subject=%q change=\"- Source Admin on SOURCE a\"", e.put) +
-			line("msg=\"nothing to change\" operation=%s subject=%q why=\"it is not held: role-admin on SOURCE a\"", e.put)
+			line("msg=\"nothing to change\" operation=%s subject=%q why=\"not held: role-admin on SOURCE a\"", e.put)
 		if diff := cmp.Diff(want, log.String()); diff != "" {
 			t.Errorf("log (-want +got):\n%s", diff)
 		}
@@ -142,7 +142,7 @@ level=INFO msg=changed operation=deleteInvites subject="invite new@example.com" 
 level=INFO msg="nothing to change" operation=deleteInvites subject="invite new@example.com" why="no invite to this address is pending"
 level=INFO msg=changed operation=createUserGroup subject="group New" change=created
 level=INFO msg=changed operation=updateUserGroup subject="group h" change="renamed from Other to Renamed"
-level=INFO msg="nothing to change" operation=updateUserGroup subject="group h" why="it has the name Renamed"
+level=INFO msg="nothing to change" operation=updateUserGroup subject="group h" why="already named Renamed"
 `
 	if diff := cmp.Diff(want, log.String()); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)

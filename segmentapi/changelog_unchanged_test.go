@@ -20,19 +20,19 @@ func TestChangeLog_NothingToChange(t *testing.T) {
 		"a user who is not there": {func(ctx context.Context, c *segmentapi.Client) error {
 			_, err := c.Users.Remove(ctx, "nobody")
 			return err
-		}, `operation=deleteUsers subject="user nobody" workspace_id=ws why="it is not there"`},
+		}, `operation=deleteUsers subject="user nobody" workspace_id=ws why="it does not exist"`},
 		"a group that is not there": {func(ctx context.Context, c *segmentapi.Client) error {
 			_, err := c.Groups.Delete(ctx, "nothing")
 			return err
-		}, `operation=deleteUserGroup subject="group nothing" workspace_id=ws why="it is not there"`},
+		}, `operation=deleteUserGroup subject="group nothing" workspace_id=ws why="it does not exist"`},
 		"a member who is there": {func(ctx context.Context, c *segmentapi.Client) error {
 			_, err := c.Groups.AddMembers(ctx, "g", "U@example.com")
 			return err
-		}, `operation=addUsersToUserGroup subject="group g" workspace_id=ws why="it has U@example.com"`},
+		}, `operation=addUsersToUserGroup subject="group g" workspace_id=ws why="already in it: U@example.com"`},
 		"a member who is not there": {func(ctx context.Context, c *segmentapi.Client) error {
 			_, err := c.Groups.RemoveMembers(ctx, "g", "owner@example.com")
 			return err
-		}, `operation=removeUsersFromUserGroup subject="group g" workspace_id=ws why="it does not have owner@example.com"`},
+		}, `operation=removeUsersFromUserGroup subject="group g" workspace_id=ws why="not in it: owner@example.com"`},
 		"an invite of a user": {func(ctx context.Context, c *segmentapi.Client) error {
 			_, err := c.Invites.Create(ctx, segmentapi.Invitation{Email: "u@example.com", Permissions: onSourceA()})
 			return err
@@ -40,7 +40,7 @@ func TestChangeLog_NothingToChange(t *testing.T) {
 		"a replacement with what is held": {func(ctx context.Context, c *segmentapi.Client) error {
 			_, err := c.Users.Replace(ctx, "u", leastAccess())
 			return err
-		}, `operation=replacePermissionsForUser subject="user u" workspace_id=ws why="what is held is as it should be"`},
+		}, `operation=replacePermissionsForUser subject="user u" workspace_id=ws why="the permissions already match"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

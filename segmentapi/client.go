@@ -8,8 +8,8 @@ import (
 	"github.com/segmentio/public-api-sdk-go/api"
 )
 
-// A Client reads and edits one Segment workspace. Make it with [New]. It does
-// not change after that and is safe for concurrent use.
+// A Client reads and edits one Segment workspace. Make it with [New]. It is
+// immutable and safe for concurrent use.
 type Client struct {
 	Workspace  *WorkspaceService
 	Users      *UserService

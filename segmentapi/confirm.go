@@ -28,10 +28,10 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 	if failed != nil && !outcomeUnknown(failed) {
 		return holding{}, failed
 	}
-	w.held = without(w.held, e.correction.Removed) // Segment may store once more what was to be taken away.
+	w.held = without(w.held, e.correction.Removed) // Segment may store again what was to be removed.
 	wider, narrower := w.wider(w.answered())
 	var after holding
-	// before is the part of wider that another administrator gave.
+	// before is the part of wider that another administrator granted.
 	var before []Assignment
 	began, reads := time.Now(), 0
 	shown, err := c.readBack(ctx, failed, factsOf(subject, w.next), func(ctx context.Context) (bool, error) {
@@ -52,7 +52,7 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 	wider = without(wider, before)
 	notShown := Compare(after.assignments, w.next.Apply(after.assignments))
 	if asked := (Difference{Added: without(w.next.Added, e.correction.Added), Removed: w.next.Removed}); err == nil && failed == nil && !shown && e.shows(after.assignments, asked) {
-		// Another administrator has revoked what was given back. Do not send the POST once more.
+		// Another administrator has revoked what was given back. Do not repeat the POST.
 		e.correction.Added = without(e.correction.Added, notShown.Added)
 		e.postCheck = nil
 		shown = true
@@ -67,7 +67,7 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 	case !shown && len(wider) == 0 && failed != nil:
 		return after, errNotShown
 	case !shown && len(wider) == 0:
-		err = fmt.Errorf("segment %s: %w after %s: what does not show: %s", subject, e.whyNotShown(w, after, notShown), c.writer.settleTime, notShown)
+		err = fmt.Errorf("segment %s: %w after %s: not shown: %s", subject, e.whyNotShown(w, after, notShown), c.writer.settleTime, notShown)
 		c.audit(ctx, what, subject, w.next.String(), err)
 		return after, err
 	}
@@ -88,11 +88,11 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 	if what == e.sub.put {
 		e.unwritable = union(e.unwritable, narrower)
 	}
-	c.audit(ctx, what, subject, w.next.String(), fmt.Errorf("segment %s: Segment gave more than it was asked to, which is to be corrected: %s", subject, Difference{Added: wider}))
+	c.audit(ctx, what, subject, w.next.String(), fmt.Errorf("segment %s: Segment granted more than requested, which is to be corrected: %s", subject, Difference{Added: wider}))
 	return after, nil
 }
 
-// whyNotShown returns the kind of error of a write that was accepted and does not show.
+// whyNotShown returns the kind of error for a write that was accepted but does not show.
 func (e *permissionEdit) whyNotShown(w writing, after holding, notShown Difference) error {
 	subject := e.sub.String()
 	switch {
@@ -118,10 +118,10 @@ func (e *permissionEdit) shows(held []Assignment, next Difference) bool {
 	return open.Empty()
 }
 
-// wider returns the assignments that Segment gave beyond the request, and those that were
-// written and are missing instead. Only the answer to the write tells: a read may be old, or
-// show what another administrator has given. A new assignment was given by Segment if it
-// covers one that was to be added, or is another one that was written without its labels.
+// wider returns the assignments that Segment granted beyond the request, and the written
+// ones that are missing instead. It goes by the answer to the write alone: a read may be
+// stale, or show grants of another administrator. Segment granted a new assignment if it
+// covers one that was to be added, or is a written one that has lost labels.
 func (w writing) wider(answered []Assignment) ([]Assignment, []Assignment) {
 	var wider, narrower []Assignment
 	there, toAdd := isIn(answered), isIn(w.next.Added)

@@ -56,8 +56,8 @@ func warehouseOf(w api.WarehouseV1) Warehouse {
 }
 
 // settingsName returns the name in the settings of a warehouse. A setting may have any
-// type: a name that is not a string is left empty. Many workspaces hold names that were
-// encoded as JSON once more, such as "\"Snowflake Instance\"", beside plain ones.
+// type: a name that is not a string is left empty. Many workspaces have names that were
+// encoded as JSON a second time, such as "\"Snowflake Instance\"", among plain ones.
 func settingsName(setting any) string {
 	name, _ := setting.(string)
 	var decoded string

@@ -11,7 +11,7 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi/internal/details"
 )
 
-// readAhead is how many details may be read, or be under way, before the caller takes them.
+// readAhead is how many details may be read, or be under way, ahead of the caller.
 // It is more than the workers, so that one slow answer does not keep all others waiting.
 const readAhead = 4 * details.Workers
 
@@ -25,9 +25,9 @@ type detail[T any] struct {
 }
 
 // withDetails streams the rows of a list in their order. read completes a row; it runs for
-// several rows at the same time. Rows that Segment does not find any more are left out, but
-// too many of them are an error, because a list that lacks rows must not look complete.
-// When the loop over it ends, nothing is under way any more.
+// several rows at the same time. Rows that Segment no longer finds are left out, but too
+// many of them are an error, because a list that lacks rows must not look complete. When
+// the loop ends, no request is under way any more.
 func withDetails[T any](parent context.Context, operation string, list func(context.Context) iter.Seq2[T, error], read func(context.Context, *T) error) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		ctx, cancel := context.WithCancel(parent)
@@ -62,14 +62,14 @@ func withDetails[T any](parent context.Context, operation string, list func(cont
 			yield(zero, fmt.Errorf("segment %s: %w", operation, cut))
 		case details.TooManyGone(left, listed):
 			// Not as a cause: it must not match ErrNotFound.
-			yield(zero, fmt.Errorf("segment %s: %w: %d of %d have gone since they were listed (the last: %s)", operation, ErrBadResponse, left, listed, lastGone.Error()))
+			yield(zero, fmt.Errorf("segment %s: %w: %d of %d were not found after they were listed (the last: %s)", operation, ErrBadResponse, left, listed, lastGone.Error()))
 		}
 	}
 }
 
 // listDetails sends the rows of a list to out, in their order, and has read complete them.
-// The last row may be an error instead. It returns when nothing is under way any more, and
-// an error if the context has ended before the list.
+// The last row may be an error instead. It returns when no request is under way any
+// more, with an error if the context ended before the list.
 func listDetails[T any](ctx context.Context, list iter.Seq2[T, error], out chan<- *detail[T], read func(context.Context, *T) error) error {
 	var workers errgroup.Group
 	workers.SetLimit(details.Workers)
@@ -95,7 +95,7 @@ func listDetails[T any](ctx context.Context, list iter.Seq2[T, error], out chan<
 	return nil
 }
 
-// complete puts the detail in the place of a row of a list.
+// complete replaces a row of a list with its detail.
 func complete[T any](ctx context.Context, row *T, get func() (*T, error)) error {
 	read, err := details.Recheck(ctx, gone, get)
 	if err == nil {

@@ -287,7 +287,7 @@ func TestAllWithPermissions_Errors(t *testing.T) {
 				if !errors.Is(last, c.want) || failures != 1 || c.before >= 0 && taken != c.before {
 					t.Errorf("%d users, then %d errors, the last %v", taken, failures, last)
 				}
-				if name == "too many gone" && (errors.Is(last, segmentapi.ErrNotFound) || !strings.Contains(last.Error(), "300 of 300 have gone")) {
+				if name == "too many gone" && (errors.Is(last, segmentapi.ErrNotFound) || !strings.Contains(last.Error(), "300 of 300 were not found")) {
 					t.Error(last)
 				}
 				if slow.underWay() != 0 {

@@ -27,7 +27,7 @@
 //
 // List makes exactly one request and returns a [Page]; its Next goes into the
 // [ListOptions] of the next call. Both fail with [ErrBadResponse] rather than
-// return a list that may be incomplete, and All also if the list might never end
+// return a list that may be incomplete. All also fails if the list might never end
 // ([MaxPages], [MaxEmptyPages]).
 //
 // Segment's lists of users and groups carry no permissions, so an audit of 1000 users takes
@@ -41,15 +41,16 @@
 //		for _, a := range segmentapi.Assignments(user.Permissions) {
 //			…
 //
-// [User] documents how missing permissions differ from none. Functions are listed one
-// [FunctionType] at a time. Labels have no pages: [LabelService.List] returns them all.
+// [User] documents how missing permissions differ from no permissions. Functions are listed
+// one [FunctionType] at a time. Labels have no pages: [LabelService.List] returns them all.
 //
-// # What people call things
+// # Lookups by name
 //
 // Methods take ids. Find returns the user with an e-mail address, the group or the role
 // with a name, or the source with a name or slug. It reads the whole list. If several have
 // the name, the error matches [ErrAmbiguous]; if none has, [ErrNotFound]. The roles that
-// Segment documents have constants, such as [RoleSourceAdmin], which say what each gives.
+// Segment documents have constants, such as [RoleSourceAdmin], with comments on what each
+// role grants.
 //
 // # Errors
 //
@@ -60,7 +61,7 @@
 //		fmt.Println("no user has this id")
 //	}
 //
-// [errors.As] gives its fields: the operation, the status, Segment's own words,
+// [errors.As] gives its fields: the operation, the status, Segment's messages and
 // the number of attempts. [FromSegment] distinguishes Segment's own errors from
 // those of a proxy. Invalid arguments are [ErrInvalidArgument], before any request.
 // No error contains the token.
@@ -69,12 +70,12 @@
 //
 // The client reads the limit headers of every answer and leaves a share of each window
 // to others on the same token ([WithLimits]). If it sees that others use the window, it
-// also spreads its requests when the window runs low. After a refusal it sends nothing until the refusal ends. If a refusal
-// says that requests remain in the window, the client learns how many requests Segment
-// takes at a time, and logs that number once; such a refusal is no attempt of the
-// [RetryPolicy]. A call
-// that would have to wait longer than its [RetryPolicy] allows, 65 seconds by
-// default, fails at once with a [*RateLimitError] that names the wait:
+// also spreads its requests when the window runs low. After a 429 it sends nothing until
+// the refusal ends. If a 429 says that requests remain in the window, Segment limits
+// concurrent requests: the client finds that limit and logs it once. Such a refusal does
+// not count as an attempt of the [RetryPolicy]. A call that would have to wait longer than
+// its [RetryPolicy] allows, 65 seconds by default, fails at once with a [*RateLimitError]
+// that names the wait:
 //
 //	var limited *segmentapi.RateLimitError
 //	if errors.As(err, &limited) {
@@ -96,47 +97,47 @@
 //
 // # Changing permissions safely
 //
-// Segment can add permissions and replace all of them, but not take one away.
-// A program that writes back a list which it has read may undo what someone else
-// has done meanwhile, or widen a permission by dropping its labels. Here the unit
-// of change is an [Assignment], one role on one [Scope]:
+// Segment can add permissions or replace all of them, but cannot remove a single one.
+// A program that writes back a list that it has read may undo someone else's change
+// in between, or widen a permission by dropping its labels. Here the unit of change is
+// an [Assignment], one role on one [Scope]:
 //
 //	onStaging := segmentapi.Assignment{RoleID: admin.ID, Scope: segmentapi.OnSource(staging)}
 //	change, err := client.Users.Revoke(ctx, kwame, onStaging)
 //
-// [OnWorkspace], [OnLabels], [OnSource] and those beside them make scopes.
+// [OnWorkspace], [OnLabels], [OnSource] and similar functions make scopes.
 //
-// Changes are idempotent: each reads first and writes only if something is to
-// change. Everything else that is held stays, labels included. Changes of one user or
-// group within a process wait for each other.
+// Changes are idempotent: each reads first, and writes only if something must change.
+// All other assignments are kept, labels included. Within a process, changes to one user
+// or group are serialized.
 //
 // Segment does not document that a read shows the last write. Each change is read back
-// until it shows, for 10 seconds at most ([WithSettleTime], [ErrUnconfirmed]), and for a
-// minute the process compares what it reads before an edit with what it has written. What
-// is read back must be neither less nor more than what was asked: a role that Segment
-// gives on more than that is taken away again ([ErrNotRestored] if it cannot be). A second
-// after an edit the user or group is read once more, because another program that
-// replaced the permissions in the same round trip may have overwritten the edit, which is
-// then made once more ([ErrContested] if that is overwritten as well).
+// until it shows, for at most 10 seconds ([WithSettleTime], [ErrUnconfirmed]). For a
+// minute, the process compares what it reads before an edit with what it has written.
+// The result must match the request: if Segment grants a role on more than was requested,
+// the excess is revoked ([ErrNotRestored] if it cannot be). A second after an edit, the user
+// or group is read once more. If another program has overwritten the edit by replacing
+// the permissions in the same round trip, the edit is repeated ([ErrContested] if it is
+// overwritten again).
 //
-// A write that has begun ends, even if the context of the call ends: it is read back, or
-// what was taken is given back, within 25 seconds. No other write begins.
+// If the context of a call ends during a write, the write still runs to its end: within
+// 25 seconds, it is read back or undone. No other write begins.
 //
-// The workspace keeps an owner ([ErrLastOwner]). Minimal Workspace Access takes the
-// place of a last permission. [UserService.Edit] is for changes that Grant and
-// Revoke cannot express. [WithDryRun] shows a change without making it, and
-// [WithLogger] logs a line for each change that was made, and a line before the first
-// step of one that takes several.
+// A change that could remove the last owner of the workspace fails ([ErrLastOwner]).
+// Minimal Workspace Access takes the place of a last permission. [UserService.Edit] is for
+// changes that Grant and Revoke cannot express. [WithDryRun] shows a change without making
+// it, and [WithLogger] logs a line for each change that was made, and a line before the
+// first step of one that takes several.
 //
 // # The audit trail
 //
-// [AuditService] lists the changes of the last 90 days, by anybody, if the workspace is on
+// [AuditService] lists the changes of the last 90 days, by anyone, if the workspace is on
 // the Business plan. An event names the actor, the resource and the type of change, not
 // what was changed.
 //
 // # Everything else
 //
-// Segment's API has much that is not about access. The official client is available through
+// Much of Segment's API is not about access. The official client is available through
 // [Client.Raw], with the same retries and the same rate limit. [Do] runs one of its requests
 // with the errors of this package, and [DoAll] streams the rows of its lists, as strictly as
 // All does.
@@ -149,7 +150,7 @@
 //
 // # Testing your own code
 //
-// Package segmentapitest, beside this one, runs a simulated workspace inside a
-// test. Code that takes a [*Client] can be tested without an account, a network
-// or an interface made for the purpose.
+// Package segmentapitest runs a simulated workspace inside a test. Code that takes a
+// [*Client] can be tested without an account, a network or an interface made for the
+// purpose.
 package segmentapi

@@ -21,7 +21,7 @@ func (c *Client) grant(ctx context.Context, sub subject, assignments []Assignmen
 	if err != nil {
 		return Difference{}, wrapFor(sub, err)
 	}
-	return c.editOr(ctx, sub, Grant(assignments...), "it is held already: "+namesOf(assignments))
+	return c.editOr(ctx, sub, Grant(assignments...), "already held: "+namesOf(assignments))
 }
 
 func (c *Client) revoke(ctx context.Context, sub subject, assignments []Assignment) (Difference, error) {
@@ -37,7 +37,7 @@ func (c *Client) revoke(ctx context.Context, sub subject, assignments []Assignme
 	if err != nil {
 		return Difference{}, wrapFor(sub, err)
 	}
-	return c.editOr(ctx, sub, Revoke(assignments...), "it is not held: "+namesOf(assignments))
+	return c.editOr(ctx, sub, Revoke(assignments...), "not held: "+namesOf(assignments))
 }
 
 func (c *Client) replace(ctx context.Context, sub subject, permissions []Permission) (Difference, error) {
@@ -68,11 +68,11 @@ func namesOf(assignments []Assignment) string {
 }
 
 func (c *Client) edit(ctx context.Context, sub subject, edit Edit) (Difference, error) {
-	return c.editOr(ctx, sub, edit, "what is held is as it should be")
+	return c.editOr(ctx, sub, edit, "the permissions already match")
 }
 
 // editOr locks the subject, makes the edit and checks that no other program has
-// overwritten it. If nothing is to change, it logs why.
+// overwritten it. If there is nothing to change, it logs why.
 func (c *Client) editOr(ctx context.Context, sub subject, edit Edit, why string) (Difference, error) {
 	if edit == nil {
 		return Difference{}, invalidArgument("the edit is nil")
@@ -160,16 +160,16 @@ func (c *Client) editOnce(ctx context.Context, sub subject, edit Edit, addedBySe
 
 // checkNotOverwritten reads the subject once more, a second after a change. Another
 // program that replaces the permissions at the same time may have computed them from
-// an older read, and so have overwritten the change. It is then made once more, unless it
-// was repeated before. If reads are behind, the other program may have read as late as
-// that, and its write shows as late as that.
+// an older read, and so have overwritten the change. It is then repeated, unless it was
+// repeated before. If reads lag, the pause includes the lag: the other program may have
+// read late, and its write may show late.
 func (c *Client) checkNotOverwritten(ctx context.Context, sub subject, edit Edit, made madeEdit, repeated bool) error {
 	if c.writer.settleTime == 0 {
 		return nil
 	}
 	for ; !made.change.Empty(); repeated = true {
 		change := made.change
-		if len(change.Removed) > 0 { // It does not matter what takes the place of a last permission.
+		if len(change.Removed) > 0 { // Ignore what took the place of a last permission.
 			change.Added = without(change.Added, matching(change.Added, isMinimal))
 		}
 		// A random pause keeps several clients from writing at the same time again.
@@ -187,24 +187,24 @@ func (c *Client) checkNotOverwritten(ctx context.Context, sub subject, edit Edit
 		case shown || gone(err):
 			return nil
 		case err != nil:
-			c.changeLog(sub.put, sub.String()).WarnContext(ctx, "changed, but it cannot be read once more whether another program has overwritten the change",
+			c.changeLog(sub.put, sub.String()).WarnContext(ctx, "changed, but could not check whether another program has overwritten the change",
 				"change", change.String(), "error", err)
 			return nil
 		case repeated || len(missing.Added) < len(change.Added) || len(missing.Removed) < len(change.Removed):
-			err = fmt.Errorf("segment %s: %w: %s: what is still to change: %s", sub, ErrContested, change, missing)
+			err = fmt.Errorf("segment %s: %w: %s: still to change: %s", sub, ErrContested, change, missing)
 			c.audit(ctx, sub.put, sub.String(), change.String(), err)
 			return err
 		}
 		if made, err = c.repeatOverwritten(ctx, sub, edit, made); err != nil {
-			return fmt.Errorf("segment %s: another program has overwritten the change (%s), and it could not be made once more: %w", sub, change, err)
+			return fmt.Errorf("segment %s: another program has overwritten the change (%s), and it could not be repeated: %w", sub, change, err)
 		}
 	}
 	return nil
 }
 
-// repeatOverwritten makes an edit once more that another program has overwritten.
+// repeatOverwritten repeats an edit that another program has overwritten.
 func (c *Client) repeatOverwritten(ctx context.Context, sub subject, edit Edit, made madeEdit) (madeEdit, error) {
-	c.changeLog(sub.put, sub.String()).WarnContext(ctx, "another program has overwritten the change: making it once more")
+	c.changeLog(sub.put, sub.String()).WarnContext(ctx, "another program has overwritten the change: repeating it")
 	c.writer.memory.forget(sub.String()) // It has been read for long enough.
 	return c.editOnce(ctx, sub, edit, made.addedBySegment)
 }
@@ -222,8 +222,8 @@ type permissionEdit struct {
 
 	// first is what was held at first.
 	first []Assignment
-	// written is what the writes so far have changed as asked, and sent what the PUTs so far
-	// may have changed.
+	// written is what the writes so far have changed as requested, and sent what the PUTs so
+	// far may have changed.
 	written, sent Difference
 	// labeled are assignments whose labels are known to exist.
 	labeled []Assignment
@@ -234,7 +234,7 @@ type permissionEdit struct {
 	addedBySegment []Assignment
 	// unwritable are assignments that lose labels when they are written.
 	unwritable []Assignment
-	// postCheck is set while it is not known whether a POST has replaced what
+	// postCheck is set while it is unknown whether a POST has replaced what
 	// correction gives back.
 	postCheck *postCheck
 	// minimal takes the place of the last permission, once it is needed.
@@ -245,14 +245,14 @@ type permissionEdit struct {
 	refusals int
 	// waited is how long the writes have waited for the rate limit.
 	waited time.Duration
-	// lag is how long it took until a write showed, at most.
+	// lag is the longest time that it took until a write showed.
 	lag time.Duration
 	// overwritten is set if another program has overwritten the last write.
 	overwritten bool
 }
 
-// run reads the subject, decides what to write, writes it and reads until it shows,
-// until the subject holds what it should.
+// run reads the subject, decides what to write, writes it and reads until it shows. It
+// repeats this until the subject holds what it should.
 func (e *permissionEdit) run(ctx context.Context) (Difference, error) {
 	held, err := e.read(ctx)
 	if err != nil {
@@ -306,7 +306,7 @@ func (e *permissionEdit) read(ctx context.Context) (holding, error) {
 	})
 }
 
-// decide returns what has to be written where held is held.
+// decide returns what must be written if the subject holds held.
 func (e *permissionEdit) decide(ctx context.Context, held holding) (Difference, error) {
 	wanted, err := e.wanted(ctx, held.assignments)
 	if err != nil {
@@ -338,16 +338,16 @@ func (e *permissionEdit) replaces(next Difference) bool {
 func (e *permissionEdit) mayTry(ctx context.Context, next Difference) error {
 	switch {
 	case e.tries >= maxTries && e.sent.Empty() && e.written.Empty():
-		return fmt.Errorf("segment %s: %w before anything was written, %d times: what is still to change: %s", e.sub, ErrContested, maxTries, next)
+		return fmt.Errorf("segment %s: %w %d times before anything was written: still to change: %s", e.sub, ErrContested, maxTries, next)
 	case e.tries >= maxTries && !next.Empty():
-		return fmt.Errorf("segment %s: %w, after %d tries: what is still to change: %s", e.sub, ErrNotApplied, maxTries, next)
+		return fmt.Errorf("segment %s: %w after %d tries: still to change: %s", e.sub, ErrNotApplied, maxTries, next)
 	case ctx.Err() != nil:
-		return fmt.Errorf("segment %s: %w: what is still to change: %s", e.sub, context.Cause(ctx), next)
+		return fmt.Errorf("segment %s: %w: still to change: %s", e.sub, context.Cause(ctx), next)
 	}
 	return e.owners.check(ctx, next)
 }
 
-// wanted is what the subject is to hold in the place of held.
+// wanted returns what the subject is to hold instead of held.
 func (e *permissionEdit) wanted(ctx context.Context, held []Assignment) ([]Assignment, error) {
 	// Minimal Workspace Access that Segment has added is kept and not edited.
 	e.addedBySegment = union(e.addedBySegment, matching(without(held, e.first), isMinimal))
@@ -371,19 +371,19 @@ func (e *permissionEdit) wanted(ctx context.Context, held []Assignment) ([]Assig
 		minimal, err := e.c.minimalAssignment(ctx)
 		if err != nil {
 			if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrAmbiguous) {
-				return nil, wrapFor(e.sub, err) // It is not known whether there is such a role.
+				return nil, wrapFor(e.sub, err) // The role may exist.
 			}
 			return nil, fmt.Errorf("segment %s: %w: %w", e.sub, ErrLastPermission, err)
 		}
 		e.minimal = &minimal
 	}
 	if (e.sent.Empty() || isIn(e.sent.Removed)(*e.minimal)) && len(e.unwritable) == 0 && len(held) == 1 && held[0].Same(*e.minimal) {
-		return nil, fmt.Errorf("segment %s: %w: it is %s, the least that Segment has", e.sub, ErrLastPermission, e.minimal)
+		return nil, fmt.Errorf("segment %s: %w: it is %s, the least that Segment offers", e.sub, ErrLastPermission, e.minimal)
 	}
 	return []Assignment{*e.minimal}, nil
 }
 
-// minimalAssignment is what everybody may hold.
+// minimalAssignment returns Minimal Workspace Access, which anyone may hold.
 func (c *Client) minimalAssignment(ctx context.Context) (Assignment, error) {
 	role, err := c.Roles.Find(ctx, RoleMinimalWorkspaceAccess)
 	if err != nil {
@@ -397,7 +397,7 @@ func (c *Client) minimalAssignment(ctx context.Context) (Assignment, error) {
 }
 
 // checkLabels refuses labels that the workspace does not have. Segment might store the
-// permission without them, and so give the role on everything.
+// permission without them, and so grant the role on everything.
 func (c *Client) checkLabels(ctx context.Context, added []Assignment) error {
 	var known []Label
 	for _, a := range added {
@@ -419,9 +419,9 @@ func (c *Client) checkLabels(ctx context.Context, added []Assignment) error {
 	return nil
 }
 
-// put replaces everything held and returns what is held afterwards. Between the last
-// read and the write there is nothing but the round trip. planned is what was decided
-// on from the read before.
+// put replaces everything held and returns what is held afterwards. Only the round trip
+// is between the last read and the write. planned is what was decided on from the read
+// before.
 func (e *permissionEdit) put(ctx context.Context, planned Difference) (holding, error) {
 	var err error
 	if e.waited, err = e.c.waitToWrite(ctx, e.sub.put, e.waited); err != nil {
@@ -475,9 +475,9 @@ func (e *permissionEdit) put(ctx context.Context, planned Difference) (holding, 
 	return holding{}, failed
 }
 
-// readForPut reads the subject right before a PUT. If this read shows that nothing is to
-// change, although the one before showed something, one of them is old: it reads until
-// something is to change, or until the old read can only have been the one before.
+// readForPut reads the subject right before a PUT. If this read shows nothing to change
+// although the one before did, one of them is stale. It then reads until there is something
+// to change, or until only the read before can have been the stale one.
 func (e *permissionEdit) readForPut(ctx context.Context) (holding, Difference, error) {
 	var held holding
 	var next Difference
@@ -493,31 +493,31 @@ func (e *permissionEdit) readForPut(ctx context.Context) (holding, Difference, e
 }
 
 // checkWritable returns an error if assignments lost their labels when they were written,
-// and were taken away for that.
+// and were removed for that reason.
 func (e *permissionEdit) checkWritable() error {
 	if len(e.unwritable) == 0 {
 		return nil
 	}
 	if lost := Compare(without(e.first, e.unwritable), e.first); !lost.Empty() {
-		return fmt.Errorf("segment %s was changed beyond what was asked, which %w: Segment no longer stores what was held before (still to change: %s)", e.sub, ErrNotRestored, lost)
+		return fmt.Errorf("segment %s was changed beyond the request, which %w: Segment no longer stores what was held before (still to change: %s)", e.sub, ErrNotRestored, lost)
 	}
-	return fmt.Errorf("segment %s: %w: Segment gave more than it was asked to, which was taken away again: %s", e.sub, ErrNotApplied, Difference{Added: e.unwritable})
+	return fmt.Errorf("segment %s: %w: Segment granted more than requested, which was revoked: %s", e.sub, ErrNotApplied, Difference{Added: e.unwritable})
 }
 
-// uncorrected adds to an error what Segment did beyond the request and is not corrected.
+// uncorrected adds to an error the changes beyond the request that are not corrected.
 func (e *permissionEdit) uncorrected(ctx context.Context, err error) error {
 	open := e.correction
 	open.Added = union(open.Added, Compare(without(e.first, e.unwritable), e.first).Added)
 	if open.Empty() {
 		return err
 	}
-	err = fmt.Errorf("segment %s was changed beyond what was asked, which %w (still to change, or to make sure of: %s): %w", e.sub, ErrNotRestored, open, err)
+	err = fmt.Errorf("segment %s was changed beyond the request, which %w (still to change or to check: %s): %w", e.sub, ErrNotRestored, open, err)
 	e.c.audit(ctx, e.sub.put, e.sub.String(), open.String(), err)
 	e.c.writer.memory.noteUnknown(e.sub.String())
 	return err
 }
 
-// cloned shares nothing with held.
+// cloned returns a deep copy of held.
 func cloned(held []Assignment) []Assignment {
 	out := slices.Clone(held)
 	for i := range out {

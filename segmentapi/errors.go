@@ -22,7 +22,7 @@ var (
 	// ErrForbidden matches status 403.
 	ErrForbidden = errors.New("forbidden")
 	// ErrNotFound matches status 404, and a search that has read a list to its end without
-	// finding anything. Such an error has the StatusCode 0, and is not [FromSegment].
+	// finding anything. The error of a search has the StatusCode 0, and is not [FromSegment].
 	ErrNotFound = errors.New("not found")
 	// ErrConflict matches status 409.
 	ErrConflict = errors.New("conflict")
@@ -44,37 +44,37 @@ var (
 	// ErrConnection means that no answer arrived.
 	ErrConnection = errors.New("no answer")
 
-	// ErrAmbiguous means that several objects have the same name or address, so that
-	// it is not clear which of them is meant.
+	// ErrAmbiguous means that several objects have the same name or address, so it is
+	// unclear which of them is meant.
 	ErrAmbiguous = errors.New("ambiguous")
 	// ErrLastOwner means that an edit could leave the workspace without an owner: no
-	// other holder of the role Workspace Owner was found. Nothing was changed, or it
-	// was changed back.
+	// other holder of the role Workspace Owner was found. Nothing was changed, or
+	// the change was undone.
 	ErrLastOwner = errors.New("no other Workspace Owner found")
 	// ErrNotRestored means that a change went beyond the request, or must not stay,
-	// and could not be undone. The error names what to look at. Trying again does
+	// and could not be undone. The error names what to check. Trying again does
 	// not help.
 	ErrNotRestored = errors.New("COULD NOT BE CHANGED BACK")
 	// ErrLastPermission means that an edit would leave a user or a group without any
 	// permission, and that Minimal Workspace Access cannot take its place. Nothing
 	// was changed.
-	ErrLastPermission = errors.New("the last permission cannot be taken away")
-	// ErrNotApplied means that Segment accepted a change and shows only a part of it,
-	// or something else, when read back. The error lists what is still to change.
-	ErrNotApplied = errors.New("not as asked after the write")
-	// ErrUnconfirmed means that Segment accepted a change, and that no read has shown it
-	// within the time of [WithSettleTime]. It may still show later. The same call, made
-	// again, finds out.
+	ErrLastPermission = errors.New("the last permission cannot be revoked")
+	// ErrNotApplied means that Segment accepted a change, but shows only a part of it or
+	// something else when it is read back. The error lists what is still to change.
+	ErrNotApplied = errors.New("not applied as requested")
+	// ErrUnconfirmed means that Segment accepted a change, but that no read has shown it
+	// within the time of [WithSettleTime]. It may still show later. Repeat the call to
+	// find out.
 	ErrUnconfirmed = errors.New("accepted, but not visible")
 	// ErrContested means that another program has overwritten a change twice, or a part
 	// of it once, by replacing all permissions at the same time. The error lists what is
 	// still to change.
 	ErrContested = errors.New("overwritten by another program")
 	// ErrNotUnderstood means that the permissions of a user or a group cannot be
-	// replaced without losing something: they were read with a field that this package
-	// cannot send back, with a role on no resource, or the token does not see them.
+	// replaced without losing something: they have a field that this package cannot
+	// send back, or a role on no resource, or the token does not see them.
 	// Nothing was changed.
-	ErrNotUnderstood = errors.New("cannot be replaced without a loss")
+	ErrNotUnderstood = errors.New("cannot be replaced without loss")
 )
 
 // An Error is a failed operation. Use [errors.Is] with the sentinels of this
@@ -108,8 +108,8 @@ func FromSegment(err error) bool {
 
 // LacksFeature reports whether err says that the workspace's plan does not include what
 // was asked for, such as user groups: status 404, or status 400 without a hint that the
-// request itself was wrong. Only an answer of Segment's own counts. Segment does not
-// document how it answers then.
+// request itself was wrong. Only Segment's own answers count. Segment does not
+// document how it answers in this case.
 func LacksFeature(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) || len(e.Details) == 0 {
@@ -163,7 +163,7 @@ func (e *Error) Error() string {
 	return text
 }
 
-// line makes one readable line of a server's text, of no more than maxText bytes.
+// line turns a server's text into one readable line of at most maxText bytes.
 func line(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {

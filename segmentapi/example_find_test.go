@@ -30,7 +30,7 @@ func ExampleUserService_Find() {
 	// true
 }
 
-// Add a user to a group, both by what people call them.
+// Add a user to a group, by e-mail and by the name of the group.
 func ExampleGroupService_Find() {
 	server := segmentapitest.Start()
 	defer server.Close()
@@ -51,7 +51,7 @@ func ExampleGroupService_Find() {
 	// Output: [mei.chen@example.com] added to Marketing
 }
 
-// Sources go by their slugs and by their names.
+// Find sources by slug or by name.
 func ExampleSourceService_Find() {
 	server := segmentapitest.Start()
 	defer server.Close()

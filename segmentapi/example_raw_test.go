@@ -43,7 +43,7 @@ func ExampleDo() {
 
 // Print all tracking plans, which this package has no service for.
 func ExampleDoAll() {
-	// This stands for Segment, and has two pages.
+	// This server stands in for Segment, and has two pages.
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		switch r.URL.Query().Get("pagination[cursor]") {

@@ -63,7 +63,7 @@ func ExampleUserService_List() {
 	// 1 of 5
 }
 
-// Elif gets a role on everything that carries a label. If she held it already, nothing
+// Elif gets a role on everything that carries a label. If she already held it, nothing
 // would be written, and the Difference would be empty.
 func ExampleUserService_Grant() {
 	server := segmentapitest.Start()
@@ -154,10 +154,10 @@ func ExampleWithLogger() {
 	}
 	// Output:
 	// level=INFO msg=changed operation=addUsersToUserGroup subject="group OndJOScDWjn9kpf01qM2Rep54Le" change="+ mei.chen@example.com"
-	// level=INFO msg="nothing to change" operation=addUsersToUserGroup subject="group OndJOScDWjn9kpf01qM2Rep54Le" why="it has mei.chen@example.com"
+	// level=INFO msg="nothing to change" operation=addUsersToUserGroup subject="group OndJOScDWjn9kpf01qM2Rep54Le" why="already in it: mei.chen@example.com"
 }
 
-// Kwame holds Source Admin on two sources. One of them is taken away, the other
+// Kwame holds Source Admin on two sources. One of them is revoked, the other
 // stays. Repeating the call would change nothing, and the Difference would be empty.
 func ExampleUserService_Revoke() {
 	server := segmentapitest.Start()
@@ -190,8 +190,8 @@ func ExampleUserService_Revoke() {
 	// left: [Source Admin on SOURCE v4qZdw9SKTaMrWflbYkmRd]
 }
 
-// A role is taken away from a user on every scope. Segment needs one
-// permission to be left, so the least takes the place of the last.
+// Revoke a role from a user on every scope. Segment requires at least one
+// permission, so Minimal Workspace Access takes the place of the last one.
 func ExampleUserService_Edit() {
 	server := segmentapitest.Start()
 	defer server.Close()
@@ -266,7 +266,7 @@ func ExampleWithDryRun() {
 	// GET /groups/OndJOScDWjn9kpf01qM2Rep54Le/invites
 }
 
-// Members are named by address. Members of the group are not added again.
+// Members are named by address. Existing members are not added again.
 func ExampleGroupService_AddMembers() {
 	server := segmentapitest.Start()
 	defer server.Close()
@@ -348,8 +348,8 @@ func ExampleRateLimitError() {
 	// Output: try again in 2m0s
 }
 
-// A handler of web requests does not wait for the limit, and a nightly job does. Both
-// share the token, and with WithRetry also what is known of the limit.
+// A handler of web requests does not wait for the limit, but a nightly job does. Both
+// share the token and, through WithRetry, what is known of the limit.
 func ExampleClient_WithRetry() {
 	server := segmentapitest.Start()
 	defer server.Close()

@@ -10,20 +10,20 @@ import (
 	"strings"
 )
 
-// A finder looks for the one row of a list that a text identifies. All rows must be
-// shown to it, so that a second row which the text identifies is seen.
+// A finder looks for the one row of a list that a text identifies. It must see all rows,
+// so that it does not miss a second match.
 type finder[T any] struct {
 	call
 	// kind is what a row is, and text what is looked for, as in `the name "Marketing"`.
 	// Both are for errors.
 	kind, text string
 	id         func(T) string
-	// exact and alike report whether the text identifies a row as it is written, and if the
-	// case of letters is ignored. An exact row wins. exact may be nil.
+	// exact reports whether the text identifies a row exactly, and alike whether it does if
+	// the case of letters is ignored. An exact match wins. exact may be nil.
 	exact, alike func(T) bool
 
-	// The rows that the text identifies, by id: a row may move to a later page and come
-	// again.
+	// The rows that the text identifies, by id: a row may move to a later page and
+	// appear again.
 	foundExact, foundAlike map[string]T
 }
 
@@ -38,7 +38,7 @@ func find[T any](rows iter.Seq2[T, error], f finder[T]) (*T, error) {
 	return f.result()
 }
 
-// see takes note of a row.
+// see notes a row that matches.
 func (f *finder[T]) see(row T) {
 	found := &f.foundExact
 	switch {
@@ -75,7 +75,7 @@ func (f *finder[T]) failed(kind error, why string) error {
 	return &Error{Operation: f.operation, Method: f.method, Path: f.path, kind: kind, cause: errors.New(why)}
 }
 
-// errListNotFound is the kind of a 404 to a list. It proves nothing about the rows, so it
+// errListNotFound is the kind of a 404 for a list. It proves nothing about the rows, so it
 // does not match [ErrNotFound].
 var errListNotFound = errors.New("the list was not found")
 

@@ -59,9 +59,9 @@ func (s *FunctionService) Get(ctx context.Context, id string) (*Function, error)
 	})
 }
 
-// UnknownFunctionType reports whether err, which listing functions of a type returned,
+// UnknownFunctionType reports whether err, returned by listing the functions of a type,
 // says that the workspace does not know the type. Only
-// [FunctionInsertTransformation], which is younger than the others, may be unknown.
+// [FunctionInsertTransformation], which is newer than the others, may be unknown.
 func UnknownFunctionType(t FunctionType, err error) bool {
 	return t == FunctionInsertTransformation && FromSegment(err) && (errors.Is(err, ErrBadRequest) || errors.Is(err, ErrInvalid))
 }

@@ -10,13 +10,13 @@ import (
 	"github.com/segmentio/public-api-sdk-go/api"
 )
 
-// Segment documents that POST adds permissions. Its audit trail has a second event,
-// for a policy that is updated, so a POST might also replace what is held of the same
-// role, or everything. This file gives back what a POST has replaced, and finds out
-// whether it does.
+// Segment documents that POST adds permissions. But its audit trail also has an event for
+// a policy that is updated, so a POST might replace the permissions of the same role, or
+// all of them. This file gives back what a POST has replaced, and finds out whether POST
+// replaces.
 
 // A postCheck is a POST after which something was missing: Segment has replaced it, or
-// another administrator has revoked it at that very moment.
+// another administrator has revoked it at the same moment.
 type postCheck struct{ added, missing []Assignment }
 
 // post adds and returns what is held afterwards.
@@ -68,8 +68,8 @@ func (e *permissionEdit) sendPost(ctx context.Context, added []Assignment, check
 	})
 }
 
-// answered returns the assignments in the answer. It is not documented whether they are
-// all that is held or only those that were written.
+// answered returns the assignments in the answer. Segment does not document whether these
+// are all that is held or only those that were written.
 func (w writing) answered() []Assignment {
 	if w.answer == nil {
 		return nil
@@ -77,10 +77,10 @@ func (w writing) answered() []Assignment {
 	return Assignments(accessOf(*w.answer))
 }
 
-// missingAfterPost returns what of held a POST may have replaced that should only have
-// added: all that was held of the same role, or all that was held. Another administrator
-// has revoked anything else that is missing. If the answer still shows an assignment, it
-// was revoked after the POST.
+// missingAfterPost returns the part of held that a POST may have replaced instead of adding
+// to it: all assignments of the same role, or all assignments. Another administrator has
+// revoked anything else that is missing. If the answer still shows an assignment, it was
+// revoked after the POST.
 func (s *shared) missingAfterPost(held, added, after, answer []Assignment) []Assignment {
 	sameRole := func(a Assignment) bool {
 		return slices.ContainsFunc(added, func(b Assignment) bool { return b.RoleID == a.RoleID })
@@ -107,9 +107,9 @@ func (s *shared) missingAfterPost(held, added, after, answer []Assignment) []Ass
 	return slices.Concat(missing[true], missing[false])
 }
 
-// repeatPost sends the POST once more, now that what was missing is back among what is
-// held. If that is then missing again, POST replaces. Another administrator had revoked
-// what is not missing again, and it is revoked again.
+// repeatPost sends the POST once more, now that the missing assignments are given back. If
+// they are missing again afterwards, POST replaces. The others had been revoked by another
+// administrator, and are revoked again.
 func (e *permissionEdit) repeatPost(ctx context.Context, held holding) (holding, error) {
 	check := e.postCheck
 	e.postCheck = nil
@@ -144,8 +144,8 @@ func (e *permissionEdit) repeatPost(ctx context.Context, held holding) (holding,
 		e.tries++
 		e.postCheck = check
 	case failed != nil:
-		e.correction = Difference{} // It is made.
-		return holding{}, fmt.Errorf("segment %s: %w while it was given %s: it is not known whether Segment or another program took %s away, which was given back: %w",
+		e.correction = Difference{} // It is complete.
+		return holding{}, fmt.Errorf("segment %s: %w during the grant of %s: either Segment or another program removed %s, which was restored: %w",
 			e.sub, ErrContested, Difference{Added: check.added}, Difference{Added: check.missing}, failed)
 	default:
 		e.c.writer.postMerges.Store(true)

@@ -13,8 +13,8 @@ import (
 	"github.com/segmentio/public-api-sdk-go/api"
 )
 
-// GroupService reads and changes user groups. Workspaces without a Business
-// plan have none and answer with an error.
+// GroupService reads and changes user groups. Workspaces that are not on the
+// Business plan have none: Segment answers with an error.
 type GroupService struct{ c *Client }
 
 // List returns one page of groups: GET /groups (listUserGroups). Permissions
@@ -96,8 +96,8 @@ func (s *GroupService) read(ctx context.Context, id string) (*Group, []byte, err
 
 // Create creates a group: POST /groups (createUserGroup). Segment may give it a
 // first permission, so it is read back. Segment allows two groups of the same name,
-// which people could not tell apart: if a group has the name, in any case, the
-// error matches [ErrConflict]. It costs 3 requests with up to 1000 groups.
+// which people could not tell apart: if a group already has the name, ignoring
+// case, the error matches [ErrConflict]. It costs 3 requests with up to 1000 groups.
 //
 // Other errors match [ErrInvalidArgument] before any request. In a dry run the
 // group has no ID.
@@ -192,7 +192,7 @@ func (s *GroupService) Rename(ctx context.Context, groupID, name string) (*Group
 		return s.Get(ctx, groupID)
 	}, func(group *Group, name string) (bool, bool) { return group.Name == name, true })
 	if err == nil && group.Name == name {
-		s.c.logUnchanged(ctx, op, sub.String(), "it has the name "+name)
+		s.c.logUnchanged(ctx, op, sub.String(), "already named "+name)
 	}
 	if err != nil || group.Name == name {
 		return group, err
@@ -234,10 +234,10 @@ func (s *GroupService) Rename(ctx context.Context, groupID, name string) (*Group
 	return group, nil
 }
 
-// Delete deletes a group and reports whether there was one: DELETE
+// Delete deletes a group and reports whether it existed: DELETE
 // /groups/{userGroupId} (deleteUserGroup). Its members stay in the workspace
-// and lose what they held through it. It costs 3 requests, and one if the roles are not
-// cached.
+// and lose what they held through it. It costs 3 requests, and one more if the roles are
+// not cached.
 //
 // If the group makes its users owners of the workspace, another owner must be
 // found first, as in [UserService.Remove] and with its errors.
@@ -325,12 +325,12 @@ func (s *GroupService) readAll(ctx context.Context) (groups, error) {
 // checkFree returns a conflict if a group other than except has the name.
 func (g groups) checkFree(op call, name, except string) error {
 	if taken := g.named(name, except); taken != nil {
-		return conflict(op, "the group %s has the name %q", taken.ID, taken.Name)
+		return conflict(op, "group %s already has the name %q", taken.ID, taken.Name)
 	}
 	return nil
 }
 
-// named returns a group with this name, in any case, other than except, or nil.
+// named returns a group other than except with this name, ignoring case, or nil.
 func (g groups) named(name, except string) *Group {
 	for _, group := range g {
 		if foldName(group.Name) == foldName(name) && group.ID != except {
@@ -395,11 +395,11 @@ func (s *GroupService) AllInvites(ctx context.Context, groupID string) iter.Seq2
 	})
 }
 
-// AddMembers puts users and pending invites into a group, by their e-mails, and
+// AddMembers adds users and pending invites to a group, by their e-mails, and
 // returns the addresses that were not in it: POST /groups/{userGroupId}/users
-// (addUsersToUserGroup). If all are in it, nothing is written. The lists of members
-// are read before and after, so it costs at least 4 requests, and more in a large
-// group.
+// (addUsersToUserGroup). If all are already in it, nothing is written. The lists of
+// members are read before and after, so it costs at least 4 requests, and more in a
+// large group.
 //
 // Addresses compare without regard to the case of A to Z; write them as Segment does.
 // Errors match [ErrInvalidArgument] before any request, [ErrNotFound] for a group that is
@@ -418,7 +418,7 @@ func (s *GroupService) AddMembers(ctx context.Context, groupID string, emails ..
 	return s.addMembers(ctx, groupID, emails)
 }
 
-// RemoveMembers takes users and pending invites out of a group, by their e-mails,
+// RemoveMembers removes users and pending invites from a group, by their e-mails,
 // and returns the addresses that were in it: DELETE /group/{userGroupId}/users
 // (removeUsersFromUserGroup), one request for each. If none is in it, nothing is
 // written. They stay in the workspace.
@@ -439,7 +439,7 @@ func (s *GroupService) RemoveMembers(ctx context.Context, groupID string, emails
 	defer end()
 	rows, err := s.membersWith(ctx, groupID, emails)
 	if err == nil && len(rows) == 0 {
-		s.c.logUnchanged(ctx, removeMembersCall(groupID), "group "+groupID, "it does not have "+strings.Join(emails, ", "))
+		s.c.logUnchanged(ctx, removeMembersCall(groupID), "group "+groupID, "not in it: "+strings.Join(emails, ", "))
 	}
 	if err != nil || len(rows) == 0 {
 		return nil, err

@@ -57,7 +57,7 @@ func TestGroupsCreate(t *testing.T) {
 		for name, id := range map[string]string{"New group": made.ID, "NEW Group": made.ID, "Other": "h", "group": "g"} {
 			srv.ResetJournal()
 			again, refusal := client.Groups.Create(t.Context(), name)
-			if again != nil || !errors.Is(refusal, segmentapi.ErrConflict) || !strings.Contains(refusal.Error(), "the group "+id+" has the name") {
+			if again != nil || !errors.Is(refusal, segmentapi.ErrConflict) || !strings.Contains(refusal.Error(), "group "+id+" already has the name") {
 				t.Errorf("%s: %v, %v", name, again, refusal)
 			}
 			expectOrder(t, srv, "listUserGroups")
@@ -259,7 +259,7 @@ func TestGroupsRename(t *testing.T) {
 				if diff := cmp.Diff(want, renamed); c.want == nil && diff != "" {
 					t.Errorf("group (-want +got):\n%s", diff)
 				}
-				if errors.Is(c.want, segmentapi.ErrConflict) && !strings.Contains(err.Error(), "the group h has the name") {
+				if errors.Is(c.want, segmentapi.ErrConflict) && !strings.Contains(err.Error(), "group h already has the name") {
 					t.Error(err)
 				}
 				expectOrder(t, srv, requests...)

@@ -60,8 +60,8 @@ type Invite struct {
 }
 
 // Create invites a person: POST /invites (createInvites). It sends nothing to a
-// person who is a user or invited already, in whatever case the address is written.
-// If there is an invite already, only its groups are completed, since its
+// person who is already a user or invited; the case of the address does not matter.
+// If an invite already exists, only missing groups are added, since its
 // permissions cannot be read; a user is not changed.
 //
 // All users and all invites are listed before and after, because the API cannot
@@ -69,8 +69,8 @@ type Invite struct {
 // without Permissions, and 6 for each group of up to 1000. Errors match
 // [ErrInvalidArgument] before any request, [ErrNotFound] for a group that is gone,
 // before anything is sent, [ErrInvalid] for a role that Segment does not know,
-// [ErrAmbiguous] as those of Delete, [ErrUnconfirmed]. If completing the groups
-// fails, the same Create continues where it stopped.
+// [ErrAmbiguous] as in Delete, [ErrUnconfirmed]. If adding the groups fails, the
+// same Create, called again, continues where it stopped.
 func (s *InviteService) Create(ctx context.Context, in Invitation) (*Invite, error) {
 	if err := in.check(); err != nil {
 		return nil, err
@@ -255,9 +255,9 @@ func (s *InviteService) listed(ctx context.Context, email string) (string, error
 	return "", fmt.Errorf("segment invite %s: %w: the pending invites %s differ only in case", email, ErrAmbiguous, strings.Join(found, " and "))
 }
 
-// Delete withdraws an invite and reports whether there was one: DELETE /invites
-// (deleteInvites). It disappears from its groups unless the person is a user by
-// now. All invites are listed before and after, and the invites of up to 50 groups so that
+// Delete withdraws an invite and reports whether it existed: DELETE /invites
+// (deleteInvites). It disappears from its groups unless the person has become a
+// user. All invites are listed before and after, and the invites of up to 50 groups so that
 // the log can name those that it is in: 4 requests and one for each group with up to 1000
 // invites.
 //
@@ -321,6 +321,12 @@ const maxGroupsForLog = 50
 func (s *InviteService) loses(ctx context.Context, email string) (string, []string) {
 	const roles = ", and with it its roles, which cannot be read"
 	var groups, in []string
+	lost := func() string {
+		if len(groups) == 0 {
+			return roles
+		}
+		return roles + "; member of the groups " + strings.Join(groups, ", ")
+	}
 	searched := 0
 	for group, err := range s.c.Groups.All(ctx) {
 		if err == nil && searched < maxGroupsForLog {
@@ -333,14 +339,11 @@ func (s *InviteService) loses(ctx context.Context, email string) (string, []stri
 		case notInPlan(err) && searched == 0:
 			return roles, nil
 		case err != nil || searched == maxGroupsForLog:
-			return fmt.Sprintf("%s; member of the groups %s, and of others that were not read", roles, strings.Join(groups, ", ")), in
+			return lost() + "; not all groups were read", in
 		}
 		searched++
 	}
-	if len(groups) == 0 {
-		return roles, nil
-	}
-	return roles + "; member of the groups " + strings.Join(groups, ", "), in
+	return lost(), in
 }
 
 // isIn reports whether an invite is in a group.

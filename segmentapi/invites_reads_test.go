@@ -50,17 +50,17 @@ func TestInvitesDelete_GroupsAreReadForTheLogAlone(t *testing.T) {
 	}{
 		"62 groups": {
 			nil, map[string]int{"listInvites": 2, "listUserGroups": 1, "listInvitesFromUserGroup": 50, "deleteInvites": 1},
-			`member of the groups \"Other\", and of others that were not read`,
+			`member of the groups \"Other\"; not all groups were read`,
 		},
 		"no group can be listed": {
 			&sim.Fault{Operation: "listUserGroups", Kind: sim.FaultStatus, Status: 403},
 			map[string]int{"listInvites": 2, "listUserGroups": 1, "deleteInvites": 1},
-			"and of others that were not read",
+			"which cannot be read; not all groups were read",
 		},
 		"one group cannot be read": {
 			&sim.Fault{Operation: "listInvitesFromUserGroup", Ordinal: 3, Kind: sim.FaultStatus, Status: 403},
 			map[string]int{"listInvites": 2, "listUserGroups": 1, "listInvitesFromUserGroup": 3, "deleteInvites": 1},
-			`member of the groups \"Other\", and of others that were not read`,
+			`member of the groups \"Other\"; not all groups were read`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 // LabelService reads the labels that the workspace defines.
 type LabelService struct{ c *Client }
 
-// List returns every label: GET /labels (listLabels). It is the one list of the
-// API that has no pages.
+// List returns every label: GET /labels (listLabels). It is the only list of
+// the API without pages.
 func (s *LabelService) List(ctx context.Context) ([]Label, error) {
 	op := call{"listLabels", http.MethodGet, "/labels"}
 	out, _, err := execute(ctx, s.c, op, func(ctx context.Context) (*api.ListLabels200Response, *http.Response, error) {

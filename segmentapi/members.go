@@ -22,7 +22,7 @@ func (s *GroupService) addMembers(ctx context.Context, groupID string, emails []
 		return nil, err
 	}
 	if len(missing) == 0 {
-		s.c.logUnchanged(ctx, addMembersCall(groupID), "group "+groupID, "it has "+strings.Join(emails, ", "))
+		s.c.logUnchanged(ctx, addMembersCall(groupID), "group "+groupID, "already in it: "+strings.Join(emails, ", "))
 		return nil, nil
 	}
 	if s.c.planned(ctx, addMembersCall(groupID), "group "+groupID, "+ "+strings.Join(missing, ", ")) {
@@ -42,8 +42,8 @@ func removeMembersCall(groupID string) call {
 	return call{"removeUsersFromUserGroup", http.MethodDelete, "/group/" + groupID + "/users"}
 }
 
-// add adds members without looking whether they are in the group already. If they are
-// given back their place, the request is repeated if its answer is lost.
+// add adds members without checking whether they are already in the group. givenBack is
+// set if they were in it before: the request is then repeated if its answer is lost.
 func (s *GroupService) add(ctx context.Context, groupID string, emails []string, givenBack bool) error {
 	op := addMembersCall(groupID)
 	return s.c.carryOut(ctx, change{
@@ -71,8 +71,8 @@ func memberFacts(groupID string, emails []string, in bool) []changedFact {
 }
 
 // takeOut removes rows until no list has the addresses any more: one may be listed as a
-// user and as an invite. check is asked again before a removal for which time has passed;
-// it may be nil. takeOut returns the addresses whose removal may have been carried out.
+// user and as an invite. check is called again before a removal that had to wait; it may
+// be nil. takeOut returns the addresses whose removal may have been carried out.
 func (s *GroupService) takeOut(ctx context.Context, groupID string, emails []string, rows []member, check func(context.Context) error) ([]string, error) {
 	op := removeMembersCall(groupID)
 	var taken []string
@@ -96,7 +96,7 @@ func (s *GroupService) takeOut(ctx context.Context, groupID string, emails []str
 						taken = append(taken, email)
 					}
 					switch {
-					case gone(err): // A member who is gone already keeps nobody else in.
+					case gone(err): // A member who is already gone must not keep the others in.
 						notThere = err
 					case err != nil:
 						return err
@@ -119,11 +119,11 @@ func (s *GroupService) takeOut(ctx context.Context, groupID string, emails []str
 		if !errors.Is(err, ErrUnconfirmed) || slices.Equal(left, rows) || tries == maxTries {
 			return taken, err
 		}
-		rows = left // Some of them have gone, so this read is no old one.
+		rows = left // Some of them are gone, so this read is not stale.
 	}
 }
 
-// keepOwner gives members back their place if no other owner is left.
+// keepOwner puts removed members back if no other owner is left.
 func (s *GroupService) keepOwner(ctx context.Context, owners *ownership, groupID string, removed []string) error {
 	err := owners.findOtherAfter(ctx)
 	if err == nil {
@@ -132,9 +132,9 @@ func (s *GroupService) keepOwner(ctx context.Context, owners *ownership, groupID
 	ctx, cancel := restoring(ctx)
 	defer cancel()
 	if undoErr := s.add(ctx, groupID, removed, true); undoErr != nil {
-		return fmt.Errorf("segment group %s has lost %s, who %w (%w), but must: %w", groupID, strings.Join(removed, ", "), ErrNotRestored, undoErr, err)
+		return fmt.Errorf("segment group %s has lost %s, which %w (%w), but must be: %w", groupID, strings.Join(removed, ", "), ErrNotRestored, undoErr, err)
 	}
-	return fmt.Errorf("segment group %s: %s put back: %w", groupID, strings.Join(removed, ", "), err)
+	return fmt.Errorf("segment group %s: the members %s were put back: %w", groupID, strings.Join(removed, ", "), err)
 }
 
 // checkMembers returns the addresses without white space around them. It refuses
@@ -177,7 +177,7 @@ func leavingUsers(groupID string, rows []member) (map[string]bool, error) {
 			continue
 		}
 		if other, ok := byEmail[FoldEmail(m.email)]; ok && other != m.userID {
-			return nil, fmt.Errorf("segment group %s: %w: the users %s and %s in it have the address %s but for case, and Segment removes by address",
+			return nil, fmt.Errorf("segment group %s: %w: the addresses of its users %s and %s differ only in case (%s), and Segment removes by address",
 				groupID, ErrAmbiguous, other, m.userID, m.email)
 		}
 		byEmail[FoldEmail(m.email)] = m.userID
@@ -230,7 +230,7 @@ func (s *GroupService) missing(ctx context.Context, groupID string, emails []str
 	})
 }
 
-// readMissing reads no further than until it has found all of emails.
+// readMissing stops reading once it has found all of emails.
 func (s *GroupService) readMissing(ctx context.Context, groupID string, emails []string) ([]string, error) {
 	left := folded(emails)
 	for user, err := range s.AllMembers(ctx, groupID) {

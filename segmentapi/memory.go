@@ -9,12 +9,12 @@ import (
 // memoryTime is how long a client remembers what it has written.
 const memoryTime = time.Minute
 
-// exists is the name of the fact that an object is there.
+// exists is the name of the fact that an object exists.
 const exists = ""
 
 // memory holds what this process has written in the last minute and Segment has
 // accepted, for each object: a user's permissions, a group's members. An edit
-// compares what it reads with it, because a read may show an older state.
+// compares what it reads with this, because a read may be stale.
 type memory struct {
 	mu    sync.Mutex
 	facts map[string]map[string]fact
@@ -77,7 +77,7 @@ func factsOf(object string, change Difference) []changedFact {
 	return facts
 }
 
-// noteUnknown remembers that it is not known what an object has.
+// noteUnknown remembers that the state of an object is unknown.
 func (m *memory) noteUnknown(object string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -98,7 +98,7 @@ func (m *memory) knownIn(object string, settleTime time.Duration) time.Duration 
 	return time.Until(at.Add(settleTime))
 }
 
-// hasLost reports that something was taken from an object within the last minute.
+// hasLost reports whether something was taken from an object within the last minute.
 func (m *memory) hasLost(object, name string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -150,9 +150,8 @@ func (m *memory) objectsWith(name string) []string {
 	return objects
 }
 
-// contradicts reports that a read shows another state than the one that is
-// remembered. The function shows reports whether the read shows something, and
-// whether it was read at all.
+// contradicts reports whether a read shows a state other than the remembered one. The
+// function shows reports whether the read shows something, and whether it was read at all.
 func (m *memory) contradicts(object string, shows func(name string) (has, read bool)) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -205,7 +204,7 @@ func (m *memory) forgetOld() {
 // readRemembering repeats a read that contradicts what this process has written,
 // until it no longer does, or until a read cannot be that old. Then the read counts
 // and the memory is dropped: another program has changed the object. If the outcome of the
-// last write is not known, it first waits until a read shows it. The error of read may say
+// last write is unknown, it first waits until a read shows it. The error of read may say
 // that the object is gone.
 func readRemembering[T any](
 	ctx context.Context, c *Client, object string, read func(context.Context) (T, error), shows func(T, string) (has, read bool),

@@ -19,7 +19,7 @@ const (
 	RegionEU Region = "eu"
 )
 
-// BaseURL returns the region's API endpoint, and whether there is such a region.
+// BaseURL returns the region's API endpoint, and whether the region is known.
 func (r Region) BaseURL() (string, bool) {
 	switch r {
 	case RegionUS, "US":
@@ -32,14 +32,13 @@ func (r Region) BaseURL() (string, bool) {
 
 // A RetryPolicy bounds the attempts and the waiting of one call.
 type RetryPolicy struct {
-	// MaxAttempts is how often a request is sent at most. It must be at least 1. Requests
-	// that Segment refused because too many were under way do not count: MaxWait bounds
-	// them.
+	// MaxAttempts is how often a request may be sent, at least 1. Requests that Segment
+	// refused because too many were under way do not count: MaxWait bounds them.
 	MaxAttempts int
 	// MaxWait bounds the time that one call waits for the rate limit, in all its
 	// attempts together. If a longer wait is needed, the call fails at once with a
-	// [*RateLimitError]. Where Segment limits how many requests may be under way at a
-	// time, waiting for answers to others does not count; it ends after five minutes.
+	// [*RateLimitError]. Where Segment limits concurrent requests, waiting for others to
+	// end does not count; that wait ends after five minutes.
 	MaxWait time.Duration
 }
 
@@ -57,9 +56,9 @@ type Limits struct {
 	// Segment documents 60 per minute for each of the IAM write endpoints.
 	WritesPerMinute int
 	// Reserve is the share of each window, 0 to 0.9, that is left to other
-	// users of the same token. While none of them is seen, a fifth of it is left
-	// in the first window of a burst, so that work that fits into one window ends
-	// in it.
+	// users of the same token. While no other use is seen, only a fifth of it
+	// is left in the first window of a burst, so that work that fits into one window
+	// ends in it.
 	Reserve float64
 }
 
@@ -116,7 +115,7 @@ func WithRegion(r Region) Option {
 
 // WithBaseURL points the client at another endpoint, such as a simulator. It
 // must be https, or http to localhost or a loopback address, because every
-// request carries the token. An http request goes through no proxy of the environment.
+// request carries the token. Requests over http ignore the proxy of the environment.
 func WithBaseURL(raw string) Option {
 	return func(s *settings) error {
 		base, err := parseBaseURL(raw)
@@ -151,7 +150,7 @@ func parseBaseURL(raw string) (*url.URL, error) {
 		if !loopback(u.Hostname()) {
 			return nil, invalidArgument("the base URL must be https: http is for localhost and loopback addresses only")
 		}
-		if isLocalhost(u.Hostname()) { // Only in lower case does net/http leave out the proxy, which would see the token.
+		if isLocalhost(u.Hostname()) { // In lower case only, net/http bypasses the proxy, which would see the token.
 			u.Host = strings.ToLower(u.Host)
 		}
 	default:
@@ -178,7 +177,7 @@ func isLocalhost(host string) bool { return strings.ToLower(host) == "localhost"
 
 // WithHTTPClient sets the client behind every request: its transport, proxy,
 // timeout and cookie jar. It is copied, and redirects are refused on the copy.
-// Its Timeout counts for each attempt and not while waiting for the rate limit.
+// Its Timeout applies to each attempt, not to waits for the rate limit.
 func WithHTTPClient(hc *http.Client) Option {
 	return func(s *settings) error {
 		if hc == nil {
@@ -206,11 +205,11 @@ func WithPageSize(n int) Option {
 const DefaultMaxBody = 64 << 20
 
 // WithMaxBody sets the largest answer, in bytes after decompression, at least 1. A
-// larger one is not read further; the error matches [ErrBadResponse]. The default
+// larger one is not read to its end; the error matches [ErrBadResponse]. The default
 // is [DefaultMaxBody].
 //
-// Answers to anything but lists and requests through [Client.Raw] are bounded at 16 MiB
-// as well, because many may be in memory at a time: a user with 20,000 scopes is about
+// All answers except lists and those to requests through [Client.Raw] are also limited to
+// 16 MiB, because many may be in memory at a time: a user with 20,000 scopes is about
 // 2 MB. An answer with millions of values is refused whatever its size, because it may
 // take fifty times as much memory as it has bytes.
 func WithMaxBody(bytes int64) Option {
@@ -236,8 +235,8 @@ func WithUserAgent(ua string) Option {
 
 // WithLogger logs each request at debug level: operation, method, path,
 // status, duration; never a header or a body. Each change leaves one line at
-// info level: operation, subject, what changed. What the client learns about Segment's
-// limits leaves one line as well. The default logs nothing.
+// info level: operation, subject, what changed. Each limit of Segment that the client
+// finds out leaves one line as well. The default logs nothing.
 func WithLogger(l *slog.Logger) Option {
 	return func(s *settings) error {
 		if l == nil {
@@ -249,7 +248,7 @@ func WithLogger(l *slog.Logger) Option {
 }
 
 // WithRetry bounds attempts and waiting. The default is 5 attempts and 65 s.
-// [Client.WithRetry] gives some calls another bound.
+// [Client.WithRetry] sets other bounds for some calls.
 //
 // GET is sent again after 429, 500, 502, 503, 504 and broken connections; PUT and
 // DELETE after the same except 500; POST only after 429, since Segment does not
@@ -292,15 +291,15 @@ func WithRoleCache(size int, ttl time.Duration) Option {
 // DefaultSettleTime is the default of [WithSettleTime].
 const DefaultSettleTime = 10 * time.Second
 
-// WithSettleTime sets how long a read of Segment may be behind a write, at least 0. The
+// WithSettleTime sets how long a read may lag behind a write, at least 0. The
 // default is [DefaultSettleTime]. Segment does not document that a read shows the last
 // write. So each change is read back, with growing pauses, until it shows or this time
 // has passed; then the error matches [ErrUnconfirmed]. A change that shows at once costs
 // no wait.
 //
 // A change of permissions is read once more after 1 to 1.5 s: another program that
-// replaced them at the same moment may have overwritten it. 0 switches all of this
-// waiting off, and with it that last read.
+// replaced them at the same moment may have overwritten it. 0 turns off all of this
+// waiting and the last read.
 func WithSettleTime(d time.Duration) Option {
 	return func(s *settings) error {
 		if d < 0 {
@@ -312,10 +311,9 @@ func WithSettleTime(d time.Duration) Option {
 }
 
 // WithDryRun makes every method that changes something read, check and return what
-// it otherwise would, and write nothing. The log has "would change" in the place of
-// "changed". Values that only Segment can decide, such
-// as the id of a new group, are empty. Requests through [Client.Raw] that would
-// change something fail.
+// it otherwise would, and write nothing. The log has "would change" instead of
+// "changed". Values that only Segment can decide, such as the id of a new group, are
+// empty. Requests through [Client.Raw] that would change something fail.
 func WithDryRun() Option {
 	return func(s *settings) error {
 		s.dryRun = true

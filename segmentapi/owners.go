@@ -14,20 +14,20 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// OwnerScanLimit is how many requests are spent at most to find another owner
-// of the workspace, before an edit that takes ownership away. Groups that hold
-// the role are looked at before single users.
+// OwnerScanLimit is how many requests may be spent on finding another owner of
+// the workspace before an edit that revokes ownership. Groups that hold the role
+// are searched before single users.
 const OwnerScanLimit = 2000
 
-// ownersLock is held by everything that may take ownership away, so that two owners
-// are never removed because each of them was found when the other was removed.
+// ownersLock is held by every change that may revoke ownership. Otherwise two removals
+// at the same time could each rely on the owner that the other one removes.
 const ownersLock = "the owners of the workspace"
 
 // An otherOwner is an owner who remains: through a group, unless that is empty.
 type otherOwner struct{ userID, groupID string }
 
-// ownership keeps one change from taking the last owner of the workspace away. Segment is
-// not known to guard the last one.
+// ownership keeps one change from removing the last owner of the workspace. Segment is
+// not known to prevent that.
 type ownership struct {
 	c *Client
 	// remains reports whether a user is still an owner after the change, through a
@@ -40,7 +40,7 @@ type ownership struct {
 	unlock func()
 }
 
-// lock keeps all other changes that take ownership away waiting.
+// lock makes all other changes that revoke ownership wait.
 func (o *ownership) lock(ctx context.Context) error {
 	if o.unlock != nil {
 		return nil
@@ -57,7 +57,7 @@ func (o *ownership) release() {
 }
 
 // makeOwner reports whether assignments make their holder an owner. If no role has the
-// name, it is not known who is one, which is an error.
+// name, owners cannot be recognized, which is an error.
 func (o *ownership) makeOwner(ctx context.Context, held []Assignment) (bool, error) {
 	if !slices.ContainsFunc(held, workspaceWide) {
 		return false, nil
@@ -76,7 +76,7 @@ func workspaceWide(a Assignment) bool {
 	return a.Scope.Type == ScopeWorkspace && len(a.Scope.Labels) == 0
 }
 
-// isOwner tells the assignment that makes an owner, once the role is known.
+// isOwner reports whether an assignment makes an owner, once the role is known.
 func (o *ownership) isOwner(a Assignment) bool { return a.RoleID == o.role.ID && workspaceWide(a) }
 
 // isOwnerAfter is makeOwner for what a read shows. If this process has taken ownership
@@ -91,9 +91,9 @@ func (o *ownership) isOwnerAfter(ctx context.Context, sub subject, held []Assign
 	}), nil
 }
 
-// hasUsers reports whether a user is or a group has users: a group without any
-// makes nobody an owner. A member whom this process has added a moment ago counts, because
-// the list may be older.
+// hasUsers reports whether the subject is a user, or a group with users: a group without
+// users makes nobody an owner. A member whom this process has added within the last minute
+// counts, because the list may be stale.
 func (o *ownership) hasUsers(ctx context.Context, sub subject) (bool, error) {
 	if sub.kind != "group" || o.c.writer.memory.hasAny(membersOf(sub.id)) {
 		return true, nil
@@ -218,10 +218,10 @@ type ownerSearch struct {
 
 var errOwnerFound = errors.New("found")
 
-// spend takes one request off what may be spent.
+// spend takes one request off the budget.
 func (s *ownerSearch) spend() error {
 	if s.left.Add(-1) < 0 {
-		return fmt.Errorf("segmentapi: %w after %d requests, the most that are spent on it: give the role to a group with another user in it, which is looked at first",
+		return fmt.Errorf("segmentapi: %w after %d requests, the limit of the search: grant the role to a group with another user in it, because groups are searched first",
 			ErrLastOwner, OwnerScanLimit)
 	}
 	return nil
@@ -233,7 +233,7 @@ func (s *ownerSearch) run(ctx context.Context) (otherOwner, error) {
 		found, err = s.searchUsers(ctx)
 	}
 	if err == nil && found == (otherOwner{}) {
-		err = fmt.Errorf("segmentapi: %w: give the role %s to another user first", ErrLastOwner, s.role.Name)
+		err = fmt.Errorf("segmentapi: %w: grant the role %s to another user first", ErrLastOwner, s.role.Name)
 	}
 	return found, err
 }
@@ -348,15 +348,15 @@ func (s *ownerSearch) searchUsers(ctx context.Context) (otherOwner, error) {
 	return otherOwner{}, ctx.Err()
 }
 
-// ownerGuard keeps an edit of permissions from taking the last owner away.
+// ownerGuard keeps an edit of permissions from removing the last owner.
 type ownerGuard struct {
 	ownership
 	sub subject
-	// sent is what was sent that takes ownership away.
+	// sent is what was sent that revokes ownership.
 	sent Difference
 	// before is what was sent before the last write.
 	before Difference
-	// taking is set once the edit is known to take ownership away.
+	// taking is set once the edit is known to revoke ownership.
 	taking bool
 }
 
@@ -407,8 +407,8 @@ func (g *ownerGuard) noteNotDone(next Difference) {
 }
 
 // confirm looks for the other owner once more after the write: another administrator may
-// have taken ownership from the one who was found before. If nobody is found, or it cannot
-// be read, it gives back what was taken.
+// have revoked the ownership of the one found before. If no owner is found, or the search
+// fails, it gives back what was taken.
 func (g *ownerGuard) confirm(ctx context.Context) error {
 	if g == nil || g.sent.Empty() {
 		return nil
@@ -423,14 +423,14 @@ func (g *ownerGuard) confirm(ctx context.Context) error {
 	undoErr := g.giveBackPermissions(restoreCtx, g.sub, g.sent)
 	switch {
 	case errors.As(undoErr, &partly):
-		return fmt.Errorf("segment %s was changed (%s), and only its ownership could be given back (%w): %w", g.sub, g.sent, partly.error, err)
+		return fmt.Errorf("segment %s was changed (%s), but only its ownership could be restored (%w): %w", g.sub, g.sent, partly.error, err)
 	case undoErr != nil:
-		return fmt.Errorf("segment %s was changed (%s) and %w (%w), although it must: %w", g.sub, g.sent, ErrNotRestored, undoErr, err)
+		return fmt.Errorf("segment %s was changed (%s) and %w (%w), but must be: %w", g.sub, g.sent, ErrNotRestored, undoErr, err)
 	}
 	return fmt.Errorf("segment %s was changed and changed back: %w", g.sub, err)
 }
 
-// A partlyGivenBackError is why only ownership could be given back.
+// A partlyGivenBackError is why only ownership could be restored.
 type partlyGivenBackError struct{ error }
 
 // Unwrap returns the cause.

@@ -19,14 +19,14 @@ const smallPageSize = 200
 // because the list might never end.
 const MaxPages = 1_000_000
 
-// MaxEmptyPages is how many pages in a row may be empty, with the same consequence. Rows
-// that vanish while a list is read leave an empty page now and then. A hundred end within
-// a minute.
+// MaxEmptyPages is how many pages in a row may be empty. All fails in the same way beyond
+// that. Rows that vanish while a list is read leave an empty page now and then. A hundred
+// are read within a minute.
 const MaxEmptyPages = 100
 
 // ListOptions select one page of a list.
 type ListOptions struct {
-	// Cursor is the Next of the page before; empty for the first page.
+	// Cursor is the Next of the previous page; empty for the first page.
 	Cursor string
 	// Count is how many rows to ask for, 1 to [MaxPageSize]; 0 means the
 	// client's page size. If Segment refuses more than 200 rows, the older maximum, List

@@ -12,7 +12,7 @@ import (
 // and are compared and edited as assignments.
 type Assignment struct {
 	RoleID string
-	// RoleName is for people. It is ignored in comparisons and not written.
+	// RoleName is for display. It is ignored in comparisons and not written.
 	RoleName string
 	Scope    Scope
 }
@@ -206,7 +206,7 @@ func Compare(before, after []Assignment) Difference {
 	}
 }
 
-// Empty reports that nothing is added and nothing removed.
+// Empty reports whether nothing is added and nothing removed.
 func (d Difference) Empty() bool { return len(d.Added) == 0 && len(d.Removed) == 0 }
 
 // Apply returns held after the difference.

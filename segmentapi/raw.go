@@ -10,7 +10,7 @@ import (
 )
 
 // Raw returns the official generated client, for operations that this package
-// does not cover. Its requests carry the token and are retried and paced as all
+// does not cover. Its requests carry the token and are retried and paced like all
 // others; its errors are those of the official client. [Do] and [DoAll] run its requests
 // with the errors of this package. Do not change its configuration.
 func (c *Client) Raw() *api.APIClient { return c.raw }
@@ -40,14 +40,14 @@ type rawPage[D any] interface {
 
 // Do runs an operation of the official client and returns the data of its answer. It is for
 // operations that this package does not cover. newRequest makes the request with [Client.Raw]
-// of c, and with the context that it is given. Nothing needs a type: all of them follow from
-// the request. (Package api is github.com/segmentio/public-api-sdk-go/api.)
+// of c and the context passed to it. All type arguments are inferred.
+// (Package api is github.com/segmentio/public-api-sdk-go/api.)
 //
 //	out, err := segmentapi.Do(ctx, client, "getSource", func(ctx context.Context) api.ApiGetSourceRequest {
 //		return client.Raw().SourcesAPI.GetSource(ctx, id)
 //	})
 //
-// The request is authorized, retried and paced as all others. Its errors are those of the
+// The request is authorized, retried and paced like all others. Its errors are those of the
 // methods of this package: an [*Error], which names the given operation, or a
 // [*RateLimitError]. If the official client refuses to make the request, as when an argument
 // is missing, the error matches [ErrInvalidArgument]; if the answer has no data,
@@ -71,14 +71,14 @@ func Do[Q rawRequest[A], A rawAnswer[D], D any](ctx context.Context, c *Client, 
 }
 
 // DoAll streams every row of a list of the official client. newRequest makes the request as
-// for [Do], without its pagination. If the request has no other arguments, it is a method of
-// the official client. rows is the method that returns the rows of a page:
+// for [Do], without its pagination. If the request has no other arguments, newRequest can be
+// the method of the official client itself. rows is the method that returns the rows of a page:
 //
 //	for plan, err := range segmentapi.DoAll(ctx, client, "listTrackingPlans",
 //		client.Raw().TrackingPlansAPI.ListTrackingPlans, (*api.ListTrackingPlansV1Output).GetTrackingPlans) {
 //
 // It is as strict as the lists of this package: an answer without rows or without
-// pagination and a cursor that repeats are [ErrBadResponse], as is a list that might never
+// pagination is [ErrBadResponse], as are a cursor that repeats and a list that might never
 // end ([MaxPages], [MaxEmptyPages]). [WithPageSize] sets the size of the pages. If Segment
 // refuses more than 200 rows, DoAll asks again for 200, as [ListOptions] says. Other errors
 // are those of Do. The loop ends after an error.

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// A removal takes a user out of the workspace, or deletes a group. A removal cannot be
-// undone, but taking ownership away can, so that comes first.
+// A removal removes a user from the workspace, or deletes a group. It cannot be undone,
+// but revoking ownership can, so that comes first.
 type removal[T, O any] struct {
 	call
 	sub    subject
@@ -19,7 +19,7 @@ type removal[T, O any] struct {
 	// takeOwnership takes ownership from what is to be removed, if it has any.
 	takeOwnership func(context.Context, *T) error
 	held          func(*T) []Permission
-	// loses names what is lost with it beside its roles, for the log. It is called after
+	// loses names what is lost with it besides its roles, for the log. It is called after
 	// takeOwnership.
 	loses func() string
 	// facts are what else the removal makes true.
@@ -32,7 +32,7 @@ func (r removal[T, O]) run(ctx context.Context) (bool, error) {
 	c, subject := r.owners.c, r.sub.String()
 	there, err := r.read(ctx)
 	if gone(err) {
-		c.logUnchanged(ctx, r.call, subject, "it is not there")
+		c.logUnchanged(ctx, r.call, subject, "it does not exist")
 		return false, nil
 	} else if err != nil {
 		return false, err
@@ -60,7 +60,7 @@ func (r removal[T, O]) run(ctx context.Context) (bool, error) {
 	case errors.Is(err, errUnwanted):
 		return false, nil
 	case accepted(err) && len(r.owners.undo) > 0:
-		return false, fmt.Errorf("segment %s: its ownership was taken and is not given back: %w", r.sub, err)
+		return false, fmt.Errorf("segment %s: its ownership was revoked and not restored: %w", r.sub, err)
 	case accepted(err):
 		return false, err
 	case err != nil:
@@ -82,7 +82,7 @@ func (r removal[T, O]) read(ctx context.Context) (*T, error) {
 }
 
 // recheck reports whether there is still something to remove, after a wait. If ownership
-// was taken before the wait, that depended on an owner of that time.
+// was taken before the wait, that relied on another owner at that time.
 func (r removal[T, O]) recheck(ctx context.Context) (bool, error) {
 	now, err := r.read(ctx)
 	if gone(err) {
@@ -107,8 +107,8 @@ func (r removal[T, O]) goneMeanwhile(ctx context.Context, err error) (bool, erro
 }
 
 // ownerGroups returns the groups that make a user an owner, and all groups that the user is
-// in. They include groups to which this process has added the user a moment ago, because
-// the list may be older.
+// in. They include groups to which this process has added the user within the last minute,
+// because the list may be stale.
 func (s *UserService) ownerGroups(ctx context.Context, owners *ownership, user *User) ([]string, []Group, error) {
 	var through []string
 	var in []Group
@@ -144,9 +144,9 @@ func (s *UserService) ownerGroups(ctx context.Context, owners *ownership, user *
 	return through, in, nil
 }
 
-// takeFrom takes ownership from a user or a group that holds it, and takes a user out
-// of the groups that give it. In the end another owner is left, or everything is as it
-// was. what is the operation that this is the first step of.
+// takeFrom revokes the ownership of a user or a group, and removes a user from the groups
+// that give it. In the end another owner is left, or everything is as it was. what is the
+// operation of which this is the first step.
 func (o *ownership) takeFrom(ctx context.Context, what call, sub subject, held []Assignment, email string, groups []string) error {
 	direct, err := o.makeOwner(ctx, held)
 	if err != nil || !direct && len(groups) == 0 {
@@ -159,7 +159,7 @@ func (o *ownership) takeFrom(ctx context.Context, what call, sub subject, held [
 		return wrapFor(sub, err)
 	}
 	rowsIn := map[string][]member{}
-	for _, groupID := range groups { // Segment takes out of a group by address.
+	for _, groupID := range groups { // Segment removes members by address.
 		rows, readErr := o.c.Groups.membersWith(ctx, groupID, []string{email})
 		if readErr == nil {
 			_, readErr = leavingUsers(groupID, rows)
@@ -202,15 +202,15 @@ func (o *ownership) takeFrom(ctx context.Context, what call, sub subject, held [
 func takingSteps(direct bool, groups []string) string {
 	var steps []string
 	if direct {
-		steps = append(steps, "take the role "+RoleWorkspaceOwner+" away")
+		steps = append(steps, "revoke the role "+RoleWorkspaceOwner)
 	}
 	if len(groups) > 0 {
-		steps = append(steps, "take it out of the groups "+strings.Join(groups, ", "))
+		steps = append(steps, "remove it from the groups "+strings.Join(groups, ", "))
 	}
 	return strings.Join(append(steps, "remove it"), "; ")
 }
 
-// giveBack undoes what takeFrom has done because of err. It returns no error if the
+// giveBack undoes takeFrom after the error err. It returns no error if the
 // subject turns out to have been removed.
 func (o *ownership) giveBack(ctx context.Context, sub subject, err error) error {
 	if len(o.undo) == 0 {
@@ -218,11 +218,11 @@ func (o *ownership) giveBack(ctx context.Context, sub subject, err error) error 
 	}
 	ctx, cancel := restoring(ctx)
 	defer cancel()
-	stays := "stays"
+	removed := "was not removed"
 	if outcomeUnknown(err) {
-		stays = "may have been removed or not"
+		removed = "may or may not have been removed"
 	}
-	outcome := "its ownership was taken and given back"
+	outcome := "its ownership was revoked and restored"
 	for _, undo := range slices.Backward(o.undo) {
 		undoErr := undo(ctx)
 		var partly partlyGivenBackError
@@ -230,7 +230,7 @@ func (o *ownership) giveBack(ctx context.Context, sub subject, err error) error 
 		case undoErr == nil:
 			continue
 		case errors.As(undoErr, &partly):
-			err = fmt.Errorf("only its ownership could be given back (%w): %w", partly.error, err)
+			err = fmt.Errorf("only its ownership could be restored (%w): %w", partly.error, err)
 			continue
 		}
 		if gone(undoErr) {
@@ -239,11 +239,11 @@ func (o *ownership) giveBack(ctx context.Context, sub subject, err error) error 
 				return nil
 			}
 		}
-		outcome = "its ownership was taken"
-		err = fmt.Errorf("it %w (%w), although it must: %w", ErrNotRestored, undoErr, err)
+		outcome = "its ownership was revoked"
+		err = fmt.Errorf("it %w (%w), but must be: %w", ErrNotRestored, undoErr, err)
 	}
 	o.undo = nil
-	return fmt.Errorf("segment %s %s, %s: %w", sub, stays, outcome, err)
+	return fmt.Errorf("segment %s %s; %s: %w", sub, removed, outcome, err)
 }
 
 // wrapFor names the subject in an error.
@@ -254,7 +254,7 @@ func wrapFor(sub subject, err error) error {
 	return fmt.Errorf("segment %s: %w", sub, err)
 }
 
-// notInPlan reports that Segment says that the workspace lacks a feature.
+// notInPlan reports whether Segment says that the workspace lacks a feature.
 func notInPlan(err error) bool {
 	return FromSegment(err) && (errors.Is(err, ErrBadRequest) || errors.Is(err, ErrNotFound))
 }

@@ -71,7 +71,7 @@ func TestUsersRemove_AcceptedButNotConfirmed(t *testing.T) {
 					return srv.RoundTripper().RoundTrip(r)
 				})
 				removed, err := client.Users.Remove(t.Context(), "u")
-				if removed || !errors.Is(err, c.want) || !strings.Contains(err.Error(), "its ownership was taken and is not given back") || strings.Contains(err.Error(), "stays") {
+				if removed || !errors.Is(err, c.want) || !strings.Contains(err.Error(), "its ownership was revoked and not restored") || strings.Contains(err.Error(), "was not removed") {
 					t.Errorf("%t, %v", removed, err)
 				}
 				if diff := cmp.Diff([]string{"replacePermissionsForUser", "deleteUsers"}, simtest.Writes(srv.Journal())); diff != "" {

@@ -5,11 +5,11 @@ package segmentapi
 // [RoleService.Find] and use the id of what it returns: the same role has other ids in
 // other workspaces, and Segment has renamed roles before.
 //
-// Each comment says what the role gives and on what Segment documents that it can be held:
-// on the whole workspace ([OnWorkspace]), on what carries a label ([OnLabels]), or on
-// single resources. Roles add up: among those of a user and of the user's groups the
-// highest access wins. Only the Business plan has them all; the Free and Team plans have
-// Workspace Owner and Source Admin.
+// Each comment says what the role grants and, according to Segment's documentation, what it
+// can be held on: the whole workspace ([OnWorkspace]), everything that carries a label
+// ([OnLabels]), or single resources. Roles add up: among those of a user and of the user's
+// groups the highest access wins. Only the Business plan has them all; the Free and Team
+// plans have Workspace Owner and Source Admin.
 const (
 	// RoleWorkspaceOwner reads and edits everything, including who has access, and sees
 	// personal data. Held on the workspace.
@@ -69,8 +69,8 @@ const (
 	// RoleEndUserPrivacyAdmin edits privacy settings, and the deletion and suppression of end
 	// users' data. Held on the workspace.
 	RoleEndUserPrivacyAdmin = "End User Privacy Admin"
-	// RolePIIAccess shows personal data that is masked for others, in what the holder
-	// reaches through other roles. It does not widen what that is. Owners need no
+	// RolePIIAccess shows personal data, which is masked for others, in everything that the
+	// holder reaches through other roles. It gives access to nothing else. Owners need no
 	// RolePIIAccess. Held on the workspace.
 	RolePIIAccess = "PII Access"
 )

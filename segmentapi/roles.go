@@ -99,7 +99,7 @@ func (s *RoleService) lookUp(ctx context.Context, id string) (Role, error) {
 // the name are ignored. Unlike users, groups and sources, a role that has exactly this name
 // does not win over another: edits go by the names of roles.
 //
-// Segment has renamed roles, so keep ids and not names. Errors match [ErrInvalidArgument]
+// Segment has renamed roles, so store ids, not names. Errors match [ErrInvalidArgument]
 // before any request, [ErrNotFound] if the list was read to its end and no role has the
 // name, and [ErrAmbiguous] if several have it: the error names their ids.
 func (s *RoleService) Find(ctx context.Context, name string) (*Role, error) {

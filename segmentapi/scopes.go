@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// OnWorkspace is the scope of a role on the whole workspace: on all that there is, and
-// all that is to come. It stands for the workspace that the token belongs to. Its id is
+// OnWorkspace is the scope of a role on the whole workspace: on everything in it, now and
+// in the future. It stands for the workspace that the token belongs to. Its id is
 // filled in when it is needed, with one request (getWorkspace) for each token in a process.
 func OnWorkspace() Scope { return Scope{Type: ScopeWorkspace} }
 
@@ -46,8 +46,8 @@ func withWorkspace(assignments []Assignment, id string) []Assignment {
 	return filled
 }
 
-// withWorkspaceOf fills in the id of the workspace that held names, if it names one and no
-// other.
+// withWorkspaceOf fills in the id of the workspace that held names, if it names exactly
+// one.
 func withWorkspaceOf(held, assignments []Assignment) []Assignment {
 	id := ""
 	for _, a := range held {

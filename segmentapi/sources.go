@@ -55,10 +55,10 @@ func (s *SourceService) Get(ctx context.Context, id string) (*Source, error) {
 // around the text are ignored. If one source has exactly this name or slug, others do not
 // matter.
 //
-// Names and slugs count alike: if it is the slug of one source and the name of another, the
-// error matches [ErrAmbiguous], and so it does if several sources have the name. The error
-// names their ids, for [SourceService.Get]. All sources are listed: one request for each
-// 1000. Other errors match [ErrInvalidArgument] before any request, and [ErrNotFound] if
+// Names and slugs count alike: if the text is the slug of one source and the name of
+// another, the error matches [ErrAmbiguous], as it does if several sources have the name.
+// The error names their ids, for [SourceService.Get]. All sources are listed: one request
+// for each 1000. Other errors match [ErrInvalidArgument] before any request, and [ErrNotFound] if
 // the list was read to its end and no source has the name or slug.
 func (s *SourceService) Find(ctx context.Context, nameOrSlug string) (*Source, error) {
 	folded := foldName(nameOrSlug)

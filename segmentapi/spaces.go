@@ -9,7 +9,7 @@ import (
 	"github.com/segmentio/public-api-sdk-go/api"
 )
 
-// SpaceService reads Unify spaces, over endpoints that Segment calls alpha.
+// SpaceService reads Unify spaces, through endpoints that Segment calls alpha.
 // Workspaces without the feature answer with an error.
 type SpaceService struct{ c *Client }
 

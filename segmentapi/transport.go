@@ -117,9 +117,9 @@ func (t *transport) setRetry(hc *http.Client, p RetryPolicy) {
 	}
 }
 
-// DefaultTransport returns a new transport of the kind that a client has unless
-// [WithHTTPClient] gives it another: with enough idle connections for parallel readers,
-// and the proxy that the environment names.
+// DefaultTransport returns a new transport like the one of a client without
+// [WithHTTPClient]: with enough idle connections for parallel readers, and the proxy of
+// the environment.
 func DefaultTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
@@ -179,7 +179,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // checkRetry decides whether to send a request again. A refusal because too many
-// requests are under way uses up no try: its number is bounded by the call's maxWait.
+// requests are under way uses up no try: the call's maxWait bounds such refusals.
 func (t *transport) checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
@@ -382,7 +382,7 @@ func readBody(resp *http.Response, most int64) ([]byte, error) {
 }
 
 // withoutAnswer returns err without the text that it quotes. If an answer is not HTTP,
-// net/http quotes it, and a broken proxy sends what belongs to other requests, such as
+// net/http quotes it, and a broken proxy may send answers to other requests, with
 // write keys. The names in certificates are public.
 func withoutAnswer(err error) error {
 	var certificate *tls.CertificateVerificationError

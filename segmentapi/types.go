@@ -31,7 +31,7 @@ type Group struct {
 }
 
 // A Role is one of Segment's built-in roles. Match roles by ID: Segment has
-// renamed roles, ids stay.
+// renamed roles, but ids stay the same.
 type Role struct {
 	ID          string
 	Name        string
@@ -50,8 +50,8 @@ type Permission struct {
 // [OnFunction], [OnSpace] and [OnWarehouse] make scopes.
 type Scope struct {
 	Type ScopeType
-	// ID is that of the resource or the workspace. What is read always has one. Methods that
-	// change access take a workspace without an id for that of the token.
+	// ID is that of the resource or the workspace. Scopes that were read always have one. In
+	// methods that change access, a workspace without an id is that of the token.
 	ID string
 	// Labels restrict a workspace scope to resources that carry every one of them.
 	Labels []Label

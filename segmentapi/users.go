@@ -10,7 +10,7 @@ import (
 	"github.com/segmentio/public-api-sdk-go/api"
 )
 
-// UserService reads the people of the workspace.
+// UserService reads and changes the users of the workspace.
 type UserService struct{ c *Client }
 
 // List returns one page of users: GET /users (listUsers). Segment leaves their
@@ -37,13 +37,13 @@ func (s *UserService) All(ctx context.Context) iter.Seq2[User, error] {
 
 // AllWithPermissions streams every user with permissions, in the order of the list. It
 // costs one request for each 1000 users and one for each user whose row of the list has no
-// permissions, up to 32 of them at a time and no faster than the rate limit allows. The
-// request of up to 128 users is made before the loop takes them. When the loop ends, also
-// by break, nothing is under way any more.
+// permissions, up to 32 of them at a time and no faster than the rate limit allows. Up
+// to 128 users are read ahead of the loop. When the loop ends, even by break, no request
+// is under way any more.
 //
-// Users who have left since they were listed are left out: Segment is asked once more, a
-// second after it has not found one. If that happens to more than one user in a hundred,
-// and not just to one, the last error matches [ErrBadResponse]. A token that does not see
+// Users who have left since they were listed are left out: a user who is not found is
+// requested once more, a second later. If more than one user in a hundred is left out, and
+// not just a single one, the last error matches [ErrBadResponse]. A token that does not see
 // permissions shows all users without any, although every workspace has an owner.
 func (s *UserService) AllWithPermissions(ctx context.Context) iter.Seq2[User, error] {
 	return withDetails(ctx, "listUsers", s.All, func(ctx context.Context, user *User) error {
@@ -88,7 +88,7 @@ func userID(u User) string { return u.ID }
 // Segment cannot look up an address, so all users are listed: one request for each 1000.
 // Errors match [ErrInvalidArgument] before any request, [ErrNotFound] if the list was read
 // to its end and nobody has the address, and [ErrAmbiguous] if several users have it: the
-// error names their ids. Pending invites are no users.
+// error names their ids. Pending invites are not users.
 func (s *UserService) Find(ctx context.Context, email string) (*User, error) {
 	email = trimEmail(email)
 	if email == "" {
@@ -128,16 +128,15 @@ func (s *UserService) AllGroups(ctx context.Context, userID string) iter.Seq2[Gr
 	})
 }
 
-// Grant gives a user assignments and keeps those that the user holds. Assignments
-// that are held already are not written again; if that is true of all of them, the
-// Difference is empty.
+// Grant adds assignments to those that a user holds. Assignments that are already held
+// are not written again; if all are, the Difference is empty.
 //
-// Segment documents that its POST adds. Grant reads back whether it did, restores
-// assignments that the POST replaced, and takes away a role that it gave on more than was
-// asked, such as without the labels.
+// Segment documents that its POST adds permissions. Grant reads the result back: it
+// restores assignments that the POST replaced, and revokes a role that Segment granted on
+// more than was requested, such as without the labels.
 //
 // It costs 4 requests, one more if assignments have labels, and 1 to 1.5 s for the last
-// look; see [WithSettleTime]. Errors match [ErrInvalidArgument] before any request,
+// read; see [WithSettleTime]. Errors match [ErrInvalidArgument] before any request,
 // [ErrNotFound] for a user who has left, [ErrInvalid] for a role, scope or label that the
 // workspace does not have, [ErrUnconfirmed], [ErrNotApplied], [ErrContested],
 // [ErrNotRestored].
@@ -145,18 +144,18 @@ func (s *UserService) Grant(ctx context.Context, userID string, assignments ...A
 	return s.c.grant(ctx, s.subject(userID), assignments)
 }
 
-// Revoke takes assignments from a user and keeps everything else, labels included.
+// Revoke removes assignments from a user and keeps everything else, labels included.
 // Assignments that are not held are ignored; if none is held, the Difference is
 // empty.
 //
 // Segment can only replace all permissions of a user, and its API has no
 // precondition such as an ETag. So the user is read once more right before the
-// write. An edit that another program makes in the one round trip between is
-// overwritten; earlier and later edits are kept. It costs 5 requests, and 1 to 1.5 s for
-// the last look.
+// write. An edit that another program makes in that one round trip is overwritten;
+// earlier and later edits are kept. It costs 5 requests, and 1 to 1.5 s for the last
+// read.
 //
-// Permissions that could not be written back as they were read are not replaced:
-// [ErrNotUnderstood]. So it is if the token does not see any permissions.
+// If permissions could not be written back as they were read, or the token does not see
+// any, nothing is replaced: [ErrNotUnderstood].
 //
 // Segment requires at least one permission: [RoleMinimalWorkspaceAccess] takes the
 // place of the last one, as the Difference shows. Errors match
@@ -183,14 +182,14 @@ func (s *UserService) Edit(ctx context.Context, userID string, edit Edit) (Diffe
 	return s.c.edit(ctx, s.subject(userID), edit)
 }
 
-// Remove takes a user out of the workspace and its groups, and reports whether
-// there was one: DELETE /users (deleteUsers). The person's Segment account
-// stays. It costs 4 requests, one for each of the user's groups, and one if the roles are
-// not cached.
+// Remove removes a user from the workspace and its groups, and reports whether the
+// user existed: DELETE /users (deleteUsers). The person's Segment account stays. It costs
+// 4 requests, one more for each of the user's groups, and one more if the roles are not
+// cached.
 //
 // An owner is removed only if another one is found; see [OwnerScanLimit]. A removal
-// cannot be undone, but taking ownership away can, so that comes first: if the other owner
-// has left meanwhile, or the removal fails, the user gets it back. If it is not known
+// cannot be undone, but revoking ownership can, so that comes first: if the other owner
+// has left meanwhile, or the removal fails, ownership is restored. If it is unknown
 // whether a removal was carried out, the error says so. Errors match
 // [ErrInvalidArgument] before any request, [ErrLastOwner], [ErrUnconfirmed],
 // [ErrNotRestored].

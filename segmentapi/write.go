@@ -80,8 +80,8 @@ type lock struct {
 	users int
 }
 
-// acquire returns the function that releases. The order of locks is that of
-// the workspace: first a user, a group or an invite, then the owners.
+// acquire locks an object and returns the function that unlocks it. The order of locks
+// is: first a user, a group or an invite, then the owners.
 func (l *locks) acquire(ctx context.Context, name string) (func(), error) {
 	l.mu.Lock()
 	named, ok := l.held[name]
@@ -167,7 +167,7 @@ func leastWait(ctx context.Context) time.Duration {
 }
 
 // audit writes the one line that each change leaves in the log. err is what the
-// change ended with. The line is also written if it is not known how it ended.
+// change ended with. The line is also written if the outcome is unknown.
 func (c *Client) audit(ctx context.Context, what call, subject, change string, err error) {
 	log := c.changeLog(what, subject).With("change", change)
 	if err != nil {
@@ -190,10 +190,10 @@ func (c *Client) logUnchanged(ctx context.Context, what call, subject, why strin
 	c.changeLog(what, subject).InfoContext(ctx, "nothing to change", "why", why)
 }
 
-// announce logs what a change of several steps is about to do, so that it is known
+// announce logs the steps of a change before the first of them, so that an operator knows
 // where to look if the process dies in between.
 func (c *Client) announce(ctx context.Context, what call, subject, steps string) {
-	c.changeLog(what, subject).InfoContext(ctx, "a change of several steps begins", "steps", steps)
+	c.changeLog(what, subject).InfoContext(ctx, "starting a change of several steps", "steps", steps)
 }
 
 func (c *Client) changeLog(what call, subject string) *slog.Logger {
@@ -206,8 +206,8 @@ func (c *Client) changeLog(what call, subject string) *slog.Logger {
 
 type atOnceKey struct{}
 
-// atOnce returns a context with which a write is sent at once, and once: the caller
-// has waited for the rate limit already.
+// atOnce returns a context with which a write is sent at once, and only once: the caller
+// has already waited for the rate limit.
 func atOnce(ctx context.Context) context.Context { return context.WithValue(ctx, atOnceKey{}, true) }
 
 func isAtOnce(ctx context.Context) bool { return ctx.Value(atOnceKey{}) != nil }
@@ -235,7 +235,7 @@ func (c *Client) waitToWrite(ctx context.Context, what call, waited time.Duratio
 // since that was decided.
 type rechecker struct {
 	check func(context.Context) (bool, error)
-	// always is set if time has passed already.
+	// always is set if time has already passed.
 	always bool
 }
 
@@ -297,12 +297,12 @@ func sendUnless[T any](
 // A change is a write of anything but permissions.
 type change struct {
 	call
-	// subject and what are for people: "group g", "renamed to G".
+	// subject and what are for logs and errors: "group g", "renamed to G".
 	subject, what string
 	// send returns errUnwanted if the change turned out not to be wanted. If again is set,
 	// time has passed since that was decided.
 	send func(ctx context.Context, again bool) error
-	// notYet reads and names what is not as it should be, or nothing.
+	// notYet reads, and returns the name of what is not yet as it should be, or "".
 	notYet func(context.Context) (string, error)
 	// facts are what the change makes true, for the memory of own writes.
 	facts func() []changedFact
@@ -315,8 +315,8 @@ type change struct {
 // errUnwanted means that a write was not sent because it was no longer wanted.
 var errUnwanted = errors.New("the change is no longer wanted")
 
-// An acceptedError is the error of a write that Segment has accepted: it must neither be
-// sent again nor be taken for one that was not carried out.
+// An acceptedError is the error of a write that Segment has accepted. The write must not be
+// sent again, nor be treated as not carried out.
 type acceptedError struct{ error }
 
 // Unwrap returns the cause.
@@ -327,9 +327,9 @@ func accepted(err error) bool {
 	return errors.As(err, &e)
 }
 
-// carryOut sends a change and reads until it shows. An error that leaves the outcome
-// open is none if the change shows, and so is the refusal of a change that is made
-// already.
+// carryOut sends a change and reads until it shows. If the change shows, an error that
+// leaves the outcome open is ignored, and so is the refusal of a change that another
+// program has made.
 func (c *Client) carryOut(ctx context.Context, ch change) error {
 	for tries := 1; ; tries++ {
 		failed := ch.send(ctx, tries > 1)
@@ -375,7 +375,7 @@ func (c *Client) carryOut(ctx context.Context, ch change) error {
 			c.audit(ctx, ch.call, ch.subject, ch.what, nil)
 			return nil
 		case failed == nil:
-			err = acceptedError{fmt.Errorf("segment %s: %w after %s: %s: not so for %s", ch.subject, ErrUnconfirmed, c.writer.settleTime, ch.what, notYet)}
+			err = acceptedError{fmt.Errorf("segment %s: %w after %s: %s: not yet for %s", ch.subject, ErrUnconfirmed, c.writer.settleTime, ch.what, notYet)}
 			c.audit(ctx, ch.call, ch.subject, ch.what, err)
 			return err
 		case unknown && ch.repeatable && mayRepeat(failed) && tries < maxTries && tries < c.transport.maxAttempts && ctx.Err() == nil:
@@ -417,7 +417,8 @@ func (c *Client) readUntil(ctx context.Context, read func(context.Context) (bool
 
 // readBack reads until a write shows that ended with failed and makes facts true. If its
 // outcome is unknown and this process did the opposite within the last minute, a read
-// that shows the write may be older than both: only a read after the settle time tells.
+// that shows the write may be older than both: only a read after the settle time is
+// conclusive.
 func (c *Client) readBack(ctx context.Context, failed error, facts []changedFact, read func(context.Context) (bool, error)) (bool, error) {
 	ctx = finishing(ctx)
 	if outcomeUnknown(failed) && c.writer.memory.hasOpposite(facts) {
@@ -428,7 +429,7 @@ func (c *Client) readBack(ctx context.Context, failed error, facts []changedFact
 	return c.readUntil(ctx, read)
 }
 
-// outcomeUnknown reports that a write may have been carried out although it failed.
+// outcomeUnknown reports whether a write may have been carried out although it failed.
 func outcomeUnknown(err error) bool {
 	if err == nil || notSent(err) {
 		return false
@@ -444,7 +445,7 @@ func refused(err error) bool {
 	return errors.Is(err, ErrConflict) || errors.Is(err, ErrInvalid) || errors.Is(err, ErrNotFound)
 }
 
-// mayRepeat reports that a write whose outcome is unknown may succeed if it is sent
+// mayRepeat reports whether a write whose outcome is unknown may succeed if it is sent
 // again.
 func mayRepeat(err error) bool {
 	var e *Error
@@ -458,7 +459,7 @@ func mayRepeat(err error) bool {
 	return errors.Is(err, ErrConnection) || errors.Is(err, errEmptyAnswer)
 }
 
-// gone reports that Segment itself says that something is not there. A 404
+// gone reports whether Segment itself says that something is not there. A 404
 // without its envelope comes from somewhere else.
 func gone(err error) bool {
 	return errors.Is(err, ErrNotFound) && FromSegment(err)

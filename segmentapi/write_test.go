@@ -196,7 +196,7 @@ func TestReplace_PartOverwritten(t *testing.T) {
 			})
 		})
 		_, err := connect(t, srv, settling()).Users.Grant(t.Context(), "u", assigned(reader, "SOURCE b"), assigned(reader, "SOURCE c"))
-		if !errors.Is(err, segmentapi.ErrContested) || !strings.Contains(err.Error(), "what is still to change: + Source Read-only on SOURCE b") {
+		if !errors.Is(err, segmentapi.ErrContested) || !strings.Contains(err.Error(), "still to change: + Source Read-only on SOURCE b") {
 			t.Error(err)
 		}
 		checkHolds(t, srv, "u", admin+" SOURCE a", minimal+" "+wholeWorkspace, reader+" SOURCE c")
@@ -355,7 +355,7 @@ func TestChangeLog_WhatIsLost(t *testing.T) {
 	}
 	logged := strings.Split(strings.TrimSpace(log.String()), "\n")
 	for i, parts := range [][]string{
-		{"a change of several steps begins", "operation=deleteUsers", `subject="user u"`, "take the role Workspace Owner away; take it out of the groups third; remove it"},
+		{"starting a change of several steps", "operation=deleteUsers", `subject="user u"`, "revoke the role Workspace Owner; remove it from the groups third; remove it"},
 		{"msg=changed", "replacePermissionsForUser", "- Workspace Owner"},
 		{"msg=changed", "removeUsersFromUserGroup"},
 		{"msg=changed", "deleteUsers", "Workspace Owner on WORKSPACE ws", `member of the groups \"third\"`},

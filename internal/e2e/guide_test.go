@@ -294,14 +294,14 @@ func messageCases(t *testing.T) map[string]messageCase {
 		"there is no resource type":                                      {args: []string{"--sync-resources", "bid:r:users/u-ann"}},
 		"users and groups were not found after they were listed":         {fault: failing("getUser", http.StatusNotFound)},
 
-		"no other Workspace Owner found: give the role Workspace Owner to another user first": {
+		"no other Workspace Owner found: grant the role Workspace Owner to another user first": {
 			args: []string{"--revoke-grant", "role:owner:assigned:user:u-owner"},
 		},
 		"not directly but through the group... take the user out of the group": {
 			args: []string{"--revoke-grant", "role:minimal:assigned:user:u-ann"},
 		},
-		"the last permission cannot be taken away": {workspace: last, args: []string{"--revoke-grant", "role:minimal:assigned:user:u-ann"}},
-		"is invited and cannot get or lose roles":  {args: grantArgs("source:s1:src", typeInvite, invited)},
+		"the last permission cannot be revoked":   {workspace: last, args: []string{"--revoke-grant", "role:minimal:assigned:user:u-ann"}},
+		"is invited and cannot get or lose roles": {args: grantArgs("source:s1:src", typeInvite, invited)},
 		"is no longer invited": {
 			since: func(ws *sim.Workspace) { ws.Invites = nil }, args: grantArgs("group:g-members:member", typeInvite, invited),
 		},
@@ -329,7 +329,7 @@ func messageCases(t *testing.T) map[string]messageCase {
 			fault: sim.Fault{Operation: "addPermissionsToUser", Kind: sim.FaultStatus, Status: http.StatusOK, Body: `{"data":{"permissions":[]}}`},
 			args:  grantArgs("source:s1:src", typeUser, userNewcomer),
 		},
-		"cannot be replaced without a loss": {
+		"cannot be replaced without loss": {
 			options: []sim.Option{sim.WithNormalizing(sim.NormalizeUnknownPermissionField)}, args: []string{"--revoke-grant", "source:s2:src:user:" + userHolder},
 		},
 		"COULD NOT BE CHANGED BACK": {

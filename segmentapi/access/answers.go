@@ -10,7 +10,7 @@ import (
 type When string
 
 // The conditions. IfLabeled is for spaces and roles that are held on labels: Segment
-// does not show which labels a space carries. It comes before WhenAccepted if both hold.
+// does not show which labels a space carries. It takes precedence over WhenAccepted.
 const (
 	Now          When = "now"
 	WhenAccepted When = "accepted"
@@ -62,8 +62,8 @@ type Path struct {
 //   - to a group: who is in it.
 func (s *Snapshot) Who(thing Thing) []Path { return s.Index().Who(thing) }
 
-// Owners returns the paths to the ownership of the workspace: a Workspace Owner whose
-// role is restricted to labels is none.
+// Owners returns the paths to the ownership of the workspace. A Workspace Owner whose
+// role is restricted to labels is not an owner.
 func (s *Snapshot) Owners() []Path { return s.Index().Owners() }
 
 // What returns a person and the paths from it. It does not list each resource: a role on the
@@ -71,8 +71,8 @@ func (s *Snapshot) Owners() []Path { return s.Index().Owners() }
 // labels, except that spaces, which may or may not carry them, have a path of their own.
 func (s *Snapshot) What(person Ref) (Person, []Path) { return s.Index().What(person) }
 
-// sortedPaths sorts by the person's name, role, what it is held on, and group, and leaves out
-// what is there twice. Ids decide between equal names, so that the order is always the
+// sortedPaths sorts by the person's name, role, what it is held on, and group, and removes
+// duplicates. Ids decide between equal names, so that the order is always the
 // same. The result is not nil.
 func sortedPaths(paths []Path) []Path {
 	slices.SortStableFunc(paths, comparePaths)

@@ -19,7 +19,7 @@ type Moves struct {
 
 // Diff returns what changed from one snapshot to a later one. People are recognized by
 // type and id, so someone who accepted an invite came as a user and went as an invite.
-// New names of people, roles and resources are no change.
+// New names of people, roles and resources are not changes.
 func Diff(before, after *Snapshot) Changes {
 	oldPaths, newPaths := before.heldPaths(), after.heldPaths()
 	return Changes{

@@ -11,7 +11,7 @@ import (
 
 // The owners of a workspace.
 func Example() {
-	server := segmentapitest.Start() // In the place of Segment.
+	server := segmentapitest.Start() // Stands in for Segment.
 	defer server.Close()
 	if err := printOwners(context.Background(), server.Client); err != nil {
 		fmt.Println(err)
@@ -34,7 +34,7 @@ func printOwners(ctx context.Context, client *segmentapi.Client) error {
 
 // The people who reach a source, and the roles through which they do.
 func ExampleSnapshot_Who() {
-	server := segmentapitest.Start() // In the place of Segment.
+	server := segmentapitest.Start() // Stands in for Segment.
 	defer server.Close()
 	snapshot, err := access.Read(context.Background(), server.Client, access.ReadOptions{})
 	if err != nil {

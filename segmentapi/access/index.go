@@ -346,7 +346,7 @@ func (x *Index) isFor(t Target, typeID string) bool {
 // whether that rests on the name of the role.
 //
 // A role that is held on the resource itself always does: its meaning may not be known,
-// but its holder has something there. Labels are on sources and spaces only.
+// but its holder has some access. Labels are on sources and spaces only.
 func (x *Index) reaches(t Target, r Resource) (When, bool, bool) {
 	byName := !x.isOwner(t)
 	switch {
@@ -400,7 +400,7 @@ func (x *Index) included(t Target) []Path {
 	return paths
 }
 
-// countAll counts the resources of those of some types that a role is for.
+// countAll counts the resources of the given types that a role is for.
 func (x *Index) countAll(t Target, types ...string) map[string]int {
 	counts := map[string]int{}
 	for _, typeID := range types {

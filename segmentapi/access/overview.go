@@ -7,8 +7,8 @@ import (
 	"github.com/baton-segment/baton-segment/segmentapi"
 )
 
-// An Overview is what a review of access starts from. No field is nil, and paths are
-// sorted as those of [Snapshot.Who].
+// An Overview is the starting point of an access review. No field is nil, and paths are
+// sorted like those of [Snapshot.Who].
 type Overview struct {
 	// Owners are the paths to the ownership of the workspace.
 	Owners []Path
@@ -35,7 +35,7 @@ type Overview struct {
 	Unlisted []Thing
 }
 
-// Overview returns the figures and lists that a review starts from.
+// Overview returns the lists that an access review starts from.
 func (x *Index) Overview() Overview {
 	o := Overview{
 		Owners:     x.Owners(),

@@ -21,8 +21,8 @@ import (
 var ErrNoOwner = errors.New("this token does not see permissions: nobody is a Workspace Owner, and a workspace always has an owner")
 
 // ErrTooManyGone is returned by [Read] if more than one in a hundred users and groups
-// were not found any more after they had been listed.
-var ErrTooManyGone = errors.New("too many users and groups have gone since they were listed")
+// were not found after they were listed.
+var ErrTooManyGone = errors.New("too many users and groups were not found after they were listed")
 
 // DefaultWorkers is the default of [ReadOptions]. That many are needed to use 6000
 // requests a minute of 320 ms each.
@@ -50,7 +50,7 @@ type Progress struct {
 //
 // Users and groups that have gone since they were listed are left out. Lists of groups,
 // functions, spaces, warehouses and labels may be missing in the workspace's plan:
-// Skipped names these. Everything else that fails ends the reading, because an answer
+// Skipped names these. Any other failure ends the reading, because answers
 // from the rest would be wrong.
 func Read(ctx context.Context, c *segmentapi.Client, opts ReadOptions) (*Snapshot, error) {
 	if opts.Workers == 0 {
@@ -78,7 +78,7 @@ type reading struct {
 	began time.Time
 
 	mu        sync.Mutex
-	tasks     []task // Lists that are not begun.
+	tasks     []task // Lists that are not yet begun.
 	workspace segmentapi.Workspace
 	users     []*segmentapi.User
 	// more is signaled when next may have something to return.
@@ -266,7 +266,7 @@ func (r *reading) orSkip(typeID string, err error) error {
 	return nil
 }
 
-// readUser reads what a user holds, unless the list has said so.
+// readUser reads what a user holds, unless the list has shown it.
 func (r *reading) readUser(ctx context.Context, user *segmentapi.User) error {
 	if len(user.Permissions) > 0 {
 		return nil
@@ -326,9 +326,9 @@ func (r *reading) checkGone() error {
 	return nil
 }
 
-// TooManyGone reports whether more users and groups have gone since they were listed than
-// is normal: a few are in a long run, and a single one is in a small workspace. More than
-// one in a hundred mean that something else is wrong.
+// TooManyGone reports whether more listed users and groups are gone than is normal. A few
+// are normal in a long run, and a single one is in a small workspace. More than one in a
+// hundred mean that something else is wrong.
 func TooManyGone(gone, listed int) bool { return details.TooManyGone(gone, listed) }
 
 // isNotFound reports whether Segment itself does not find something. An answer that is not

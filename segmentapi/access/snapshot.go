@@ -17,7 +17,7 @@ const (
 
 // A Snapshot is what is known of a workspace: who is in it, and who holds which role on
 // what. [Read] makes one from the API. The answers are methods; they change nothing and
-// ask nobody.
+// make no requests.
 //
 // Ids are those that lists return: a space that a permission names in the other of its
 // two forms has the id of its list here.
@@ -52,7 +52,7 @@ type Ref struct {
 }
 
 // A Person is a user of the workspace, or someone with a pending invite. Segment does
-// not show what an invite gives.
+// not show what an invite grants.
 type Person struct {
 	// Type is [TypeUser] or [TypeInvite]. The id of an invite is its e-mail.
 	Type  string `json:"type"`

@@ -20,7 +20,7 @@ func IDForms(targetType, id string) []string {
 }
 
 // UnlistedID returns the one id to use for a resource that no list returned. A
-// space has its prefix then, since permissions write it so.
+// space then has its prefix, as in permissions.
 func UnlistedID(targetType, id string) string {
 	if targetType == TypeSpace {
 		return spacePrefix + strings.TrimPrefix(id, spacePrefix)

@@ -14,9 +14,9 @@
 //	}
 //
 // The simulator keeps state, pages its lists, leaves permissions out of them,
-// and answers errors and limits as Segment does. A test can begin with another
+// and returns errors and rate limits as Segment does. A test can begin with another
 // workspace ([WithWorkspace]) and add to it, make operations fail
-// ([Server.Fail], [Server.RateLimit]), and see what was asked
+// ([Server.Fail], [Server.RateLimit]), and inspect the requests
 // ([Server.Requests]):
 //
 //	server.Fail("deleteUsers", http.StatusForbidden)
@@ -43,12 +43,12 @@ import (
 )
 
 // A Server is a simulated workspace that lasts as long as its test. It is safe
-// for concurrent use, except that its methods may end the test and so belong
-// to the test's goroutine.
+// for concurrent use, except that methods which may end the test must be called
+// from the test's goroutine.
 type Server struct {
 	// URL is the base URL, for [segmentapi.WithBaseURL].
 	URL string
-	// Token is what requests must carry. It opens nothing else.
+	// Token is what requests must carry. It is valid nowhere else.
 	Token string
 	// Client is a client of this server, with default options.
 	Client *segmentapi.Client
@@ -79,14 +79,14 @@ func WithWorkspace(name string) Option {
 	return func(s *settings) { s.workspace = name }
 }
 
-// WithLimit allows so many requests a minute, counted as Segment counts them.
-// There is none by default.
+// WithLimit limits the requests per minute, counted as Segment counts them. The
+// default is no limit.
 func WithLimit(perMinute int) Option {
 	return func(s *settings) { s.limit = perMinute }
 }
 
-// InProcess keeps the network out: Client talks to the simulator directly and
-// nothing else can, whatever URL says. In a bubble of testing/synctest waits
+// InProcess uses no network: Client talks to the simulator directly, and nothing
+// else can, whatever URL says. In a bubble of testing/synctest waits
 // for a limit then take no time.
 func InProcess() Option {
 	return func(s *settings) { s.inProcess = true }
@@ -101,9 +101,9 @@ func NewServer(t testing.TB, opts ...Option) *Server {
 	return s
 }
 
-// Start is [NewServer] for where there is no test: an Example, TestMain, a
-// program to try something with. Close it when done. What would end a test
-// panics.
+// Start is [NewServer] for code outside a test: an Example, TestMain, a program
+// to try something with. Close the server when done. Failures that would end a
+// test panic.
 func Start(opts ...Option) *Server { return newServer(noTest{}, opts) }
 
 // A noTest is as much of a test as a server needs.
@@ -142,7 +142,7 @@ func newServer(t testing.TB, opts []Option) *Server {
 	return s
 }
 
-// Close ends the server. Only who called [Start] needs it.
+// Close ends the server. Only callers of [Start] need it.
 func (s *Server) Close() { s.close() }
 
 // AddUser adds a user and returns it as the workspace has it. The e-mail must
@@ -196,8 +196,8 @@ func (s *Server) Fail(operation string, status int) {
 	s.inject(sim.Fault{Operation: operation, Kind: sim.FaultStatus, Status: status})
 }
 
-// RateLimit refuses the next request of an operation with 429, and tells the
-// caller to wait. Segment tells the time in milliseconds; so does this.
+// RateLimit refuses the next request of an operation with 429 and a time to
+// wait, in milliseconds as Segment sends it.
 func (s *Server) RateLimit(operation string, wait time.Duration) {
 	s.t.Helper()
 	next := 1
@@ -216,7 +216,7 @@ func (s *Server) RateLimit(operation string, wait time.Duration) {
 	})
 }
 
-// Recover takes back what Fail and RateLimit have set up.
+// Recover undoes Fail and RateLimit.
 func (s *Server) Recover() { s.sim.ClearFaults() }
 
 func (s *Server) inject(f sim.Fault) {
@@ -228,7 +228,7 @@ func (s *Server) inject(f sim.Fault) {
 
 // A Request is one that the server received.
 type Request struct {
-	// Operation is empty if there is no such route.
+	// Operation is empty if no route matches.
 	Operation string
 	Method    string
 	Path      string
@@ -237,7 +237,7 @@ type Request struct {
 	Status int
 }
 
-// Requests returns what the server received so far, in order.
+// Requests returns the requests that the server has received, in order.
 func (s *Server) Requests() []Request {
 	journal := s.sim.Journal()
 	out := make([]Request, 0, len(journal))

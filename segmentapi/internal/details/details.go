@@ -1,5 +1,5 @@
-// Package details has what all readers of details have in common: those that list users or
-// groups and then ask for each of them.
+// Package details is shared by the readers that list users or groups and then request each
+// of them.
 package details
 
 import (
@@ -15,8 +15,8 @@ const Workers = 32
 // lag behind writes.
 const recheckAfter = time.Second
 
-// Recheck asks, and once more a second later if gone says of the error that something was
-// not found.
+// Recheck calls ask, and once more a second later if gone reports that the error means not
+// found.
 func Recheck[T any](ctx context.Context, gone func(error) bool, ask func() (T, error)) (T, error) {
 	answer, err := ask()
 	if !gone(err) {
@@ -32,7 +32,7 @@ func Recheck[T any](ctx context.Context, gone func(error) bool, ask func() (T, e
 	}
 }
 
-// TooManyGone reports whether more rows have gone since they were listed than is normal: a
-// few are in a long run, and a single one is in a small workspace. More than one in a
-// hundred mean that something else is wrong.
+// TooManyGone reports whether more listed rows are gone than is normal. A few are normal in
+// a long run, and a single one is in a small workspace. More than one in a hundred mean that
+// something else is wrong.
 func TooManyGone(gone, listed int) bool { return listed > 0 && gone > 1 && gone*100 > listed }

@@ -9,12 +9,13 @@ const (
 	lastPause  = 8 * time.Second
 )
 
-// A concurrency is how many requests are kept under way if the server limits that. The
-// server does not announce its limit, so it is searched: a refusal halves the number, and
-// a number between one that was accepted and one that was refused is tried next. When the
-// two are neighbors, one more is tried in each window, because the limit may have risen.
+// A concurrency keeps the number of requests under way within the server's limit, if there
+// is one. The server does not announce it, so it is searched for: a refusal halves the
+// number, and a number between one that was accepted and one that was refused is tried
+// next. When the two are neighbors, one more is tried in each window, because the limit may
+// have risen.
 type concurrency struct {
-	// most is the number that is kept. Zero means no limit.
+	// most is the current limit. Zero means no limit.
 	most int
 	// accepted is the largest number that is known to be accepted, and refused the
 	// smallest that is known to be refused.
@@ -65,7 +66,7 @@ func (c *concurrency) refuse(sent, now time.Time, asked time.Duration) time.Time
 		return until
 	}
 	c.refused = max(c.peak, 1)
-	if c.refused <= c.accepted { // It no longer is: others may use the same token.
+	if c.refused <= c.accepted { // It is no longer accepted: others may use the same token.
 		c.accepted = 0
 	}
 	c.pause = min(max(2*c.pause, firstPause), lastPause)
@@ -76,7 +77,7 @@ func (c *concurrency) refuse(sent, now time.Time, asked time.Duration) time.Time
 	return until
 }
 
-// accept notes an answer that is no refusal.
+// accept notes an answer that is not a refusal.
 func (c *concurrency) accept(sent, now time.Time) {
 	if c.most == 0 || sent.Before(c.since) {
 		return

@@ -48,7 +48,7 @@ func refusalLength(now time.Time, h http.Header, body []byte) time.Duration {
 }
 
 // requestsRemain reports whether a 429 itself says that requests remain in the window.
-// Then it is the number of requests at a time that is limited. The body comes first: it
+// Then the server limits concurrent requests. The body comes first: it
 // is about the limit that refused the request, and an endpoint may have its own, while
 // the header is about the token.
 func requestsRemain(h http.Header, body []byte) bool {

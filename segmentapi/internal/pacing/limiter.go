@@ -17,8 +17,8 @@ const (
 	// maxBlock bounds how long one answer can hold the client back. After it one
 	// request is tried, which costs less than a client that is stuck for a day.
 	maxBlock = 5 * time.Minute
-	// minBlock is the least that a refusal lasts. The answer may claim that it is
-	// over, as from a server whose clock is off: no burst must follow.
+	// minBlock is the shortest refusal. According to a server whose clock is off, a
+	// refusal may already be over: no burst must follow.
 	minBlock = time.Second
 	// spreadBelow is the share of a window below which the remaining requests are
 	// spread over its remaining time, if others use the window as well. Above it
@@ -92,11 +92,10 @@ type WaitError struct {
 // Error names the time to wait.
 func (e *WaitError) Error() string { return "the rate limit opens in " + e.Wait.String() }
 
-// Wait blocks until the caller may send a request, and returns how long that
-// took, without the wait for answers if the server limits the requests at a time. The
-// request counts as in flight until the caller calls Done. If the wait
-// would be longer than maxWait, Wait returns a [*WaitError], at once where that can
-// be foreseen.
+// Wait blocks until the caller may send a request, and returns how long that took. If
+// the server limits concurrent requests, the wait for others to end is not included. The
+// request counts as in flight until the caller calls Done. If the wait would be longer
+// than maxWait, Wait returns a [*WaitError], at once where that can be foreseen.
 func (l *Limiter) Wait(ctx context.Context, maxWait time.Duration) (time.Duration, error) {
 	start := time.Now()
 	maxWait = max(maxWait, 0) // A caller that has used up its time may still send what needs no wait.
@@ -128,7 +127,7 @@ func (l *Limiter) Wait(ctx context.Context, maxWait time.Duration) (time.Duratio
 	}
 }
 
-// joinQueue returns when all who came before have left the queue.
+// joinQueue returns when all earlier callers have left the queue.
 func (l *Limiter) joinQueue(ctx context.Context, start time.Time, maxWait time.Duration) error {
 	l.mu.Lock()
 	now := time.Now() // Taken under the lock: not before what others have noted.
@@ -171,7 +170,7 @@ func (l *Limiter) joinQueue(ctx context.Context, start time.Time, maxWait time.D
 }
 
 // queueEnd is when a caller that came at start has waited for long enough in the queue and
-// for answers to others. If the server limits the requests at a time, that is no wait for
+// for answers to others. If the server limits concurrent requests, that is not a wait for
 // the window, and may take long.
 func (l *Limiter) queueEnd(start time.Time, maxWait time.Duration) time.Time {
 	l.mu.Lock()
@@ -239,11 +238,11 @@ func (l *Limiter) Done() {
 	l.mu.Unlock()
 	select {
 	case l.finished <- struct{}{}:
-	default: // A signal is pending already.
+	default: // A signal is already pending.
 	}
 }
 
-// Concurrency returns how many requests the server takes at a time, and whether that is
+// Concurrency returns how many requests the server accepts at a time, and whether that is
 // known: whether it has refused one more.
 func (l *Limiter) Concurrency() (int, bool) {
 	l.mu.Lock()

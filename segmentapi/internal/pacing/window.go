@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A window is what is known of the time in which the server counts.
+// A window is what is known of the period in which the server counts requests.
 type window struct {
 	limit     float64
 	remaining float64
@@ -26,8 +26,8 @@ type window struct {
 func (w window) shared() bool { return w.others || w.othersBefore }
 
 // next guesses the window that begins with a request at now: a window like the
-// one before. Without the guess many callers would find out all at once. The requests
-// that are in flight may still count in the new window.
+// one before. Without the guess, many callers would send at once to find out. The
+// requests that are in flight may still count in the new window.
 func (w window) next(now time.Time, inFlight int) window {
 	idle := now.Sub(w.reset) >= windowLength
 	return window{
