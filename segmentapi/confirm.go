@@ -48,7 +48,7 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 			}))
 		}
 		return done || len(narrower) > 0 && len(without(wider, after.assignments)) == 0, readErr
-	})
+	}, c.readUntil)
 	wider = without(wider, before)
 	notShown := Compare(after.assignments, w.next.Apply(after.assignments))
 	if asked := (Difference{Added: without(w.next.Added, e.correction.Added), Removed: w.next.Removed}); err == nil && failed == nil && !shown && e.shows(after.assignments, asked) {

@@ -1,6 +1,8 @@
 package segmentapi_test
 
 import (
+	"fmt"
+	"net/http"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -58,50 +60,63 @@ func TestAddMembers_AgainAfterTheMemberWasRemoved(t *testing.T) {
 	}
 }
 
-// The answer to a write is lost, and it was not carried out. A replica that shows the state
-// before the last write of this process looks like it, and is no proof that it was.
-func TestWrites_OldReadDoesNotConfirmALostAnswer(t *testing.T) {
+// A write fails, and was not carried out. A replica that shows the state before the last
+// write of this process looks as if it was, and proves nothing.
+func TestWrites_OldReadDoesNotConfirmAFailedWrite(t *testing.T) {
 	t.Parallel()
-	for _, phase := range []int{0, 1} { // Which replica answers the first read.
-		synctest.Test(t, func(t *testing.T) {
-			srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)), sim.WithReplicas(2, 5*time.Second))
-			c := connect(t, srv, settling(), unspacedWrites())
-			if err := srv.Inject(
-				sim.Fault{Operation: "removeUsersFromUserGroup", Ordinal: 2, Kind: sim.FaultReset},
-				sim.Fault{Operation: "replacePermissionsForUserGroup", Ordinal: 1, Kind: sim.FaultReset},
-			); err != nil {
+	for name, fault := range map[string]sim.Fault{
+		"answer lost": {Kind: sim.FaultReset},
+		"422":         {Kind: sim.FaultStatus, Status: http.StatusUnprocessableEntity},
+		"404":         {Kind: sim.FaultStatus, Status: http.StatusNotFound},
+	} {
+		for phase := range 2 { // Which replica answers the first read.
+			t.Run(fmt.Sprintf("%s/%d", name, phase), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { failedWrites(t, fault, phase) })
+			})
+		}
+	}
+}
+
+// failedWrites reverses writes, and fails to.
+func failedWrites(t *testing.T, fault sim.Fault, phase int) {
+	t.Helper()
+	srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)), sim.WithReplicas(2, 5*time.Second))
+	c := connect(t, srv, settling(), unspacedWrites())
+	removal, replacement := fault, fault
+	removal.Operation, removal.Ordinal = "removeUsersFromUserGroup", 2
+	replacement.Operation, replacement.Ordinal = "replacePermissionsForUserGroup", 1
+	if err := srv.Inject(removal, replacement); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Groups.RemoveMembers(t.Context(), "g", "u@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(time.Minute)
+	if _, err := c.Groups.AddMembers(t.Context(), "g", "u@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	for range phase {
+		for _, err := range c.Groups.AllMembers(t.Context(), "g") {
+			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := c.Groups.RemoveMembers(t.Context(), "g", "u@example.com"); err != nil {
-				t.Fatal(err)
-			}
-			<-time.After(time.Minute)
-			if _, err := c.Groups.AddMembers(t.Context(), "g", "u@example.com"); err != nil {
-				t.Fatal(err)
-			}
-			for range phase {
-				for _, err := range c.Groups.AllMembers(t.Context(), "g") {
-					if err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
-			_, err := c.Groups.RemoveMembers(t.Context(), "g", "u@example.com")
-			if got := srv.Workspace().Groups[0].Members; err == nil && len(got) > 0 {
-				t.Errorf("phase %d: taken out without an error, and there: %v", phase, got)
-			}
-			if _, err = c.Groups.Grant(t.Context(), "g", assigned(admin, "SOURCE a")); err != nil {
-				t.Fatal(err)
-			}
-			for range phase {
-				if _, err = c.Groups.Get(t.Context(), "g"); err != nil {
-					t.Fatal(err)
-				}
-			}
-			_, err = c.Groups.Revoke(t.Context(), "g", assigned(admin, "SOURCE a"))
-			if got := holds(srv.Workspace(), "g"); err == nil && slices.Contains(got, admin+" SOURCE a") {
-				t.Errorf("phase %d: revoked without an error, and held: %v", phase, got)
-			}
-		})
+		}
+	}
+	_, err := c.Groups.RemoveMembers(t.Context(), "g", "u@example.com")
+	if got := srv.Workspace().Groups[0].Members; err == nil && len(got) > 0 {
+		t.Errorf("taken out without an error, and there: %v", got)
+	}
+	if _, err = c.Groups.Grant(t.Context(), "g", assigned(admin, "SOURCE a")); err != nil {
+		t.Fatal(err)
+	}
+	for range phase {
+		if _, err = c.Groups.Get(t.Context(), "g"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = c.Groups.Revoke(t.Context(), "g", assigned(admin, "SOURCE a"))
+	if got := holds(srv.Workspace(), "g"); err == nil && slices.Contains(got, admin+" SOURCE a") {
+		t.Errorf("revoked without an error, and held: %v", got)
 	}
 }

@@ -349,13 +349,11 @@ func (c *Client) carryOut(ctx context.Context, ch change) error {
 			notYet, err = ch.notYet(ctx)
 			return notYet == "", err
 		}
-		var shown bool
-		var err error
+		until := c.readUntil
 		if tries == 1 && errors.Is(failed, ErrInvalid) { // It was refused, and nothing was sent before.
-			shown, err = done(finishing(ctx))
-		} else {
-			shown, err = c.readBack(ctx, failed, ch.facts(), done)
+			until = readOnce
 		}
+		shown, err := c.readBack(ctx, failed, ch.facts(), done, until)
 		switch {
 		case err != nil && failed == nil:
 			err = acceptedError{fmt.Errorf("segment %s was changed (%s), but cannot be read back: %w", ch.subject, ch.what, err)}
@@ -401,7 +399,7 @@ func (c *Client) pauseBeforeRetry(ctx context.Context, tries int) error {
 }
 
 // readUntil reads until done, for as long as a read may be behind a write.
-func (c *Client) readUntil(ctx context.Context, read func(context.Context) (bool, error)) (bool, error) {
+func (c *Client) readUntil(ctx context.Context, read readFunc) (bool, error) {
 	end := time.Now().Add(c.writer.settleTime)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		done, err := read(ctx)
@@ -415,19 +413,24 @@ func (c *Client) readUntil(ctx context.Context, read func(context.Context) (bool
 	}
 }
 
-// readBack reads until a write shows that ended with failed and makes facts true. If its
-// outcome is unknown and this process did the opposite within the last minute, a read
+// readBack reads, with until, whether a write shows that ended with failed and makes facts
+// true. If the write failed and this process did the opposite within the last minute, a read
 // that shows the write may be older than both: only a read after the settle time is
 // conclusive.
-func (c *Client) readBack(ctx context.Context, failed error, facts []changedFact, read func(context.Context) (bool, error)) (bool, error) {
+func (c *Client) readBack(ctx context.Context, failed error, facts []changedFact, read readFunc, until func(context.Context, readFunc) (bool, error)) (bool, error) {
 	ctx = finishing(ctx)
-	if outcomeUnknown(failed) && c.writer.memory.hasOpposite(facts) {
+	if failed != nil && c.writer.memory.hasOpposite(facts) {
 		if err := sleep(ctx, c.writer.settleTime); err != nil {
 			return false, err
 		}
 	}
-	return c.readUntil(ctx, read)
+	return until(ctx, read)
 }
+
+// A readFunc reads, and reports whether the read shows what is expected.
+type readFunc = func(context.Context) (bool, error)
+
+func readOnce(ctx context.Context, read readFunc) (bool, error) { return read(ctx) }
 
 // outcomeUnknown reports whether a write may have been carried out although it failed.
 func outcomeUnknown(err error) bool {
