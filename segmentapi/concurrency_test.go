@@ -52,7 +52,7 @@ func (g *gauge) RoundTrip(r *http.Request) (*http.Response, error) {
 		g.now--
 		g.mu.Unlock()
 	}()
-	<-time.After(rand.N(g.jitter + 1))
+	pause(rand.N(g.jitter + 1))
 	return g.base.RoundTrip(r)
 }
 

@@ -42,9 +42,9 @@ func (p *program) connect(t *testing.T, srv *sim.Server, token string, roundTrip
 		return time.Duration(random.Int64N(int64(roundTrip/2) + 1))
 	}
 	hc := &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
-		<-time.After(half())
+		pause(half())
 		resp, err := srv.RoundTripper().RoundTrip(r)
-		<-time.After(half())
+		pause(half())
 		if r.Method == http.MethodGet {
 			p.looked = time.Now()
 		}
@@ -120,7 +120,7 @@ func interleave(t *testing.T, random *rand.Rand, roundTrip time.Duration) (int, 
 		p.connect(t, srv, token, roundTrip, rand.New(rand.NewPCG(random.Uint64(), 1)))
 		delay := time.Duration(random.Int64N(int64(2*roundTrip) + 1))
 		running.Go(func() {
-			<-time.After(delay)
+			pause(delay)
 			p.run(t.Context())
 		})
 	}

@@ -175,7 +175,7 @@ func (r *editRun) step(t *rapid.T, two bool) {
 	}
 	r.count("steps")
 	if last, ok := r.lastProcess[e.id]; ok && last != client.process && (r.form != sim.PostMerges || r.isHarmful()) {
-		<-time.After(r.lag) // Another process must not see what was corrected.
+		pause(r.lag) // Another process must not see what was corrected.
 	}
 	before := r.held[e.id]
 	recent := r.changedByOthers(e.id, client.process, time.Now().Add(-r.lag))
@@ -235,7 +235,7 @@ func (r *editRun) step(t *rapid.T, two bool) {
 		<-time.After(90 * time.Second)
 	}
 	if r.isTooOld() { // The next edit could not know of this one.
-		<-time.After(r.lag)
+		pause(r.lag)
 	}
 }
 

@@ -98,6 +98,14 @@ func holds(ws *sim.Workspace, id string) []string {
 	return slices.Sorted(maps.Keys(set))
 }
 
+// pause waits for d, on the fake time of testing/synctest. With the race detector, Go 1.26
+// may crash when a timer of no time is received from in a bubble.
+func pause(d time.Duration) {
+	if d > 0 {
+		<-time.After(d)
+	}
+}
+
 func checkHolds(t interface {
 	Helper()
 	Errorf(string, ...any)

@@ -209,6 +209,6 @@ func changePeopleOnce(t *rapid.T, s *modelServer, m *model, count func(string)) 
 		<-time.After(90 * time.Second)
 	}
 	if s.isTooOld() {
-		<-time.After(s.lag)
+		pause(s.lag)
 	}
 }
