@@ -68,13 +68,13 @@ test-compile:
 
 test-inprocess test-packages: test-compile
 test-inprocess:
-	$(gotest) -timeout=20m -run='$(INPROCESS)' ./internal/e2e
+	$(gotest) -timeout=30m -run='$(INPROCESS)' ./internal/e2e
 
 test-packages:
-	$(gotest) -timeout=20m $$($(GO) list ./... | grep -v '/internal/e2e$$')
+	$(gotest) -timeout=30m $$($(GO) list ./... | grep -v '/internal/e2e$$')
 
 test-programs:
-	$(GO) test -count=1 -timeout=20m -skip='$(INPROCESS)' ./internal/e2e
+	$(GO) test -count=1 -timeout=30m -skip='$(INPROCESS)' ./internal/e2e
 
 test-slow: ## run what takes minutes: properties with many more cases, and simulated hours in full
 	$(gotest) -timeout=60m -v -run='AnHour|KeepToTheModel|UnderFaults' ./segmentapi -slow -rapid.checks=1000
