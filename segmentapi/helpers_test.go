@@ -98,8 +98,8 @@ func holds(ws *sim.Workspace, id string) []string {
 	return slices.Sorted(maps.Keys(set))
 }
 
-// pause waits for d, on the fake time of testing/synctest. With the race detector, Go 1.26
-// may crash when a timer of no time is received from in a bubble.
+// pause waits for d, on the fake time of testing/synctest. A wait of zero needs no timer:
+// with the race detector, such a timer may crash Go 1.26 there.
 func pause(d time.Duration) {
 	if d > 0 {
 		<-time.After(d)

@@ -60,8 +60,8 @@ func TestAddMembers_AgainAfterTheMemberWasRemoved(t *testing.T) {
 	}
 }
 
-// A write fails, and was not carried out. A replica that shows the state before the last
-// write of this process looks as if it was, and proves nothing.
+// A write fails and is not carried out. A replica that still shows the state before the last
+// write of this process seems to confirm it, but proves nothing.
 func TestWrites_OldReadDoesNotConfirmAFailedWrite(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]sim.Fault{
@@ -78,7 +78,7 @@ func TestWrites_OldReadDoesNotConfirmAFailedWrite(t *testing.T) {
 	}
 }
 
-// failedWrites reverses writes, and fails to.
+// failedWrites reverses earlier writes with writes that fail.
 func failedWrites(t *testing.T, fault sim.Fault, phase int) {
 	t.Helper()
 	srv := sim.New(testWorkspace(on(minimal, wholeWorkspace)), sim.WithReplicas(2, 5*time.Second))

@@ -375,8 +375,8 @@ func readBody(r *http.Request) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r.Body, maxBody))
 }
 
-// sleep waits for d. It works on the fake time of testing/synctest, where with the race
-// detector Go 1.26 may crash when a timer of no time is received from.
+// sleep waits for d. It works on the fake time of testing/synctest. A wait of zero needs no
+// timer: with the race detector, such a timer may crash Go 1.26 there.
 func sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return context.Cause(ctx)
