@@ -40,7 +40,7 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 		}
 		var readErr error
 		after, readErr = e.sub.read(ctx)
-		done := e.shows(after.assignments, w.next)
+		done := e.shows(after.assignments, w.next, failed)
 		if !done && len(narrower) == 0 { // An assignment that shows without the write was there before it.
 			there := isIn(after.assignments)
 			before = union(before, matching(wider, func(x Assignment) bool {
@@ -51,7 +51,7 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 	}, c.readUntil)
 	wider = without(wider, before)
 	notShown := Compare(after.assignments, w.next.Apply(after.assignments))
-	if asked := (Difference{Added: without(w.next.Added, e.correction.Added), Removed: w.next.Removed}); err == nil && failed == nil && !shown && e.shows(after.assignments, asked) {
+	if asked := (Difference{Added: without(w.next.Added, e.correction.Added), Removed: w.next.Removed}); err == nil && failed == nil && !shown && e.shows(after.assignments, asked, nil) {
 		// Another administrator has revoked what was given back. Do not repeat the POST.
 		e.correction.Added = without(e.correction.Added, notShown.Added)
 		e.postCheck = nil
@@ -108,11 +108,12 @@ func (e *permissionEdit) whyNotShown(w writing, after holding, notShown Differen
 	return ErrUnconfirmed
 }
 
-// shows reports whether a difference shows in what is held. Segment may add Minimal
-// Workspace Access by itself.
-func (e *permissionEdit) shows(held []Assignment, next Difference) bool {
+// shows reports whether a difference, written with the result failed, shows in what is held.
+// Segment may add Minimal Workspace Access by itself. But if the write failed, Minimal Workspace
+// Access that is to be removed and still held can mean that nothing was written.
+func (e *permissionEdit) shows(held []Assignment, next Difference, failed error) bool {
 	open := Compare(held, next.Apply(held))
-	if len(next.Added)+len(next.Removed) > 1 {
+	if failed == nil && len(next.Added)+len(next.Removed) > 1 {
 		open.Removed = slices.DeleteFunc(open.Removed, isMinimal)
 	}
 	return open.Empty()

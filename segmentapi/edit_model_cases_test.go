@@ -175,3 +175,36 @@ func TestGrant_AddedMinimalAccessDoesNotHideAReplacement(t *testing.T) {
 		})
 	}
 }
+
+// A PUT that was to remove two assignments is lost, and another administrator removes one of
+// them. The other one is Minimal Workspace Access, which Segment may add by itself. That it is
+// still there does not count as the edit: the PUT is sent again.
+func TestRevoke_LostPutIsNotTakenForAddedMinimalAccess(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]sim.Fault{"lost": {Kind: sim.FaultHTML}, "refused": {Kind: sim.FaultStatus, Status: 503}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			forUserAndGroup(t, []sim.Permission{on(admin, "SOURCE a", "SOURCE b"), on(minimal, wholeWorkspace)}, func(t *testing.T, srv *sim.Server, e editor) {
+				first := fault
+				first.Operation, first.Ordinal = e.put, 1
+				if err := srv.Inject(first); err != nil {
+					t.Fatal(err)
+				}
+				simtest.After(t, srv, e.put, 1, func(ws *sim.Workspace) {
+					editPermissions(ws, e.id, func(held []sim.Permission) []sim.Permission { return dropLine(held, admin+" SOURCE b") })
+				})
+				_, err := e.revoke(t.Context(), e.id, assigned(admin, "SOURCE b"), fromLine(minimalLine))
+				got := holds(srv.Workspace(), e.id)
+				if err == nil && slices.Contains(got, minimalLine) {
+					t.Errorf("%s holds %v, and there is no error", e.id, got)
+				}
+				if name == "refused" {
+					if err != nil {
+						t.Error(err)
+					}
+					checkHolds(t, srv, e.id, admin+" SOURCE a")
+				}
+			})
+		})
+	}
+}
