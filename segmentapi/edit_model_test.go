@@ -217,7 +217,7 @@ func (r *editRun) step(t *rapid.T, two bool) {
 		r.count("errors")
 		r.failed = &failedStep{first, who}
 	}
-	r.adopt(e.id, got, client.process)
+	r.adopt(e.id, got, v.asked, client.process)
 	r.lastProcess[e.id] = client.process
 	for i, held := 0, before; two && i < len(edits); i++ { // This was held in between.
 		after, _ := edits[i].asked(held, false)

@@ -286,6 +286,7 @@ func (s *InviteService) Delete(ctx context.Context, email string) (bool, error) 
 		return s.c.planned(ctx, deleteInvites, "invite "+listed, "removed"), nil
 	}
 	loses, in := s.loses(ctx, listed)
+	in = append(in, s.c.Groups.rememberedWith(listed)...)
 	err = s.c.carryOut(ctx, change{
 		call: deleteInvites, subject: "invite " + listed, what: "removed" + loses, repeatable: true,
 		send: func(ctx context.Context, _ bool) error {

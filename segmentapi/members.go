@@ -15,6 +15,18 @@ import (
 // group, by their folded addresses.
 func membersOf(groupID string) string { return "the members of group " + groupID }
 
+// rememberedWith returns the ids of the groups to which this process has added an address within
+// the last minute. A list may be too old to show it.
+func (s *GroupService) rememberedWith(email string) []string {
+	var ids []string
+	for _, object := range s.c.writer.memory.objectsWith(FoldEmail(email)) {
+		if id, ok := strings.CutPrefix(object, membersOf("")); ok {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // addMembers adds those of emails that are not in a group, and returns them.
 func (s *GroupService) addMembers(ctx context.Context, groupID string, emails []string) ([]string, error) {
 	missing, err := s.missing(ctx, groupID, emails)

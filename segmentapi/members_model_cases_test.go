@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,6 +57,46 @@ func TestAddMembers_AgainAfterTheMemberWasRemoved(t *testing.T) {
 					}
 				})
 			}
+		})
+	}
+}
+
+// The invite of a member is withdrawn right after the person was added to a group, while a
+// replica need not show the membership yet. A replica that shows it later is no reason to report
+// that the person is in the group.
+func TestAddMembers_AfterTheInviteWasWithdrawn(t *testing.T) {
+	t.Parallel()
+	read := func(t *testing.T, c *segmentapi.Client, times int) {
+		t.Helper()
+		for range times {
+			for _, err := range c.Groups.AllInvites(t.Context(), "g") {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	for phase := range 4 { // Which replica answers the reads before the withdrawal and after it.
+		t.Run(strconv.Itoa(phase), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ws := testWorkspace(on(minimal, wholeWorkspace))
+				ws.Invites = []sim.Invite{{Email: "w@example.com"}}
+				c := connect(t, sim.New(ws, sim.WithReplicas(2, 5*time.Second)), settling(), unspacedWrites())
+				if _, err := c.Groups.AddMembers(t.Context(), "g", "w@example.com"); err != nil {
+					t.Fatal(err)
+				}
+				<-time.After(3 * time.Second)
+				read(t, c, phase/2)
+				if _, err := c.Invites.Delete(t.Context(), "w@example.com"); err != nil {
+					t.Fatal(err)
+				}
+				<-time.After(3 * time.Second)
+				read(t, c, phase%2)
+				if added, err := c.Groups.AddMembers(t.Context(), "g", "w@example.com"); err == nil {
+					t.Errorf("no error, and added: %v", added)
+				}
+			})
 		})
 	}
 }

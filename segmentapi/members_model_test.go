@@ -151,7 +151,8 @@ func TestMembers_KeepToTheModel(t *testing.T) {
 			case "others":
 				what, p := rapid.SampledFrom([]string{"accepts", "is added", "is taken out", "is invited"}).Draw(t, "what"), rapid.SampledFrom(modelPeople).Draw(t, "who")
 				s.Update(changePeople(what, p))
-				m.adopt("all", peopleIn(s.Workspace()), byHand)
+				now := peopleIn(s.Workspace())
+				m.adopt("all", now, now, byHand)
 				t.Log(p, what)
 			case "wait":
 				<-time.After(rapid.SampledFrom([]time.Duration{time.Second, 4 * time.Second, 20 * time.Second, 70 * time.Second}).Draw(t, "wait"))
@@ -204,7 +205,7 @@ func changePeopleOnce(t *rapid.T, s *modelServer, m *model, count func(string)) 
 	if err != nil {
 		count("errors")
 	}
-	m.adopt("all", got, client.process)
+	m.adopt("all", got, asked, client.process)
 	if slices.ContainsFunc(sent, func(r sim.Request) bool { return r.Status == http.StatusTooManyRequests }) {
 		<-time.After(90 * time.Second)
 	}

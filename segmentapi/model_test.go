@@ -157,10 +157,15 @@ func (m *model) note(id, line, by string, takes bool) {
 	m.changes[id][line] = modelChange{by, time.Now(), takes}
 }
 
-// adopt makes held the state of a subject, as changed by a process.
-func (m *model) adopt(id string, held lineSet, by string) {
+// adopt makes held the state of a subject, as changed by a process that was asked for
+// something. It does not know what else it has changed, such as what it has overwritten.
+func (m *model) adopt(id string, held, asked lineSet, by string) {
 	for line := range differing(m.held[id], held) {
-		m.note(id, line, by, !held[line])
+		knows := by
+		if held[line] != asked[line] {
+			knows = byHand
+		}
+		m.note(id, line, knows, !held[line])
 	}
 	m.held[id] = held
 }

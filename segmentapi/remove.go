@@ -121,8 +121,8 @@ func (s *UserService) ownerGroups(ctx context.Context, owners *ownership, user *
 		}
 		in = append(in, group)
 	}
-	for _, object := range s.c.writer.memory.objectsWith(FoldEmail(user.Email)) {
-		if id, ok := strings.CutPrefix(object, membersOf("")); ok && !slices.ContainsFunc(in, func(g Group) bool { return g.ID == id }) {
+	for _, id := range s.c.Groups.rememberedWith(user.Email) {
+		if !slices.ContainsFunc(in, func(g Group) bool { return g.ID == id }) {
 			in = append(in, Group{ID: id, Name: id})
 		}
 	}
