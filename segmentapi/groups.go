@@ -156,7 +156,9 @@ func (s *GroupService) readCreated(ctx context.Context, name string, out *api.Cr
 	data := out.GetData()
 	id := data.UserGroup.Id
 	if id == "" {
-		now, err := s.readAll(ctx)
+		now, err := s.readAllOnce(ctx)
+		// A group that this process has deleted is in a list that is too old.
+		now = slices.DeleteFunc(now, func(g Group) bool { return s.c.writer.memory.hasLost(allGroups, g.ID) })
 		created := now.named(name, "")
 		if created == nil || now.named(name, created.ID) != nil {
 			return nil, err
@@ -295,9 +297,7 @@ func (s *GroupService) lockName(ctx context.Context, name string) (context.Conte
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	before, err := readRemembering(ctx, s.c, allGroups, s.readAll, func(rows groups, id string) (bool, bool) {
-		return slices.ContainsFunc(rows, func(g Group) bool { return g.ID == id }), true
-	})
+	before, err := s.readAll(ctx)
 	if err != nil {
 		end()
 		return nil, nil, nil, err
@@ -311,7 +311,15 @@ const allGroups = "the groups"
 
 type groups []Group
 
+// readAll lists all groups, and again if the answer is older than what this process has
+// written.
 func (s *GroupService) readAll(ctx context.Context) (groups, error) {
+	return readRemembering(ctx, s.c, allGroups, s.readAllOnce, func(rows groups, id string) (bool, bool) {
+		return slices.ContainsFunc(rows, func(g Group) bool { return g.ID == id }), true
+	})
+}
+
+func (s *GroupService) readAllOnce(ctx context.Context) (groups, error) {
 	var rows groups
 	for group, err := range s.All(ctx) {
 		if err != nil {

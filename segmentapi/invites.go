@@ -81,11 +81,7 @@ func (s *InviteService) Create(ctx context.Context, in Invitation) (*Invite, err
 		return nil, err
 	}
 	defer end()
-	invite, err := readRemembering(ctx, s.c, allInvites, func(ctx context.Context) (*Invite, error) {
-		return s.find(ctx, email)
-	}, func(invite *Invite, folded string) (bool, bool) {
-		return invite != nil, folded == FoldEmail(email)
-	})
+	invite, err := s.findAgain(ctx, email)
 	if err != nil || invite != nil && invite.User != nil {
 		if err == nil {
 			s.c.logUnchanged(ctx, createInvites, "invite "+email, "user "+invite.User.ID+" has the address")
@@ -164,7 +160,7 @@ func (s *InviteService) send(ctx context.Context, email string, assignments []As
 		send: func(ctx context.Context, again bool) error {
 			return sendUnless(ctx, s.c, createInvites, rechecker{always: again, check: func(ctx context.Context) (bool, error) {
 				var findErr error
-				existing, findErr = s.find(ctx, email)
+				existing, findErr = s.findAgain(ctx, email)
 				return existing == nil, findErr
 			}}, func(ctx context.Context) (*api.CreateInvites201Response, *http.Response, error) {
 				return s.c.raw.IAMUsersAPI.CreateInvites(ctx).CreateInvitesV1Input(api.CreateInvitesV1Input{
@@ -185,7 +181,7 @@ func (s *InviteService) send(ctx context.Context, email string, assignments []As
 	case errors.Is(err, errUnwanted):
 		return existing, nil
 	case refused(err) && !notSent(err): // If there is an invite now, another program sent it.
-		other, findErr := s.find(ctx, email)
+		other, findErr := s.findAgain(ctx, email)
 		if other == nil {
 			return nil, errors.Join(err, findErr)
 		}
@@ -205,6 +201,15 @@ var (
 // allInvites is the name under which the memory of own writes has who was invited, and who
 // is neither invited nor a user any more, by their folded addresses.
 const allInvites = "the invites"
+
+// findAgain is find, and reads again if the answer is older than what this process has written.
+func (s *InviteService) findAgain(ctx context.Context, email string) (*Invite, error) {
+	return readRemembering(ctx, s.c, allInvites, func(ctx context.Context) (*Invite, error) {
+		return s.find(ctx, email)
+	}, func(invite *Invite, folded string) (bool, bool) {
+		return invite != nil, folded == FoldEmail(email)
+	})
+}
 
 // find looks for an address among invites and then among users: in this order it
 // also finds a person who accepts meanwhile. A user whose invite is still listed

@@ -161,3 +161,60 @@ func failedWrites(t *testing.T, fault sim.Fault, phase int) {
 		t.Errorf("revoked without an error, and held: %v", got)
 	}
 }
+
+// A write is refused, or its answer is lost. What is read afterwards may be older than the last
+// write of this process, and decides nothing.
+func TestWrites_OldReadAfterAFailedWrite(t *testing.T) {
+	t.Parallel()
+	const name = "Growth"
+	for what, fault := range map[string]sim.Fault{
+		"rate limited": {Kind: sim.FaultStatus, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"3"}}},
+		"refused":      {Kind: sim.FaultStatus, Status: http.StatusUnprocessableEntity},
+		"answer lost":  {Kind: sim.FaultReset},
+	} {
+		for phase := range 4 { // Which replica answers the reads of the users and of the groups.
+			t.Run(fmt.Sprintf("%s/%d", what, phase), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					ws := testWorkspace(on(minimal, wholeWorkspace))
+					ws.Users = append(ws.Users, sim.User{ID: "v", Email: "v@example.com", Permissions: []sim.Permission{on(minimal, wholeWorkspace)}})
+					ws.Groups = append(ws.Groups, sim.Group{ID: "growth", Name: name, Permissions: []sim.Permission{on(minimal, wholeWorkspace)}})
+					srv := sim.New(ws, sim.WithReplicas(2, 20*time.Second))
+					c := connect(t, srv, segmentapi.WithSettleTime(30*time.Second), unspacedWrites())
+					for _, operation := range []string{"createInvites", "createUserGroup"} {
+						first := fault
+						first.Operation, first.Ordinal = operation, 1
+						if err := srv.Inject(first); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if _, err := c.Users.Remove(t.Context(), "v"); err != nil {
+						t.Fatal(err)
+					}
+					for range phase % 2 {
+						if _, err := c.Users.List(t.Context(), segmentapi.ListOptions{}); err != nil {
+							t.Fatal(err)
+						}
+					}
+					invite, err := c.Invites.Create(t.Context(), segmentapi.Invitation{Email: "v@example.com", Permissions: onSourceA()})
+					if sent := len(srv.Workspace().Invites) > 0; sent == (err != nil) || sent != (invite != nil && invite.Sent) {
+						t.Errorf("invited: %t, and the answer is %+v, %v", sent, invite, err)
+					}
+					if _, err = c.Groups.Delete(t.Context(), "growth"); err != nil {
+						t.Fatal(err)
+					}
+					for range phase / 2 {
+						if _, err = c.Groups.List(t.Context(), segmentapi.ListOptions{}); err != nil {
+							t.Fatal(err)
+						}
+					}
+					group, err := c.Groups.Create(t.Context(), name)
+					created := slices.ContainsFunc(srv.Workspace().Groups, func(g sim.Group) bool { return g.Name == name })
+					if created == (err != nil) || created != (group != nil) || what == "rate limited" && !created {
+						t.Errorf("created: %t, and the answer is %+v, %v", created, group, err)
+					}
+				})
+			})
+		}
+	}
+}
