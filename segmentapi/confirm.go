@@ -30,6 +30,7 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 	}
 	w.held = without(w.held, e.correction.Removed) // Segment may store again what was to be removed.
 	wider, narrower := w.wider(w.answered())
+	addsMinimal := slices.ContainsFunc(without(w.answered(), w.written), isMinimal)
 	var after holding
 	// before is the part of wider that another administrator granted.
 	var before []Assignment
@@ -40,7 +41,7 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 		}
 		var readErr error
 		after, readErr = e.sub.read(ctx)
-		done := e.shows(after.assignments, w.next, failed)
+		done := shows(after.assignments, w.next, addsMinimal)
 		if !done && len(narrower) == 0 { // An assignment that shows without the write was there before it.
 			there := isIn(after.assignments)
 			before = union(before, matching(wider, func(x Assignment) bool {
@@ -51,8 +52,9 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 	}, c.readUntil)
 	wider = without(wider, before)
 	notShown := Compare(after.assignments, w.next.Apply(after.assignments))
-	if asked := (Difference{Added: without(w.next.Added, e.correction.Added), Removed: w.next.Removed}); err == nil && failed == nil && !shown && e.shows(after.assignments, asked, nil) {
-		// Another administrator has revoked what was given back. Do not repeat the POST.
+	if asked := (Difference{Added: without(w.next.Added, e.correction.Added), Removed: w.next.Removed}); err == nil && failed == nil && !shown && shows(after.assignments, asked, true) {
+		// Another administrator has revoked what was given back, or Segment adds Minimal
+		// Workspace Access without answering so. Do not repeat the POST.
 		e.correction.Added = without(e.correction.Added, notShown.Added)
 		e.postCheck = nil
 		shown = true
@@ -108,12 +110,11 @@ func (e *permissionEdit) whyNotShown(w writing, after holding, notShown Differen
 	return ErrUnconfirmed
 }
 
-// shows reports whether a difference, written with the result failed, shows in what is held.
-// Segment may add Minimal Workspace Access by itself. But if the write failed, Minimal Workspace
-// Access that is to be removed and still held can mean that nothing was written.
-func (e *permissionEdit) shows(held []Assignment, next Difference, failed error) bool {
+// shows reports whether a difference shows in what is held. If Segment adds Minimal Workspace
+// Access by itself, that may still be held although it was to be removed with other assignments.
+func shows(held []Assignment, next Difference, addsMinimal bool) bool {
 	open := Compare(held, next.Apply(held))
-	if failed == nil && len(next.Added)+len(next.Removed) > 1 {
+	if addsMinimal && len(next.Added)+len(next.Removed) > 1 {
 		open.Removed = slices.DeleteFunc(open.Removed, isMinimal)
 	}
 	return open.Empty()

@@ -208,3 +208,24 @@ func TestRevoke_LostPutIsNotTakenForAddedMinimalAccess(t *testing.T) {
 		})
 	}
 }
+
+// A replica answers with a state in which a role was not held yet that is revoked together with
+// Minimal Workspace Access. That this is still held there does not mean that Segment has added it.
+func TestRevoke_OldReadIsNotTakenForAddedMinimalAccess(t *testing.T) {
+	t.Parallel()
+	for _, what := range []string{"user", "group"} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := sim.New(testWorkspace(on(admin, "SOURCE a"), on(minimal, wholeWorkspace)), sim.WithReplicas(3, 5*time.Second))
+			e := editors(connect(t, srv, settling(), unspacedWrites()))[what]
+			srv.Update(func(ws *sim.Workspace) {
+				editPermissions(ws, e.id, func(held []sim.Permission) []sim.Permission { return addLine(held, reader+" SOURCE b") })
+			})
+			<-time.After(6 * time.Second) // Only the replica that is 10 s behind does not show it.
+			change, err := e.revoke(t.Context(), e.id, fromLines(reader+" SOURCE b", minimalLine)...)
+			if err != nil || len(change.Removed) != 2 {
+				t.Errorf("%s: revoked %v, %v", what, change, err)
+			}
+			checkHolds(t, srv, e.id, admin+" SOURCE a")
+		})
+	}
+}
