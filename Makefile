@@ -76,8 +76,9 @@ test-packages:
 test-programs:
 	$(GO) test -count=1 -timeout=30m -skip='$(INPROCESS)' ./internal/e2e
 
-test-slow: ## run what takes minutes: properties with many more cases, and simulated hours in full
-	$(gotest) -timeout=60m -v -run='AnHour|KeepToTheModel|UnderFaults' ./segmentapi -slow -rapid.checks=1000
+test-slow: ## run what takes minutes: properties with many more cases, long tables and simulated hours in full
+	$(gotest) -timeout=60m -v -run='AnHour|Interleaved|KeepToTheModel|UnderFaults' ./segmentapi -slow -rapid.checks=1000
+	$(GO) test -count=1 -timeout=60m -v -run='EveryFault|AnswersWithoutRows|InterruptedResumes|WhateverTheRunWaitsFor' ./internal/e2e -slow
 	$(gotest) -timeout=60m -v -run='AnyWorkspace|AnyFaults' ./internal/e2e -rapid.checks=400
 
 test-browser: demo ## test the pages of segment-iam with Chromium and Node.js (18 or later)

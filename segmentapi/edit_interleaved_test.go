@@ -70,7 +70,10 @@ func (p *program) run(ctx context.Context) {
 // repairs or reports it, unless the overwriting was committed after its last look.
 func TestEdits_InterleavedPrograms(t *testing.T) {
 	t.Parallel()
-	const runs = 600
+	runs := 200
+	if *segmentapi.Slow {
+		runs = 600
+	}
 	for _, roundTrip := range []time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond} {
 		t.Run(roundTrip.String(), func(t *testing.T) {
 			t.Parallel()

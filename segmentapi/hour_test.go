@@ -40,7 +40,7 @@ func TestAnHourAtTheLimit(t *testing.T) {
 		} {
 			lasts := time.Hour
 			if !*segmentapi.Slow {
-				lasts = min(lasts, max(3*time.Minute, 120*time.Hour/time.Duration(c.limit)))
+				lasts = min(lasts, max(2*time.Minute, 60*time.Hour/time.Duration(c.limit)))
 			}
 			t.Run(fmt.Sprintf("%d a minute, %d clients with %d callers", c.limit, c.clients, c.callers), func(t *testing.T) {
 				t.Parallel()

@@ -279,6 +279,9 @@ func TestSync_AnswersWithoutRows(t *testing.T) {
 	pool := newSubtestPool(t)
 	for i, list := range gatedLists() {
 		for j, answer := range gatedAnswers() {
+			if isLeftOut(i, j) {
+				continue
+			}
 			pool.run(list.name()+"/"+answer.name, func(t *testing.T) {
 				o := syncGated(t, gated(t, list, answer), 0)
 				note := strings.Join(o.skipped(), "; ")

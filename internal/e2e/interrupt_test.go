@@ -21,17 +21,22 @@ func TestSync_InterruptedResumes(t *testing.T) {
 	ws := sim.Demo()
 	want := expected(ws, builtTypes())
 	pool := newSubtestPool(t)
-	for name, m := range map[string]moment{
-		"at the start":            {log: "runner: claiming worker"},
-		"in Validate":             {operation: "getWorkspace", ordinal: 1},
-		"in the second page":      {operation: "listUsers", ordinal: 3}, // The first is that of Validate.
-		"during the entitlements": {operation: "getUser", ordinal: 20},
-		"during the grants":       {operation: "listUsersFromUserGroup", ordinal: 2},
-		"near the end":            {operation: "listInvitesFromUserGroup", ordinal: cost(ws, builtTypes(), smallPage)["listInvitesFromUserGroup"]},
-		"when all is read":        {log: syncComplete},
+	for i, at := range []struct {
+		name string
+		moment
+	}{
+		{"at the start", moment{log: "runner: claiming worker"}},
+		{"in Validate", moment{operation: "getWorkspace", ordinal: 1}},
+		{"in the second page", moment{operation: "listUsers", ordinal: 3}}, // The first is that of Validate.
+		{"during the entitlements", moment{operation: "getUser", ordinal: 20}},
+		{"during the grants", moment{operation: "listUsersFromUserGroup", ordinal: 2}},
+		{"near the end", moment{operation: "listInvitesFromUserGroup", ordinal: cost(ws, builtTypes(), smallPage)["listInvitesFromUserGroup"]}},
+		{"when all is read", moment{log: syncComplete}},
 	} {
-		for _, by := range interruptions() {
-			pool.run(name+"/"+by.name, func(t *testing.T) { checkInterruption(t, ws, m, by, want) })
+		for j, by := range interruptions() {
+			if !isLeftOut(i, j) {
+				pool.run(at.name+"/"+by.name, func(t *testing.T) { checkInterruption(t, ws, at.moment, by, want) })
+			}
 		}
 	}
 	pool.wait()

@@ -31,6 +31,7 @@ import (
 const repository = "../.."
 
 var (
+	slow   = flag.Bool("slow", false, "run every case of the long tables instead of every other one")
 	update = flag.Bool("update", false, "rewrite golden files and the files that ship with the binary")
 
 	// binDir is the folder of the programs, and syncedDir that of the files of
@@ -275,6 +276,10 @@ func (p *subtestPool) run(name string, test func(*testing.T)) {
 }
 
 func (p *subtestPool) wait() { p.running.Wait() }
+
+// isLeftOut reports whether a case of a long table is left to -slow: every other one, like the
+// fields of one color on a chessboard, so that cases of every row and every column run.
+func isLeftOut(row, column int) bool { return !*slow && (row+column)%2 != 0 }
 
 // A table collects the outcomes of a test's cases and logs them for people.
 type table struct {
