@@ -159,6 +159,29 @@ func TestGrant_RevocationBeforeAFailedSecondPost(t *testing.T) {
 	})
 }
 
+// Another administrator revokes something right before a POST, and again before its repetition,
+// which is refused. A POST that is refused replaces nothing, so it is not given back again.
+func TestGrant_RevocationBeforeARefusedSecondPost(t *testing.T) {
+	t.Parallel()
+	forUserAndGroup(t, []sim.Permission{on(admin, "SOURCE a"), on(reader, "SOURCE a")}, func(t *testing.T, srv *sim.Server, e editor) {
+		revoke := func(ws *sim.Workspace) {
+			editPermissions(ws, e.id, func(held []sim.Permission) []sim.Permission { return dropLine(held, admin+" SOURCE a") })
+		}
+		for ordinal := 1; ordinal <= 2; ordinal++ {
+			if err := srv.Before(e.post, ordinal, revoke); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := srv.Inject(sim.Fault{Operation: e.post, Ordinal: 2, Kind: sim.FaultStatus, Status: 422}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE b")); !errors.Is(err, segmentapi.ErrContested) {
+			t.Errorf("the error is not that another program is in the way: %v", err)
+		}
+		checkHolds(t, srv, e.id, admin+" SOURCE b", reader+" SOURCE a")
+	})
+}
+
 // POST replaces what is held, and Segment adds Minimal Workspace Access, which was held
 // before. That it is there is no proof that POST keeps other roles, or the same one.
 func TestGrant_AddedMinimalAccessDoesNotHideAReplacement(t *testing.T) {

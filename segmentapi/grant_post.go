@@ -124,11 +124,12 @@ func (e *permissionEdit) repeatPost(ctx context.Context, held holding) (holding,
 		replaced = readErr == nil && len(without(check.missing, after.assignments)) > 0
 		return replaced, readErr
 	}
-	merges := failed == nil && len(without(check.missing, writing{answer: answer}.answered())) == 0
-	if merges || failed != nil && !outcomeUnknown(failed) {
+	switch {
+	case failed != nil && !outcomeUnknown(failed): // It has replaced nothing.
+	case failed == nil && len(without(check.missing, writing{answer: answer}.answered())) == 0: // It merges.
 		_, err = look(ctx)
-		replaced = replaced && !merges
-	} else {
+		replaced = false
+	default:
 		_, err = e.c.readUntil(ctx, look) // A loss may show late.
 	}
 	switch {
