@@ -80,7 +80,8 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 	}
 	e.addedBySegment = union(e.addedBySegment, matching(without(without(after.assignments, w.written), without(w.held, w.next.Removed)), isMinimal))
 	done := Difference{Added: without(w.next.Added, notShown.Added), Removed: without(w.next.Removed, notShown.Removed)}
-	c.writer.memory.note(factsOf(subject, done))
+	// Minimal Workspace Access that Segment has added is remembered too: an older read lacks it.
+	c.writer.memory.note(factsOf(subject, Difference{Added: union(done.Added, matching(after.assignments, isIn(e.addedBySegment))), Removed: done.Removed}))
 	e.written = e.written.then(Difference{Added: without(done.Added, e.correction.Added), Removed: without(done.Removed, e.correction.Removed)})
 	if len(wider) == 0 {
 		c.audit(ctx, what, subject, w.next.String(), nil)

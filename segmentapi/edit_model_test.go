@@ -1,6 +1,7 @@
 package segmentapi_test
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"net/http"
@@ -28,6 +29,7 @@ func TestEdits_KeepToTheModel(t *testing.T) {
 		}
 		s := kind.draw(t, testWorkspace(held...))
 		r := &editRun{modelServer: s, model: newModel(s.Workspace(), "u", "g"), lastProcess: map[string]string{}, count: count}
+		r.noteCommits(t)
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
 			switch rapid.SampledFrom([]string{"edit", "edit", "edit", "edit", "edit", "two", "hand", "wait"}).Draw(t, "step") {
 			case "edit":
@@ -57,6 +59,38 @@ type editRun struct {
 	// failed is set if the last step ended with an error.
 	failed *failedStep
 	count  func(string)
+
+	mu sync.Mutex
+	// committed are the states after each write of the last step.
+	committed []*sim.Workspace
+}
+
+// noteCommits makes the server note the state after each write.
+func (r *editRun) noteCommits(t *rapid.T) {
+	for _, e := range editors(r.clients[0].Client) {
+		for _, operation := range []string{e.post, e.put} {
+			err := r.Committed(operation, 0, func(context.Context) {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.committed = append(r.committed, r.Workspace())
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// heldMeanwhile returns the lines that were not as they are now after a write of the last
+// step.
+func (r *editRun) heldMeanwhile(id string, now lineSet) lineSet {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	lines := lineSet{}
+	for _, ws := range r.committed {
+		lines = union(lines, differing(setOf(holds(ws, id)...), now))
+	}
+	return lines
 }
 
 // A failedStep is which client failed to edit whom.
@@ -180,6 +214,7 @@ func (r *editRun) step(t *rapid.T, two bool) {
 	before := r.held[e.id]
 	recent := r.changedByOthers(e.id, client.process, time.Now().Add(-r.lag))
 	remembered := r.changedByOthers(e.id, client.process, time.Now().Add(-2*time.Minute))
+	r.committed = nil
 	start, requests := time.Now(), len(r.Journal())
 	errs := make([]error, len(edits))
 	var running sync.WaitGroup
@@ -219,14 +254,17 @@ func (r *editRun) step(t *rapid.T, two bool) {
 	}
 	r.adopt(e.id, got, v.asked, client.process)
 	r.lastProcess[e.id] = client.process
-	for i, held := 0, before; two && i < len(edits); i++ { // This was held in between.
+	known := lineSet{} // What the process was asked to change, if only for a moment.
+	for i, held := 0, before; i < len(edits); i++ {
 		after, _ := edits[i].asked(held, false)
-		for line := range differing(held, after) {
-			if _, ok := recent[line]; !ok {
-				r.note(e.id, line, client.process, !after[line])
-			}
+		known, held = union(known, differing(held, after)), after
+	}
+	for line := range r.heldMeanwhile(e.id, got) {
+		by := client.process
+		if _, ok := recent[line]; ok || !known[line] {
+			by = byHand
 		}
-		held = after
+		r.note(e.id, line, by, !got[line])
 	}
 	if hand != nil { // The edit may have overwritten it meanwhile, and overwritten that.
 		r.note(e.id, hand.line, byHand, hand.takes)
