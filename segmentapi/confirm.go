@@ -32,10 +32,17 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 	wider, narrower := w.wider(w.answered())
 	addsMinimal := slices.ContainsFunc(without(w.answered(), w.written), isMinimal)
 	var after holding
+	facts := factsOf(subject, w.next)
+	// A read may show the write and still be older, if the same was held before. Then it
+	// contradicts something else that this process has written.
+	otherFacts := func(name string) (bool, bool) {
+		isChanged := slices.ContainsFunc(facts, func(f changedFact) bool { return f.name == name })
+		return hasFact(after.assignments, name), !after.hidden && !isChanged
+	}
 	// before is the part of wider that another administrator granted.
 	var before []Assignment
 	began, reads := time.Now(), 0
-	shown, err := c.readBack(ctx, failed, factsOf(subject, w.next), func(ctx context.Context) (bool, error) {
+	shown, err := c.readBack(ctx, failed, facts, func(ctx context.Context) (bool, error) {
 		if reads++; reads > 1 {
 			e.lag = max(e.lag, time.Since(began))
 		}
@@ -48,8 +55,12 @@ func (e *permissionEdit) confirm(ctx context.Context, what call, w writing, fail
 				return there(x) && !slices.ContainsFunc(w.next.Added, func(a Assignment) bool { return x.covers(a) && there(a) })
 			}))
 		}
-		return done || len(narrower) > 0 && len(without(wider, after.assignments)) == 0, readErr
+		return done && !c.writer.memory.contradicts(subject, otherFacts) || len(narrower) > 0 && len(without(wider, after.assignments)) == 0, readErr
 	}, c.readUntil)
+	if err == nil && !shown && shows(after.assignments, w.next, addsMinimal) { // Another program has changed what this process had written.
+		c.writer.memory.forgetContradicted(subject, began, otherFacts)
+		shown = true
+	}
 	wider = without(wider, before)
 	notShown := Compare(after.assignments, w.next.Apply(after.assignments))
 	if asked := (Difference{Added: without(w.next.Added, e.correction.Added), Removed: w.next.Removed}); err == nil && failed == nil && !shown && shows(after.assignments, asked, true) {

@@ -252,3 +252,33 @@ func TestRevoke_OldReadIsNotTakenForAddedMinimalAccess(t *testing.T) {
 		})
 	}
 }
+
+// A role is revoked and granted again. A replica that still shows it from before does not confirm
+// the second grant, and so does not make another role, granted in between, look like one that
+// Segment has added.
+func TestGrant_OldReadOfAnEarlierGrantDoesNotConfirm(t *testing.T) {
+	t.Parallel()
+	held, labeled := []sim.Permission{on(admin, "SOURCE b"), on(minimal, wholeWorkspace)}, reader+" "+wholeWorkspace+" env=dev"
+	for _, what := range []string{"user", "group"} {
+		for phase := range 2 { // Which replica answers the reads that confirm.
+			synctest.Test(t, func(t *testing.T) {
+				srv := sim.New(testWorkspace(held...), sim.WithReplicas(2, 5*time.Second))
+				e := editors(connect(t, srv, settling(), unspacedWrites()))[what]
+				<-time.After(time.Minute)
+				_, err := e.revoke(t.Context(), e.id, assigned(admin, "SOURCE b"))
+				for _, lines := range [][]string{{labeled, reader + " " + wholeWorkspace}, {labeled, admin + " SOURCE b"}} {
+					for range phase {
+						_, readErr := e.grant(t.Context(), e.id, fromLine(minimalLine)) // It is held: this only reads.
+						err = errors.Join(err, readErr)
+					}
+					_, grantErr := e.grant(t.Context(), e.id, fromLines(lines...)...)
+					err = errors.Join(err, grantErr)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				checkHolds(t, srv, e.id, admin+" SOURCE b", minimalLine, reader+" "+wholeWorkspace, labeled)
+			})
+		}
+	}
+}
