@@ -3,6 +3,7 @@ package segmentapi_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -278,6 +279,38 @@ func TestGrant_OldReadOfAnEarlierGrantDoesNotConfirm(t *testing.T) {
 					t.Error(err)
 				}
 				checkHolds(t, srv, e.id, admin+" SOURCE b", minimalLine, reader+" "+wholeWorkspace, labeled)
+			})
+		}
+	}
+}
+
+// Another administrator revokes something right before a POST, and the answer to its repetition is
+// lost. A replica that is behind the PUT that gives it back does not show that POST replaces: the
+// next grant is a POST.
+func TestGrant_OldReadDoesNotShowThatPostReplaces(t *testing.T) {
+	t.Parallel()
+	for _, what := range []string{"user", "group"} {
+		for _, replicas := range []int{2, 3} {
+			synctest.Test(t, func(t *testing.T) {
+				srv := sim.New(testWorkspace(on(admin, "SOURCE a"), on(reader, "SOURCE a")), sim.WithReplicas(replicas, time.Second))
+				e := editors(connect(t, srv, settling(), unspacedWrites()))[what]
+				if err := srv.Before(e.post, 1, func(ws *sim.Workspace) {
+					editPermissions(ws, e.id, func(held []sim.Permission) []sim.Permission { return dropLine(held, admin+" SOURCE a") })
+				}); err != nil {
+					t.Fatal(err)
+				}
+				if err := srv.Inject(sim.Fault{Operation: e.post, Ordinal: 2, Kind: sim.FaultLateStatus, Status: http.StatusServiceUnavailable}); err != nil {
+					t.Fatal(err)
+				}
+				_, err := e.grant(t.Context(), e.id, assigned(admin, "SOURCE b"))
+				before := len(simtest.Writes(srv.Journal()))
+				_, secondErr := e.grant(t.Context(), e.id, assigned(reader, "SOURCE c"))
+				if err = errors.Join(err, secondErr); err != nil {
+					t.Errorf("%s, %d replicas: %v", what, replicas, err)
+				}
+				if writes := simtest.Writes(srv.Journal())[before:]; !slices.Equal(writes, []string{e.post}) {
+					t.Errorf("%s, %d replicas: the second grant sent %v", what, replicas, writes)
+				}
 			})
 		}
 	}

@@ -252,7 +252,7 @@ func (r *editRun) step(t *rapid.T, two bool) {
 		r.count("errors")
 		r.failed = &failedStep{first, who}
 	}
-	r.adopt(e.id, got, v.asked, client.process)
+	r.adopt(e.id, got, v.asked, recent, client.process)
 	r.lastProcess[e.id] = client.process
 	known := lineSet{} // What the process was asked to change, if only for a moment.
 	for i, held := 0, before; i < len(edits); i++ {

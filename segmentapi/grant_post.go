@@ -129,8 +129,10 @@ func (e *permissionEdit) repeatPost(ctx context.Context, held holding) (holding,
 	case failed == nil && len(without(check.missing, writing{answer: answer}.answered())) == 0: // It merges.
 		_, err = look(ctx)
 		replaced = false
-	default:
-		_, err = e.c.readUntil(ctx, look) // A loss may show late.
+	default: // A loss may show late, and an earlier read may be older than what was given back.
+		if err = sleep(ctx, e.c.writer.settleTime); err == nil {
+			_, err = look(ctx)
+		}
 	}
 	switch {
 	case err != nil:

@@ -152,7 +152,7 @@ func TestMembers_KeepToTheModel(t *testing.T) {
 				what, p := rapid.SampledFrom([]string{"accepts", "is added", "is taken out", "is invited"}).Draw(t, "what"), rapid.SampledFrom(modelPeople).Draw(t, "who")
 				s.Update(changePeople(what, p))
 				now := peopleIn(s.Workspace())
-				m.adopt("all", now, now, byHand)
+				m.adopt("all", now, now, nil, byHand)
 				t.Log(p, what)
 			case "wait":
 				<-time.After(rapid.SampledFrom([]time.Duration{time.Second, 4 * time.Second, 20 * time.Second, 70 * time.Second}).Draw(t, "wait"))
@@ -205,7 +205,7 @@ func changePeopleOnce(t *rapid.T, s *modelServer, m *model, count func(string)) 
 	if err != nil {
 		count("errors")
 	}
-	m.adopt("all", got, asked, client.process)
+	m.adopt("all", got, asked, recent, client.process)
 	if slices.ContainsFunc(sent, func(r sim.Request) bool { return r.Status == http.StatusTooManyRequests }) {
 		<-time.After(90 * time.Second)
 	}

@@ -158,11 +158,12 @@ func (m *model) note(id, line, by string, takes bool) {
 }
 
 // adopt makes held the state of a subject, as changed by a process that was asked for
-// something. It does not know what else it has changed, such as what it has overwritten.
-func (m *model) adopt(id string, held, asked lineSet, by string) {
+// something. It does not know what else it has changed, such as what it has overwritten, nor
+// what its reads did not show because others had changed it recently.
+func (m *model) adopt(id string, held, asked lineSet, recent map[string]modelChange, by string) {
 	for line := range differing(m.held[id], held) {
 		knows := by
-		if held[line] != asked[line] {
+		if _, ok := recent[line]; ok || held[line] != asked[line] {
 			knows = byHand
 		}
 		m.note(id, line, knows, !held[line])
