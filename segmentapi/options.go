@@ -210,8 +210,8 @@ const DefaultMaxBody = 64 << 20
 //
 // All answers except lists and those to requests through [Client.Raw] are also limited to
 // 16 MiB, because many may be in memory at a time: a user with 20,000 scopes is about
-// 2 MB. An answer with millions of values is refused whatever its size, because it may
-// take fifty times as much memory as it has bytes.
+// 3 MB. Such an answer may have 200,000 JSON values, and a list 1,000,000, because small
+// values can take fifty times as much memory as they have bytes.
 func WithMaxBody(bytes int64) Option {
 	return func(s *settings) error {
 		if bytes < 1 {

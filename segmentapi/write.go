@@ -81,7 +81,7 @@ type lock struct {
 }
 
 // acquire locks an object and returns the function that unlocks it. The order of locks
-// is: first a user, a group or an invite, then the owners.
+// is: first an invite, then a user or a group, then the name of a group, then the owners.
 func (l *locks) acquire(ctx context.Context, name string) (func(), error) {
 	l.mu.Lock()
 	named, ok := l.held[name]
