@@ -201,8 +201,8 @@ func TestGrant_AddedMinimalAccessDoesNotHideAReplacement(t *testing.T) {
 }
 
 // A PUT that was to remove two assignments is lost, and another administrator removes one of
-// them. The other one is Minimal Workspace Access, which Segment may add by itself. That it is
-// still there does not count as the edit: the PUT is sent again.
+// them. The other one, Minimal Workspace Access, is still held. Segment may add it by itself, but
+// it has not: the PUT is sent again.
 func TestRevoke_LostPutIsNotTakenForAddedMinimalAccess(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]sim.Fault{"lost": {Kind: sim.FaultHTML}, "refused": {Kind: sim.FaultStatus, Status: 503}} {
@@ -233,8 +233,9 @@ func TestRevoke_LostPutIsNotTakenForAddedMinimalAccess(t *testing.T) {
 	}
 }
 
-// A replica answers with a state in which a role was not held yet that is revoked together with
-// Minimal Workspace Access. That this is still held there does not mean that Segment has added it.
+// Minimal Workspace Access is revoked together with a role that was granted a moment ago. A
+// replica answers with a state from before the grant. It looks as if the role had been revoked, and
+// Segment had added Minimal Workspace Access, but that read does not confirm the revocation.
 func TestRevoke_OldReadIsNotTakenForAddedMinimalAccess(t *testing.T) {
 	t.Parallel()
 	for _, what := range []string{"user", "group"} {
@@ -255,8 +256,8 @@ func TestRevoke_OldReadIsNotTakenForAddedMinimalAccess(t *testing.T) {
 }
 
 // A role is revoked and granted again. A replica that still shows it from before does not confirm
-// the second grant, and so does not make another role, granted in between, look like one that
-// Segment has added.
+// the second grant. Otherwise another role, granted in between, would look like one that Segment
+// has added.
 func TestGrant_OldReadOfAnEarlierGrantDoesNotConfirm(t *testing.T) {
 	t.Parallel()
 	held, labeled := []sim.Permission{on(admin, "SOURCE b"), on(minimal, wholeWorkspace)}, reader+" "+wholeWorkspace+" env=dev"
@@ -284,9 +285,9 @@ func TestGrant_OldReadOfAnEarlierGrantDoesNotConfirm(t *testing.T) {
 	}
 }
 
-// Another administrator revokes something right before a POST, and the answer to its repetition is
-// lost. A replica that is behind the PUT that gives it back does not show that POST replaces: the
-// next grant is a POST.
+// Another administrator revokes something right before a POST, and a PUT gives it back. The answer
+// to the second POST is lost, and a replica is behind the PUT. Its answer is no sign that POST
+// replaces what is held: the next grant is a POST.
 func TestGrant_OldReadDoesNotShowThatPostReplaces(t *testing.T) {
 	t.Parallel()
 	for _, what := range []string{"user", "group"} {

@@ -81,8 +81,7 @@ func (r *editRun) noteCommits(t *rapid.T) {
 	}
 }
 
-// heldMeanwhile returns the lines that were not as they are now after a write of the last
-// step.
+// heldMeanwhile returns the lines that were different from now after a write of the last step.
 func (r *editRun) heldMeanwhile(id string, now lineSet) lineSet {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -162,8 +162,8 @@ func failedWrites(t *testing.T, fault sim.Fault, phase int) {
 	}
 }
 
-// A write is refused, or its answer is lost. What is read afterwards may be older than the last
-// write of this process, and decides nothing.
+// A write is refused, or its answer is lost. The next read may be older than an earlier write of
+// this process. Such a read decides nothing.
 func TestWrites_OldReadAfterAFailedWrite(t *testing.T) {
 	t.Parallel()
 	const name = "Growth"

@@ -158,8 +158,8 @@ func (m *model) note(id, line, by string, takes bool) {
 }
 
 // adopt makes held the state of a subject, as changed by a process that was asked for
-// something. It does not know what else it has changed, such as what it has overwritten, nor
-// what its reads did not show because others had changed it recently.
+// something. The process knows nothing of other changes that it has made, such as lines that it
+// has overwritten, nor of lines that others have changed so recently that reads need not show it.
 func (m *model) adopt(id string, held, asked lineSet, recent map[string]modelChange, by string) {
 	for line := range differing(m.held[id], held) {
 		knows := by

@@ -277,8 +277,9 @@ func (p *subtestPool) run(name string, test func(*testing.T)) {
 
 func (p *subtestPool) wait() { p.running.Wait() }
 
-// isLeftOut reports whether a case of a long table is left to -slow: every other one, like the
-// fields of one color on a chessboard, so that cases of every row and every column run.
+// isLeftOut reports whether a case of a long table runs only with -slow. These are every other one
+// of a row, beginning with the second in one row and with the first in the next, so that cases of
+// every row and every column always run.
 func isLeftOut(row, column int) bool { return !*slow && (row+column)%2 != 0 }
 
 // A table collects the outcomes of a test's cases and logs them for people.
