@@ -118,20 +118,14 @@ func (e *permissionEdit) repeatPost(ctx context.Context, held holding) (holding,
 	var after holding
 	replaced := false
 	var err error
-	look := func(ctx context.Context) (bool, error) {
-		var readErr error
-		after, readErr = e.sub.read(ctx)
-		replaced = readErr == nil && len(without(check.missing, after.assignments)) > 0
-		return replaced, readErr
-	}
 	switch {
 	case failed != nil && !outcomeUnknown(failed): // It has replaced nothing.
 	case failed == nil && len(without(check.missing, writing{answer: answer}.answered())) == 0: // It merges.
-		_, err = look(ctx)
-		replaced = false
+		after, err = e.sub.read(ctx)
 	default: // A loss may show late, and an earlier read may be older than what was given back.
 		if err = sleep(ctx, e.c.writer.settleTime); err == nil {
-			_, err = look(ctx)
+			after, err = e.sub.read(ctx)
+			replaced = err == nil && len(without(check.missing, after.assignments)) > 0
 		}
 	}
 	switch {
