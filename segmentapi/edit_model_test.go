@@ -81,6 +81,12 @@ func (r *editRun) noteCommits(t *rapid.T) {
 	}
 }
 
+func (r *editRun) forgetCommits() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.committed = nil
+}
+
 // heldMeanwhile returns the lines that were different from now after a write of the last step.
 func (r *editRun) heldMeanwhile(id string, now lineSet) lineSet {
 	r.mu.Lock()
@@ -213,7 +219,7 @@ func (r *editRun) step(t *rapid.T, two bool) {
 	before := r.held[e.id]
 	recent := r.changedByOthers(e.id, client.process, time.Now().Add(-r.lag))
 	remembered := r.changedByOthers(e.id, client.process, time.Now().Add(-2*time.Minute))
-	r.committed = nil
+	r.forgetCommits()
 	start, requests := time.Now(), len(r.Journal())
 	errs := make([]error, len(edits))
 	var running sync.WaitGroup

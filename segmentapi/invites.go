@@ -81,7 +81,7 @@ func (s *InviteService) Create(ctx context.Context, in Invitation) (*Invite, err
 		return nil, err
 	}
 	defer end()
-	invite, err := s.findAgain(ctx, email)
+	invite, err := s.find(ctx, email)
 	if err != nil || invite != nil && invite.User != nil {
 		if err == nil {
 			s.c.logUnchanged(ctx, createInvites, "invite "+email, "user "+invite.User.ID+" has the address")
@@ -160,7 +160,7 @@ func (s *InviteService) send(ctx context.Context, email string, assignments []As
 		send: func(ctx context.Context, again bool) error {
 			return sendUnless(ctx, s.c, createInvites, rechecker{always: again, check: func(ctx context.Context) (bool, error) {
 				var findErr error
-				existing, findErr = s.findAgain(ctx, email)
+				existing, findErr = s.find(ctx, email)
 				return existing == nil, findErr
 			}}, func(ctx context.Context) (*api.CreateInvites201Response, *http.Response, error) {
 				return s.c.raw.IAMUsersAPI.CreateInvites(ctx).CreateInvitesV1Input(api.CreateInvitesV1Input{
@@ -170,7 +170,7 @@ func (s *InviteService) send(ctx context.Context, email string, assignments []As
 		},
 		notYet: func(ctx context.Context) (string, error) {
 			var findErr error
-			if invite, findErr = s.find(ctx, email); invite == nil {
+			if invite, findErr = s.findOnce(ctx, email); invite == nil {
 				return email, findErr
 			}
 			return "", findErr
@@ -181,7 +181,7 @@ func (s *InviteService) send(ctx context.Context, email string, assignments []As
 	case errors.Is(err, errUnwanted):
 		return existing, nil
 	case refused(err) && !notSent(err): // If there is an invite now, another program sent it.
-		other, findErr := s.findAgain(ctx, email)
+		other, findErr := s.find(ctx, email)
 		if other == nil {
 			return nil, errors.Join(err, findErr)
 		}
@@ -202,19 +202,19 @@ var (
 // is neither invited nor a user any more, by their folded addresses.
 const allInvites = "the invites"
 
-// findAgain is find, and reads again if the answer is older than what this process has written.
-func (s *InviteService) findAgain(ctx context.Context, email string) (*Invite, error) {
+// find is findOnce, and reads again if the answer is older than what this process has written.
+func (s *InviteService) find(ctx context.Context, email string) (*Invite, error) {
 	return readRemembering(ctx, s.c, allInvites, func(ctx context.Context) (*Invite, error) {
-		return s.find(ctx, email)
+		return s.findOnce(ctx, email)
 	}, func(invite *Invite, folded string) (bool, bool) {
 		return invite != nil, folded == FoldEmail(email)
 	})
 }
 
-// find looks for an address among invites and then among users: in this order it
+// findOnce looks for an address among invites and then among users: in this order it
 // also finds a person who accepts meanwhile. A user whose invite is still listed
 // counts as a user: Segment is said to list it for a while.
-func (s *InviteService) find(ctx context.Context, email string) (*Invite, error) {
+func (s *InviteService) findOnce(ctx context.Context, email string) (*Invite, error) {
 	listed, err := s.listed(ctx, email)
 	if err != nil && !errors.Is(err, ErrAmbiguous) {
 		return nil, err
